@@ -1,0 +1,114 @@
+package accesstoken
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// Claims say who is calling. They are a value: a handler may do with its copy
+// what it likes, and reaches nothing that another request sees.
+//
+// A user is the pair of Issuer and Subject, never the Subject alone (RFC 7519
+// §4.1.2). When a client acts for itself, as with the client credentials grant,
+// many issuers make Subject equal to ClientID.
+//
+// Claims are untrusted input for whatever comes next: SQL, paths, logs.
+type Claims struct {
+	_        [0]func()
+	Issuer   string    // iss
+	Subject  string    // sub; empty when an introspection answer names none
+	ClientID string    // client_id; empty when the profile lets it be absent
+	ID       string    // jti; empty when the profile lets it be absent
+	Expiry   time.Time // exp; zero when an introspection answer has none
+	IssuedAt time.Time // iat; zero when an introspection answer has none
+
+	facts   *facts
+	payload string // of the request's own token, base64url; "" when introspected
+}
+
+// Scopes returns the scopes that were granted. A token without the claim has
+// none.
+func (c Claims) Scopes() scopes.Set {
+	if c.facts == nil {
+		return scopes.Set{}
+	}
+	return c.facts.scope
+}
+
+// Audience returns a copy of the resource servers that the token names (aud).
+func (c Claims) Audience() []string {
+	if c.facts == nil {
+		return nil
+	}
+	return slices.Clone(c.facts.audience)
+}
+
+// Decode reads all claims of the token, or all members of the introspection
+// answer, into v, a pointer to a struct or a map. Names match exactly, also in
+// their case. Numbers stay exact: in an any they arrive as [json.Number].
+// Members that v has no place for are left out.
+func (c Claims) Decode(v any) error {
+	raw, err := c.raw()
+	if err != nil {
+		return err
+	}
+	if err := jsonv2.Unmarshal(raw, v, exactNumbers); err != nil {
+		return fmt.Errorf("accesstoken: the claims do not fit %T: %w", v, shapeOf(err))
+	}
+	return nil
+}
+
+// raw returns the JSON that the claims came from.
+func (c Claims) raw() ([]byte, error) {
+	switch {
+	case c.payload != "":
+		return base64.RawURLEncoding.DecodeString(c.payload)
+	case c.facts != nil && c.facts.answer != nil:
+		return c.facts.answer, nil
+	}
+	return nil, errors.New("accesstoken: these claims come from no token; there is nothing to decode")
+}
+
+// exactNumbers keeps numbers that land in an any: float64 would turn
+// 9007199254740993 into its neighbour.
+var exactNumbers = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, v *any) error {
+	if d.PeekKind() != '0' {
+		return errors.ErrUnsupported
+	}
+	number, err := d.ReadValue()
+	*v = json.Number(number)
+	return err
+}))
+
+// shapeOf says where a value does not fit, and leaves the value out: the error
+// of the JSON package quotes it.
+func shapeOf(err error) error {
+	var semantic *jsonv2.SemanticError
+	if errors.As(err, &semantic) {
+		return fmt.Errorf("%s is a JSON %v and does not fit %v", semantic.JSONPointer, semantic.JSONKind, semantic.GoType)
+	}
+	return errors.New("expected a pointer to a struct or a map")
+}
+
+// String names the issuer only: logs get no claims by accident.
+func (c Claims) String() string { return fmt.Sprintf("accesstoken.Claims(issuer %q)", c.Issuer) }
+
+// Format prints what String returns, under every verb.
+func (c Claims) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue returns issuer and client id. What else a log may hold is for its
+// owner to say: log claims.Subject where that is wanted.
+func (c Claims) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("issuer", c.Issuer), slog.String("client_id", c.ClientID))
+}

@@ -1,0 +1,79 @@
+package accesstoken
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/internal/challenge"
+)
+
+// Credentials are what a request brought to show that it may pass: an access
+// token, or the reason why there is none. They are opaque, and print as a
+// mark only, so that no log gets hold of a token through them.
+//
+// The zero Credentials are those of a request without any.
+type Credentials struct {
+	_       [0]func()
+	token   string
+	problem Reason // why there is no token
+}
+
+// Bearer returns the credentials of a bare access token (RFC 6750).
+func Bearer(token string) Credentials {
+	if token == "" {
+		return Credentials{problem: CredentialsMalformed}
+	}
+	return Credentials{token: token}
+}
+
+// CredentialsFrom reads the Authorization lines of a request. It never fails: a
+// line that is missing, malformed or one of several is remembered in the
+// Credentials, and [Validator.Authorize] refuses them, so that one place
+// decides.
+//
+// Only the Authorization field counts. A token in the query, the body or a
+// cookie is not looked for (OAuth 2.1 §5.1; RFC 9700 §4.3.2).
+func CredentialsFrom(header http.Header) Credentials {
+	lines := header["Authorization"]
+	if len(lines) == 0 {
+		return Credentials{problem: CredentialsMissing}
+	}
+	// Two lines, even equal ones, are two attempts (RFC 6750 §2): a proxy that
+	// looked at the other one has checked another token than we would.
+	if len(lines) > 1 {
+		return Credentials{problem: CredentialsAmbiguous}
+	}
+	scheme, token, ok := challenge.Credentials(lines[0])
+	switch {
+	case !ok:
+		return Credentials{problem: CredentialsMalformed}
+	case !strings.EqualFold(scheme, "Bearer"):
+		return Credentials{problem: SchemeUnsupported}
+	}
+	return Bearer(token)
+}
+
+// Missing reports whether the request brought no credentials at all. Malformed
+// ones are not missing: a client that meant to authenticate is never taken for
+// an anonymous one.
+func (c Credentials) Missing() bool {
+	return c.token == "" && (c.problem == "" || c.problem == CredentialsMissing)
+}
+
+// String returns a mark in place of the token.
+func (c Credentials) String() string { return "accesstoken.Credentials(redacted)" }
+
+// Format prints the mark under every verb: %d and %x must not get around String.
+func (c Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// GoString returns the mark.
+func (c Credentials) GoString() string { return c.String() }
+
+// LogValue returns the mark.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalText returns the mark, for encoding/json and its like.
+func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

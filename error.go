@@ -1,0 +1,210 @@
+package accesstoken
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/challenge"
+)
+
+// An Error is a refusal: what [Validator.Authorize] and its siblings return,
+// and what an adapter turns into an answer. Its text and its cause are for the
+// operator's log and hold no token and no claim; [Error.HTTPStatus],
+// [Error.Header], [Error.GRPCCode] and [Error.Public] are for the client.
+//
+// An Error is immutable after it was returned, and safe for concurrent use.
+type Error struct {
+	// Reason says why. It is empty when the caller's own context ended while
+	// the token was being checked; [errors.Is] then finds the context's error,
+	// and [Unavailable].
+	Reason Reason
+
+	detail string        // for the operator: what was expected
+	advice string        // for the operator: what to set, when it may be the setting
+	cause  error         // what went wrong below
+	scope  string        // what the policy needs, for the challenge
+	retry  time.Duration // for Retry-After; 0 is the default
+	denied bool          // an application's no, whatever its Reason
+	face   *face         // of the validator that refused; nil until one has
+}
+
+// A face is how all refusals of one validator present themselves.
+type face struct{ realm string }
+
+// Deny returns an application's own refusal, for reasons that no token can
+// tell: "the account is closed". Whatever the reason, the answer is 403 without
+// a challenge, PERMISSION_DENIED on gRPC. The reason is sent to gRPC clients; it
+// must have the form of a google.rpc.ErrorInfo reason ([A-Z][A-Z0-9_]+[A-Z0-9],
+// at most 63 characters), and is [PolicyDenied] otherwise. The cause, which may
+// be nil, goes to the log only.
+//
+// Hand it to an adapter's Refuse, or return it from an Echo handler or a gRPC
+// method behind one.
+func Deny(reason Reason, cause error) *Error {
+	if !reason.wellFormed() {
+		reason = PolicyDenied
+	}
+	return &Error{Reason: reason, cause: cause, denied: true, detail: "denied by the application"}
+}
+
+func (r Reason) wellFormed() bool {
+	if len(r) < 3 || len(r) > 63 || r[0] < 'A' || r[0] > 'Z' || r[len(r)-1] == '_' {
+		return false
+	}
+	for _, c := range r {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// refusal makes an Error with a text for the operator.
+func refusal(reason Reason, detail string) *Error { return &Error{Reason: reason, detail: detail} }
+
+// because makes an Error out of what went wrong below.
+func because(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
+
+// Error returns the operator's text: the reason in words, what was expected,
+// and the cause.
+func (e *Error) Error() string {
+	text := "accesstoken: " + e.outcome().text
+	if e.Reason != "" {
+		text = "accesstoken: " + e.Reason.words()
+	}
+	if e.detail != "" {
+		text += ": " + e.detail
+	}
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+// words writes TOKEN_EXPIRED as "token expired".
+func (r Reason) words() string {
+	text := []byte(r)
+	for i, c := range text {
+		switch {
+		case c == '_':
+			text[i] = ' '
+		case c >= 'A' && c <= 'Z':
+			text[i] += 'a' - 'A'
+		}
+	}
+	return string(text)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether the target is this refusal's [Reason], or [Unavailable]
+// and the refusal is of that class.
+func (e *Error) Is(target error) bool {
+	reason, ok := target.(Reason)
+	if !ok || reason == "" {
+		return false
+	}
+	return reason == e.Reason || reason == Unavailable && e.outcome().status == http.StatusServiceUnavailable
+}
+
+// HTTPStatus returns the status of the answer: 400, 401, 403, 500 or 503.
+func (e *Error) HTTPStatus() int { return e.outcome().status }
+
+// GRPCCode returns the number of the google.rpc.Code of the answer.
+func (e *Error) GRPCCode() uint32 { return e.outcome().code }
+
+// RetryAfter returns when to try again, at least a second, for errors that
+// match [Unavailable], and 0 for all others.
+func (e *Error) RetryAfter() time.Duration {
+	switch {
+	case e.outcome().status != http.StatusServiceUnavailable:
+		return 0
+	case e.retry == 0:
+		return defaultRetry
+	}
+	return max(e.retry, time.Second)
+}
+
+// Header returns the header fields of the answer, a new map each time:
+// Cache-Control, WWW-Authenticate on a refusal of the credential (RFC 6750 §3)
+// and Retry-After (RFC 9110 §10.2.3) when we could not find out.
+func (e *Error) Header() http.Header {
+	header := http.Header{"Cache-Control": {"no-store"}}
+	if text := e.challenge(); text != "" {
+		header.Set("WWW-Authenticate", text)
+	}
+	if retry := e.RetryAfter(); retry > 0 {
+		seconds := (retry + time.Second - 1) / time.Second
+		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+	return header
+}
+
+// challenge writes the WWW-Authenticate field, or "" for none.
+func (e *Error) challenge() string {
+	o := e.outcome()
+	if !o.challenge {
+		return ""
+	}
+	return challenge.Write("Bearer", e.params(o)...)
+}
+
+// params are the auth-params of the challenge. Without credentials there is
+// nothing to find fault with, and RFC 6750 §3.1 wants no error code then.
+func (e *Error) params(o outcome) []challenge.Param {
+	var params []challenge.Param
+	if e.face != nil {
+		params = append(params, challenge.Param{Name: "realm", Value: e.face.realm})
+	}
+	if o.oauth != "" {
+		params = append(params,
+			challenge.Param{Name: "error", Value: o.oauth},
+			challenge.Param{Name: "error_description", Value: o.text})
+	}
+	return append(params, challenge.Param{Name: "scope", Value: e.scope})
+}
+
+// Public is what a client may know of a refusal, for carriers that have other
+// words for it than header fields.
+type Public struct {
+	Reason Reason            // TokenInvalid in place of the finer reasons; "" when the caller's context ended
+	Text   string            // a sentence with nothing of the request in it
+	Params map[string]string // the challenge's parameters by name, nil without a challenge
+}
+
+// Public returns what a client may know, and no more.
+func (e *Error) Public() Public {
+	o := e.outcome()
+	public := Public{Reason: e.Reason, Text: o.text}
+	if o.coarse {
+		public.Reason = TokenInvalid
+	}
+	if _, known := outcomes[e.Reason]; !known && !e.denied && e.Reason != "" {
+		public.Reason = InternalError
+	}
+	if o.challenge {
+		public.Params = map[string]string{}
+		for _, p := range e.params(o) {
+			if p.Value != "" {
+				public.Params[p.Name] = p.Value
+			}
+		}
+	}
+	return public
+}
+
+// asError finds the *Error in err, or nil. Most errors are one, and looking for
+// it in the others costs an allocation.
+func asError(err error) *Error {
+	if refused, ok := err.(*Error); ok {
+		return refused
+	}
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+// Package grpcauth protects gRPC services with access tokens, unary and
+// streaming.
+//
+//	auth, err := grpcauth.New(validator, &grpcauth.Options{
+//		Methods: map[string]accesstoken.Policy{
+//			orderspb.Orders_Create_FullMethodName: {Scopes: scopes.All("orders:write")},
+//			"/orders.Audit/*":                     {Scopes: scopes.All("audit")},
+//		},
+//		Public: []string{healthpb.Health_Check_FullMethodName},
+//	})
+//	server := grpc.NewServer(auth.ServerOptions()...)
+//
+// A method without a rule is refused, whoever calls: one that is added later is
+// closed until somebody says who may call it. Health checks and reflection are
+// no exception; list them as Public where they are to be open.
+//
+// A method behind it finds the caller in its context:
+//
+//	claims, ok := accesstoken.FromContext(ctx)
+//
+// A refusal carries google.rpc.ErrorInfo, google.rpc.RetryInfo when trying again
+// helps, and the challenge as www-authenticate in the trailer. A method may also
+// return an *accesstoken.Error, such as that of accesstoken.Deny, by itself.
+//
+// A stream is authenticated when it is opened.
+//
+// Put interceptors that recover from panics or trace before these; those of
+// ServerOptions come first among the chained ones only if they are given first.
+package grpcauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/internal/adapter"
+)
+
+// Options say who may call what.
+type Options struct {
+	_ [0]func()
+
+	// Methods has the policy of a full method, "/pkg.Service/Method", or of a
+	// whole service, "/pkg.Service/*". A full method goes before its service.
+	// The zero Policy is a fault: write scopes.None() for any valid token.
+	Methods map[string]accesstoken.Policy
+
+	// Public lists the full methods that anybody may call. Their credentials
+	// are not looked at, and they find no claims.
+	Public []string
+}
+
+// Interceptors put a Validator before the methods of a server. They are
+// immutable and safe for concurrent use.
+type Interceptors struct {
+	validator *accesstoken.Validator
+	rules     map[string]rule // by full method, or "/pkg.Service/" for a whole service
+}
+
+type rule struct {
+	policy accesstoken.Policy
+	public bool
+}
+
+// New checks the Options and makes the Interceptors. The error reports every
+// fault at once, one to a line; Options that open nothing are one.
+func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
+	if v == nil {
+		return nil, errors.New("grpcauth: New needs a Validator")
+	}
+	if options == nil || len(options.Methods)+len(options.Public) == 0 {
+		return nil, errors.New("grpcauth: Options has neither Methods nor Public, so every call would be refused")
+	}
+	a := &Interceptors{validator: v, rules: map[string]rule{}}
+	faults := append(a.addMethods(options.Methods), a.addPublic(options.Public)...)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return a, nil
+}
+
+func (a *Interceptors) addMethods(methods map[string]accesstoken.Policy) (faults []error) {
+	for method, policy := range methods {
+		if !isFullMethod(method) {
+			faults = append(faults, fmt.Errorf("grpcauth: Methods[%q]: expected /pkg.Service/Method or /pkg.Service/*", method))
+		}
+		if err := policy.Err(); err != nil {
+			faults = append(faults, fmt.Errorf("grpcauth: Methods[%q]: %w", method, err))
+		}
+		a.rules[strings.TrimSuffix(method, "*")] = rule{policy: policy}
+	}
+	slices.SortFunc(faults, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
+	return faults
+}
+
+func (a *Interceptors) addPublic(methods []string) (faults []error) {
+	for _, method := range methods {
+		if !isFullMethod(method) || strings.HasSuffix(method, "*") {
+			faults = append(faults, fmt.Errorf("grpcauth: Public %q: expected /pkg.Service/Method", method))
+		}
+		if _, twice := a.rules[method]; twice {
+			faults = append(faults, fmt.Errorf("grpcauth: %q has two rules", method))
+		}
+		a.rules[method] = rule{public: true}
+	}
+	return faults
+}
+
+// isFullMethod reports "/service/method".
+func isFullMethod(method string) bool {
+	service, name, found := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	return strings.HasPrefix(method, "/") && found && service != "" && name != "" &&
+		!strings.Contains(name, "/") && (name == "*" || !strings.Contains(method, "*"))
+}
+
+// rule finds the rule of a full method: its own, or its service's. Names are
+// compared whole.
+func (a *Interceptors) rule(method string) (found rule, ok bool) {
+	if found, ok = a.rules[method]; ok && !strings.HasSuffix(method, "/") {
+		return found, true
+	}
+	found, ok = a.rules[method[:strings.LastIndexByte(method, '/')+1]]
+	return found, ok
+}
+
+// ServerOptions returns what grpc.NewServer needs: both interceptors, chained,
+// and a handler for services that are not registered, so that calls of those
+// are refused too and nobody learns what there is.
+func (a *Interceptors) ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(a.UnaryInterceptor),
+		grpc.ChainStreamInterceptor(a.StreamInterceptor),
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+			return status.Error(codes.Unimplemented, "unknown service or method")
+		}),
+	}
+}
+
+// UnaryInterceptor is a grpc.UnaryServerInterceptor.
+func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	setTrailer := func(trailer metadata.MD) { _ = grpc.SetTrailer(ctx, trailer) }
+	authorized, err := a.authorize(ctx, info.FullMethod)
+	if err != nil {
+		return nil, a.refuse(ctx, err, setTrailer)
+	}
+	response, err := handler(authorized, request)
+	return response, a.refuseDenied(ctx, err, setTrailer)
+}
+
+// StreamInterceptor is a grpc.StreamServerInterceptor. No message is read
+// before the stream is let in.
+func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx := stream.Context()
+	authorized, err := a.authorize(ctx, info.FullMethod)
+	if err != nil {
+		return a.refuse(ctx, err, stream.SetTrailer)
+	}
+	err = handler(server, &authorizedStream{stream, authorized})
+	return a.refuseDenied(ctx, err, stream.SetTrailer)
+}
+
+// An authorizedStream has the claims in its context.
+type authorizedStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *authorizedStream) Context() context.Context { return s.ctx }
+
+// authorize decides about a call and returns the context for its method.
+func (a *Interceptors) authorize(ctx context.Context, method string) (context.Context, error) {
+	rule, ok := a.rule(method)
+	switch {
+	case !ok:
+		return nil, accesstoken.Deny(accesstoken.PolicyDenied, errors.New("no rule for "+method))
+	case rule.public:
+		return ctx, nil
+	}
+	lines := http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")}
+	ctx, _, err := adapter.Authorize(ctx, a.validator, accesstoken.CredentialsFrom(lines), rule.policy)
+	return ctx, err
+}

@@ -1,0 +1,56 @@
+package grpcauth
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// domain is the ErrorInfo domain of every refusal.
+const domain = "github.com/accesstoken/accesstoken"
+
+// refuse turns an error into the status of the call, and sets the trailer.
+func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
+	refused := a.validator.Refuse(ctx, err)
+	if challenge := refused.Header()["Www-Authenticate"]; challenge != nil {
+		setTrailer(metadata.MD{"www-authenticate": challenge})
+	}
+	return statusOf(refused)
+}
+
+// refuseDenied refuses what a method returned as an *accesstoken.Error, and
+// leaves every other error to gRPC.
+func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
+	var refused *accesstoken.Error
+	if err == nil || !errors.As(err, &refused) {
+		return err
+	}
+	return a.refuse(ctx, err, setTrailer)
+}
+
+// statusOf writes the refusal as google.rpc.Status. The details say what the
+// HTTP challenge says, and no more.
+func statusOf(refused *accesstoken.Error) error {
+	public := refused.Public()
+	bare := status.New(codes.Code(refused.GRPCCode()), public.Text)
+	var details []protoadapt.MessageV1
+	if public.Reason != "" {
+		details = append(details, &errdetails.ErrorInfo{Reason: string(public.Reason), Domain: domain, Metadata: public.Params})
+	}
+	if bare.Code() == codes.Unavailable {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(refused.RetryAfter())})
+	}
+	detailed, err := bare.WithDetails(details...)
+	if err != nil {
+		return bare.Err() // details that do not marshal must not turn a refusal into something else
+	}
+	return detailed.Err()
+}

@@ -1,0 +1,28 @@
+// Package carried is the context node that brings claims from an adapter to
+// its handler. It is one allocation, and only this module can make one that
+// counts as authentication.
+package carried
+
+import "context"
+
+// Key finds the node in a context.
+type Key struct{}
+
+// Context is a context with claims. C is accesstoken.Claims: the root package
+// cannot be imported from here.
+type Context[C any] struct {
+	context.Context
+	Claims C
+
+	// By is the validator that authenticated the request, or nil for claims
+	// that somebody put there by hand, which prove nothing to an adapter.
+	By any
+}
+
+// Value returns the node itself under [Key].
+func (c *Context[C]) Value(key any) any {
+	if key == (Key{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}

@@ -1,0 +1,53 @@
+package challenge
+
+import "strings"
+
+// A Param is one auth-param of a challenge (RFC 9110 §11.2). One with an empty
+// Value is left out.
+type Param struct{ Name, Value string }
+
+// Write returns a challenge for a WWW-Authenticate field: the scheme and its
+// parameters as quoted strings. Control characters cannot get through: a value
+// with one is left out as a whole, since a header must not be split by it.
+func Write(scheme string, params ...Param) string {
+	var b strings.Builder
+	b.WriteString(scheme)
+	separator := " "
+	for _, p := range params {
+		if p.Value == "" || !IsQuotable(p.Value) {
+			continue
+		}
+		b.WriteString(separator + p.Name + `="`)
+		quote(&b, p.Value)
+		b.WriteByte('"')
+		separator = ", "
+	}
+	return b.String()
+}
+
+// quote escapes the two characters that a quoted-string must (RFC 9110 §5.6.4).
+func quote(b *strings.Builder, text string) {
+	for i := range len(text) {
+		if text[i] == '"' || text[i] == '\\' {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(text[i])
+	}
+}
+
+// IsQuotable reports whether text can stand in a quoted-string as it is meant:
+// printable ASCII, with " and \ escaped.
+func IsQuotable(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// IsDescription reports whether text may be an error_description: %x20-21 /
+// %x23-5B / %x5D-7E (RFC 6750 §3), which needs no escaping.
+func IsDescription(text string) bool {
+	return IsQuotable(text) && !strings.ContainsAny(text, `"\`)
+}

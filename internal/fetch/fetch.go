@@ -1,0 +1,227 @@
+// Package fetch makes outbound HTTP requests that are bounded in time and size
+// and are never redirected.
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultTimeout is how long a whole exchange may take when [Request.Timeout]
+// is zero.
+const DefaultTimeout = 5 * time.Second
+
+// ErrTooLarge is what an answer longer than [Request.MaxBytes] is refused with.
+// Every other error of [Client.Do] means that no whole answer came.
+var ErrTooLarge = errors.New("the answer is too large")
+
+// A Client makes requests. It is safe for concurrent use.
+type Client struct {
+	http http.Client
+	own  *http.Transport // nil when the transport is the caller's
+}
+
+// New returns a client that goes the way of base, or one with a transport of
+// its own when base is nil. base is copied, not changed.
+func New(base *http.Client) *Client {
+	c := new(Client)
+	if base != nil {
+		c.http = *base
+	} else {
+		c.own = newTransport()
+		c.http.Transport = c.own
+	}
+	// A redirect would carry credentials to, or take keys from, a place that
+	// nobody configured, so its 3xx is returned as the answer that it is.
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c
+}
+
+func newTransport() *http.Transport {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: 90 * time.Second}
+	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+		transport = standard.Clone()
+	}
+	if transport.TLSClientConfig == nil {
+		transport.TLSClientConfig = new(tls.Config)
+	}
+	transport.TLSClientConfig.MinVersion = max(transport.TLSClientConfig.MinVersion, tls.VersionTLS12) // RFC 9325 §3.1.1
+	transport.MaxResponseHeaderBytes = 64 << 10
+	return transport
+}
+
+// Close closes the idle connections of a transport of our own; one that the
+// caller gave may have other users.
+func (c *Client) Close() {
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+// A Request is what [Client.Do] asks.
+type Request struct {
+	URL      string
+	Header   http.Header   // read only; may be nil
+	Form     url.Values    // not nil: sent by POST as application/x-www-form-urlencoded; nil: GET
+	Timeout  time.Duration // for everything from dialing to the last byte; zero: DefaultTimeout
+	MaxBytes int           // the longest body accepted, decompressed
+}
+
+// A Response is a whole answer, whatever its status.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Do makes one request. Its errors are sentences without query, credentials or
+// body. One that matches a context error means that ctx ended, never that the
+// request's own Timeout did. If an answer had begun, its status and header are
+// returned beside the error. A panic in a caller's transport comes back as an
+// error.
+func (c *Client) Do(ctx context.Context, r Request) (response Response, err error) {
+	bounded, cancel := context.WithTimeout(ctx, timeout(r))
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			response, err = Response{}, fmt.Errorf("the HTTP client panicked: %v", p)
+		}
+		if err != nil {
+			err = r.explain(ctx, bounded, err)
+		}
+	}()
+	request, err := r.build(bounded)
+	if err != nil {
+		return Response{}, err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return Response{}, err
+	}
+	defer answer.Body.Close()
+	body, err := read(answer.Body, r.MaxBytes)
+	return Response{answer.StatusCode, answer.Header, body}, err
+}
+
+func timeout(r Request) time.Duration {
+	if r.Timeout > 0 {
+		return r.Timeout
+	}
+	return DefaultTimeout
+}
+
+func (r Request) build(ctx context.Context) (*http.Request, error) {
+	method, body := http.MethodGet, io.Reader(nil)
+	if r.Form != nil {
+		method, body = http.MethodPost, strings.NewReader(r.Form.Encode())
+	}
+	request, err := http.NewRequestWithContext(ctx, method, r.URL, body)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range r.Header {
+		request.Header[name] = values
+	}
+	if r.Form != nil {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return request, nil
+}
+
+// read reads one byte more than it may keep: a cut-off answer could still parse.
+func read(body io.Reader, limit int) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > limit:
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+	}
+	return data, nil
+}
+
+// explain makes an error that may be shown: *url.Error prints the query, and
+// net/http quotes what it could not parse. Only the errors that callers may
+// test are wrapped.
+func (r Request) explain(ctx, bounded context.Context, err error) error {
+	method := http.MethodGet
+	if r.Form != nil {
+		method = http.MethodPost
+	}
+	where := method + " " + Redact(r.URL)
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return fmt.Errorf("%s: %w", where, err)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", where, ctx.Err())
+	case bounded.Err() != nil:
+		return fmt.Errorf("%s: no answer within %v", where, timeout(r))
+	}
+	return fmt.Errorf("%s: %s", where, r.cause(err))
+}
+
+func (r Request) cause(err error) string {
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	text := err.Error()
+	if u, parseErr := url.Parse(r.URL); parseErr != nil || u.RawQuery != "" && strings.Contains(text, u.RawQuery) {
+		return "the request could not be made"
+	}
+	if strings.Contains(text, "malformed HTTP") || strings.Contains(text, "malformed MIME") {
+		return "the answer is not HTTP"
+	}
+	return strings.Map(printable, text[:min(len(text), 256)])
+}
+
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
+}
+
+// A StatusError is an answer whose status makes it useless.
+type StatusError struct {
+	URL    string
+	Status int
+	After  time.Duration // how long the server asks to be left alone; zero when it does not
+}
+
+// StatusError returns the error for an answer to r that should have been a 200.
+func (r Request) StatusError(response Response) *StatusError {
+	e := &StatusError{URL: Redact(r.URL), Status: response.Status}
+	// RFC 9110 §10.2.3, RFC 6585 §4.
+	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
+		e.After = retryAfter(response.Header.Get("Retry-After"), time.Now())
+	}
+	return e
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s answered with status %d", e.URL, e.Status)
+}
+
+// RetryAfter returns After.
+func (e *StatusError) RetryAfter() time.Duration { return e.After }
+
+// retryAfter reads both forms of the field (RFC 9110 §10.2.3): seconds or a date.
+func retryAfter(value string, now time.Time) time.Duration {
+	const most = 24 * time.Hour
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, most)
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(max(date.Sub(now), 0), most)
+}

@@ -1,0 +1,146 @@
+// Package jose reads compact JWS tokens and JSON strictly: bytes in, header
+// and claims out. What it returns is not to be believed before [Verify] has
+// said yes.
+package jose
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"strings"
+)
+
+// The kinds of refusal; every error of this package matches one of them.
+var (
+	ErrNotJWT    = errors.New("the token does not have the form of a JWT")
+	ErrMalformed = errors.New("the JWT is malformed")
+	ErrType      = errors.New("the JWT is of a kind that is not accepted")
+	ErrAlgorithm = errors.New("the key is there, but not for this algorithm")
+	ErrSignature = errors.New("the signature is wrong")
+)
+
+// Bounds of a header; RFC 7515 sets none.
+const (
+	maxHeader = 4096
+	maxKeyID  = 256
+)
+
+// A Token is a JWT in compact serialization, taken apart and not yet verified.
+type Token struct {
+	Header
+	SigningInput string // header and payload as they came (RFC 7515 §5.2)
+	Payload      []byte
+	Signature    []byte
+}
+
+// A Header is what a JOSE header says, as far as it is of use here. Members
+// that name or carry keys (jku, jwk, x5u, x5c, x5t) are deliberately not among
+// it: they never choose a key (RFC 8725 §3.10).
+type Header struct {
+	Algorithm string // "" when the member is absent or no string
+	KeyID     string
+	Type      string
+	HasType   bool
+}
+
+// Parse takes a token apart. It returns [ErrNotJWT] for what does not have the
+// form of a JWT: three parts, the first of which is an encoded JSON object.
+func Parse(token string) (Token, error) {
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, found := strings.Cut(rest, ".")
+	if !found || strings.Contains(signature, ".") || len(header) > base64.RawURLEncoding.EncodedLen(maxHeader) {
+		return Token{}, ErrNotJWT
+	}
+	raw, err := decode(header)
+	if err != nil || !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
+		return Token{}, ErrNotJWT
+	}
+	t := Token{SigningInput: token[:len(header)+1+len(payload)]}
+	if t.Header, err = readHeader(raw); err != nil {
+		return Token{}, err
+	}
+	if t.Payload, err = decode(payload); err != nil {
+		return Token{}, err
+	}
+	if t.Signature, err = decode(signature); err != nil {
+		return Token{}, err
+	}
+	return t, nil
+}
+
+var strict = base64.RawURLEncoding.Strict()
+
+// decode reads base64url without padding, in its only spelling: two spellings
+// of one token must not both pass (RFC 7515 §2, 8725bis §3.14). Even the
+// strict decoder of the standard library skips CR and LF.
+func decode(part string) ([]byte, error) {
+	if strings.ContainsAny(part, "\r\n") {
+		return nil, ErrMalformed
+	}
+	raw, err := strict.DecodeString(part)
+	if err != nil {
+		return nil, ErrMalformed
+	}
+	return raw, nil
+}
+
+func readHeader(raw []byte) (Header, error) {
+	var h Header
+	err := Object(raw, func(name, value []byte) error {
+		switch string(name) {
+		case "alg":
+			h.Algorithm, _ = String(value)
+		case "kid":
+			return h.readKeyID(value)
+		case "typ":
+			return h.readType(value)
+		case "cty":
+			// A nested JWT (RFC 7519 §5.2) is never taken for a plain one.
+			if content, ok := String(value); !ok || isMediaType(content, "jwt") {
+				return ErrType
+			}
+		case "crit", "b64", "zip", "enc":
+			// No critical extension is understood here (RFC 7515 §4.1.11), no
+			// JWT may have b64 (RFC 7797 §7), and the others belong to JWE.
+			return ErrType
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, ErrType):
+		return Header{}, ErrType
+	case err != nil:
+		return Header{}, ErrMalformed
+	}
+	return h, nil
+}
+
+func (h *Header) readKeyID(value []byte) (err error) {
+	var ok bool
+	if h.KeyID, ok = String(value); !ok || len(h.KeyID) > maxKeyID {
+		return ErrMalformed
+	}
+	return nil
+}
+
+func (h *Header) readType(value []byte) (err error) {
+	if h.Type, h.HasType = String(value); !h.HasType {
+		return ErrType
+	}
+	return nil
+}
+
+// HasMediaType reports whether the header's typ is this media type, written
+// without "application/" and in lower case. typ is compared without regard to
+// case, and its prefix may be left out (RFC 7515 §4.1.9).
+func (h Header) HasMediaType(mediaType string) bool {
+	return h.HasType && isMediaType(h.Type, mediaType)
+}
+
+func isMediaType(text, mediaType string) bool {
+	const prefix = "application/"
+	if len(text) > len(prefix) && strings.EqualFold(text[:len(prefix)], prefix) {
+		text = text[len(prefix):]
+	}
+	return strings.EqualFold(text, mediaType)
+}

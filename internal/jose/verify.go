@@ -1,0 +1,98 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// DefaultAlgorithms lists the signature algorithms that are safe to accept
+// without being asked: asymmetric, registered, and with keys of one kind each.
+// EdDSA is deprecated for Ed25519 (RFC 9864), but most issuers still send the
+// old name; it is taken for Ed25519 keys only.
+func DefaultAlgorithms() []string {
+	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"}
+}
+
+// Supported reports whether [Verify] knows the algorithm. HMAC is not among
+// them: a secret shared with the issuer is no key of a key set.
+func Supported(algorithm string) bool {
+	_, ok := methods[algorithm]
+	return ok
+}
+
+// A method is one algorithm together with the only keys it goes with. The key
+// object selects the primitive, never the header (8725bis §3.1).
+type method struct {
+	jwt.SigningMethod
+	fits      func(crypto.PublicKey) bool
+	signature int // length in bytes; 0 means as long as the key's modulus
+}
+
+var methods = map[string]method{
+	"RS256":   {jwt.SigningMethodRS256, isRSA, 0},
+	"RS384":   {jwt.SigningMethodRS384, isRSA, 0},
+	"RS512":   {jwt.SigningMethodRS512, isRSA, 0},
+	"PS256":   {pss(jwt.SigningMethodPS256), isRSA, 0},
+	"PS384":   {pss(jwt.SigningMethodPS384), isRSA, 0},
+	"PS512":   {pss(jwt.SigningMethodPS512), isRSA, 0},
+	"ES256":   {jwt.SigningMethodES256, isCurve("P-256"), 64},
+	"ES384":   {jwt.SigningMethodES384, isCurve("P-384"), 96},
+	"ES512":   {jwt.SigningMethodES512, isCurve("P-521"), 132},
+	"Ed25519": {jwt.SigningMethodEdDSA, isEd25519, ed25519.SignatureSize},
+	"EdDSA":   {jwt.SigningMethodEdDSA, isEd25519, ed25519.SignatureSize},
+}
+
+// pss fixes the salt to the length of the hash (RFC 7518 §3.5); golang-jwt
+// verifies with any length.
+func pss(m *jwt.SigningMethodRSAPSS) *jwt.SigningMethodRSAPSS {
+	options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: options, VerifyOptions: options}
+}
+
+func isRSA(key crypto.PublicKey) bool {
+	k, ok := key.(*rsa.PublicKey)
+	return ok && k.N.BitLen() >= 2048 && k.N.BitLen() <= 8192 && k.E >= 3 && k.E&1 == 1 && k.E <= 1<<31-1
+}
+
+// isCurve ties an ECDSA algorithm to its curve (RFC 7518 §3.4): golang-jwt
+// alone would verify ES512 with a P-256 key.
+func isCurve(name string) func(crypto.PublicKey) bool {
+	return func(key crypto.PublicKey) bool {
+		k, ok := key.(*ecdsa.PublicKey)
+		return ok && k.Curve != nil && k.Curve.Params().Name == name
+	}
+}
+
+// isEd25519 looks at the length first: crypto/ed25519 panics on another one.
+func isEd25519(key crypto.PublicKey) bool {
+	k, ok := key.(ed25519.PublicKey)
+	return ok && len(k) == ed25519.PublicKeySize
+}
+
+// Fits reports whether a key may verify signatures of this algorithm.
+func Fits(algorithm string, key crypto.PublicKey) bool {
+	m, ok := methods[algorithm]
+	return ok && m.fits(key)
+}
+
+// Verify checks the token's signature under the key. It returns [ErrAlgorithm]
+// when the key is not one of the header's algorithm and [ErrSignature] when
+// the signature is wrong, whatever the way in which it is.
+func (t Token) Verify(key crypto.PublicKey) error {
+	m, ok := methods[t.Algorithm]
+	if !ok || !m.fits(key) {
+		return ErrAlgorithm
+	}
+	length := m.signature
+	if k, ok := key.(*rsa.PublicKey); ok {
+		length = k.Size()
+	}
+	if len(t.Signature) != length || m.Verify(t.SigningInput, t.Signature, key) != nil {
+		return ErrSignature
+	}
+	return nil
+}

@@ -1,0 +1,436 @@
+package jwks
+
+import (
+	"bytes"
+	"cmp"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
+
+const (
+	maxKeys   = 100 // in one document; real ones have a handful
+	maxAnswer = 4   // keys for one question: each may cost a verification
+	maxKeyID  = 256 // bytes
+)
+
+// A question is what a token asks of a key set.
+type question struct{ kid, alg string }
+
+// A keySet is immutable once it is published.
+type keySet struct {
+	keys       map[question][]crypto.PublicKey // never empty slices
+	kids       map[string]struct{}
+	identity   [sha256.Size]byte // of the keys, whatever their order
+	generation uint64
+}
+
+// An entry is a key that may verify.
+type entry struct {
+	kid  string
+	algs []string
+	key  crypto.PublicKey
+	der  string // PKIX form: equal keys have equal ones
+}
+
+var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
+
+// find answers q: keys; an error if the kid is known but fits no key; or
+// neither.
+func (s *keySet) find(q question) ([]crypto.PublicKey, error) {
+	if keys := s.keys[q]; keys != nil {
+		return keys, nil
+	}
+	if _, known := s.kids[q.kid]; known {
+		return nil, errNotForAlgorithm
+	}
+	return nil, nil
+}
+
+// generationOf is 0 beside an error: an error says nothing about a set.
+func generationOf(set *keySet, err error) uint64 {
+	if err != nil {
+		return 0
+	}
+	return set.generation
+}
+
+// newKeySet answers every question ahead of time. RFC 7517 §5 gives the order
+// of a set no meaning, so that of the entries is made the same for equal sets.
+func newKeySet(entries []entry) *keySet {
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(strings.Compare(a.kid, b.kid), strings.Compare(a.der, b.der), slices.Compare(a.algs, b.algs))
+	})
+	s := &keySet{keys: make(map[question][]crypto.PublicKey), kids: make(map[string]struct{})}
+	asked := make(map[question]map[string]bool) // the keys of each answer, by der
+	add := func(q question, e entry) {
+		if asked[q] == nil {
+			asked[q] = make(map[string]bool)
+		}
+		if asked[q][e.der] || len(s.keys[q]) == maxAnswer {
+			return
+		}
+		asked[q][e.der] = true
+		s.keys[q] = append(s.keys[q], e.key)
+	}
+	for _, e := range entries {
+		for _, alg := range e.algs {
+			add(question{"", alg}, e)
+			if e.kid != "" {
+				add(question{e.kid, alg}, e)
+			}
+		}
+		if e.kid != "" {
+			s.kids[e.kid] = struct{}{}
+		}
+	}
+	for q, keys := range s.keys {
+		s.keys[q] = slices.Clip(keys) // an append by a caller must not write into ours
+	}
+	s.identity = identify(entries)
+	return s
+}
+
+func identify(sorted []entry) [sha256.Size]byte {
+	var text []byte
+	field := func(s string) { text = append(binary.AppendUvarint(text, uint64(len(s))), s...) }
+	for i, e := range sorted {
+		if i > 0 && e.kid == sorted[i-1].kid && e.der == sorted[i-1].der && slices.Equal(e.algs, sorted[i-1].algs) {
+			continue // said twice
+		}
+		field(e.kid)
+		field(e.der)
+		field(strings.Join(e.algs, " "))
+	}
+	return sha256.Sum256(text)
+}
+
+// An omission tells why a key of a document is not used. It names no value of
+// the document: what is in there may be secret.
+type omission struct {
+	index  int
+	reason error
+}
+
+func (o omission) String() string { return fmt.Sprintf("key %d: %v", o.index, o.reason) }
+
+// expected is true for keys that nobody has to look at: issuers publish the
+// keys to encrypt with beside those to verify with.
+func (o omission) expected() bool { return errors.Is(o.reason, errUse) }
+
+var (
+	errObject    = errors.New("it is not a JSON object whose members have their RFC 7517 types")
+	errPrivate   = errors.New("it carries private key material and must be considered disclosed")
+	errSymmetric = errors.New("it is symmetric; a shared secret has no place in a key set")
+	errUse       = errors.New(`its use is not "sig"`)
+	errKeyOps    = errors.New(`its key_ops are without "verify"`)
+	errKeyID     = errors.New("its kid is longer than 256 bytes")
+	errType      = errors.New("it is not RSA, EC on P-256, P-384 or P-521, or Ed25519")
+	errAlg       = errors.New("its alg is not a signature algorithm of its type and curve")
+	errValues    = errors.New("its key values are missing or wrong")
+	errRSASize   = errors.New("its RSA modulus is not of 2048 to 8192 bits and odd")
+	errExponent  = errors.New("its RSA exponent is not odd, at least 3 and below 2^31")
+	errSmall     = errors.New("it is an Ed25519 point of small order, under which others can sign")
+)
+
+// readSet reads a JWK Set document (RFC 7517 §5).
+func readSet(document []byte) (*keySet, []omission, error) {
+	raw, err := split(document)
+	if err != nil {
+		return nil, nil, err
+	}
+	var entries []entry
+	var left []omission
+	for i, r := range raw {
+		e, err := readKey(r)
+		if err != nil {
+			left = append(left, omission{i, err})
+			continue
+		}
+		entries = append(entries, e)
+	}
+	if len(entries) == 0 {
+		return nil, left, fmt.Errorf("the key set has no usable key%s", firstOf(left))
+	}
+	return newKeySet(entries), left, nil
+}
+
+func firstOf(left []omission) string {
+	if len(left) == 0 {
+		return ""
+	}
+	return ": " + left[0].String()
+}
+
+// split returns the elements of the member "keys".
+func split(document []byte) (raw [][]byte, err error) {
+	found := false
+	err = jose.Object(document, func(name, value []byte) error {
+		if string(name) != "keys" {
+			return nil
+		}
+		found = true
+		raw, err = elements(value)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("not a key set: %w", err)
+	case !found:
+		return nil, errors.New(`not a key set: it has no member "keys"`)
+	}
+	return raw, nil
+}
+
+func elements(array []byte) (raw [][]byte, err error) {
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(array))
+	if open, err := decoder.ReadToken(); err != nil || open.Kind() != '[' {
+		return nil, errors.New(`expected an array in "keys"`)
+	}
+	for decoder.PeekKind() != ']' {
+		value, err := decoder.ReadValue()
+		if err != nil {
+			return nil, errors.New(`expected JSON in "keys"`)
+		}
+		if len(raw) == maxKeys {
+			return nil, fmt.Errorf("expected at most %d keys", maxKeys)
+		}
+		raw = append(raw, bytes.Clone(value))
+	}
+	return raw, nil
+}
+
+func readKey(raw []byte) (entry, error) {
+	m, err := readMembers(raw)
+	if err != nil {
+		return entry{}, err
+	}
+	if err := checkMembers(m); err != nil {
+		return entry{}, err
+	}
+	// jwkset would refuse unregistered key_ops, of which RFC 7517 §4.3 allows any.
+	key, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipKeyOps: true})
+	if err != nil {
+		return entry{}, errValues // jwkset's errors may quote values
+	}
+	return newEntry(key.Key(), m)
+}
+
+// readMembers reads the members of a JWK that matter here, by their exact
+// names. Certificates are left out on purpose: they are not what makes a key
+// of this set trusted, and one that Go cannot parse must not cost the key.
+func readMembers(raw []byte) (jwkset.JWKMarshal, error) {
+	var m jwkset.JWKMarshal
+	var private error
+	err := jose.Object(raw, func(name, value []byte) error {
+		if string(value) == "null" { // what some serializers write for an absent member
+			return nil
+		}
+		switch string(name) {
+		case "kty":
+			return member(&m.KTY, value)
+		case "use":
+			return member(&m.USE, value)
+		case "key_ops":
+			return memberList(&m.KEYOPS, value)
+		case "alg":
+			return member(&m.ALG, value)
+		case "kid":
+			return member(&m.KID, value)
+		case "crv":
+			return member(&m.CRV, value)
+		case "x":
+			return member(&m.X, value)
+		case "y":
+			return member(&m.Y, value)
+		case "n":
+			return member(&m.N, value)
+		case "e":
+			return member(&m.E, value)
+		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv": // RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2; RFC 9964
+			private = errPrivate
+		case "k": // RFC 7518 §6.4.1
+			private = errSymmetric
+		}
+		return nil
+	})
+	if err != nil {
+		return m, errObject
+	}
+	return m, private
+}
+
+func member[T ~string](to *T, value []byte) error {
+	text, ok := jose.String(value)
+	if !ok {
+		return errObject
+	}
+	*to = T(text)
+	return nil
+}
+
+func memberList[T ~string](to *[]T, value []byte) error {
+	texts, ok := jose.Strings(value)
+	if !ok {
+		return errObject
+	}
+	*to = []T{} // present, even if empty
+	for _, text := range texts {
+		*to = append(*to, T(text))
+	}
+	return nil
+}
+
+// checkMembers applies what a JWK says about itself (RFC 7517 §4).
+func checkMembers(m jwkset.JWKMarshal) error {
+	switch {
+	case m.KTY == jwkset.KtyOct:
+		return errSymmetric
+	case m.USE != "" && m.USE != jwkset.UseSig: // §4.2
+		return errUse
+	case m.KEYOPS != nil && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify): // §4.3
+		return errKeyOps
+	case len(m.KID) > maxKeyID:
+		return errKeyID
+	case !isType(m):
+		return errType
+	}
+	return nil
+}
+
+func isType(m jwkset.JWKMarshal) bool {
+	switch m.KTY {
+	case jwkset.KtyRSA:
+		return true
+	case jwkset.KtyEC:
+		return m.CRV == jwkset.CrvP256 || m.CRV == jwkset.CrvP384 || m.CRV == jwkset.CrvP521
+	case jwkset.KtyOKP:
+		return m.CRV == jwkset.CrvEd25519
+	}
+	return false
+}
+
+// newEntry ties a key to its algorithms: those of its type and curve, or the
+// one among them that the JWK declares (RFC 7517 §4.4, RFC 8725 §3.1). So an
+// Ed25519 key that declares "EdDSA" is not one for "Ed25519" (RFC 9864).
+func newEntry(key crypto.PublicKey, m jwkset.JWKMarshal) (entry, error) {
+	algs, err := algorithms(key)
+	if err != nil {
+		return entry{}, err
+	}
+	if m.ALG != "" {
+		if !slices.Contains(algs, m.ALG.String()) {
+			return entry{}, errAlg
+		}
+		algs = []string{m.ALG.String()}
+	}
+	der, err := x509.MarshalPKIXPublicKey(key) // refuses points off the curve
+	if err != nil {
+		return entry{}, errValues
+	}
+	return entry{m.KID, algs, key, string(der)}, nil
+}
+
+var (
+	rsaAlgorithms     = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+	p256Algorithms    = []string{"ES256"}
+	p384Algorithms    = []string{"ES384"}
+	p521Algorithms    = []string{"ES512"}
+	ed25519Algorithms = []string{"EdDSA", "Ed25519"}
+)
+
+func isAlgorithm(alg string) bool {
+	switch alg {
+	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519":
+		return true
+	}
+	return false
+}
+
+// algorithms returns what a key may verify, or why it may verify nothing.
+func algorithms(key crypto.PublicKey) ([]string, error) {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return rsaAlgorithms, checkRSA(key)
+	case *ecdsa.PublicKey:
+		return curveAlgorithms(key)
+	case ed25519.PublicKey:
+		return ed25519Algorithms, checkEd25519(key)
+	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
+		return nil, errPrivate
+	case []byte:
+		return nil, errSymmetric
+	}
+	return nil, errType
+}
+
+// checkRSA bounds the modulus from below for strength (RFC 7518 §3.3) and from
+// above for the time a verification takes.
+func checkRSA(key *rsa.PublicKey) error {
+	switch {
+	case key == nil || key.N == nil:
+		return errValues
+	case key.N.BitLen() < 2048 || key.N.BitLen() > 8192 || key.N.Bit(0) == 0:
+		return errRSASize
+	case key.E < 3 || key.E > 1<<31-1 || key.E%2 == 0:
+		return errExponent
+	}
+	return nil
+}
+
+// curveAlgorithms ties each curve to its algorithm (RFC 7518 §3.4).
+func curveAlgorithms(key *ecdsa.PublicKey) ([]string, error) {
+	if key == nil {
+		return nil, errValues
+	}
+	switch key.Curve {
+	case elliptic.P256():
+		return p256Algorithms, nil
+	case elliptic.P384():
+		return p384Algorithms, nil
+	case elliptic.P521():
+		return p521Algorithms, nil
+	}
+	return nil, errType
+}
+
+// smallOrder lists the y coordinates, sign bit cleared, of the Ed25519 points
+// of order 1, 2, 4 and 8, the last two of them written above the modulus. Under
+// such a key a signature verifies for every eighth message at the least.
+var smallOrder = []string{
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+// checkEd25519 looks at the length first: crypto/ed25519 panics on another one.
+func checkEd25519(key ed25519.PublicKey) error {
+	if len(key) != ed25519.PublicKeySize {
+		return errValues
+	}
+	y := bytes.Clone(key)
+	y[len(y)-1] &= 0x7f
+	if slices.Contains(smallOrder, hex.EncodeToString(y)) {
+		return errSmall
+	}
+	return nil
+}

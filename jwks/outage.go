@@ -1,0 +1,145 @@
+package jwks
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Delays between attempts. While keys are held nobody is in a hurry; while none
+// are held every request fails, so the pause grows with the outage: at most 1 s
+// at first, later a quarter of the outage so far.
+const (
+	firstHolding = time.Second
+	mostHolding  = 5 * time.Minute
+
+	firstEmpty = 250 * time.Millisecond
+	hurryEmpty = time.Second
+	mostEmpty  = 5 * time.Second
+
+	mostRetryEmpty = 30 * time.Second // what a Retry-After can ask for while none are held
+)
+
+// An outage is a row of failed fetches. The zero value is none.
+type outage struct {
+	cause     error     // of the last failure
+	since     time.Time // of the first failure
+	failures  int
+	notBefore time.Time // no request starts a fetch before this
+	next      time.Time // when the next attempt can be expected
+}
+
+// add notes a failure and returns how long to wait before the next attempt.
+func (o *outage) add(err error, holding bool) time.Duration {
+	now := time.Now()
+	if o.cause == nil {
+		o.since = now
+	}
+	o.cause = err
+	asked := retryAfter(err)
+	delay := shorten(o.pause(now, holding), 0.2)
+	if holding {
+		// An unknown kid may still ask, within its budget, unless the server
+		// wants to be left alone.
+		asked = min(asked, mostHolding)
+		o.notBefore = now.Add(asked)
+		delay = max(delay, asked)
+	} else {
+		delay = max(delay, min(asked, mostRetryEmpty))
+		o.notBefore = now.Add(delay)
+	}
+	o.failures++
+	o.next = now.Add(delay)
+	return delay
+}
+
+// pause expects failures not to count the present one yet.
+func (o *outage) pause(now time.Time, holding bool) time.Duration {
+	doubled := func(first, most time.Duration) time.Duration {
+		return min(first<<min(o.failures, 20), most)
+	}
+	if holding {
+		return doubled(firstHolding, mostHolding)
+	}
+	return min(max(doubled(firstEmpty, hurryEmpty), now.Sub(o.since)/4), mostEmpty)
+}
+
+func retryAfter(err error) time.Duration {
+	var asks interface{ RetryAfter() time.Duration }
+	if errors.As(err, &asks) {
+		return asks.RetryAfter()
+	}
+	return 0
+}
+
+// unavailable is the error for a question that could not be asked.
+type unavailable struct {
+	issuer string
+	cause  error
+	after  time.Duration
+}
+
+func (u *unavailable) Error() string {
+	return fmt.Sprintf("jwks: the key set of %s is unavailable: %v", u.issuer, u.cause)
+}
+
+func (u *unavailable) Unwrap() error { return u.cause }
+
+// RetryAfter returns when asking again may help.
+func (u *unavailable) RetryAfter() time.Duration { return u.after }
+
+// outageError returns the error of the outage, or nil when there is none. c.mu
+// is held.
+func (c *Cache) outageError() error {
+	if c.outage.cause == nil {
+		return nil
+	}
+	return c.unavailable(c.outage.cause)
+}
+
+func (c *Cache) unavailable(cause error) error {
+	return &unavailable{c.config.name(), cause, max(time.Until(c.outage.next), 0)}
+}
+
+// absences remembers questions that a good answer had no key for. Its bounds
+// keep a flood of made-up kids from filling the memory.
+type absences struct {
+	seen  map[question]struct{}
+	bytes int
+}
+
+const (
+	maxAbsent      = 1024
+	maxAbsentBytes = 64 << 10
+)
+
+// subject is what is absent: the kid, whatever alg it came with, or any key
+// for the alg of a token without kid.
+func (q question) subject() question {
+	if q.kid != "" {
+		return question{kid: q.kid}
+	}
+	return q
+}
+
+func (a *absences) has(q question) bool {
+	_, ok := a.seen[q.subject()]
+	return ok
+}
+
+// add copies the texts: they are cut from whole tokens, which would be kept.
+func (a *absences) add(q question) {
+	q = q.subject()
+	size := len(q.kid) + len(q.alg)
+	if len(a.seen) == maxAbsent || a.bytes+size > maxAbsentBytes || a.has(q) {
+		return
+	}
+	if a.seen == nil {
+		a.seen = make(map[question]struct{})
+	}
+	a.seen[question{strings.Clone(q.kid), strings.Clone(q.alg)}] = struct{}{}
+	a.bytes += size
+}
+
+func (a *absences) clear() { *a = absences{} }

@@ -1,0 +1,148 @@
+// Package echoauth protects Echo v4 handlers with access tokens. It gives the
+// same answers as package middleware does for net/http.
+//
+//	auth := echoauth.New(validator, nil)
+//	e.Use(auth.Wrap)
+//	e.POST("/orders", create, auth.Require(scopes.All("orders:write")).Wrap)
+//
+// A handler behind it finds the caller in the context of its request:
+//
+//	claims, ok := accesstoken.FromContext(c.Request().Context())
+//
+// A refusal is returned as an *echo.HTTPError with the *accesstoken.Error
+// inside, its header fields already set; the application's own
+// HTTPErrorHandler writes the body. A handler may also return an
+// *accesstoken.Error, such as that of accesstoken.Deny, by itself.
+package echoauth
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/internal/adapter"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// A Middleware puts a Validator before handlers. It is immutable and safe for
+// concurrent use.
+type Middleware struct {
+	validator *accesstoken.Validator
+	options   Options
+	policy    accesstoken.Policy
+	demanding bool // a policy was set: an anonymous request does not satisfy it
+}
+
+// Options are what New may be given. The zero value is the default.
+type Options struct {
+	_ [0]func()
+
+	// Optional lets a request without credentials through, and its handler
+	// finds no claims. One with bad credentials is refused all the same. It
+	// holds for Wrap only: a route that requires something needs a token.
+	Optional bool
+
+	// CORS lets genuine CORS preflights through to the wrapped handler (OPTIONS
+	// with Origin and Access-Control-Request-Method; browsers send them without
+	// credentials), and lets scripts of other origins read the challenge of a
+	// refusal. Any other OPTIONS request is authenticated.
+	CORS bool
+}
+
+// New returns a Middleware that demands a valid token. options may be nil. It
+// panics if v is nil.
+func New(v *accesstoken.Validator, options *Options) *Middleware {
+	if v == nil {
+		panic("echoauth: New needs a Validator")
+	}
+	m := &Middleware{validator: v}
+	if options != nil {
+		m.options = *options
+	}
+	return m
+}
+
+// Require returns a Middleware that demands the scopes as well. It is
+// RequirePolicy(accesstoken.Policy{Scopes: r}).
+func (m *Middleware) Require(r scopes.Requirement) *Middleware {
+	return m.RequirePolicy(accesstoken.Policy{Scopes: r})
+}
+
+// RequirePolicy returns a Middleware that demands the policy beside what m
+// demands already. It panics if the policy is invalid or demands nothing: both
+// are slips of the program.
+func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
+	if err := policy.Err(); err != nil {
+		panic("echoauth: " + err.Error())
+	}
+	stricter := *m
+	stricter.policy, stricter.demanding = m.policy.And(policy), true
+	return &stricter
+}
+
+// Wrap is an echo.MiddlewareFunc. It calls next for the requests that may pass,
+// with the claims in their context, and refuses the others before next can see
+// them. Inside another Wrap of the same Validator it checks its policy only.
+func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if m.options.CORS && isPreflight(r) {
+			return next(c)
+		}
+		credentials := accesstoken.CredentialsFrom(r.Header)
+		if m.options.Optional && !m.demanding {
+			c.Response().Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
+			if credentials.Missing() {
+				return m.refuseDenied(c, next(c))
+			}
+		}
+		ctx, _, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
+		if err != nil {
+			return m.Refuse(c, err)
+		}
+		c.SetRequest(r.WithContext(ctx))
+		return m.refuseDenied(c, next(c))
+	}
+}
+
+// isPreflight recognizes what the Fetch standard calls a CORS-preflight
+// request.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// refuseDenied refuses what a handler returned as an *accesstoken.Error, and
+// leaves every other error to the application.
+func (m *Middleware) refuseDenied(c echo.Context, err error) error {
+	var written *echo.HTTPError
+	var refused *accesstoken.Error
+	if err == nil || errors.As(err, &written) || !errors.As(err, &refused) {
+		return err
+	}
+	return m.Refuse(c, err)
+}
+
+// Check is Wrap without the wrapping: it returns the caller's claims, or the
+// error to give to Refuse.
+func (m *Middleware) Check(c echo.Context) (accesstoken.Claims, error) {
+	r := c.Request()
+	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsFrom(r.Header), m.policy)
+	return claims, err
+}
+
+// Refuse sets the header fields of a refusal and returns the error that a
+// handler returns for it. err is an error of Check or of the Validator, or one
+// made with accesstoken.Deny; any other becomes a 500.
+func (m *Middleware) Refuse(c echo.Context, err error) error {
+	refused := m.validator.Refuse(c.Request().Context(), err)
+	header := c.Response().Header()
+	for name, values := range refused.Header() {
+		header[name] = values
+	}
+	if m.options.CORS && c.Request().Header.Get("Origin") != "" {
+		header.Add("Access-Control-Expose-Headers", "WWW-Authenticate")
+	}
+	return &echo.HTTPError{Code: refused.HTTPStatus(), Message: refused.Public().Text, Internal: refused}
+}

@@ -1,0 +1,165 @@
+// Package middleware protects net/http handlers with access tokens.
+//
+//	auth := middleware.New(validator, nil)
+//	mux.Handle("GET /me", auth.Wrap(me))
+//	mux.Handle("POST /orders", auth.Require(scopes.All("orders:write")).Wrap(create))
+//
+// A handler behind it finds the caller in its context:
+//
+//	claims, ok := accesstoken.FromContext(r.Context())
+//
+// Wrap the handler of a route, not a path that you compare yourself: the pattern
+// that http.ServeMux matched is what decides, so that no spelling of the path
+// gets around the rule. Everything that writes a response by itself, such as
+// recovery and logging, goes outside; CORS too, or see [Options.CORS].
+//
+// It works with every router that takes func(http.Handler) http.Handler, and
+// never touches the body or the ResponseWriter of a request that it lets pass.
+package middleware
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/internal/adapter"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// A Middleware puts a Validator before handlers. It is immutable and safe for
+// concurrent use.
+type Middleware struct {
+	validator *accesstoken.Validator
+	options   Options
+	policy    accesstoken.Policy
+	demanding bool // a policy was set: an anonymous request does not satisfy it
+}
+
+// Options are what New may be given. The zero value is the default.
+type Options struct {
+	_ [0]func()
+
+	// Optional lets a request without credentials through, and its handler
+	// finds no claims. One with bad credentials is refused all the same. It
+	// holds for Wrap only: a route that requires something needs a token.
+	Optional bool
+
+	// CORS lets genuine CORS preflights through to the wrapped handler (OPTIONS
+	// with Origin and Access-Control-Request-Method; browsers send them without
+	// credentials), and lets scripts of other origins read the challenge of a
+	// refusal. Any other OPTIONS request is authenticated.
+	CORS bool
+
+	// Body writes the body of a refusal; nil is one line of text. [Problem] is
+	// another. Status and header fields are settled before it is asked.
+	Body func(r *http.Request, refused *accesstoken.Error) (contentType string, body []byte)
+}
+
+// New returns a Middleware that demands a valid token. options may be nil. It
+// panics if v is nil.
+func New(v *accesstoken.Validator, options *Options) *Middleware {
+	if v == nil {
+		panic("middleware: New needs a Validator")
+	}
+	m := &Middleware{validator: v}
+	if options != nil {
+		m.options = *options
+	}
+	if m.options.Body == nil {
+		m.options.Body = text
+	}
+	return m
+}
+
+// Require returns a Middleware that demands the scopes as well. It is
+// RequirePolicy(accesstoken.Policy{Scopes: r}).
+func (m *Middleware) Require(r scopes.Requirement) *Middleware {
+	return m.RequirePolicy(accesstoken.Policy{Scopes: r})
+}
+
+// RequirePolicy returns a Middleware that demands the policy beside what m
+// demands already. It panics if the policy is invalid or demands nothing, as
+// http.ServeMux.Handle does for a bad pattern: both are slips of the program.
+func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
+	if err := policy.Err(); err != nil {
+		panic("middleware: " + err.Error())
+	}
+	stricter := *m
+	stricter.policy, stricter.demanding = m.policy.And(policy), true
+	return &stricter
+}
+
+// Wrap returns a handler that calls next for the requests that may pass, with
+// the claims in their context, and refuses the others before next can see them.
+// Inside another Wrap of the same Validator it checks its policy only.
+func (m *Middleware) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m.options.CORS && isPreflight(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		credentials := accesstoken.CredentialsFrom(r.Header)
+		if m.options.Optional && !m.demanding {
+			w.Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
+			if credentials.Missing() {
+				next.ServeHTTP(w, r)
+				return
+			}
+		}
+		ctx, _, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
+		if err != nil {
+			m.Refuse(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// isPreflight recognizes what the Fetch standard calls a CORS-preflight
+// request.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// Check is Wrap without the wrapping: it returns the caller's claims, or the
+// error to give to Refuse.
+func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
+	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsFrom(r.Header), m.policy)
+	return claims, err
+}
+
+// Refuse answers a request with a refusal: an error of Check or of the
+// Validator, or one made with accesstoken.Deny. Any other error becomes a 500.
+// The caller writes nothing more.
+func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	refused := m.validator.Refuse(r.Context(), err)
+	contentType, body, err := m.body(r, refused)
+	if err != nil {
+		refused = m.validator.Refuse(r.Context(), err)
+		contentType, body = text(r, refused)
+	}
+	header := w.Header()
+	for name, values := range refused.Header() {
+		header[name] = values
+	}
+	if m.options.CORS && r.Header.Get("Origin") != "" {
+		header.Add("Access-Control-Expose-Headers", "WWW-Authenticate")
+	}
+	header.Set("Content-Type", contentType)
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(refused.HTTPStatus())
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the client is gone: there is nobody to tell
+	}
+}
+
+// body asks the hook. One that panics fails closed, as an error does.
+func (m *Middleware) body(r *http.Request, refused *accesstoken.Error) (contentType string, body []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("middleware: the Body hook panicked: %v", p)
+		}
+	}()
+	contentType, body = m.options.Body(r, refused)
+	return contentType, body, nil
+}

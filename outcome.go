@@ -1,0 +1,98 @@
+package accesstoken
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// The gRPC codes of the table. The root package does not import grpc.
+const (
+	grpcCanceled         = 1
+	grpcDeadlineExceeded = 4
+	grpcPermissionDenied = 7
+	grpcInternal         = 13
+	grpcUnavailable      = 14
+	grpcUnauthenticated  = 16
+)
+
+// An outcome is how a refusal looks on the wire.
+type outcome struct {
+	status    int    // HTTP
+	code      uint32 // gRPC
+	oauth     string // RFC 6750 §3.1 error code, "" for none
+	challenge bool   // WWW-Authenticate is sent
+	coarse    bool   // the wire says TokenInvalid
+	text      string // for people on the other side: says nothing about the token
+}
+
+// outcomes decides, for all carriers, what a reason looks like. The rule behind
+// it: the credential is bad: 401. It is good but not enough: 403. We could not
+// find out: 503, which must never look like invalid_token, or a client would
+// throw a good token away. We are set up wrongly: 500.
+var outcomes = map[Reason]outcome{
+	CredentialsMissing:   {401, grpcUnauthenticated, "", true, false, "an access token is required"},
+	SchemeUnsupported:    {401, grpcUnauthenticated, "", true, false, "this authentication scheme is not supported"},
+	CredentialsMalformed: {400, grpcUnauthenticated, "invalid_request", true, false, "the credentials are malformed"},
+	CredentialsAmbiguous: {400, grpcUnauthenticated, "invalid_request", true, false, "the request has more than one credential"},
+
+	TokenTooLarge:       {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	TokenMalformed:      {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	AlgorithmNotAllowed: {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	TokenTypeMismatch:   {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	IssuerUnknown:       {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	KeyNotFound:         {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	SignatureInvalid:    {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	TokenNotYetValid:    {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	AudienceMismatch:    {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	ClaimInvalid:        {401, grpcUnauthenticated, "invalid_token", true, true, invalid},
+	TokenExpired:        {401, grpcUnauthenticated, "invalid_token", true, false, "the access token expired"},
+	TokenInactive:       {401, grpcUnauthenticated, "invalid_token", true, false, "the access token is not active"},
+
+	BindingRequired:   {401, grpcUnauthenticated, "invalid_token", true, false, "the access token must be sent with proof of possession"},
+	BindingMismatch:   {401, grpcUnauthenticated, "invalid_token", true, false, "the access token is bound to another key"},
+	DPoPProofInvalid:  {401, grpcUnauthenticated, "invalid_dpop_proof", true, false, "the DPoP proof is invalid"},
+	DPoPProofReplayed: {401, grpcUnauthenticated, "invalid_dpop_proof", true, false, "the DPoP proof was used before"},
+	DPoPNonceRequired: {401, grpcUnauthenticated, "use_dpop_nonce", true, false, "the DPoP proof must carry the nonce"},
+	StepUpRequired:    {401, grpcUnauthenticated, "insufficient_user_authentication", true, false, "a different authentication is required"},
+
+	ScopeInsufficient:                {403, grpcPermissionDenied, "insufficient_scope", true, false, "the access token lacks a required scope"},
+	AuthorizationDetailsInsufficient: {403, grpcPermissionDenied, "insufficient_scope", true, false, "the access token lacks required authorization details"},
+	PolicyDenied:                     {403, grpcPermissionDenied, "", false, false, "access is denied"},
+	TransportInsecure:                {403, grpcPermissionDenied, "", false, false, "credentials must be sent over TLS"},
+
+	KeysUnavailable:          {503, grpcUnavailable, "", false, false, unavailable},
+	IntrospectionUnavailable: {503, grpcUnavailable, "", false, false, unavailable},
+	IssuerUnavailable:        {503, grpcUnavailable, "", false, false, unavailable},
+	ReplayStoreUnavailable:   {503, grpcUnavailable, "", false, false, unavailable},
+	StatusUnavailable:        {503, grpcUnavailable, "", false, false, unavailable},
+
+	ResourceServerMisconfigured: {500, grpcInternal, "", false, false, "the resource server is misconfigured"},
+	InternalError:               {500, grpcInternal, "", false, false, "internal error"},
+}
+
+const (
+	invalid     = "the access token is invalid"
+	unavailable = "the access token could not be checked; try again"
+)
+
+// defaultRetry is what Retry-After says when nobody knows better.
+const defaultRetry = 5 * time.Second
+
+// outcome looks the refusal up. What is not in the table is our mistake, and
+// never lets anybody in: it is an internal error.
+func (e *Error) outcome() outcome {
+	switch {
+	case e.denied:
+		return outcomes[PolicyDenied]
+	case e.Reason == "" && errors.Is(e.cause, context.Canceled):
+		return outcome{status: http.StatusServiceUnavailable, code: grpcCanceled, text: unavailable}
+	case e.Reason == "" && errors.Is(e.cause, context.DeadlineExceeded):
+		return outcome{status: http.StatusServiceUnavailable, code: grpcDeadlineExceeded, text: unavailable}
+	}
+	if o, ok := outcomes[e.Reason]; ok {
+		return o
+	}
+	return outcomes[InternalError]
+}

@@ -1,0 +1,65 @@
+package accesstoken
+
+// A Reason says why a request was refused. It is also an error, so that
+// [errors.Is] finds it:
+//
+//	if errors.Is(err, accesstoken.TokenExpired) { … }
+//
+// The text of a Reason is the reason of google.rpc.ErrorInfo on gRPC. Those
+// that would tell an attacker which check a forged token failed become
+// [TokenInvalid] on the wire; the logs and the returned error keep the fine one.
+type Reason string
+
+// The reasons. Each one's HTTP status, OAuth error code and gRPC code stand in
+// one table, in outcome.go.
+const (
+	CredentialsMissing   Reason = "CREDENTIALS_MISSING"   // no credentials at all
+	SchemeUnsupported    Reason = "SCHEME_UNSUPPORTED"    // another scheme, such as Basic
+	CredentialsMalformed Reason = "CREDENTIALS_MALFORMED" // not "Bearer" and a token68
+	CredentialsAmbiguous Reason = "CREDENTIALS_AMBIGUOUS" // more than one Authorization line
+
+	TokenTooLarge       Reason = "TOKEN_TOO_LARGE"       // over 16 KiB
+	TokenMalformed      Reason = "TOKEN_MALFORMED"       // no JWT where only JWTs are accepted, or one that cannot be read
+	AlgorithmNotAllowed Reason = "ALGORITHM_NOT_ALLOWED" // alg is not on the issuer's list, or does not go with the key
+	TokenTypeMismatch   Reason = "TOKEN_TYPE_MISMATCH"   // an ID token, a proof or another kind of JWT; a critical header
+	IssuerUnknown       Reason = "ISSUER_UNKNOWN"        // iss is not configured
+	KeyNotFound         Reason = "KEY_NOT_FOUND"         // kid is not in a key set that was fetched recently
+	SignatureInvalid    Reason = "SIGNATURE_INVALID"     // signed with another key, or tampered with
+	TokenExpired        Reason = "TOKEN_EXPIRED"         // exp has passed
+	TokenNotYetValid    Reason = "TOKEN_NOT_YET_VALID"   // nbf or iat lies in the future
+	AudienceMismatch    Reason = "AUDIENCE_MISMATCH"     // aud does not name this resource server
+	ClaimInvalid        Reason = "CLAIM_INVALID"         // a required claim is missing or of the wrong type
+	TokenInactive       Reason = "TOKEN_INACTIVE"        // the authorization server says so; it does not say why
+
+	BindingRequired        Reason = "BINDING_REQUIRED"         // the token is bound to a key, and was sent without proof of it
+	BindingMismatch        Reason = "BINDING_MISMATCH"         // the proof is of another key or certificate
+	DPoPProofInvalid       Reason = "DPOP_PROOF_INVALID"       // reserved for DPoP (RFC 9449)
+	DPoPProofReplayed      Reason = "DPOP_PROOF_REPLAYED"      // reserved for DPoP
+	DPoPNonceRequired      Reason = "DPOP_NONCE_REQUIRED"      // reserved for DPoP
+	StepUpRequired         Reason = "STEP_UP_REQUIRED"         // reserved for step-up authentication (RFC 9470)
+	TransportInsecure      Reason = "TRANSPORT_INSECURE"       // reserved: credentials over cleartext
+	ScopeInsufficient      Reason = "SCOPE_INSUFFICIENT"       // the token lacks a scope that the policy demands
+	PolicyDenied           Reason = "POLICY_DENIED"            // the application's own no; no rule for this gRPC method
+	ReplayStoreUnavailable Reason = "REPLAY_STORE_UNAVAILABLE" // reserved for DPoP
+	StatusUnavailable      Reason = "STATUS_UNAVAILABLE"       // reserved for status lists
+
+	AuthorizationDetailsInsufficient Reason = "AUTHORIZATION_DETAILS_INSUFFICIENT" // reserved for RFC 9396
+
+	KeysUnavailable             Reason = "KEYS_UNAVAILABLE"              // the issuer's keys could not be fetched; the validator is closed
+	IntrospectionUnavailable    Reason = "INTROSPECTION_UNAVAILABLE"     // the introspection endpoint gave no usable answer
+	IssuerUnavailable           Reason = "ISSUER_UNAVAILABLE"            // the issuer's metadata could not be fetched
+	ResourceServerMisconfigured Reason = "RESOURCE_SERVER_MISCONFIGURED" // our own setting is wrong: see the log
+	InternalError               Reason = "INTERNAL_ERROR"                // a hook or a key source panicked
+
+	// TokenInvalid is what the wire says in place of the finer reasons about a
+	// token. No *Error has it; a gRPC client sees it.
+	TokenInvalid Reason = "TOKEN_INVALID"
+
+	// Unavailable matches every error that means "we could not find out": the
+	// token may be good, and the client should try again with it. An error of
+	// this class is never a 401.
+	Unavailable Reason = "UNAVAILABLE"
+)
+
+// Error returns the reason's text.
+func (r Reason) Error() string { return string(r) }

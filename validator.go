@@ -1,0 +1,324 @@
+package accesstoken
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/tokencache"
+)
+
+// maxToken is the size of the largest token that is looked at, in bytes. The
+// largest real ones, signed with ML-DSA-87, need about half of it.
+const maxToken = 16 << 10
+
+// cacheBytes bounds the store of verified facts.
+const cacheBytes = 64 << 20
+
+// A Validator decides whether credentials are good, and good enough. Make one
+// with [NewValidator], share it between all carriers, and Close it at the end.
+// It is safe for concurrent use.
+type Validator struct {
+	issuers      map[string]*issuer // by URL, which is how a token's iss finds its issuer
+	introspected []*issuer          // those with an introspection client
+	leeway       time.Duration
+	now          func() time.Time
+	logger       *slog.Logger
+	onRefuse     func(context.Context, *Error)
+	face         *face
+	fixed        map[Reason]*Error // refusals without details, made once
+	cache        *tokencache.Cache[*facts]
+	closed       atomic.Bool
+}
+
+// NewValidator checks the Config and makes a Validator. It does no I/O: metadata
+// and keys are fetched when the first token needs them, or by
+// [Validator.Warm]. The error reports every fault of the Config at once, one to
+// a line.
+func NewValidator(config Config) (*Validator, error) {
+	faults := config.faults()
+	v := &Validator{
+		issuers:  map[string]*issuer{},
+		leeway:   config.leeway(),
+		now:      config.Now,
+		logger:   config.Logger,
+		onRefuse: config.OnRefuse,
+		face:     &face{realm: config.realm()},
+		fixed:    map[Reason]*Error{},
+		cache:    tokencache.New[*facts](cacheBytes),
+	}
+	if v.now == nil {
+		v.now = time.Now
+	}
+	if v.logger == nil {
+		v.logger = slog.Default()
+	}
+	for reason := range outcomes {
+		v.fixed[reason] = &Error{Reason: reason, face: v.face}
+	}
+	if len(faults) == 0 {
+		faults = v.addIssuers(config)
+	}
+	if len(faults) > 0 {
+		_ = v.Close()
+		return nil, sentence(faults)
+	}
+	return v, nil
+}
+
+func (v *Validator) addIssuers(config Config) (faults []error) {
+	for i, settings := range config.Issuers {
+		added, err := newIssuer(config, settings, v.logger)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("Issuers[%d] %q: %w", i, settings.URL, err))
+			continue
+		}
+		v.issuers[settings.URL] = added
+		if added.introspection != nil {
+			v.introspected = append(v.introspected, added)
+		}
+	}
+	return faults
+}
+
+// sentence puts the package's name before each fault.
+func sentence(faults []error) error {
+	lines := make([]error, len(faults))
+	for i, fault := range faults {
+		lines[i] = fmt.Errorf("accesstoken: %w", fault)
+	}
+	return errors.Join(lines...)
+}
+
+// Validate reports whether the credentials are acceptable and, if so, what they
+// claim. It is [Validator.Authorize] with a Policy that demands nothing.
+func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Claims, error) {
+	return v.Authorize(ctx, credentials, Policy{})
+}
+
+// Authorize reports whether the credentials are acceptable and satisfy the
+// policy, and if so what they claim. Any error is an [*Error]: nobody may be let
+// in on it, and one matching [Unavailable] means that validity is unknown, not
+// denied. For a token that was verified before it performs no I/O.
+func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
+	claims, err := v.authenticate(ctx, credentials)
+	if err == nil {
+		err = v.allow(claims, policy)
+	}
+	if err != nil {
+		return Claims{}, v.report(ctx, v.bind(err, policy))
+	}
+	return claims, nil
+}
+
+// Check reports whether claims that were authenticated before satisfy a further
+// policy; a handler calls it when it knows what is to be done. The error is an
+// [*Error].
+func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
+	if err := v.allow(claims, policy); err != nil {
+		return v.report(ctx, v.bind(err, policy))
+	}
+	return nil
+}
+
+// Refuse turns any error into the refusal that this Validator's adapters
+// write. An error that Authorize or Check returned stays as it is. One from
+// [Deny] gets this Validator's face and is reported to OnRefuse. Whatever is no
+// *Error is an InternalError: nobody is let in on an error that nobody knows.
+func (v *Validator) Refuse(ctx context.Context, err error) *Error {
+	if refused := asError(err); refused != nil && refused.face != nil {
+		return refused
+	}
+	return v.report(ctx, v.bind(err, Policy{}))
+}
+
+// authenticate finds out whose the credentials are. The order is the order of
+// the costs: nothing dear is done for what a cheap look refuses.
+func (v *Validator) authenticate(ctx context.Context, credentials Credentials) (Claims, error) {
+	token := credentials.token
+	switch {
+	case v.closed.Load():
+		return Claims{}, refusal(KeysUnavailable, "the validator is closed")
+	case credentials.Missing():
+		return Claims{}, v.fixed[CredentialsMissing]
+	case credentials.problem != "":
+		return Claims{}, v.fixed[credentials.problem]
+	case len(token) > maxToken:
+		return Claims{}, v.fixed[TokenTooLarge]
+	}
+	key := tokencache.KeyOf(token)
+	found, err := v.recall(ctx, key)
+	if found == nil && err == nil {
+		found, err = v.establish(ctx, key, token)
+	}
+	if err != nil {
+		return Claims{}, err
+	}
+	return found.claims(token), nil
+}
+
+// recall returns the facts about a token that was verified before, if they
+// still hold. Nil facts without an error mean that it has to be verified.
+func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, error) {
+	found, ok := v.cache.Get(key)
+	if !ok {
+		return nil, nil
+	}
+	holds, err := found.keyHolds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !holds {
+		v.cache.Drop(key)
+		return nil, nil
+	}
+	if err := v.accept(found); err != nil {
+		v.cache.Drop(key) // a token that has ended stays ended
+		return nil, err
+	}
+	return found, nil
+}
+
+// establish verifies a token and, when it is good, remembers the facts.
+func (v *Validator) establish(ctx context.Context, key tokencache.Key, token string) (*facts, error) {
+	found, err := v.verify(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.accept(found); err != nil {
+		return nil, err
+	}
+	if found.key != nil {
+		v.cache.Put(key, found, found.size())
+	}
+	return found, nil
+}
+
+// accept judges what changes while facts stay the same. It runs on every
+// request: the clock, then the binding, then the audience.
+func (v *Validator) accept(found *facts) error {
+	now := v.now()
+	switch {
+	case !found.expiry.IsZero() && !now.Before(found.expiry.Add(v.leeway)):
+		return v.fixed[TokenExpired]
+	case now.Add(v.leeway).Before(found.notBefore):
+		return refusal(TokenNotYetValid, "nbf lies in the future")
+	case now.Add(v.leeway).Before(found.issuedAt):
+		return refusal(TokenNotYetValid, "iat lies in the future")
+	}
+	if err := found.acceptBinding(); err != nil {
+		return err
+	}
+	return found.issuer.acceptAudience(found.audience)
+}
+
+// allow judges claims by a policy.
+func (v *Validator) allow(claims Claims, policy Policy) error {
+	if err := policy.Scopes.Err(); err != nil {
+		return because(ResourceServerMisconfigured, err)
+	}
+	if !policy.Scopes.MetBy(claims.Scopes()) {
+		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
+	}
+	return nil
+}
+
+// bind gives a refusal the face of this Validator and, where a wider or a first
+// token would help, the scopes to ask for: all that the policy needs, whatever
+// the token had (RFC 6750 §3.1).
+func (v *Validator) bind(err error, policy Policy) *Error {
+	refused := asError(err)
+	if refused == nil {
+		refused = because(InternalError, err)
+	}
+	scope := ""
+	switch refused.Reason {
+	case ScopeInsufficient, CredentialsMissing, SchemeUnsupported:
+		scope = policy.Scopes.Scopes().String()
+	}
+	if refused.face == v.face && refused.scope == scope {
+		return refused
+	}
+	bound := *refused
+	bound.face, bound.scope = v.face, scope
+	return &bound
+}
+
+// report tells the hook. A hook that panics refuses the request, as any error
+// on the way does.
+func (v *Validator) report(ctx context.Context, refused *Error) (reported *Error) {
+	if v.onRefuse == nil {
+		return refused
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked", "panic", fmt.Sprint(p))
+			reported = v.fixed[InternalError]
+		}
+	}()
+	v.onRefuse(ctx, refused)
+	return refused
+}
+
+// Warm fetches what a first request would need: the metadata and the keys of
+// every issuer, all at once. It is optional. The error joins what went wrong;
+// the Validator works all the same, and tries again when a token comes.
+func (v *Validator) Warm(ctx context.Context) error {
+	return v.eachIssuer(func(i *issuer) error { return i.warm(ctx) })
+}
+
+// Ready returns nil once every issuer can be used: its keys are there, or it
+// can be asked about its tokens. Otherwise it says what is missing, and sees to
+// it that it is fetched. It does not wait.
+func (v *Validator) Ready() error {
+	if v.closed.Load() {
+		return errors.New("accesstoken: the validator is closed")
+	}
+	return v.eachIssuer((*issuer).ready)
+}
+
+func (v *Validator) eachIssuer(do func(*issuer) error) error {
+	var wait sync.WaitGroup
+	var lock sync.Mutex
+	var faults []error
+	for url, i := range v.issuers {
+		wait.Go(func() {
+			if err := do(i); err != nil {
+				lock.Lock()
+				defer lock.Unlock()
+				faults = append(faults, fmt.Errorf("issuer %q: %w", url, err))
+			}
+		})
+	}
+	wait.Wait()
+	return sentence(faults)
+}
+
+// Close ends every goroutine and timer that the Validator started and waits for
+// them. Afterwards every request is refused with KeysUnavailable. Closing twice
+// is fine.
+func (v *Validator) Close() error {
+	v.closed.Store(true)
+	var faults []error
+	for _, i := range v.issuers {
+		faults = append(faults, i.close())
+	}
+	v.cache.Clear()
+	return errors.Join(faults...)
+}
+
+// opaqueIssuer returns the one issuer that an opaque token may be shown to, by
+// configuration, or nil.
+func (v *Validator) opaqueIssuer(token string) *issuer {
+	for _, i := range v.introspected {
+		if strings.HasPrefix(token, i.prefix) {
+			return i
+		}
+	}
+	return nil
+}
