@@ -1,0 +1,106 @@
+package accesstokentest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+)
+
+// A test has [accesstokentest.NewServer] instead, which needs no Close.
+func ExampleStart() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource:   "https://api.example.com",
+		Issuers:    []accesstoken.Issuer{{URL: as.URL}},
+		HTTPClient: as.Client(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+
+	ctx := context.Background()
+	claims, err := v.Validate(ctx, accesstoken.Bearer(as.Token(accesstokentest.Claims{"sub": "bob"})))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(claims.Subject)
+
+	_, err = v.Validate(ctx, accesstoken.Bearer(as.Token(accesstokentest.Claims{"aud": "https://other.example.com"})))
+	fmt.Println(errors.Is(err, accesstoken.AudienceMismatch))
+	// Output:
+	// bob
+	// true
+}
+
+// A key server that is down for one request and then works again.
+func ExampleServer_Handle() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+
+	as.Handle(accesstokentest.JWKSPath, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		as.Handle(accesstokentest.JWKSPath, nil)
+		http.Error(w, "down", http.StatusServiceUnavailable)
+	}))
+	for range 2 {
+		res, err := as.Client().Get(as.JWKSURI())
+		if err != nil {
+			log.Fatal(err)
+		}
+		res.Body.Close()
+		fmt.Println(res.Status)
+	}
+	fmt.Println(as.Requests(accesstokentest.JWKSPath), "requests")
+	// Output:
+	// 503 Service Unavailable
+	// 200 OK
+	// 2 requests
+}
+
+// Tokens with a good signature and one thing wrong.
+func ExampleServer_Sign() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+
+	idToken := as.Sign(map[string]any{"typ": "JWT"}, as.Claims(accesstokentest.Claims{"nonce": "n"}))
+	noExpiry := as.Sign(map[string]any{"typ": "at+jwt"}, as.Claims(accesstokentest.Claims{"exp": nil}))
+	twice := as.SignRaw("ES256", fmt.Appendf(nil, `{"alg":"ES256","kid":%q,"kid":"k"}`, as.KeyID("ES256")), []byte(`{}`))
+	fmt.Println(idToken != "", noExpiry != "", twice != "")
+	// Output: true true true
+}
+
+// A test of a handler alone: no server, no token, no middleware.
+func ExampleNewContext() {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintf(w, "%s may read: %v", claims.Subject, claims.Scopes().Has("orders:read"))
+	})
+
+	r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+	r = r.WithContext(accesstokentest.NewContext(r.Context(), accesstokentest.Claims{"sub": "bob", "scope": "orders:read"}))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	fmt.Println(w.Body)
+	// Output: bob may read: true
+}

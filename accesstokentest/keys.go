@@ -1,0 +1,195 @@
+package accesstokentest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// defaultAlgorithm is the one that RFC 9068 §2.1 makes every server support.
+const defaultAlgorithm = "RS256"
+
+// methods are the algorithms that have a key on every server, in the order in
+// which the keys are published.
+var methods = []struct {
+	alg string
+	jwt.SigningMethod
+}{
+	{"RS256", jwt.SigningMethodRS256},
+	{"RS384", jwt.SigningMethodRS384},
+	{"RS512", jwt.SigningMethodRS512},
+	{"PS256", jwt.SigningMethodPS256},
+	{"PS384", jwt.SigningMethodPS384},
+	{"PS512", jwt.SigningMethodPS512},
+	{"ES256", jwt.SigningMethodES256},
+	{"ES384", jwt.SigningMethodES384},
+	{"ES512", jwt.SigningMethodES512},
+	{"EdDSA", jwt.SigningMethodEdDSA},
+	{"Ed25519", jwt.SigningMethodEdDSA}, // RFC 9864: the same keys and signatures
+}
+
+func algorithms() []string {
+	var algs []string
+	for _, m := range methods {
+		algs = append(algs, m.alg)
+	}
+	return algs
+}
+
+// Rotate makes new keys for every algorithm. They sign from now on; the old
+// ones stay published. It takes as long as an RSA key does.
+func (s *Server) Rotate() {
+	keys := newKeyring()
+	keys.prepare()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = keys
+	s.published = slices.Concat(s.published, keys)
+}
+
+// Withdraw ends the publication of all keys that no longer sign.
+func (s *Server) Withdraw() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.published = s.current
+}
+
+// Keys returns the public keys as they are published, the oldest first: one for
+// each of RS256 to RS512, PS256 to PS512, ES256 to ES512, EdDSA and Ed25519.
+// Each has its own key ID and names its algorithm, but all of RSA share one
+// 2048-bit key.
+func (s *Server) Keys() []jwkset.JWK {
+	s.mu.RLock()
+	published := s.published
+	s.mu.RUnlock()
+	var keys []jwkset.JWK
+	for _, k := range published {
+		keys = append(keys, k.public())
+	}
+	return keys
+}
+
+// KeyID returns the ID of the key that signs with alg at present.
+func (s *Server) KeyID(alg string) string {
+	return s.signingKey(alg).kid
+}
+
+// signingKey returns the current key for alg. What has no key of its own, HMAC
+// and none, borrows the default one's name.
+func (s *Server) signingKey(alg string) key {
+	s.mu.RLock()
+	keys := s.current
+	s.mu.RUnlock()
+	switch alg {
+	case "none", "HS256", "HS384", "HS512":
+		alg = defaultAlgorithm
+	}
+	for _, k := range keys {
+		if k.alg == alg {
+			return k
+		}
+	}
+	s.fatalf("accesstokentest: there is no key for the algorithm %q", alg)
+	return key{}
+}
+
+// key is one signing key. The private part may have to be awaited.
+type key struct {
+	alg, kid string
+	method   jwt.SigningMethod
+	private  func() crypto.Signer
+}
+
+// public returns the key as a key set publishes it. It goes by way of JSON
+// because jwkset makes no Ed25519 key with the algorithm name of RFC 9864.
+func (k key) public() jwkset.JWK {
+	options := jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: k.kid, USE: jwkset.UseSig}}
+	if k.method != jwt.SigningMethodEdDSA {
+		options.Metadata.ALG = jwkset.ALG(k.alg)
+	}
+	jwk := must(jwkset.NewJWKFromKey(k.private().Public(), options))
+	members := jwk.Marshal()
+	members.ALG = jwkset.ALG(k.alg)
+	return must(jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{}))
+}
+
+// keyring holds one key for each algorithm, or several generations of that.
+type keyring []key
+
+func newKeyring() keyring {
+	rsaKey := sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	var keys keyring
+	for _, m := range methods {
+		keys = append(keys, key{
+			alg:     m.alg,
+			kid:     m.alg + "-" + rand.Text()[:10],
+			method:  m.SigningMethod,
+			private: newPrivateKey(m.SigningMethod, rsaKey),
+		})
+	}
+	return keys
+}
+
+func newPrivateKey(method jwt.SigningMethod, rsaKey func() crypto.Signer) func() crypto.Signer {
+	switch method {
+	case jwt.SigningMethodES256:
+		return ready(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
+	case jwt.SigningMethodES384:
+		return ready(must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)))
+	case jwt.SigningMethodES512:
+		return ready(must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)))
+	case jwt.SigningMethodEdDSA:
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		return ready(must(private, err))
+	default:
+		return rsaKey
+	}
+}
+
+// prepare returns when every key is there.
+func (r keyring) prepare() {
+	for _, k := range r {
+		k.private()
+	}
+}
+
+func ready(key crypto.Signer) func() crypto.Signer {
+	return func() crypto.Signer { return key }
+}
+
+// must is for what fails only if this package is wrong.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(fmt.Sprintf("accesstokentest: %v", err))
+	}
+	return v
+}
+
+// compact joins header, payload and the signature over both (RFC 7515 §7.1).
+func compact(header, payload []byte, sign func(string) ([]byte, error)) (string, error) {
+	input := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	signature, err := sign(input)
+	if err != nil {
+		return "", err
+	}
+	return input + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+func (s *Server) marshal(what string, v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		s.fatalf("accesstokentest: the %s cannot be written as JSON: %v", what, err)
+	}
+	return b
+}
