@@ -143,9 +143,11 @@ func (i *issuer) acceptJWT(header jose.Header, claims jose.Claims) error {
 	if err == nil {
 		return i.acceptClient(claims.ClientID)
 	}
-	i.warnings.give(err.Reason, func() (cause, advice string) {
-		return fmt.Sprintf("%s; the header's typ is %s", err.detail, describeType(header)), err.advice
-	})
+	if err.advice != "" {
+		i.warnings.give(err.Reason, func() (cause, advice string) {
+			return fmt.Sprintf("%s; the header's typ is %s", err.detail, describeType(header)), err.advice
+		})
+	}
 	return err
 }
 

@@ -77,6 +77,21 @@ const (
 	unavailable = "the access token could not be checked; try again"
 )
 
+// details say to the operator what was expected, for refusals that have no more
+// to tell.
+var details = map[Reason]string{
+	CredentialsMissing:   "the request has no Authorization line",
+	SchemeUnsupported:    "expected the scheme Bearer",
+	CredentialsMalformed: "expected Bearer, a space and a token68 (RFC 6750 §2.1)",
+	CredentialsAmbiguous: "expected one Authorization line",
+	TokenTooLarge:        "expected at most 16384 bytes",
+	TokenMalformed:       "expected a JWT, or an opaque token of an issuer with Introspection",
+	AlgorithmNotAllowed:  "expected an alg of the issuer's Algorithms",
+	IssuerUnknown:        "expected iss to be the URL of a configured issuer",
+	TokenExpired:         "expected exp + Leeway to lie in the future",
+	TokenInactive:        "the authorization server says that it is not active",
+}
+
 // defaultRetry is what Retry-After says when nobody knows better.
 const defaultRetry = 5 * time.Second
 

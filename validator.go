@@ -59,7 +59,7 @@ func NewValidator(config Config) (*Validator, error) {
 		v.logger = slog.Default()
 	}
 	for reason := range outcomes {
-		v.fixed[reason] = &Error{Reason: reason, face: v.face}
+		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
 	}
 	if len(faults) == 0 {
 		faults = v.addIssuers(config)
