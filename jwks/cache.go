@@ -13,7 +13,6 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
-	"golang.org/x/time/rate"
 
 	"github.com/accesstoken/accesstoken/internal/discovery"
 	"github.com/accesstoken/accesstoken/internal/fetch"
@@ -68,7 +67,6 @@ const (
 	defaultRefresh  = time.Hour
 	defaultUsable   = 24 * time.Hour
 	defaultCooldown = 30 * time.Second
-	missBurst       = 2
 
 	shortest      = 100 * time.Millisecond // below this, waiting would be a flood of our own
 	longestUsable = 7 * 24 * time.Hour     // a withdrawn key must stop working some day
@@ -151,7 +149,6 @@ func (c Config) name() string {
 type Cache struct {
 	config Config
 	client *fetch.Client
-	budget *rate.Limiter // of fetches for unknown kids
 
 	// usable is what a request reads: nil before the first good answer, after
 	// usable-until and after Close.
@@ -159,15 +156,14 @@ type Cache struct {
 
 	running sync.WaitGroup // fetches, and timers that are armed
 
-	mu         sync.Mutex
-	closed     bool
-	flight     *flight // the fetch under way, or nil
-	last       *keySet // the last good answer, kept beyond usable-until to recognize it
-	answeredAt time.Time
-	absent     absences
-	outage     outage
-	refresh    *time.Timer // asks again
-	expiry     *time.Timer // drops the keys
+	mu      sync.Mutex
+	closed  bool
+	flight  *flight // the fetch under way, or nil
+	last    *keySet // the last good answer, kept beyond usable-until to recognize it
+	budget  missBudget
+	outage  outage
+	refresh *time.Timer // asks again
+	expiry  *time.Timer // drops the keys
 
 	// Only the fetch under way touches these.
 	jwksURI      string
@@ -188,7 +184,7 @@ func NewCache(config Config) (*Cache, error) {
 	return &Cache{
 		config:     config,
 		client:     fetch.New(config.HTTPClient),
-		budget:     rate.NewLimiter(rate.Every(config.MissCooldown), missBurst),
+		budget:     newMissBudget(config.MissCooldown),
 		jwksURI:    config.URL,
 		complained: make(map[string]bool),
 	}, nil

@@ -20,25 +20,28 @@
 // When to ask again, how long an old answer may serve, and how often an
 // unknown kid may cause a question are three things, and have a clock each:
 //
-//		good answer
-//		|---------- refresh-after ---------->| asked again in the background
-//		|------------------------- usable-until ------------------------->| keys dropped
-//		         ?  unknown kid: asked now, if the miss budget has one left
-//		         |-- miss-cooldown -->| the budget regains one
+//	good answer
+//	|---------- refresh-after ---------->| asked again in the background
+//	|------------------------- usable-until ------------------------->| keys dropped
+//	         ?  unknown kid: asked now, if the miss budget has one left
+//	         |-- miss-cooldown -->| the budget regains one
 //
-//	  - refresh-after is what the answer says in Cache-Control or Expires, from 5
-//	    minutes to 24 hours, and 1 hour when it does not say: rotations are
-//	    announced by publishing the new key ahead, and an hour is soon enough to
-//	    see it. It is shortened at random by up to a tenth, so that a fleet does
-//	    not ask at once, and never exceeds three quarters of usable-until, so
-//	    that an outage finds time left.
-//	  - usable-until is 24 hours after the last good answer. Until then an
-//	    unreachable issuer logs nobody out; afterwards a key that the issuer may
-//	    have withdrawn long ago is no longer believed.
-//	  - miss-cooldown is 30 seconds, with a burst of 2. Anybody can make up a
-//	    kid, so kids that are not in the set must not turn into as many requests;
-//	    yet after a flood of them a new key is seen within one cooldown. Kids
-//	    just seen to be absent are remembered and cost nothing.
+// Their defaults, and why:
+//
+//   - refresh-after is what the answer says in Cache-Control or Expires, from 5
+//     minutes to 24 hours, and 1 hour when it does not say: rotations are
+//     announced by publishing the new key ahead, and an hour is soon enough to
+//     see it. It is shortened at random by up to a tenth, so that a fleet does
+//     not ask at once, and never exceeds three quarters of usable-until, so
+//     that an outage finds time left.
+//   - usable-until is 24 hours after the last good answer. Until then an
+//     unreachable issuer logs nobody out; afterwards a key that the issuer may
+//     have withdrawn long ago is no longer believed.
+//   - miss-cooldown is 30 seconds, with a burst of 2. Anybody can make up a
+//     kid, so kids that are not in the set must not turn into as many requests;
+//     yet after a flood of them a new key is seen within one cooldown. A kid
+//     that was asked for in vain costs nothing until the budget is whole again:
+//     stale tokens do not use up what a rotation needs.
 //
 // A request that finds its key never waits, takes no lock and reads no clock.
 // One that does not shares a single fetch with all others, and may leave it

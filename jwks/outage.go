@@ -3,7 +3,6 @@ package jwks
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -101,45 +100,3 @@ func (c *Cache) outageError() error {
 func (c *Cache) unavailable(cause error) error {
 	return &unavailable{c.config.name(), cause, max(time.Until(c.outage.next), 0)}
 }
-
-// absences remembers questions that a good answer had no key for. Its bounds
-// keep a flood of made-up kids from filling the memory.
-type absences struct {
-	seen  map[question]struct{}
-	bytes int
-}
-
-const (
-	maxAbsent      = 1024
-	maxAbsentBytes = 64 << 10
-)
-
-// subject is what is absent: the kid, whatever alg it came with, or any key
-// for the alg of a token without kid.
-func (q question) subject() question {
-	if q.kid != "" {
-		return question{kid: q.kid}
-	}
-	return q
-}
-
-func (a *absences) has(q question) bool {
-	_, ok := a.seen[q.subject()]
-	return ok
-}
-
-// add copies the texts: they are cut from whole tokens, which would be kept.
-func (a *absences) add(q question) {
-	q = q.subject()
-	size := len(q.kid) + len(q.alg)
-	if len(a.seen) == maxAbsent || a.bytes+size > maxAbsentBytes || a.has(q) {
-		return
-	}
-	if a.seen == nil {
-		a.seen = make(map[question]struct{})
-	}
-	a.seen[question{strings.Clone(q.kid), strings.Clone(q.alg)}] = struct{}{}
-	a.bytes += size
-}
-
-func (a *absences) clear() { *a = absences{} }

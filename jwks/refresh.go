@@ -71,22 +71,11 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	if c.flight != nil {
 		return c.flight, nil, 0, nil
 	}
-	if c.mayRefetch(q) {
+	// A server that wants to be left alone is, and that costs no budget.
+	if !time.Now().Before(c.outage.notBefore) && c.budget.spend(q) {
 		return c.start(q), nil, 0, nil
 	}
 	return nil, nil, generationOf(set, c.outageError()), c.outageError()
-}
-
-// mayRefetch decides whether an unknown kid is worth a fetch. What is known to
-// be absent, or comes while the server wants to be left alone, costs no budget.
-func (c *Cache) mayRefetch(q question) bool {
-	now := time.Now()
-	// A key may be published after its first token came, so an absence is only
-	// believed for one cooldown.
-	if c.absent.has(q) && now.Sub(c.answeredAt) < c.config.MissCooldown {
-		return false
-	}
-	return !now.Before(c.outage.notBefore) && c.budget.AllowN(now, 1)
 }
 
 // settle answers q after the fetch that it waited for.
@@ -108,7 +97,7 @@ func (c *Cache) settle(f *flight, q question) ([]crypto.PublicKey, uint64, error
 	// Who joined a fetch under way may know of a newer key than the server did
 	// when it answered; only the absence of what caused the fetch is certain.
 	if f.cause == q {
-		c.absent.add(q)
+		c.budget.inVain(q)
 	}
 	return nil, set.generation, nil
 }
@@ -308,8 +297,6 @@ func (c *Cache) succeeded(set *keySet, fresh time.Duration) (report func()) {
 	}
 	c.last = set
 	c.usable.Store(set)
-	c.answeredAt = time.Now()
-	c.absent.clear()
 	ended := c.outage
 	c.outage = outage{}
 	c.arm(&c.refresh, shorten(fresh, 0.1), c.refreshNow)

@@ -1,0 +1,110 @@
+package jwks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/accesstoken/accesstoken/jwks"
+)
+
+// published starts an authorization server's key set endpoint.
+func published() *httptest.Server {
+	body := document(jwk(&ecKey().PublicKey, "2026-11", members{"alg": "ES256", "use": "sig"}))
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }))
+}
+
+func ExampleNewCache() {
+	server := published()
+	defer server.Close()
+
+	cache, err := jwks.NewCache(jwks.Config{URL: server.URL})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cache.Close()
+	fmt.Println("warm:", cache.Warm(context.Background()))
+
+	keys, generation, err := cache.Keys(context.Background(), "2026-11", "ES256")
+	fmt.Println("known kid:", len(keys), generation, err)
+	keys, generation, err = cache.Keys(context.Background(), "made up", "ES256")
+	fmt.Println("unknown kid:", len(keys), generation, err)
+	_, _, err = cache.Keys(context.Background(), "2026-11", "RS256")
+	fmt.Println("wrong alg:", err)
+	// Output:
+	// warm: <nil>
+	// known kid: 1 1 <nil>
+	// unknown kid: 0 1 <nil>
+	// wrong alg: jwks: the key is there, but not for this algorithm
+}
+
+func ExampleCache_Keyfunc() {
+	server := published()
+	defer server.Close()
+	cache, err := jwks.NewCache(jwks.Config{URL: server.URL})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cache.Close()
+
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "alice"})
+	token.Header["kid"] = "2026-11"
+	raw, _ := token.SignedString(ecKey())
+
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"ES256"}))
+	parsed, err := parser.Parse(raw, cache.Keyfunc)
+	fmt.Println(parsed.Claims.GetSubject())
+	fmt.Println(err)
+
+	token.Header["kid"] = "made up"
+	raw, _ = token.SignedString(ecKey())
+	_, err = parser.Parse(raw, cache.Keyfunc)
+	fmt.Println("bad token:", errors.Is(err, jwkset.ErrKeyNotFound))
+	// Output:
+	// alice <nil>
+	// <nil>
+	// bad token: true
+}
+
+func ExampleStatic() {
+	key, err := jwkset.NewJWKFromKey(&ecKey().PublicKey, jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: "test"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	set := jwks.Static(key)
+	fmt.Println(set.Err())
+	keys, _, err := set.Keys(context.Background(), "test", "ES256")
+	fmt.Println(len(keys), err)
+
+	secret, _ := jwkset.NewJWKFromKey([]byte("shared"), jwkset.JWKOptions{Marshal: jwkset.JWKMarshalOptions{Private: true}})
+	fmt.Println(jwks.Static(secret).Err())
+	// Output:
+	// <nil>
+	// 1 <nil>
+	// jwks: key 0: it is symmetric; a shared secret has no place in a key set
+}
+
+func ExampleFromKeyfunc() {
+	k, err := keyfunc.NewJWKSetJSON([]byte(document(jwk(&ecKey().PublicKey, "a", nil))))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	source := jwks.FromKeyfunc(k)
+	keys, _, err := source.Keys(context.Background(), "a", "ES256")
+	fmt.Println(len(keys), err)
+	keys, _, err = source.Keys(context.Background(), "b", "ES256")
+	fmt.Println(len(keys), err)
+	// Output:
+	// 1 <nil>
+	// 0 <nil>
+}
