@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -346,37 +345,40 @@ func newEntry(key crypto.PublicKey, m jwkset.JWKMarshal) (entry, error) {
 	return entry{m.KID, algs, key, string(der)}, nil
 }
 
-var (
-	rsaAlgorithms     = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
-	p256Algorithms    = []string{"ES256"}
-	p384Algorithms    = []string{"ES384"}
-	p521Algorithms    = []string{"ES512"}
-	ed25519Algorithms = []string{"EdDSA", "Ed25519"}
-)
-
-func isAlgorithm(alg string) bool {
-	switch alg {
-	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519":
-		return true
+// algorithms returns what a key may verify, or why it may verify nothing.
+func algorithms(key crypto.PublicKey) (algs []string, err error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
 	}
-	return false
+	for _, alg := range jose.DefaultAlgorithms() {
+		if jose.Fits(alg, key) {
+			algs = append(algs, alg)
+		}
+	}
+	if algs == nil {
+		return nil, errType
+	}
+	return algs, nil
 }
 
-// algorithms returns what a key may verify, or why it may verify nothing.
-func algorithms(key crypto.PublicKey) ([]string, error) {
+// checkKey gives the reason for which a key is of no use, where there is a
+// better one than its type.
+func checkKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		return rsaAlgorithms, checkRSA(key)
+		return checkRSA(key)
 	case *ecdsa.PublicKey:
-		return curveAlgorithms(key)
+		if key == nil || key.Curve == nil {
+			return errValues
+		}
 	case ed25519.PublicKey:
-		return ed25519Algorithms, checkEd25519(key)
+		return checkEd25519(key)
 	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
-		return nil, errPrivate
+		return errPrivate
 	case []byte:
-		return nil, errSymmetric
+		return errSymmetric
 	}
-	return nil, errType
+	return nil
 }
 
 // checkRSA bounds the modulus from below for strength (RFC 7518 §3.3) and from
@@ -391,22 +393,6 @@ func checkRSA(key *rsa.PublicKey) error {
 		return errExponent
 	}
 	return nil
-}
-
-// curveAlgorithms ties each curve to its algorithm (RFC 7518 §3.4).
-func curveAlgorithms(key *ecdsa.PublicKey) ([]string, error) {
-	if key == nil {
-		return nil, errValues
-	}
-	switch key.Curve {
-	case elliptic.P256():
-		return p256Algorithms, nil
-	case elliptic.P384():
-		return p384Algorithms, nil
-	case elliptic.P521():
-		return p521Algorithms, nil
-	}
-	return nil, errType
 }
 
 // smallOrder lists the y coordinates, sign bit cleared, of the Ed25519 points

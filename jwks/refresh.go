@@ -12,6 +12,7 @@ import (
 
 	"github.com/accesstoken/accesstoken/internal/discovery"
 	"github.com/accesstoken/accesstoken/internal/fetch"
+	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
 // fetchTimeout is for a whole fetch, discovery included.
@@ -37,7 +38,7 @@ func (f *flight) wait(ctx context.Context) error {
 
 // miss answers what the usable set could not.
 func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint64, error) {
-	if !isAlgorithm(q.alg) {
+	if !jose.Supported(q.alg) {
 		return nil, 0, errNotForAlgorithm
 	}
 	if len(q.kid) > maxKeyID { // keys with such a kid are left out of every set

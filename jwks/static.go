@@ -10,6 +10,8 @@ import (
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
 // A Set is a fixed set of keys, made by [Static]. It is safe for concurrent
@@ -66,7 +68,7 @@ func (s *Set) Err() error { return s.err }
 // does. generation is always 1.
 func (s *Set) Keys(_ context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	q := question{kid, alg}
-	if !isAlgorithm(alg) {
+	if !jose.Supported(alg) {
 		return nil, 0, errNotForAlgorithm
 	}
 	keys, err = s.set.find(q)
@@ -100,7 +102,7 @@ func (s *KeyfuncSource) Keys(ctx context.Context, kid, alg string) (keys []crypt
 	switch {
 	case s.keyfunc == nil:
 		return nil, 0, s.Err()
-	case !isAlgorithm(alg):
+	case !jose.Supported(alg):
 		return nil, 0, errNotForAlgorithm
 	case len(kid) > maxKeyID:
 		return nil, 0, nil
