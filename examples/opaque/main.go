@@ -1,0 +1,58 @@
+// Command opaque is a resource server over net/http that has opaque tokens introspected (RFC 7662).
+//
+//	CLIENT_ID=api CLIENT_SECRET=… go run ./opaque -issuer https://login.example.com -resource https://api.example.com \
+//		-introspect https://login.example.com/introspect
+//	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8090/hello
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+func main() {
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
+	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
+	endpoint := flag.String("introspect", os.Getenv("INTROSPECTION_ENDPOINT"), "the introspection endpoint")
+	flag.Parse()
+	introspect, err := introspection.NewClient(introspection.Config{
+		Endpoint: *endpoint, ClientID: os.Getenv("CLIENT_ID"), ClientSecret: os.Getenv("CLIENT_SECRET"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: *resource,
+		Issuers:  []accesstoken.Issuer{{URL: *issuer, Introspection: introspect}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(serve(v, *addr))
+}
+
+func serve(v *accesstoken.Validator, addr string) error {
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := accesstoken.FromContext(r.Context())
+		fmt.Fprintf(w, "hello %s\n", claims.Subject)
+	})
+	auth := middleware.New(v, nil)
+	mux := http.NewServeMux()
+	mux.Handle("GET /hello", auth.Require(scopes.None()).Wrap(hello))
+	mux.Handle("GET /secret", auth.Require(scopes.All("secret:read")).Wrap(hello))
+	server := &http.Server{
+		Addr: addr, Handler: mux,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	}
+	return server.ListenAndServe()
+}

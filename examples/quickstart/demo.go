@@ -1,0 +1,344 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/examples/quickstart/carriers"
+	"github.com/accesstoken/accesstoken/examples/quickstart/drive"
+	"github.com/accesstoken/accesstoken/examples/quickstart/guestbook"
+	"github.com/accesstoken/accesstoken/examples/quickstart/issuer"
+	"github.com/accesstoken/accesstoken/examples/quickstart/journal"
+	"github.com/accesstoken/accesstoken/examples/quickstart/loopback"
+	"github.com/accesstoken/accesstoken/examples/quickstart/owner"
+	"github.com/accesstoken/accesstoken/examples/quickstart/page"
+	"github.com/accesstoken/accesstoken/examples/quickstart/printer"
+)
+
+// What the parties call themselves and each other. The resource identifiers are
+// names and not addresses: one identifier serves three carriers.
+const (
+	driveID    = "https://drive.example"
+	calendarID = "https://calendar.example"
+)
+
+var alice = issuer.User{Subject: "user-7f3a", Login: "alice", Password: "wonderland", Name: "Alice"}
+
+// A demo is every party of both flows, in one process.
+type demo struct {
+	page     string // the URL for a person to open
+	issuer   *issuer.Server
+	url      string // of the issuer
+	drive    *drive.Drive
+	calendar *drive.Drive // another resource server, which tokens for the drive do not open
+	calls    *carriers.Client
+	strange  *carriers.Client // calls the calendar
+	starts   map[journal.Kind]string
+	printers map[journal.Kind]*printer.Printer
+	journal  *journal.Journal
+	logbook  *logbook
+
+	transport *http.Transport
+	servers   []*loopback.Server
+
+	trial sync.Mutex // one experiment at a time: some of them change the issuer
+	seen  struct {
+		sync.Mutex
+		reasons []accesstoken.Reason
+	}
+
+	// For key IDs that it does not know, the drive fetches the key set twice in
+	// a burst and then once in 30 s, so that a flood of invented ones is no flood
+	// of fetches. A withdrawn key takes up the burst: one fetch for the new key
+	// and one for the old. So rotations keep a distance.
+	rotations *rate.Limiter
+}
+
+// A place is a listener and the URL that leads to it.
+type place struct {
+	net.Listener
+	url string
+}
+
+// options say how a demo is set up.
+type options struct {
+	host string            // of every party
+	port int               // of the page; the others take the ports after it, or free ones; 0 means free ones for all
+	out  io.Writer         // where a person's flows and trials are printed
+	back http.RoundTripper // how the guest book reaches the issuer; nil means as everybody does
+}
+
+// start brings up all parties.
+func start(ctx context.Context, o options) (d *demo, err error) {
+	host, out := o.host, o.out
+	d = &demo{
+		journal: &journal.Journal{}, logbook: &logbook{}, transport: &http.Transport{},
+		rotations: rate.NewLimiter(rate.Every(31*time.Second), 1),
+		starts:    map[journal.Kind]string{}, printers: map[journal.Kind]*printer.Printer{},
+	}
+	places, err := listen(host, o.port, 10)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+			for _, p := range places {
+				p.Close()
+			}
+		}
+	}()
+	d.page, d.url = places[0].url, places[1].url
+	printerURL, guestbookURL := places[5].url, places[6].url
+
+	driveSecret, calendarSecret := rand.Text(), rand.Text()
+	photoPrinter := issuer.Client{
+		ID: "photo-printer", Secret: rand.Text(), Name: "Photo printer", JWT: true,
+		RedirectURI: printerURL + "/photo-printer/callback", Scopes: []string{"files:read"},
+	}
+	albumMaker := issuer.Client{
+		ID: "album-maker", Secret: rand.Text(), Name: "Album maker",
+		RedirectURI: printerURL + "/album-maker/callback", Scopes: []string{"files:read"},
+	}
+	guest := issuer.Client{
+		ID: "guest-book", Secret: rand.Text(), Name: "Guest book", JWT: true,
+		RedirectURI: guestbookURL + "/callback", Scopes: []string{"openid", "profile", "files:read"},
+	}
+	d.issuer, err = issuer.New(issuer.Config{
+		URL: d.url, User: alice, Clients: []issuer.Client{photoPrinter, albumMaker, guest}, Observe: d.observe,
+		Resources: []issuer.Resource{
+			{ID: driveID, ClientID: "drive", ClientSecret: driveSecret},
+			{ID: calendarID, ClientID: "calendar", ClientSecret: calendarSecret},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.serve(places[1], d.issuer)
+
+	client := &http.Client{Timeout: 10 * time.Second, Transport: d.transport}
+	logger := slog.New(slog.NewTextHandler(d.logbook, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	d.drive, err = drive.Start(host, drive.Listeners{HTTP: places[2], Echo: places[3], GRPC: places[4]}, drive.Config{
+		Resource: driveID, Issuer: d.url, ClientID: "drive", ClientSecret: driveSecret,
+		HTTPClient: client, Logger: logger, OnRefuse: d.refused,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.calendar, err = drive.Start(host, drive.Listeners{HTTP: places[7], Echo: places[8], GRPC: places[9]}, drive.Config{
+		Resource: calendarID, Issuer: d.url, ClientID: "calendar", ClientSecret: calendarSecret,
+		HTTPClient: client, Logger: logger, OnRefuse: d.refused,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.drive.Validator.Warm(ctx); err != nil {
+		return nil, err
+	}
+	if d.calls, err = carriers.New(d.drive.HTTP, d.drive.Echo, d.drive.GRPC); err != nil {
+		return nil, err
+	}
+	if d.strange, err = carriers.New(d.calendar.HTTP, d.calendar.Echo, d.calendar.GRPC); err != nil {
+		return nil, err
+	}
+
+	apps := http.NewServeMux()
+	for kind, c := range map[journal.Kind]issuer.Client{journal.OAuth: photoPrinter, journal.OAuthOpaque: albumMaker} {
+		app := printer.New(printer.Config{
+			Kind: kind, ClientID: c.ID, ClientSecret: c.Secret, RedirectURI: c.RedirectURI, Scopes: c.Scopes,
+			Issuer: d.url, Resource: driveID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: d.transport,
+		})
+		apps.HandleFunc("GET /"+c.ID+"/start", app.Start)
+		apps.HandleFunc("GET /"+c.ID+"/callback", app.Callback)
+		d.starts[kind], d.printers[kind] = printerURL+"/"+c.ID+"/start", app
+	}
+	d.serve(places[5], apps)
+
+	if o.back == nil {
+		o.back = d.transport
+	}
+	book, err := guestbook.New(ctx, guestbook.Config{
+		ClientID: guest.ID, ClientSecret: guest.Secret, RedirectURI: guest.RedirectURI,
+		Issuer: d.url, Resource: driveID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: o.back,
+	})
+	if err != nil {
+		return nil, err
+	}
+	login := http.NewServeMux()
+	login.HandleFunc("GET /start", book.Start)
+	login.HandleFunc("GET /callback", book.Callback)
+	d.serve(places[6], login)
+	d.starts[journal.OIDC] = guestbookURL + "/start"
+
+	d.serve(places[0], page.New(page.Config{
+		Starts: d.starts, Journal: d.journal, Trials: trialList(), Try: d.try,
+		Login: alice.Login, Password: alice.Password, Log: d.logbook.Lines, Keys: d.issuer.KeyIDs,
+		Source: drive.Source(), Resource: driveID, Issuer: d.url,
+		Played: func(flow journal.Snapshot) { printFlow(out, flow) },
+		Tried:  func(t page.Trial, err error) { printTried(out, t, err) },
+	}))
+	return d, nil
+}
+
+func listen(host string, port, n int) ([]place, error) {
+	var places []place
+	for i := range n {
+		at, listen := port+i, loopback.ListenNear
+		if i == 0 {
+			listen = loopback.Listen // the address a person was told must be the one
+		}
+		if port == 0 {
+			at = 0
+		}
+		l, err := listen(host, at)
+		if err != nil {
+			for _, p := range places {
+				p.Close()
+			}
+			return nil, err
+		}
+		places = append(places, place{l, loopback.URL(host, l)})
+	}
+	return places, nil
+}
+
+func (d *demo) serve(p place, h http.Handler) {
+	d.servers = append(d.servers, loopback.Serve(p, h))
+}
+
+// Close ends every party. Clients go first, so that no server waits for them.
+func (d *demo) Close() error {
+	var faults []error
+	for _, c := range []*carriers.Client{d.calls, d.strange} {
+		if c != nil {
+			faults = append(faults, c.Close())
+		}
+	}
+	d.transport.CloseIdleConnections()
+	for _, drive := range []*drive.Drive{d.drive, d.calendar} {
+		if drive != nil {
+			faults = append(faults, drive.Close())
+		}
+	}
+	for _, s := range slices.Backward(d.servers) {
+		faults = append(faults, s.Close())
+	}
+	d.transport.CloseIdleConnections()
+	return errors.Join(faults...)
+}
+
+// observe puts what the authorization server saw into the flow it belongs to.
+func (d *demo) observe(endpoint, state string, e journal.Exchange) {
+	flow, ok := d.journal.ByState(state)
+	if !ok {
+		return
+	}
+	flow.Record(stepOf(flow.Kind, endpoint), e)
+}
+
+func stepOf(kind journal.Kind, endpoint string) int {
+	switch {
+	case endpoint == "/oauth/introspect" && kind == journal.OIDC:
+		return journal.OptionallyUsesAccessToken
+	case endpoint == "/oauth/introspect":
+		return journal.UsesAccessToken
+	case kind == journal.OIDC:
+		return journal.RequestsIDToken
+	case endpoint == "/authorize":
+		return journal.RequestsAuthorization
+	}
+	return journal.GivesAuthorization
+}
+
+// refused collects the fine reasons, which the operator sees and the wire does not.
+func (d *demo) refused(_ context.Context, refused *accesstoken.Error) {
+	d.seen.Lock()
+	defer d.seen.Unlock()
+	d.seen.reasons = append(d.seen.reasons, refused.Reason)
+}
+
+// reasons returns what was collected since the last call, each reason once.
+func (d *demo) reasons() []string {
+	d.seen.Lock()
+	defer d.seen.Unlock()
+	var out []string
+	for _, r := range d.seen.reasons {
+		if !slices.Contains(out, string(r)) {
+			out = append(out, string(r))
+		}
+	}
+	d.seen.reasons = nil
+	return out
+}
+
+// play runs a whole flow with a resource owner who has no browser.
+func (d *demo) play(ctx context.Context, kind journal.Kind, prepare func(state string)) (journal.Snapshot, error) {
+	var state string
+	person := owner.Owner{
+		Login: alice.Login, Password: alice.Password, Transport: d.transport, Until: d.page,
+		OnRequest: func(u *url.URL) {
+			if u.Path == "/authorize" {
+				state = u.Query().Get("state")
+				prepare(state)
+			}
+		},
+	}
+	at, status, err := person.Visit(ctx, d.starts[kind])
+	if err != nil {
+		return journal.Snapshot{}, err
+	}
+	flow, ok := d.journal.ByState(state)
+	if !ok {
+		return journal.Snapshot{}, fmt.Errorf("the flow ended at %s with status %d and never came to the client", at, status)
+	}
+	got := flow.Snapshot()
+	if !got.Done {
+		return got, fmt.Errorf("the flow stopped at %s with status %d", at, status)
+	}
+	return got, got.Err
+}
+
+func asUsual(string) {}
+
+// A logbook keeps the newest lines of a log.
+type logbook struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logbook) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(line))
+	if len(l.lines) > 20 {
+		l.lines = l.lines[1:]
+	}
+	return len(line), nil
+}
+
+// Lines returns what was written, oldest first.
+func (l *logbook) Lines() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines)
+}
+
+func withoutTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}

@@ -1,0 +1,145 @@
+package issuer
+
+import (
+	"embed"
+	"html/template"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// The login session's cookie. Cookies do not keep ports apart, so every party
+// on this host has a name of its own.
+const sessionCookie = "quickstart_login"
+
+//go:embed *.html style.css
+var files embed.FS
+
+var templates = template.Must(template.ParseFS(files, "*.html"))
+
+// meaning says in a person's words what a scope allows.
+var meaning = map[string]string{
+	"openid":      "know who you are",
+	"profile":     "see your name",
+	"files:read":  "see the files in your drive",
+	"files:write": "change and delete the files in your drive",
+}
+
+type view struct {
+	ID       string
+	Client   string
+	Scopes   []scopeView
+	Resource string
+	User     User
+	Wrong    bool
+	OpenID   bool
+}
+
+type scopeView struct{ Name, Meaning string }
+
+func (s *Server) view(a *authRequest) view {
+	v := view{
+		ID: a.id, Client: s.storage.clients[a.GetClientID()].Name, Resource: a.resource, User: s.config.User,
+		OpenID: slices.Contains(a.GetScopes(), oidc.ScopeOpenID),
+	}
+	for _, scope := range a.GetScopes() {
+		v.Scopes = append(v.Scopes, scopeView{scope, meaning[scope]})
+	}
+	return v
+}
+
+// pending finds the authorization request that a page is about, or refuses.
+func (s *Server) pending(w http.ResponseWriter, r *http.Request) (*authRequest, bool) {
+	a, ok := s.storage.request(r.FormValue("id"))
+	if !ok {
+		s.show(w, http.StatusNotFound, "gone.html", nil)
+		return nil, false
+	}
+	notesFrom(r.Context()).state = a.request.State
+	return a, true
+}
+
+func (s *Server) session(r *http.Request) (since time.Time, ok bool) {
+	cookie, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return s.storage.loggedIn(cookie.Value)
+}
+
+func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.pending(w, r)
+	if !ok {
+		return
+	}
+	if _, ok := s.session(r); ok {
+		http.Redirect(w, r, "/consent?id="+a.id, http.StatusSeeOther)
+		return
+	}
+	s.show(w, http.StatusOK, "login.html", s.view(a))
+}
+
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.pending(w, r)
+	if !ok {
+		return
+	}
+	session, ok := s.storage.login(r.PostFormValue("username"), r.PostFormValue("password"))
+	if !ok {
+		v := s.view(a)
+		v.Wrong = true
+		s.show(w, http.StatusUnauthorized, "login.html", v)
+		return
+	}
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: session, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.Redirect(w, r, "/consent?id="+a.id, http.StatusSeeOther)
+}
+
+func (s *Server) consentPage(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.pending(w, r)
+	if !ok {
+		return
+	}
+	if _, ok := s.session(r); !ok {
+		http.Redirect(w, r, "/login?id="+a.id, http.StatusSeeOther)
+		return
+	}
+	s.show(w, http.StatusOK, "consent.html", s.view(a))
+}
+
+func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.pending(w, r)
+	if !ok {
+		return
+	}
+	since, ok := s.session(r)
+	if !ok {
+		http.Redirect(w, r, "/login?id="+a.id, http.StatusSeeOther)
+		return
+	}
+	if r.PostFormValue("decision") != "allow" {
+		denied := oidc.ErrAccessDenied().WithDescription("the resource owner said no")
+		op.AuthRequestError(w, r, a, denied, s.provider)
+		return
+	}
+	s.storage.allow(a, s.config.User.Subject, since)
+	http.Redirect(w, r, "/authorize/callback?id="+a.id, http.StatusSeeOther)
+}
+
+func (s *Server) style(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, files, "style.css")
+}
+
+func (s *Server) show(w http.ResponseWriter, status int, page string, v any) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "same-origin")
+	// A consent page in somebody else's frame could be clicked unseen (RFC 9700 §4.16).
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	templates.ExecuteTemplate(w, page, v)
+}

@@ -1,0 +1,213 @@
+// Package journal writes down what goes over the wire in each flow, so that the
+// terminal and the page can show real requests and real answers.
+package journal
+
+import (
+	"crypto/rand"
+	"sync"
+	"time"
+)
+
+// A Kind is one of the flows a person can start.
+type Kind string
+
+const (
+	OAuth       Kind = "oauth"        // OAuth 2.0, JWT access token
+	OAuthOpaque Kind = "oauth-opaque" // OAuth 2.0, opaque access token
+	OIDC        Kind = "oidc"         // OpenID Connect
+)
+
+// The parties of RFC 6749 §1.1. In OpenID Connect the authorization server is
+// the OpenID provider and the client is the relying party.
+const (
+	ResourceOwner       = "resource owner"
+	Client              = "client"
+	AuthorizationServer = "authorization server"
+	ResourceServer      = "resource server"
+)
+
+// The steps of OAuth 2.0 (RFC 6749 §1.2), as indexes into [Flow.Steps].
+const (
+	RequestsAuthorization = iota
+	GivesAuthorization
+	PassesAuthorizationGrant
+	ReturnsAccessToken
+	UsesAccessToken
+)
+
+// The steps of OpenID Connect (Core §1.3), as indexes into [Flow.Steps].
+const (
+	RequestsIDToken = iota
+	ReturnsIDToken
+	OptionallyUsesAccessToken
+)
+
+// A Step is one arrow of the diagram and what went over the wire for it.
+type Step struct {
+	Name      string
+	From, To  string
+	Exchanges []Exchange
+}
+
+// Fact is the one exchange of a step that says most, in a few words: the call
+// to the drive, or else what arrived last at the client, or what it sent first.
+func (s Step) Fact() string {
+	if len(s.Exchanges) == 0 {
+		return ""
+	}
+	e := s.Exchanges[0]
+	if s.To == Client {
+		e = s.Exchanges[len(s.Exchanges)-1]
+	}
+	for _, other := range s.Exchanges {
+		if other.Carrier != "" {
+			e = other
+			break
+		}
+	}
+	return e.Line()
+}
+
+// A Flow is one run of OAuth 2.0 or OpenID Connect, written down while it
+// happens. It is read by [Flow.Snapshot], and safe for concurrent use.
+type Flow struct {
+	ID      string // names the flow in a URL; unguessable
+	State   string // the state parameter of RFC 6749 §4.1.1
+	Kind    Kind
+	Started time.Time
+
+	mu          sync.Mutex
+	steps       []Step
+	accessToken string
+	idToken     string
+	answers     []Answer
+	userInfo    string
+	err         error
+	done        bool
+}
+
+// A Snapshot is a flow as it stood at one moment.
+type Snapshot struct {
+	ID          string
+	Kind        Kind
+	Started     time.Time
+	Steps       []Step
+	AccessToken string
+	IDToken     string
+	UserInfo    string   // OpenID Connect: the UserInfo answer
+	Answers     []Answer // the resource servers' verdicts, one for each carrier
+	Err         error    // why the client gave up, if it did
+	Done        bool
+}
+
+// Record adds an exchange to a step.
+func (f *Flow) Record(step int, e Exchange) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.steps[step].Exchanges = append(f.steps[step].Exchanges, e)
+}
+
+// Tokens notes what the token endpoint returned.
+func (f *Flow) Tokens(accessToken, idToken string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.accessToken, f.idToken = accessToken, idToken
+}
+
+// UserInfo notes what the UserInfo endpoint returned.
+func (f *Flow) UserInfo(body string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.userInfo = body
+}
+
+// Answered notes what the resource servers said.
+func (f *Flow) Answered(answers []Answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers = answers
+}
+
+// End closes the flow; err is nil when everything went as it should.
+func (f *Flow) End(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.done, f.err = true, err
+}
+
+// Snapshot returns a copy that nobody else writes to.
+func (f *Flow) Snapshot() Snapshot {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	steps := make([]Step, len(f.steps))
+	for i, s := range f.steps {
+		s.Exchanges = append([]Exchange(nil), s.Exchanges...)
+		steps[i] = s
+	}
+	return Snapshot{
+		ID: f.ID, Kind: f.Kind, Started: f.Started, Steps: steps,
+		AccessToken: f.accessToken, IDToken: f.idToken, UserInfo: f.userInfo,
+		Answers: f.answers, Err: f.err, Done: f.done,
+	}
+}
+
+// Steps returns the arrows of a flow, in order and still empty.
+func Steps(kind Kind) []Step {
+	if kind == OIDC {
+		return []Step{
+			RequestsIDToken:           {Name: "requests ID token", From: Client, To: AuthorizationServer},
+			ReturnsIDToken:            {Name: "returns ID token", From: AuthorizationServer, To: Client},
+			OptionallyUsesAccessToken: {Name: "optionally uses access token to access", From: Client, To: ResourceServer},
+		}
+	}
+	return []Step{
+		RequestsAuthorization:    {Name: "requests authorization", From: Client, To: ResourceOwner},
+		GivesAuthorization:       {Name: "gives authorization", From: ResourceOwner, To: Client},
+		PassesAuthorizationGrant: {Name: "passes authorization grant", From: Client, To: AuthorizationServer},
+		ReturnsAccessToken:       {Name: "returns access token", From: AuthorizationServer, To: Client},
+		UsesAccessToken:          {Name: "uses access token to access", From: Client, To: ResourceServer},
+	}
+}
+
+// keep is how many flows a journal remembers.
+const keep = 64
+
+// A Journal holds the newest flows. The zero value is ready; it is safe for
+// concurrent use.
+type Journal struct {
+	mu    sync.Mutex
+	flows []*Flow // oldest first
+}
+
+// Begin opens a flow with a state of its own (RFC 6749 §10.12).
+func (j *Journal) Begin(kind Kind) *Flow {
+	f := &Flow{ID: rand.Text(), State: rand.Text(), Kind: kind, Started: time.Now(), steps: Steps(kind)}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.flows = append(j.flows, f)
+	if len(j.flows) > keep {
+		j.flows = j.flows[len(j.flows)-keep:]
+	}
+	return f
+}
+
+// ByID finds a flow by its ID.
+func (j *Journal) ByID(id string) (*Flow, bool) {
+	return j.find(func(f *Flow) bool { return f.ID == id })
+}
+
+// ByState finds a flow by its state parameter.
+func (j *Journal) ByState(state string) (*Flow, bool) {
+	return j.find(func(f *Flow) bool { return f.State == state })
+}
+
+func (j *Journal) find(is func(*Flow) bool) (*Flow, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range j.flows {
+		if is(f) {
+			return f, true
+		}
+	}
+	return nil, false
+}

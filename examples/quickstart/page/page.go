@@ -1,0 +1,278 @@
+// Package page is the web page of the quickstart: it lets a person start the
+// flows, draws them, and lets them break things. It is rendered on the server
+// and needs neither a script nor anything from elsewhere.
+package page
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"html/template"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/accesstoken/accesstoken/examples/quickstart/journal"
+)
+
+//go:embed page.html style.css
+var files embed.FS
+
+var templates = template.Must(template.New("page.html").Funcs(template.FuncMap{
+	"add":    func(a, b int) int { return a + b },
+	"decode": journal.Decode,
+	"lane":   lane,
+	"span":   span,
+	"note":   func(parameter string) string { return notes[parameter] },
+}).ParseFS(files, "page.html"))
+
+// notes say what the parameters are for that are not named after it.
+var notes = map[string]string{
+	"state":          "binds the answer to this browser (RFC 6749 §10.12)",
+	"code_challenge": "PKCE: whoever redeems the code must know what this is the hash of (RFC 7636)",
+	"code_verifier":  "PKCE: what the code_challenge was the hash of (RFC 7636)",
+	"resource":       "which resource server the token will be for (RFC 8707)",
+	"iss":            "who answers; compared before the code is redeemed (RFC 9207)",
+	"nonce":          "comes back inside the ID token, which proves that it answers this request",
+	"redirect_uri":   "must be the registered one, to the letter",
+	"token":          "opaque to the resource server: it asks what it means (RFC 7662)",
+}
+
+// Config is what the page shows and what its buttons do.
+type Config struct {
+	Starts          map[journal.Kind]string // where each flow begins
+	Journal         *journal.Journal
+	Trials          []Trial
+	Try             func(ctx context.Context, name string) (Trial, error)
+	Login, Password string
+	Log             func() []string // the drive's own log
+	Keys            func() []string // the issuer's key set
+	Source          string          // the code that decides
+	Resource        string
+	Issuer          string
+
+	// Played and Tried, when set, are told what happened, for the terminal.
+	Played func(journal.Snapshot)
+	Tried  func(Trial, error)
+}
+
+// A Page is an [http.Handler].
+type Page struct {
+	http.Handler
+	config Config
+
+	mu    sync.Mutex
+	tried []outcome // newest last
+}
+
+type outcome struct {
+	id    string
+	trial Trial
+	err   error
+}
+
+// New makes the page.
+func New(c Config) *Page {
+	p := &Page{config: c}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", p.show)
+	mux.HandleFunc("GET /done", p.done)
+	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFileFS(w, r, files, "style.css")
+	})
+	mux.Handle("POST /break/{name}", http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.tryIt)))
+	p.Handler = mux
+	return p
+}
+
+// A tab is one of the flows a person can start.
+type tab struct {
+	Kind    journal.Kind
+	Title   string
+	App     string
+	Text    string
+	Start   string
+	Current bool
+	Flow    *journal.Snapshot // nil until it was played
+}
+
+// A view is what the template shows.
+type view struct {
+	Config
+	Tabs    []tab
+	Current tab
+	Steps   []journal.Step
+	Lit     bool
+	Log     []string
+	Keys    []string
+	Trial   *Trial
+	Failed  string
+
+	Introspection string // the introspection endpoint's answer about an opaque token
+	Files         []string
+}
+
+var tabs = []tab{
+	{Kind: journal.OAuth, App: "Photo printer", Title: "OAuth 2.0",
+		Text: "A photo printer asks to read your drive. Its access token is a JWT, which the drive checks by itself."},
+	{Kind: journal.OAuthOpaque, App: "Album maker", Title: "OAuth 2.0, opaque token",
+		Text: "An album maker asks for the same. Its access token means nothing to anybody but the issuer, so the drive asks."},
+	{Kind: journal.OIDC, App: "Guest book", Title: "OpenID Connect",
+		Text: "A guest book wants to know who you are. It gets an ID token, and an access token that it may use."},
+}
+
+func cookieName(kind journal.Kind) string { return "quickstart_flow_" + string(kind) }
+
+const refusalCookie = "quickstart_refusal"
+
+func (p *Page) show(w http.ResponseWriter, r *http.Request) {
+	v := view{Config: p.config, Log: p.config.Log(), Keys: p.config.Keys()}
+	want := journal.Kind(r.FormValue("flow"))
+	for i, t := range tabs {
+		t.Start = p.config.Starts[t.Kind]
+		t.Flow = p.flow(r, t.Kind)
+		t.Current = t.Kind == want || want == "" && i == 0
+		if t.Current {
+			v.Current = t
+		}
+		v.Tabs = append(v.Tabs, t)
+	}
+	if v.Current.Kind == "" {
+		http.NotFound(w, r)
+		return
+	}
+	v.Steps = journal.Steps(v.Current.Kind)
+	if flow := v.Current.Flow; flow != nil {
+		v.Lit, v.Steps = true, flow.Steps
+		v.Introspection = introspection(flow.Steps)
+		for _, a := range flow.Answers {
+			if len(a.Files) > 0 {
+				v.Files = a.Files
+			}
+		}
+	}
+	if cookie, err := r.Cookie(refusalCookie); err == nil {
+		v.Trial, v.Failed = p.outcome(cookie.Value)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
+	templates.Execute(w, v)
+}
+
+// flow finds the flow of a kind that this browser played last.
+func (p *Page) flow(r *http.Request, kind journal.Kind) *journal.Snapshot {
+	cookie, err := r.Cookie(cookieName(kind))
+	if err != nil {
+		return nil
+	}
+	flow, ok := p.config.Journal.ByID(cookie.Value)
+	if !ok {
+		return nil
+	}
+	s := flow.Snapshot()
+	return &s
+}
+
+func introspection(steps []journal.Step) string {
+	for _, s := range steps {
+		for _, e := range s.Exchanges {
+			if strings.HasSuffix(e.URL, "/oauth/introspect") {
+				return e.Body
+			}
+		}
+	}
+	return ""
+}
+
+// done is where a client sends the browser when a flow has ended.
+func (p *Page) done(w http.ResponseWriter, r *http.Request) {
+	flow, ok := p.config.Journal.ByID(r.FormValue("flow"))
+	if !ok {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	s := flow.Snapshot()
+	http.SetCookie(w, &http.Cookie{Name: cookieName(s.Kind), Value: s.ID, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	if p.config.Played != nil {
+		p.config.Played(s)
+	}
+	http.Redirect(w, r, "/?flow="+string(s.Kind)+"#flow", http.StatusSeeOther)
+}
+
+func (p *Page) tryIt(w http.ResponseWriter, r *http.Request) {
+	trial, err := p.config.Try(r.Context(), r.PathValue("name"))
+	if p.config.Tried != nil {
+		p.config.Tried(trial, err)
+	}
+	id := p.keep(trial, err)
+	http.SetCookie(w, &http.Cookie{Name: refusalCookie, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.Redirect(w, r, "/?flow="+flowKind(r)+"#refusal", http.StatusSeeOther)
+}
+
+// flowKind keeps the tab that was open.
+func flowKind(r *http.Request) string {
+	for _, t := range tabs {
+		if string(t.Kind) == r.PostFormValue("flow") {
+			return string(t.Kind)
+		}
+	}
+	return string(journal.OAuth)
+}
+
+func (p *Page) keep(t Trial, err error) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := outcome{rand.Text(), t, err}
+	p.tried = append(p.tried, o)
+	if len(p.tried) > 20 {
+		p.tried = p.tried[1:]
+	}
+	return o.id
+}
+
+func (p *Page) outcome(id string) (*Trial, string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.tried {
+		if o.id != id {
+			continue
+		}
+		if o.err != nil {
+			return nil, o.err.Error()
+		}
+		return &o.trial, ""
+	}
+	return nil, ""
+}
+
+// lanes are the columns of the diagram, from the left.
+var lanes = []string{journal.ResourceOwner, journal.Client, journal.AuthorizationServer, journal.ResourceServer}
+
+func laneOf(party string) int {
+	for i, l := range lanes {
+		if l == party {
+			return i
+		}
+	}
+	return 0
+}
+
+// lane says where an arrow begins and which way it points.
+func lane(s journal.Step) string {
+	from, to := laneOf(s.From), laneOf(s.To)
+	if from < to {
+		return [...]string{"from1", "from2", "from3", "from4"}[from] + " right"
+	}
+	return [...]string{"from1", "from2", "from3", "from4"}[to] + " left"
+}
+
+// span says how many columns an arrow touches.
+func span(s journal.Step) string {
+	n := laneOf(s.To) - laneOf(s.From)
+	if n < 0 {
+		n = -n
+	}
+	return [...]string{"span1", "span2", "span3", "span4"}[n]
+}
