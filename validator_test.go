@@ -225,6 +225,33 @@ func (s *swappedSource) Keys(ctx context.Context, kid, alg string) ([]crypto.Pub
 	return s.first.Keys(ctx, kid, alg)
 }
 
+func TestTokensOfAWithdrawnKeyDoNotHoldUpTheNextRotation(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, nil)
+	validate := func(token string) error {
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(token))
+		return err
+	}
+	token := as.Token(nil)
+	if err := validate(token); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		as.Rotate()
+		as.Withdraw()
+		withdrawn := token
+		if token = as.Token(nil); validate(token) != nil {
+			t.Fatalf("a token of the new key: got %v; want it accepted", validate(token))
+		}
+		for range 3 {
+			wantReason(t, validate(withdrawn), accesstoken.KeyNotFound)
+		}
+	}
+	if got := as.Requests(accesstokentest.JWKSPath); got != 3 {
+		t.Errorf("got %d fetches; want 3, one for each set", got)
+	}
+}
+
 func TestThePolicyIsJudgedOnEveryRequest(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	v := newValidator(t, as, nil)

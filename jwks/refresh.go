@@ -295,6 +295,7 @@ func (c *Cache) succeeded(set *keySet, fresh time.Duration) (report func()) {
 		set = c.last
 	default:
 		set.generation = c.last.generation + 1
+		c.forget(c.last, set)
 	}
 	c.last = set
 	c.usable.Store(set)
@@ -307,6 +308,16 @@ func (c *Cache) succeeded(set *keySet, fresh time.Duration) (report func()) {
 	}
 	return func() {
 		c.config.Logger.Info("jwks: the key set is available again", "issuer", c.config.name(), "after", time.Since(ended.since).Round(time.Millisecond))
+	}
+}
+
+// forget notes the kids that a new set no longer has: tokens of a withdrawn key
+// keep coming, and asking once more would only tell what is known. c.mu is held.
+func (c *Cache) forget(before, now *keySet) {
+	for kid := range before.kids {
+		if _, kept := now.kids[kid]; !kept {
+			c.budget.inVain(question{kid: kid})
+		}
 	}
 }
 
