@@ -62,8 +62,7 @@ type demo struct {
 
 	// For key IDs that it does not know, the drive fetches the key set twice in
 	// a burst and then once in 30 s, so that a flood of invented ones is no flood
-	// of fetches. A withdrawn key takes up the burst: one fetch for the new key
-	// and one for the old. So rotations keep a distance.
+	// of fetches. More rotations than that would go unnoticed for a while.
 	rotations *rate.Limiter
 }
 
@@ -86,7 +85,7 @@ func start(ctx context.Context, o options) (d *demo, err error) {
 	host, out := o.host, o.out
 	d = &demo{
 		journal: &journal.Journal{}, logbook: &logbook{}, transport: &http.Transport{},
-		rotations: rate.NewLimiter(rate.Every(31*time.Second), 1),
+		rotations: rate.NewLimiter(rate.Every(31*time.Second), 2),
 		starts:    map[journal.Kind]string{}, printers: map[journal.Kind]*printer.Printer{},
 	}
 	places, err := listen(host, o.port, 10)
