@@ -1,0 +1,186 @@
+package conformance_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// A vector is one case. Zero fields mean that nothing is out of the ordinary.
+type vector struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	RFC  string `json:"rfc"`
+
+	Lines   []string          `json:"lines"`   // Authorization lines; nil: "Bearer ${token}"
+	Token   recipe            `json:"token"`   // how to make ${token}
+	Method  string            `json:"method"`  // HTTP only; "" is GET
+	Query   string            `json:"query"`   // HTTP only
+	Form    string            `json:"form"`    // HTTP only: the body of a form
+	Headers map[string]string `json:"headers"` // beside Authorization; metadata on gRPC
+	Only    string            `json:"only"`    // "http", "grpc", or "direct" for what no client would send
+
+	Config setup `json:"config"`
+	Issuer state `json:"issuer"`
+
+	Expect    string             `json:"expect"`
+	Reason    accesstoken.Reason `json:"reason"`
+	Scope     string             `json:"scope"`     // what the challenge asks for
+	Granted   *string            `json:"granted"`   // the scopes that the handler finds, unless nil
+	Subject   *string            `json:"subject"`   // the subject that the handler finds, unless nil
+	Untouched []string           `json:"untouched"` // servers that get no request: "as", "other"
+}
+
+// A recipe makes a token, from a good one.
+type recipe struct {
+	Signer  string                    `json:"signer"`  // "as" or "other"; "" is as
+	Sign    string                    `json:"sign"`    // the algorithm of the signature; "" is the header's, or RS256
+	Header  map[string]jsontext.Value `json:"header"`  // set or, with null, removed
+	Claims  map[string]jsontext.Value `json:"claims"`  // set or, with null, removed
+	Raw     *rawParts                 `json:"raw"`     // in place of Header and Claims
+	Mutate  string                    `json:"mutate"`  // what happens to it after signing
+	Pad     int                       `json:"pad"`     // bring it up to so many bytes, with another claim
+	Literal *string                   `json:"literal"` // any text in place of a JWT
+	Answer  map[string]jsontext.Value `json:"answer"`  // what introspection says about it; {} is a good answer
+}
+
+type rawParts struct {
+	Header  string `json:"header"`  // "" is the good one
+	Payload string `json:"payload"` // "" is the good one
+}
+
+// A setup is what the resource server is configured with.
+type setup struct {
+	Audience    []string     `json:"audience"`
+	Leeway      string       `json:"leeway"`
+	All         []string     `json:"all"`
+	Any         []string     `json:"any"`
+	Optional    bool         `json:"optional"`
+	CORS        bool         `json:"cors"`
+	Deadline    string       `json:"deadline"`     // of each request
+	HTTPTimeout string       `json:"http_timeout"` // of each question to the issuer
+	Issuer      issuerSetup  `json:"issuer"`
+	Other       *issuerSetup `json:"other"` // nil: not an issuer of ours
+}
+
+type issuerSetup struct {
+	URL              string   `json:"url"` // "" is the server's own
+	Profile          string   `json:"profile"`
+	Relax            []string `json:"relax"`
+	Audience         []string `json:"audience"`
+	Algorithms       []string `json:"algorithms"`
+	Clients          []string `json:"clients"`
+	JWKSURI          string   `json:"jwks_uri"`
+	MetadataURL      string   `json:"metadata_url"`
+	Introspection    bool     `json:"introspection"`
+	TokenPrefix      string   `json:"token_prefix"`
+	RequireTokenType bool     `json:"require_token_type"`
+	NoAudience       bool     `json:"no_audience"`
+}
+
+// A state is what is the matter with the authorization server "as". A fault is a
+// status (302 leads to the other server), "junk", "hang", "drop", "huge", or
+// "body:" and the JSON to answer.
+type state struct {
+	Warm          bool     `json:"warm"` // the keys were fetched before anything went wrong
+	Metadata      string   `json:"metadata"`
+	JWKS          string   `json:"jwks"`
+	Introspection string   `json:"introspection"`
+	Keys          []keyDoc `json:"keys"` // what the key set holds, unless nil
+}
+
+// A keyDoc is a JWK: one of a server's, changed, or made up.
+type keyDoc struct {
+	Of  string                    `json:"of"`  // "as" or "other"; "" is as
+	Alg string                    `json:"alg"` // whose key to start from; "" starts from nothing
+	Set map[string]jsontext.Value `json:"set"` // set or, with null, removed
+}
+
+func (v vector) positive() bool { return v.Expect == "OK" || v.Expect == "ANON" }
+
+// group is the cases of one file.
+type group struct {
+	name    string
+	vectors []vector
+}
+
+// load reads a file strictly: a misspelt member would be a case that does not
+// test what it says.
+func load[T any](t *testing.T, file string) (content T) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &content, json.RejectUnknownMembers(true)); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return content
+}
+
+func groups(t *testing.T) (all []group) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/cases/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		all = append(all, group{name, load[[]vector](t, file)})
+	}
+	return all
+}
+
+// TestTheCasesAreWellMade looks at the data alone.
+func TestTheCasesAreWellMade(t *testing.T) {
+	ids := regexp.MustCompile(`^(M\d\d|[A-Z]+-\d\d)(/(M\d\d|[A-Z]+-\d\d))*$`)
+	matrix := load[[]row](t, "testdata/matrix.json")
+	seen, positive, total := map[string]bool{}, 0, 0
+	for _, g := range groups(t) {
+		good := 0
+		for _, v := range g.vectors {
+			title := g.name + ": " + v.Name
+			if v.Name == "" || v.RFC == "" || !ids.MatchString(v.ID) || seen[title] {
+				t.Errorf("%s (%q): got a case without a good id, its own name or rfc", title, v.ID)
+			}
+			seen[title] = true
+			if !slices.Contains([]string{"", "http", "grpc", "direct"}, v.Only) || len(v.Untouched) > 0 && !slices.Contains([]string{"as", "other"}, v.Untouched[0]) {
+				t.Errorf("%s: got only %q, untouched %q, which mean nothing", title, v.Only, v.Untouched)
+			}
+			if v.positive() != (v.Reason == "" && v.Expect != "DEADLINE") {
+				t.Errorf("%s: got expect %s with reason %q", title, v.Expect, v.Reason)
+			}
+			if v.Reason != "" && !agrees(matrix, v) {
+				t.Errorf("%s: got %s with reason %s, which no row of the matrix has", title, v.Expect, v.Reason)
+			}
+			if v.positive() {
+				good++
+			}
+		}
+		t.Logf("%-8s %3d cases: %d positive, %d negative", g.name, len(g.vectors), good, len(g.vectors)-good)
+		positive, total = positive+good, total+len(g.vectors)
+	}
+	t.Logf("%-8s %3d cases: %d positive, %d negative", "all", total, positive, total-positive)
+	if total < 70 || positive*2 >= total {
+		t.Errorf("got %d cases, %d of them positive; want at least 70, and more negative ones than positive", total, positive)
+	}
+}
+
+// agrees reports whether some row of the matrix has the outcome for the reason.
+func agrees(matrix []row, v vector) bool {
+	want := outcomes[v.Expect]
+	for _, r := range matrix {
+		if r.Reason == v.Reason && r.Status == want.status && r.Error == want.oauth && r.Code == want.code.String() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,438 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// An outcome is how one of the codes of the requirements looks on the wire.
+type outcome struct {
+	status    int
+	code      codes.Code
+	oauth     string // error of the challenge
+	challenge bool
+}
+
+var outcomes = map[string]outcome{
+	"OK":       {200, codes.OK, "", false},
+	"ANON":     {200, codes.OK, "", false},
+	"NOCRED":   {401, codes.Unauthenticated, "", true},
+	"BADREQ":   {400, codes.Unauthenticated, "invalid_request", true},
+	"INVTOK":   {401, codes.Unauthenticated, "invalid_token", true},
+	"SCOPE":    {403, codes.PermissionDenied, "insufficient_scope", true},
+	"FORBID":   {403, codes.PermissionDenied, "", false},
+	"UNAVAIL":  {503, codes.Unavailable, "", false},
+	"CONFIG":   {500, codes.Internal, "", false},
+	"DEADLINE": {503, codes.DeadlineExceeded, "", false},
+}
+
+// TestConformance plays every case on every carrier.
+func TestConformance(t *testing.T) {
+	wire := wireReasons(t)
+	for _, g := range groups(t) {
+		t.Run(g.name, func(t *testing.T) {
+			for _, v := range g.vectors {
+				t.Run(v.ID+" "+v.Name, func(t *testing.T) { playCase(t, earth, v, wire) })
+			}
+		})
+	}
+}
+
+// wireReasons maps a fine reason to the one that a gRPC client sees.
+func wireReasons(t *testing.T) map[accesstoken.Reason]string {
+	t.Helper()
+	wire := map[accesstoken.Reason]string{}
+	for _, r := range load[[]row](t, "testdata/matrix.json") {
+		wire[r.Reason] = r.Wire
+	}
+	return wire
+}
+
+func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]string) {
+	want, ok := outcomes[v.Expect]
+	if !ok {
+		t.Fatalf("expect %q means nothing", v.Expect)
+	}
+	s := w.play(t, v)
+	token := w.token(t, v.Token)
+	credentials := accesstoken.Bearer(token)
+	checkCanary(t, "the credentials, printed", fmt.Sprintf("%v %+v %#v %s %q %x", credentials, credentials, credentials, credentials, credentials, credentials), token)
+	before := w.requests()
+	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope}
+	if v.Only == "direct" {
+		playDirectly(t, s, v, token, e)
+	} else {
+		playOnCarriers(t, w, s, v, token, e)
+	}
+	for name, count := range w.grew(before) {
+		if slices.Contains(v.Untouched, name) {
+			t.Errorf("the server %q got %d requests; want none", name, count)
+		}
+	}
+	checkCanary(t, "the log", s.logs.String(), token)
+}
+
+// playDirectly is for what no client would send: the same questions, without a
+// wire.
+func playDirectly(t *testing.T, s *scene, v vector, token string, e expectation) {
+	t.Helper()
+	credentials := accesstoken.CredentialsFrom(http.Header{"Authorization": lines(v, token)})
+	_, err := s.validator.Authorize(t.Context(), credentials, s.policy)
+	var refused *accesstoken.Error
+	if !errors.As(err, &refused) {
+		t.Fatalf("Authorize: got %v; want %s", err, v.Expect)
+	}
+	a := answer{carrier: "Authorize", status: refused.HTTPStatus(), header: refused.Header(), body: refused.Public().Text}
+	e.checkHTTP(t, a)
+	if got := codes.Code(refused.GRPCCode()); got != e.code {
+		t.Errorf("Authorize: got gRPC code %v; want %v", got, e.code)
+	}
+	e.checkTold(t, a.carrier, s.told(), token)
+	checkCanary(t, a.carrier, a.text(), token)
+}
+
+func playOnCarriers(t *testing.T, w *world, s *scene, v vector, token string, e expectation) {
+	t.Helper()
+	stage, err := w.carriers.set(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := v.request(w, token)
+	var answers []answer
+	for _, c := range w.carriers.all {
+		if v.Only == "http" && !c.http || v.Only == "grpc" && c.http {
+			continue
+		}
+		a := ask(t, c, r)
+		answers = append(answers, a)
+		e.check(t, a)
+		checkBrowserFields(t, a, v)
+		if v.positive() {
+			checkRuns(t, a.carrier, stage.ran(), v, r, w)
+			if told := s.told(); len(told) > 0 {
+				t.Errorf("%s: OnRefuse was told %v; want nothing", a.carrier, told)
+			}
+			continue
+		}
+		if ran := len(stage.ran()); ran != 0 {
+			t.Errorf("%s: the handler ran %d times; want none", a.carrier, ran)
+		}
+		e.checkTold(t, a.carrier, s.told(), token)
+		checkCanary(t, a.carrier, a.text(), token)
+	}
+	checkAgreement(t, answers)
+}
+
+// checkBrowserFields: a response that depends on the credentials says so to
+// caches (RFC 9110 §12.5.5), and scripts may read a challenge where CORS is on.
+func checkBrowserFields(t *testing.T, a answer, v vector) {
+	t.Helper()
+	if got := a.header.Values("Vary"); v.Config.Optional && !slices.Equal(got, []string{"Authorization"}) {
+		t.Errorf("%s: got Vary %q; want Authorization", a.carrier, got)
+	}
+	refusedCORS := v.Config.CORS && !v.positive()
+	if got := a.header.Values("Access-Control-Expose-Headers"); refusedCORS && !slices.Equal(got, []string{"WWW-Authenticate"}) {
+		t.Errorf("%s: got Access-Control-Expose-Headers %q; want WWW-Authenticate", a.carrier, got)
+	}
+}
+
+func lines(v vector, token string) []string {
+	if v.Lines == nil {
+		return []string{"Bearer " + token}
+	}
+	return texts{earth, token}.expandAll(v.Lines)
+}
+
+func (v vector) request(w *world, token string) request {
+	x := texts{w, token}
+	r := request{lines: lines(v, token), method: v.Method, query: x.expand(v.Query), form: x.expand(v.Form), headers: map[string]string{}}
+	if r.method == "" {
+		r.method = http.MethodGet
+	}
+	for name, value := range v.Headers {
+		r.headers[name] = x.expand(value)
+	}
+	return r
+}
+
+// patience is for a broken library: no case takes as long.
+const patience = 20 * time.Second
+
+func ask(t *testing.T, c carrier, r request) answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	a, err := c.send(ctx, r)
+	if err != nil {
+		t.Fatalf("%s: got %v; want an answer", c.name, err)
+	}
+	a.carrier = c.name
+	return a
+}
+
+// An expectation is what an answer has to be.
+type expectation struct {
+	outcome
+	reason accesstoken.Reason // fine, for OnRefuse
+	wire   string             // coarse, for ErrorInfo; "" for none
+	scope  string             // of the challenge; "" for none
+}
+
+func (e expectation) check(t *testing.T, a answer) {
+	t.Helper()
+	if a.isHTTP() {
+		e.checkHTTP(t, a)
+	} else {
+		e.checkGRPC(t, a)
+	}
+}
+
+func (e expectation) checkHTTP(t *testing.T, a answer) {
+	t.Helper()
+	if a.status != e.status {
+		t.Errorf("%s: got status %d; want %d", a.carrier, a.status, e.status)
+	}
+	e.checkChallenge(t, a)
+	if e.status == http.StatusOK {
+		return
+	}
+	if got := a.header.Values("Cache-Control"); !slices.Equal(got, []string{"no-store"}) {
+		t.Errorf("%s: got Cache-Control %q; want no-store", a.carrier, got)
+	}
+	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
+	switch {
+	case e.status == http.StatusServiceUnavailable && (err != nil || seconds < 1):
+		t.Errorf("%s: got Retry-After %q; want at least 1", a.carrier, a.header.Values("Retry-After"))
+	case e.status != http.StatusServiceUnavailable && a.header.Values("Retry-After") != nil:
+		t.Errorf("%s: got Retry-After %q; want none", a.carrier, a.header.Values("Retry-After"))
+	}
+}
+
+// checkChallenge demands the exact set of parameters: what is not listed here
+// must not be said.
+func (e expectation) checkChallenge(t *testing.T, a answer) {
+	t.Helper()
+	fields := a.challenge()
+	if !e.challenge {
+		if fields != nil {
+			t.Errorf("%s: got the challenge %q; want none", a.carrier, fields)
+		}
+		return
+	}
+	if len(fields) != 1 {
+		t.Errorf("%s: got the challenges %q; want one", a.carrier, fields)
+		return
+	}
+	scheme, params, err := parseChallenge(fields[0])
+	if err != nil || scheme != "Bearer" {
+		t.Errorf("%s: got the challenge %q (%v); want one of the scheme Bearer", a.carrier, fields[0], err)
+	}
+	want := map[string]string{"realm": resource}
+	if e.oauth != "" {
+		want["error"], want["error_description"] = e.oauth, params["error_description"]
+	}
+	if e.scope != "" {
+		want["scope"] = e.scope
+	}
+	if !maps.Equal(params, want) {
+		t.Errorf("%s: got the challenge parameters %q; want %q", a.carrier, params, want)
+	}
+	checkAlphabet(t, a.carrier, params)
+}
+
+// checkAlphabet holds RFC 6750 §3: no quote and no backslash but in the realm.
+func checkAlphabet(t *testing.T, carrier string, params map[string]string) {
+	t.Helper()
+	for name, value := range params {
+		if name != "realm" && strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+			t.Errorf("%s: got %s=%q; want only characters of RFC 6750 §3", carrier, name, value)
+		}
+	}
+}
+
+const domain = "github.com/accesstoken/accesstoken"
+
+func (e expectation) checkGRPC(t *testing.T, a answer) {
+	t.Helper()
+	if a.code != e.code {
+		t.Errorf("%s: got code %v (%q); want %v", a.carrier, a.code, a.message, e.code)
+	}
+	e.checkChallenge(t, a)
+	details := 0
+	if e.wire != "" {
+		details++
+		if a.info.GetReason() != e.wire || a.info.GetDomain() != domain {
+			t.Errorf("%s: got ErrorInfo reason %q, domain %q; want %q, %q", a.carrier, a.info.GetReason(), a.info.GetDomain(), e.wire, domain)
+		}
+		e.checkMetadata(t, a)
+	}
+	if e.code == codes.Unavailable {
+		details++
+		if got := a.retry.GetRetryDelay().AsDuration(); got < time.Second {
+			t.Errorf("%s: got RetryInfo %v; want at least a second", a.carrier, got)
+		}
+	}
+	if a.details != details {
+		t.Errorf("%s: got %d status details; want %d", a.carrier, a.details, details)
+	}
+}
+
+// checkMetadata: ErrorInfo says what the challenge says, and no more.
+func (e expectation) checkMetadata(t *testing.T, a answer) {
+	t.Helper()
+	params := map[string]string{}
+	for _, field := range a.challenge() {
+		_, params, _ = parseChallenge(field)
+	}
+	if got := a.info.GetMetadata(); !maps.Equal(got, params) {
+		t.Errorf("%s: got ErrorInfo metadata %q; want %q as in the challenge", a.carrier, got, params)
+	}
+}
+
+// checkTold: the hook hears of each refusal once, with the fine reason.
+func (e expectation) checkTold(t *testing.T, carrier string, told []*accesstoken.Error, token string) {
+	t.Helper()
+	if len(told) != 1 {
+		t.Errorf("%s: OnRefuse was told %v; want one refusal", carrier, told)
+		return
+	}
+	refused := told[0]
+	if refused.Reason != e.reason {
+		t.Errorf("%s: OnRefuse was told %q (%v); want %q", carrier, refused.Reason, refused, e.reason)
+	}
+	if got := errors.Is(refused, accesstoken.Unavailable); got != (e.status == http.StatusServiceUnavailable) {
+		t.Errorf("%s: errors.Is(err, Unavailable): got %v; want it for 503 only", carrier, got)
+	}
+	checkCanary(t, carrier+", the error", fmt.Sprintf("%v %+v %#v %s", refused, refused, refused, refused.Public().Text), token)
+}
+
+// checkRuns: the handler runs once, and finds the caller.
+func checkRuns(t *testing.T, carrier string, runs []run, v vector, r request, w *world) {
+	t.Helper()
+	if len(runs) != 1 {
+		t.Errorf("%s: the handler ran %d times; want once", carrier, len(runs))
+		return
+	}
+	got := runs[0]
+	if got.ok != (v.Expect == "OK") {
+		t.Errorf("%s: the handler finds claims: got %v; want %v", carrier, got.ok, v.Expect == "OK")
+	}
+	if !strings.HasPrefix(carrier, "gRPC") && got.body != r.form {
+		t.Errorf("%s: the handler reads the body %q; want %q", carrier, got.body, r.form)
+	}
+	if got.ok {
+		checkClaims(t, carrier, got.claims, v, w)
+	}
+}
+
+func checkClaims(t *testing.T, carrier string, claims accesstoken.Claims, v vector, w *world) {
+	t.Helper()
+	checkCanary(t, carrier+", the claims, printed", fmt.Sprintf("%v %+v %#v %s", claims, claims, claims, claims), "")
+	subject, granted, issuer := canary+"-subject", canary+":scope", w.server(v.Token.Signer).URL
+	if v.Subject != nil {
+		subject = texts{w: w}.expand(*v.Subject)
+	}
+	if v.Granted != nil {
+		granted = *v.Granted
+	}
+	if v.Config.Issuer.URL != "" {
+		issuer = texts{w: w}.expand(v.Config.Issuer.URL)
+	}
+	if claims.Issuer != issuer || claims.Subject != subject || claims.Scopes().String() != granted {
+		t.Errorf("%s: got iss %q, sub %q, scope %q; want %q, %q, %q", carrier,
+			claims.Issuer, claims.Subject, claims.Scopes(), issuer, subject, granted)
+	}
+}
+
+// checkAgreement: what one carrier says, all say.
+func checkAgreement(t *testing.T, answers []answer) {
+	t.Helper()
+	for _, a := range answers[1:] {
+		first := answers[0]
+		if !slices.Equal(a.challenge(), first.challenge()) {
+			t.Errorf("%s: got the challenge %q; want %q as with %s", a.carrier, a.challenge(), first.challenge(), first.carrier)
+		}
+		if a.isHTTP() && first.isHTTP() && !maps.EqualFunc(ours(a.header), ours(first.header), slices.Equal[[]string]) {
+			t.Errorf("%s: got the header %v; want %v as with %s", a.carrier, ours(a.header), ours(first.header), first.carrier)
+		}
+		if prior := answers[len(answers)-2]; !a.isHTTP() && !prior.isHTTP() && a.message != prior.message {
+			t.Errorf("%s: got the message %q; want %q as with %s", a.carrier, a.message, prior.message, prior.carrier)
+		}
+	}
+}
+
+// ours leaves out what belongs to the server and to who writes the body: Echo's
+// own error handler does that there. When to try again depends on the time.
+func ours(header http.Header) http.Header {
+	left := header.Clone()
+	for _, name := range []string{"Date", "Content-Length", "Content-Type", "X-Content-Type-Options", "Retry-After"} {
+		left.Del(name)
+	}
+	return left
+}
+
+// text is everything that a client can read.
+func (a answer) text() string {
+	return fmt.Sprint(a.header, a.body, a.message, a.trailer, a.info, a.retry)
+}
+
+// checkCanary finds what has come back of a token: a claim, a kid, the token.
+func checkCanary(t *testing.T, where, text, token string) {
+	t.Helper()
+	if strings.Contains(text, canary) {
+		t.Errorf("%s: got %q; want nothing of a claim, a kid or an upstream message in it", where, text)
+	}
+	for part := range strings.SplitSeq(token, ".") {
+		if len(part) > 8 && strings.Contains(text, part) {
+			t.Errorf("%s: got %q; want nothing of the token in it", where, text)
+		}
+	}
+}
+
+// parseChallenge reads one challenge with quoted parameters (RFC 9110 §11.6.1),
+// and refuses one that names a parameter twice (RFC 6750 §3).
+func parseChallenge(text string) (scheme string, params map[string]string, err error) {
+	scheme, rest, _ := strings.Cut(text, " ")
+	params = map[string]string{}
+	for rest != "" {
+		name, quoted, found := strings.Cut(rest, `="`)
+		end := closing(quoted)
+		if !found || end < 0 {
+			return scheme, params, fmt.Errorf("%q is no parameter", rest)
+		}
+		if _, twice := params[name]; twice {
+			return scheme, params, fmt.Errorf("%s comes twice", name)
+		}
+		params[name] = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(quoted[:end])
+		rest = strings.TrimPrefix(quoted[end+1:], ", ")
+	}
+	if len(params) == 0 {
+		return scheme, params, errors.New("a challenge has at least one parameter")
+	}
+	return scheme, params, nil
+}
+
+// closing returns where a quoted-string ends, or -1.
+func closing(quoted string) int {
+	for i := 0; i < len(quoted); i++ {
+		switch quoted[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
+	}
+	return -1
+}

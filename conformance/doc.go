@@ -1,0 +1,34 @@
+// Package conformance holds the cases that say what this library accepts and
+// refuses, as data, and one runner that sends them through net/http, Echo and
+// gRPC over real connections. It has no code to import.
+//
+// Each file of testdata/cases is a group of cases:
+//
+//	{
+//	  "id": "M13/CLAIM-04",                    the matrix row and the requirements it shows
+//	  "name": "a token that ended one leeway ago",
+//	  "rfc": "RFC 7519 §4.1.4",
+//	  "token": {"claims": {"exp": "now-30s"}}, what is wrong with an otherwise good token
+//	  "config": {"all": ["read"]},             how the resource server is set up
+//	  "issuer": {"jwks": "500"},               what is wrong with the authorization server
+//	  "expect": "INVTOK",                      the outcome
+//	  "reason": "TOKEN_EXPIRED"                what OnRefuse is told
+//	}
+//
+// What is left out is good: the token, the set-up, the authorization server. The
+// clock stands still, so that a second more or less decides.
+//
+// The outcomes are OK, ANON (the handler runs, without claims), NOCRED, BADREQ,
+// INVTOK, SCOPE, FORBID, UNAVAIL, CONFIG and DEADLINE (the caller's time was up).
+//
+// In every text of a case these are replaced: ${as}, ${as:upper} and ${other},
+// the URLs of the two authorization servers; ${canary}, a word that must never
+// come back; ${now-30s}, seconds since 1970; ${token}; ${header} and ${claims},
+// the members of the good header and payload without their braces; ${byte:ff};
+// ${repeat:x:9}; ${good} and ${jwk}, public keys of the two servers. A header
+// member or a claim whose text is "now-30s" becomes that number, "raw:…" becomes
+// JSON as it stands, and null removes it.
+//
+// testdata/matrix.json is the outcome matrix, row by row. It was written from
+// the requirements, not from the library's own table.
+package conformance

@@ -1,0 +1,400 @@
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// A world has what all cases share: two authorization servers, whose keys have
+// the same kids on purpose, and the resource servers. Cases run one by one.
+type world struct {
+	as, other *accesstokentest.Server
+	carriers  *carriers
+	now       time.Time                           // the clock stands still
+	published map[keyID]map[string]jsontext.Value // the good public keys
+	keySets   map[*accesstokentest.Server]http.Handler
+}
+
+type keyID struct {
+	of  *accesstokentest.Server
+	alg string
+}
+
+var earth *world
+
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	earth = newWorld()
+	code := m.Run()
+	earth.close()
+	if code == 0 && !settles(before) {
+		fmt.Fprintf(os.Stderr, "got %d goroutines at the end; want the %d of the start\n", runtime.NumGoroutine(), before)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func newWorld() *world {
+	w := &world{
+		as:    must(accesstokentest.Start()),
+		other: must(accesstokentest.Start()),
+		now:   time.Now().Truncate(time.Second),
+	}
+	w.carriers = newCarriers(w.as.Client())
+	w.publish()
+	return w
+}
+
+// publish writes down the good keys, once. Both servers call theirs alike,
+// canary included: a kid must never be repeated, and never find the key of
+// another issuer.
+func (w *world) publish() {
+	w.published = map[keyID]map[string]jsontext.Value{}
+	w.keySets = map[*accesstokentest.Server]http.Handler{}
+	for _, name := range []string{"as", "other"} {
+		var all []keyDoc
+		for _, key := range w.server(name).Keys() {
+			marshal := key.Marshal()
+			marshal.KID = canary + "-" + marshal.ALG.String()
+			w.published[keyID{w.server(name), marshal.ALG.String()}] = members(string(must(json.Marshal(marshal))))
+			all = append(all, keyDoc{Of: name, Alg: marshal.ALG.String()})
+		}
+		w.keySets[w.server(name)] = w.keySet(all)
+	}
+}
+
+func (w *world) close() {
+	w.carriers.close()
+	w.as.Client().CloseIdleConnections()
+	w.other.Client().CloseIdleConnections()
+	w.as.Close()
+	w.other.Close()
+}
+
+// settles waits for goroutines that were told to end.
+func settles(want int) bool {
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > want {
+		if time.Now().After(deadline) {
+			return false
+		}
+		runtime.Gosched()
+	}
+	return true
+}
+
+func (w *world) server(name string) *accesstokentest.Server {
+	switch name {
+	case "", "as":
+		return w.as
+	case "other":
+		return w.other
+	}
+	panic("conformance: no server is called " + name)
+}
+
+var endpoints = []string{
+	accesstokentest.OAuthMetadataPath,
+	accesstokentest.OpenIDMetadataPath,
+	accesstokentest.JWKSPath,
+	accesstokentest.IntrospectionPath,
+}
+
+// restore puts both authorization servers into their good state.
+func (w *world) restore() {
+	for server, keys := range w.keySets {
+		for _, path := range endpoints {
+			server.Handle(path, nil)
+		}
+		server.Handle(accesstokentest.JWKSPath, keys)
+	}
+}
+
+func (w *world) keySet(keys []keyDoc) http.Handler {
+	var written []string
+	for _, key := range keys {
+		written = append(written, string(w.jwk(key)))
+	}
+	return answers(`{"keys":[` + strings.Join(written, ",") + `]}`)
+}
+
+func (w *world) jwk(doc keyDoc) []byte {
+	return texts{w: w}.object(with(w.published[keyID{w.server(doc.Of), doc.Alg}], doc.Set))
+}
+
+// requests counts what has arrived at the servers.
+func (w *world) requests() map[string]int {
+	count := map[string]int{}
+	for _, path := range endpoints {
+		count["as"] += w.as.Requests(path)
+		count["other"] += w.other.Requests(path)
+	}
+	return count
+}
+
+// spoil puts the authorization server into the state of a case.
+func (w *world) spoil(t *testing.T, s state) {
+	t.Helper()
+	for path, fault := range map[string]string{
+		accesstokentest.OAuthMetadataPath:  s.Metadata,
+		accesstokentest.OpenIDMetadataPath: s.Metadata,
+		accesstokentest.JWKSPath:           s.JWKS,
+		accesstokentest.IntrospectionPath:  s.Introspection,
+	} {
+		if fault != "" {
+			w.as.Handle(path, w.fault(t, fault))
+		}
+	}
+	if s.Keys != nil {
+		w.as.Handle(accesstokentest.JWKSPath, w.keySet(s.Keys))
+	}
+}
+
+func (w *world) fault(t *testing.T, fault string) http.Handler {
+	t.Helper()
+	if body, ok := strings.CutPrefix(fault, "body:"); ok {
+		return answers(texts{w: w}.expand(body))
+	}
+	if status, err := strconv.Atoi(fault); err == nil {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Location", w.other.URL+r.URL.Path)
+			rw.Header().Set("Content-Type", "application/json")
+			rw.WriteHeader(status)
+			_, _ = io.WriteString(rw, `{"error":"`+canary+`","keys":[],"active":true}`)
+		})
+	}
+	handler, ok := faults[fault]
+	if !ok {
+		t.Fatalf("the fault %q means nothing", fault)
+	}
+	return handler
+}
+
+var faults = map[string]http.HandlerFunc{
+	"junk": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<html>"+canary+" is down for maintenance</html>")
+	},
+	"hang": func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // net/http watches the connection only after the body
+		<-r.Context().Done()
+		// Returning would send an empty 200, which net/http's client takes even
+		// after its time is up, if it comes while the connection is being closed.
+		panic(http.ErrAbortHandler)
+	},
+	"drop": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	"huge": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"active":true,"pad":"`)
+		_, _ = w.Write(bytes.Repeat([]byte("x"), 2<<20))
+		_, _ = io.WriteString(w, `"}`)
+	},
+}
+
+func answers(body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, body)
+	})
+}
+
+// A scene is one case being played: a validator, and everything that it says.
+type scene struct {
+	validator *accesstoken.Validator
+	policy    accesstoken.Policy
+	optional  bool
+	cors      bool
+	deadline  time.Duration
+	later     atomic.Int64 // how far the clock was put forward, in nanoseconds
+
+	logs     safeBuffer
+	mu       sync.Mutex
+	refusals []*accesstoken.Error
+}
+
+// play sets a scene. It is struck when the test ends.
+func (w *world) play(t *testing.T, v vector) *scene {
+	t.Helper()
+	w.restore()
+	s := &scene{policy: policyOf(v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
+	config := accesstoken.Config{
+		Resource:   resource,
+		Audience:   v.Config.Audience,
+		Leeway:     duration(t, v.Config.Leeway),
+		HTTPClient: w.client(duration(t, v.Config.HTTPTimeout)),
+		Logger:     s.logger(),
+		Now:        func() time.Time { return w.now.Add(time.Duration(s.later.Load())) },
+		OnRefuse:   s.onRefuse,
+		Issuers:    []accesstoken.Issuer{w.issuer(t, w.as, v.Config.Issuer, v)},
+	}
+	if v.Config.Other != nil {
+		config.Issuers = append(config.Issuers, w.issuer(t, w.other, *v.Config.Other, v))
+	}
+	s.open(t, config)
+	if v.Issuer.Warm {
+		if err := s.validator.Warm(t.Context()); err != nil {
+			t.Fatalf("Warm: got %v; want nil", err)
+		}
+	}
+	w.spoil(t, v.Issuer)
+	return s
+}
+
+// logger writes everything, so that everything can be looked at.
+func (s *scene) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (s *scene) open(t *testing.T, config accesstoken.Config) {
+	t.Helper()
+	var err error
+	if s.validator, err = accesstoken.NewValidator(config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.validator.Close() })
+}
+
+func duration(t *testing.T, text string) time.Duration {
+	t.Helper()
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (w *world) client(timeout time.Duration) *http.Client {
+	client := *w.as.Client()
+	client.Timeout = timeout
+	return &client
+}
+
+func policyOf(c setup) accesstoken.Policy {
+	switch {
+	case c.All != nil:
+		return accesstoken.Policy{Scopes: scopes.All(c.All...)}
+	case c.Any != nil:
+		return accesstoken.Policy{Scopes: scopes.Any(c.Any...)}
+	}
+	return accesstoken.Policy{Scopes: scopes.None()}
+}
+
+func (w *world) issuer(t *testing.T, server *accesstokentest.Server, c issuerSetup, v vector) accesstoken.Issuer {
+	t.Helper()
+	x := texts{w: w}
+	issuer := accesstoken.Issuer{
+		URL:                         server.URL,
+		MetadataURL:                 x.expand(c.MetadataURL),
+		JWKSURI:                     x.expand(c.JWKSURI),
+		TokenPrefix:                 c.TokenPrefix,
+		Audience:                    x.expandAll(c.Audience),
+		Algorithms:                  c.Algorithms,
+		Clients:                     x.expandAll(c.Clients),
+		Profile:                     profile(t, c.Profile),
+		DangerouslyAcceptNoAudience: c.NoAudience,
+	}
+	if c.URL != "" {
+		issuer.URL = x.expand(c.URL)
+	}
+	for _, demand := range c.Relax {
+		relax(t, &issuer.Relax, demand)
+	}
+	if c.Introspection {
+		issuer.Introspection = must(introspection.NewClient(introspection.Config{
+			Endpoint:         server.IntrospectionEndpoint(),
+			ClientID:         accesstokentest.ClientID,
+			ClientSecret:     accesstokentest.ClientSecret,
+			RequireTokenType: c.RequireTokenType,
+			Timeout:          duration(t, v.Config.HTTPTimeout),
+			HTTPClient:       server.Client(),
+		}))
+	}
+	return issuer
+}
+
+func profile(t *testing.T, name string) accesstoken.Profile {
+	t.Helper()
+	for p := accesstoken.RFC9068; p < 100; p++ {
+		if name == "" || p.String() == name {
+			return p
+		}
+	}
+	t.Fatalf("no profile is called %q", name)
+	return 0
+}
+
+func relax(t *testing.T, r *accesstoken.Relax, demand string) {
+	t.Helper()
+	field, ok := map[string]*bool{"Typ": &r.Typ, "JTI": &r.JTI, "ClientID": &r.ClientID, "ScopeArray": &r.ScopeArray}[demand]
+	if !ok {
+		t.Fatalf("Relax has no field %q", demand)
+	}
+	*field = true
+}
+
+func (s *scene) onRefuse(_ context.Context, refused *accesstoken.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusals = append(s.refusals, refused)
+}
+
+// told returns what OnRefuse was told since the last call.
+func (s *scene) told() []*accesstoken.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := s.refusals
+	s.refusals = nil
+	return told
+}
+
+// A safeBuffer may be written by many.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// grew returns how many requests arrived at each server since before.
+func (w *world) grew(before map[string]int) map[string]int {
+	grown := map[string]int{}
+	for name, count := range w.requests() {
+		if count > before[name] {
+			grown[name] = count - before[name]
+		}
+	}
+	return grown
+}
