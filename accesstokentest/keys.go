@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
@@ -51,7 +50,6 @@ func algorithms() []string {
 // ones stay published. It takes as long as an RSA key does.
 func (s *Server) Rotate() {
 	keys := newKeyring()
-	keys.prepare()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = keys
@@ -104,11 +102,11 @@ func (s *Server) signingKey(alg string) key {
 	return key{}
 }
 
-// key is one signing key. The private part may have to be awaited.
+// key is one signing key.
 type key struct {
 	alg, kid string
 	method   jwt.SigningMethod
-	private  func() crypto.Signer
+	private  crypto.Signer
 }
 
 // public returns the key as a key set publishes it. It goes by way of JSON
@@ -118,7 +116,7 @@ func (k key) public() jwkset.JWK {
 	if k.method != jwt.SigningMethodEdDSA {
 		options.Metadata.ALG = jwkset.ALG(k.alg)
 	}
-	jwk := must(jwkset.NewJWKFromKey(k.private().Public(), options))
+	jwk := must(jwkset.NewJWKFromKey(k.private.Public(), options))
 	members := jwk.Marshal()
 	members.ALG = jwkset.ALG(k.alg)
 	return must(jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{}))
@@ -128,7 +126,7 @@ func (k key) public() jwkset.JWK {
 type keyring []key
 
 func newKeyring() keyring {
-	rsaKey := sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
 	var keys keyring
 	for _, m := range methods {
 		keys = append(keys, key{
@@ -141,31 +139,20 @@ func newKeyring() keyring {
 	return keys
 }
 
-func newPrivateKey(method jwt.SigningMethod, rsaKey func() crypto.Signer) func() crypto.Signer {
+func newPrivateKey(method jwt.SigningMethod, rsaKey *rsa.PrivateKey) crypto.Signer {
 	switch method {
 	case jwt.SigningMethodES256:
-		return ready(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
+		return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	case jwt.SigningMethodES384:
-		return ready(must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)))
+		return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	case jwt.SigningMethodES512:
-		return ready(must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)))
+		return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))
 	case jwt.SigningMethodEdDSA:
 		_, private, err := ed25519.GenerateKey(rand.Reader)
-		return ready(must(private, err))
+		return must(private, err)
 	default:
 		return rsaKey
 	}
-}
-
-// prepare returns when every key is there.
-func (r keyring) prepare() {
-	for _, k := range r {
-		k.private()
-	}
-}
-
-func ready(key crypto.Signer) func() crypto.Signer {
-	return func() crypto.Signer { return key }
 }
 
 // must is for what fails only if this package is wrong.

@@ -67,8 +67,7 @@ type Server struct {
 
 	tb        TB // nil on a server from Start
 	http      *httptest.Server
-	cancel    context.CancelFunc // ends the context of every request
-	preparing sync.WaitGroup
+	cancel    context.CancelFunc      // ends the context of every request
 	endpoints map[string]http.Handler // as they were built, read-only
 
 	mu        sync.RWMutex
@@ -123,8 +122,6 @@ func Start() (*Server, error) {
 	}
 	s.http.StartTLS()
 	s.URL = s.http.URL
-	// An RSA key takes a tenth of a second; a test that needs none does not wait.
-	s.preparing.Go(keys.prepare)
 	return s, nil
 }
 
@@ -134,7 +131,6 @@ func Start() (*Server, error) {
 func (s *Server) Close() {
 	s.cancel()
 	s.http.Close()
-	s.preparing.Wait()
 }
 
 // Client returns an HTTP client that trusts this server, and every other

@@ -89,7 +89,7 @@ func (s *Server) sign(key key, alg string, header, payload []byte) string {
 		case "HS256", "HS384", "HS512":
 			return jwt.GetSigningMethod(alg).Sign(input, key.pem())
 		default:
-			return key.method.Sign(input, key.private())
+			return key.method.Sign(input, key.private)
 		}
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Server) sign(key key, alg string, header, payload []byte) string {
 
 // pem returns the public key as the text file that is handed around.
 func (k key) pem() []byte {
-	der := must(x509.MarshalPKIXPublicKey(k.private().Public()))
+	der := must(x509.MarshalPKIXPublicKey(k.private.Public()))
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
