@@ -23,6 +23,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,11 +88,15 @@ type Config struct {
 	DangerouslyAllowHTTP bool
 }
 
-// A Client asks one endpoint. It is safe for concurrent use and owns no
-// goroutine.
+// A Client asks one endpoint. It is safe for concurrent use, and owns no
+// goroutine beyond the calls under way.
 type Client struct {
-	config Config
-	fetch  *fetch.Client
+	endpoint         string
+	timeout          time.Duration
+	requireTokenType bool
+	authenticate     func(http.Header, url.Values) // holds the secret where no fmt verb finds it
+	fetch            *fetch.Client
+	calls            *calls
 }
 
 // NewClient checks the Config and makes a Client, without any I/O. The error
@@ -116,12 +121,22 @@ func NewClient(config Config) (*Client, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	return &Client{config: config, fetch: fetch.New(config.HTTPClient)}, nil
+	if config.Timeout == 0 {
+		config.Timeout = fetch.DefaultTimeout
+	}
+	return &Client{
+		endpoint:         config.Endpoint,
+		timeout:          config.Timeout,
+		requireTokenType: config.RequireTokenType,
+		authenticate:     config.authentication(),
+		fetch:            fetch.New(config.HTTPClient),
+		calls:            newCalls(),
+	}, nil
 }
 
 // String names the endpoint, and keeps the secret.
 func (c *Client) String() string {
-	return "introspection.Client(" + fetch.Redact(c.config.Endpoint) + ")"
+	return "introspection.Client(" + fetch.Redact(c.endpoint) + ")"
 }
 
 // Format prints what String returns, under every verb.
@@ -132,21 +147,36 @@ func (c *Client) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())
 // neither [ErrClientRefused] nor [ErrTokenType] means that nothing is known of
 // the token; if the endpoint said when to come back, the error has a method
 // RetryAfter() time.Duration. No error contains the token or the secret.
+//
+// Who asks about one token at the same time shares one call. It goes on when one
+// of them leaves, and ends with the last; at most 64 calls are under way at once.
 func (c *Client) Introspect(ctx context.Context, token string) (Response, error) {
+	response, err := c.calls.do(ctx, token, c.timeout, func(ctx context.Context) (Response, error) {
+		return c.ask(ctx, token)
+	})
+	if err != nil && ctx.Err() != nil {
+		return Response{}, fmt.Errorf("introspection: %w", ctx.Err())
+	}
+	return response, err
+}
+
+// ask makes the call.
+func (c *Client) ask(ctx context.Context, token string) (Response, error) {
 	request := c.request(token)
 	answer, err := c.fetch.Do(ctx, request)
-	if err != nil {
-		return Response{}, fmt.Errorf("introspection: %w", err)
-	}
-	if err := refusedClient(answer); err != nil {
-		return Response{}, err
-	}
-	if answer.Status != http.StatusOK {
+	switch {
+	case refusesClient(answer):
+		return Response{}, ErrClientRefused
+	case answer.Status != 0 && answer.Status != http.StatusOK: // whatever became of its body
 		return Response{}, fmt.Errorf("introspection: %w", request.StatusError(answer))
+	case err != nil && ctx.Err() != nil:
+		return Response{}, fmt.Errorf("introspection: %s: no answer within %v", fetch.Redact(c.endpoint), c.timeout)
+	case err != nil:
+		return Response{}, fmt.Errorf("introspection: %w", err)
 	}
 	response, err := read(answer)
 	if err != nil {
-		return Response{}, fmt.Errorf("introspection: %s: %w", fetch.Redact(c.config.Endpoint), err)
+		return Response{}, fmt.Errorf("introspection: %s: %w", fetch.Redact(c.endpoint), err)
 	}
 	if response.Active && !c.isAccessToken(response.TokenType) {
 		return Response{}, ErrTokenType
@@ -158,13 +188,20 @@ func (c *Client) Introspect(ctx context.Context, token string) (Response, error)
 func (c *Client) request(token string) fetch.Request {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	header := http.Header{"Accept": {"application/json"}}
-	if c.config.AuthMethod == ClientSecretPost {
-		form.Set("client_id", c.config.ClientID)
-		form.Set("client_secret", c.config.ClientSecret)
-	} else {
-		header.Set("Authorization", basic(c.config.ClientID, c.config.ClientSecret))
+	c.authenticate(header, form)
+	return fetch.Request{URL: c.endpoint, Header: header, Form: form, Timeout: c.timeout, MaxBytes: maxAnswer}
+}
+
+// authentication is how the client shows who it is (RFC 6749 §2.3.1).
+func (c Config) authentication() func(http.Header, url.Values) {
+	id, secret := c.ClientID, c.ClientSecret
+	if c.AuthMethod == ClientSecretPost {
+		return func(_ http.Header, form url.Values) {
+			form.Set("client_id", id)
+			form.Set("client_secret", secret)
+		}
 	}
-	return fetch.Request{URL: c.config.Endpoint, Header: header, Form: form, Timeout: c.config.Timeout, MaxBytes: maxAnswer}
+	return func(header http.Header, _ url.Values) { header.Set("Authorization", basic(id, secret)) }
 }
 
 // basic form-encodes id and secret before it joins them (RFC 6749 §2.3.1), so
@@ -174,27 +211,28 @@ func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
 }
 
-// refusedClient finds out whether it is us whom the endpoint refuses: by 401 or
+// refusesClient finds out whether it is us whom the endpoint refuses: by 401 or
 // 403 (RFC 7662 §2.3), or by invalid_client, which some send with a 400 (RFC
 // 6749 §5.2).
-func refusedClient(answer fetch.Response) error {
-	if answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden {
-		return ErrClientRefused
+func refusesClient(answer fetch.Response) bool {
+	switch answer.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	case http.StatusBadRequest:
+		code := errorCode(answer.Body)
+		return code == "invalid_client" || code == "unauthorized_client"
 	}
-	if answer.Status != http.StatusBadRequest {
-		return nil
-	}
-	var code string
-	_ = jose.Object(answer.Body, func(name, value []byte) error {
+	return false
+}
+
+func errorCode(body []byte) (code string) {
+	_ = jose.Object(body, func(name, value []byte) error {
 		if string(name) == "error" {
 			code, _ = jose.String(value)
 		}
 		return nil
 	})
-	if code == "invalid_client" || code == "unauthorized_client" {
-		return ErrClientRefused
-	}
-	return nil
+	return code
 }
 
 // isAccessToken judges token_type (RFC 7662 §2.2). The names of RFC 8693 §3 are
@@ -202,7 +240,7 @@ func refusedClient(answer fetch.Response) error {
 func (c *Client) isAccessToken(tokenType string) bool {
 	switch strings.ToLower(tokenType) {
 	case "":
-		return !c.config.RequireTokenType
+		return !c.requireTokenType
 	case "bearer", "dpop", "access_token", "urn:ietf:params:oauth:token-type:access_token":
 		return true
 	}
@@ -214,17 +252,17 @@ func (c *Client) isAccessToken(tokenType string) bool {
 // their types are checked: whether the token is for you, and whether it has
 // ended, is left to you (RFC 7662 §4).
 type Response struct {
-	Active    bool
-	Scope     scopes.Set
-	ClientID  string
-	TokenType string
-	Expiry    time.Time
-	IssuedAt  time.Time
-	NotBefore time.Time
-	Subject   string
-	Audience  []string
-	Issuer    string
-	ID        string
+	Active    bool       // active
+	Scope     scopes.Set // scope
+	ClientID  string     // client_id
+	TokenType string     // token_type: Bearer, DPoP
+	Expiry    time.Time  // exp
+	IssuedAt  time.Time  // iat
+	NotBefore time.Time  // nbf
+	Subject   string     // sub
+	Audience  []string   // aud: one string or several
+	Issuer    string     // iss
+	ID        string     // jti
 
 	// Raw is the answer as it came, for the members that have no field here.
 	Raw json.RawMessage
@@ -277,6 +315,12 @@ func readActive(body []byte) (Response, error) {
 		ID:        claims.ID,
 		Raw:       body,
 	}, nil
+}
+
+// clone keeps those who share an answer from sharing its memory.
+func (r Response) clone() Response {
+	r.Audience, r.Raw = slices.Clone(r.Audience), slices.Clone(r.Raw)
+	return r
 }
 
 func isJSON(contentType string) bool {
