@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -96,7 +97,9 @@ var exactNumbers = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *json
 func shapeOf(err error) error {
 	var semantic *jsonv2.SemanticError
 	if errors.As(err, &semantic) {
-		return fmt.Errorf("%s is a JSON %v and does not fit %v", semantic.JSONPointer, semantic.JSONKind, semantic.GoType)
+		// Of the path only the claim's name: further down, names may be data.
+		name, _, _ := strings.Cut(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/")
+		return fmt.Errorf("%q: a JSON %v does not fit %v", name, semantic.JSONKind, semantic.GoType)
 	}
 	return errors.New("expected a pointer to a struct or a map")
 }
@@ -106,6 +109,12 @@ func (c Claims) String() string { return fmt.Sprintf("accesstoken.Claims(issuer 
 
 // Format prints what String returns, under every verb.
 func (c Claims) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// MarshalJSON returns what LogValue does: a structured log is full of JSON.
+// What a response is to hold, its handler names.
+func (c Claims) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{"issuer": c.Issuer, "client_id": c.ClientID})
+}
 
 // LogValue returns issuer and client id. What else a log may hold is for its
 // owner to say: log claims.Subject where that is wanted.

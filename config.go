@@ -3,10 +3,10 @@ package accesstoken
 import (
 	"context"
 	"crypto"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -142,24 +142,48 @@ const (
 	maxLeeway     = 5 * time.Minute
 )
 
-// faults reports everything that is wrong with the Config itself.
-func (c Config) faults() (faults []error) {
+// faults collects what is wrong with a Config, in sentences that begin with the
+// field.
+type faults []error
+
+func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+// list wants a list that somebody has set to say something.
+func (f *faults) list(field string, values []string) {
+	if values != nil && len(values) == 0 {
+		f.add("%s is set but empty; leave it nil for the default", field)
+	}
+	if slices.Contains(values, "") {
+		f.add("%s has an empty element", field)
+	}
+}
+
+// faults reports everything that is wrong with the Config.
+func (c Config) faults() (f faults) {
 	if c.Resource == "" {
-		faults = append(faults, errors.New("Resource is empty; name this resource server, for example by its https URL"))
+		f.add("Resource is empty; name this resource server, for example by its https URL")
 	}
 	if !challenge.IsQuotable(c.realm()) {
-		faults = append(faults, fmt.Errorf("Realm %q is not printable ASCII; set Realm", c.realm()))
+		f.add("Realm %q is not printable ASCII; set Realm", c.realm())
 	}
-	if c.Audience != nil {
-		faults = append(faults, listFaults("Audience", c.Audience)...)
-	}
+	f.list("Audience", c.Audience)
 	if c.Leeway > maxLeeway {
-		faults = append(faults, fmt.Errorf("Leeway is %v; at most %v is allowed, clocks that differ more need mending", c.Leeway, maxLeeway))
+		f.add("Leeway is %v; at most %v is allowed, clocks that differ more need mending", c.Leeway, maxLeeway)
 	}
 	if len(c.Issuers) == 0 {
-		faults = append(faults, errors.New("Issuers is empty; name the authorization server whose tokens are accepted"))
+		f.add("Issuers is empty; name the authorization server whose tokens are accepted")
 	}
-	return append(faults, c.issuerFaults()...)
+	for i, issuer := range c.Issuers {
+		for _, fault := range issuer.faults() {
+			f.add("Issuers[%d] %q: %w", i, fetch.Redact(issuer.URL), fault)
+		}
+		for j, other := range c.Issuers[:i] {
+			for _, fault := range issuer.collisions(other) {
+				f.add("Issuers[%d] and Issuers[%d]: %w", j, i, fault)
+			}
+		}
+	}
+	return f
 }
 
 func (c Config) realm() string {
@@ -176,93 +200,76 @@ func (c Config) leeway() time.Duration {
 	return max(c.Leeway, 0)
 }
 
-func (c Config) issuerFaults() (faults []error) {
-	for i, issuer := range c.Issuers {
-		for _, fault := range issuer.faults() {
-			faults = append(faults, fmt.Errorf("Issuers[%d] %q: %w", i, issuer.URL, fault))
-		}
-		for j, other := range c.Issuers[:i] {
-			for _, fault := range issuer.collisions(other) {
-				faults = append(faults, fmt.Errorf("Issuers[%d] and Issuers[%d]: %w", j, i, fault))
-			}
-		}
-	}
-	return faults
-}
-
 // faults reports what is wrong with one issuer, looked at alone.
-func (i Issuer) faults() (faults []error) {
-	add := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+func (i Issuer) faults() (f faults) {
 	for _, u := range []struct{ field, url string }{{"URL", i.URL}, {"MetadataURL", i.MetadataURL}, {"JWKSURI", i.JWKSURI}} {
 		if u.url == "" && u.field != "URL" {
 			continue
 		}
 		if err := fetch.CheckURL(u.url, i.DangerouslyAllowHTTP); err != nil {
-			add("%s: %w", u.field, err)
+			f.add("%s: %w", u.field, err)
 		}
 	}
 	if strings.Contains(i.URL, "?") {
-		add("URL has a query; an issuer identifier has none (RFC 8414 §2)")
+		f.add("URL has a query; an issuer identifier has none (RFC 8414 §2)")
 	}
 	if i.Keys != nil && (i.JWKSURI != "" || i.MetadataURL != "") {
-		add("Keys is set, so JWKSURI and MetadataURL would not be read; set one of them")
+		f.add("Keys is set, so JWKSURI and MetadataURL would not be read; set one of them")
 	}
-	if checked, ok := i.Keys.(interface{ Err() error }); ok && checked.Err() != nil {
-		add("Keys: %w", checked.Err())
+	if i.JWKSURI != "" && i.MetadataURL != "" {
+		f.add("JWKSURI is set, so MetadataURL would not be read; set one of them")
 	}
-	for _, list := range []struct {
-		field  string
-		values []string
-	}{{"Audience", i.Audience}, {"Algorithms", i.Algorithms}, {"Clients", i.Clients}} {
-		if list.values != nil {
-			faults = append(faults, listFaults(list.field, list.values)...)
-		}
+	if err := checkKeySource(i.Keys); err != nil {
+		f.add("Keys: %w", err)
 	}
+	f.list("Audience", i.Audience)
+	f.list("Algorithms", i.Algorithms)
+	f.list("Clients", i.Clients)
 	for _, algorithm := range i.Algorithms {
 		if !jose.Supported(algorithm) {
-			add("Algorithms: %q is not supported; choose among %v", algorithm, jose.DefaultAlgorithms())
+			f.add("Algorithms: %q is not supported; choose among %v", algorithm, jose.DefaultAlgorithms())
 		}
 	}
 	if i.TokenPrefix != "" && i.Introspection == nil {
-		add("TokenPrefix is for opaque tokens; set Introspection as well")
+		f.add("TokenPrefix is for opaque tokens; set Introspection as well")
 	}
-	return append(faults, i.profileFaults()...)
-}
-
-func (i Issuer) profileFaults() (faults []error) {
 	if _, known := profiles[i.Profile]; !known {
-		faults = append(faults, fmt.Errorf("Profile %v is unknown", i.Profile))
+		f.add("Profile %v is unknown", i.Profile)
 	}
 	if i.Relax != (Relax{}) && i.Profile != RFC9068 {
-		faults = append(faults, fmt.Errorf("Relax is for the profile RFC9068; %v says by itself what it relaxes", i.Profile))
+		f.add("Relax is for the profile RFC9068; %v says by itself what it relaxes", i.Profile)
 	}
 	if i.Tenants != nil {
-		faults = append(faults, errors.New("Tenants is for the profiles of Entra ID"))
+		f.add("Tenants is for the profiles of Entra ID")
 	}
-	return faults
+	return f
+}
+
+// checkKeySource finds a source that is none, such as the nil of a failed
+// jwks.NewCache, and asks one that knows its own faults.
+func checkKeySource(source KeySource) error {
+	if value := reflect.ValueOf(source); value.Kind() == reflect.Pointer && value.IsNil() {
+		return fmt.Errorf("the %T is nil; did its constructor fail?", source)
+	}
+	if checked, ok := source.(interface{ Err() error }); ok {
+		return checked.Err()
+	}
+	return nil
 }
 
 // collisions reports what two issuers may not share.
-func (i Issuer) collisions(other Issuer) (faults []error) {
+func (i Issuer) collisions(other Issuer) (f faults) {
 	if i.URL == other.URL {
-		faults = append(faults, fmt.Errorf("both have the URL %q", i.URL))
+		f.add("both have the URL %q", fetch.Redact(i.URL))
+	}
+	if i.Keys != nil && reflect.TypeOf(i.Keys).Comparable() && i.Keys == other.Keys {
+		f.add("both have the same Keys, so either could sign for the other")
 	}
 	// An opaque token is sent to one issuer only: sending it round would show
 	// a live token to a server that did not issue it.
 	if i.Introspection != nil && other.Introspection != nil &&
 		(strings.HasPrefix(i.TokenPrefix, other.TokenPrefix) || strings.HasPrefix(other.TokenPrefix, i.TokenPrefix)) {
-		faults = append(faults, fmt.Errorf("both have Introspection, and TokenPrefix %q and %q do not tell their tokens apart", other.TokenPrefix, i.TokenPrefix))
+		f.add("both have Introspection, and TokenPrefix %q and %q do not tell their tokens apart", other.TokenPrefix, i.TokenPrefix)
 	}
-	return faults
-}
-
-// listFaults wants a list that somebody has set to say something.
-func listFaults(field string, values []string) (faults []error) {
-	if len(values) == 0 {
-		faults = append(faults, fmt.Errorf("%s is set but empty; leave it nil for the default", field))
-	}
-	if slices.Contains(values, "") {
-		faults = append(faults, fmt.Errorf("%s has an empty element", field))
-	}
-	return faults
+	return f
 }

@@ -63,6 +63,11 @@ func (c Credentials) Missing() bool {
 	return c.token == "" && (c.problem == "" || c.problem == CredentialsMissing)
 }
 
+// Equal reports whether these are the same credentials.
+func (c Credentials) Equal(other Credentials) bool {
+	return c.token == other.token && c.problem == other.problem
+}
+
 // String returns a mark in place of the token.
 func (c Credentials) String() string { return "accesstoken.Credentials(redacted)" }
 

@@ -14,7 +14,8 @@ import (
 // operator's log and hold no token and no claim; [Error.HTTPStatus],
 // [Error.Header], [Error.GRPCCode] and [Error.Public] are for the client.
 //
-// An Error is immutable after it was returned, and safe for concurrent use.
+// An Error may be shared between requests: do not change it. It is safe for
+// concurrent use.
 type Error struct {
 	// Reason says why. It is empty when the caller's own context ended while
 	// the token was being checked; [errors.Is] then finds the context's error,

@@ -77,7 +77,7 @@ func (f *facts) claims(token string) Claims {
 // keyHolds reports whether the key that signed is still published. What was
 // verified on the strength of a withdrawn key is worth nothing.
 func (f *facts) keyHolds(ctx context.Context) (bool, error) {
-	keys, generation, err := f.issuer.find(ctx, f.keyID, f.alg)
+	keys, generation, err := f.issuer.keys.Keys(ctx, f.keyID, f.alg)
 	if err != nil {
 		return false, keysRefusal(ctx, err)
 	}

@@ -71,17 +71,6 @@ func firstSet(lists ...[]string) []string {
 	return nil
 }
 
-// find asks the key source. A source is somebody else's code: one that panics
-// fails closed.
-func (i *issuer) find(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			keys, err = nil, because(InternalError, fmt.Errorf("the key source panicked: %v", p))
-		}
-	}()
-	return i.keys.Keys(ctx, kid, alg)
-}
-
 // acceptAudience compares exactly (RFC 7519 §4.1.3): no prefix, no case, no
 // trailing slash is made up for.
 func (i *issuer) acceptAudience(audience []string) error {
@@ -93,11 +82,12 @@ func (i *issuer) acceptAudience(audience []string) error {
 			return nil
 		}
 	}
-	i.warnings.give(AudienceMismatch, func() (cause, advice string) {
+	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.audience))
+	i.warnings.give(refused, func() (cause, advice string) {
 		return "aud is " + quoted(audience) + ", accepted is " + quoted(i.audience),
 			"have the client ask the issuer for tokens with our audience, or set Audience"
 	})
-	return refusal(AudienceMismatch, fmt.Sprintf("the token is not for %s", quoted(i.audience)))
+	return refused
 }
 
 // acceptClient demands one of the listed clients, where there is a list.
@@ -105,7 +95,11 @@ func (i *issuer) acceptClient(id string) error {
 	if i.clients == nil || slices.Contains(i.clients, id) {
 		return nil
 	}
-	return refusal(ClaimInvalid, "the client is not among Clients")
+	refused := refusal(ClaimInvalid, "the client is not among Clients")
+	i.warnings.give(refused, func() (cause, advice string) {
+		return refused.detail, "if the client may call this resource server, add it to Clients"
+	})
+	return refused
 }
 
 // warm fetches the keys. An issuer that can be asked about its tokens need not
@@ -144,7 +138,7 @@ func (i *issuer) acceptJWT(header jose.Header, claims jose.Claims) error {
 		return i.acceptClient(claims.ClientID)
 	}
 	if err.advice != "" {
-		i.warnings.give(err.Reason, func() (cause, advice string) {
+		i.warnings.give(err, func() (cause, advice string) {
 			return fmt.Sprintf("%s; the header's typ is %s", err.detail, describeType(header)), err.advice
 		})
 	}

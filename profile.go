@@ -21,8 +21,9 @@ const (
 
 	// Zitadel is for ZITADEL and for servers made with its library
 	// github.com/zitadel/oidc. It accepts typ JWT, and a token without
-	// client_id or jti. In return it refuses what has the marks of an ID token
-	// (nonce, at_hash, c_hash, s_hash) and an aud that names only the client.
+	// client_id or jti. In return it refuses what has the marks of another kind of
+	// token (nonce, at_hash, c_hash, s_hash, events, a token_use or typ that says
+	// so), and an aud that names only the client.
 	Zitadel
 )
 
@@ -35,9 +36,10 @@ func (p Profile) String() string {
 }
 
 // Relax departs from the profile RFC9068, for an issuer that has no [Profile]
-// of its own. Each field drops one demand; with any of them set, tokens that
-// have the marks of an ID token (nonce, at_hash, c_hash, s_hash) are refused in
-// return, since typ or client_id no longer tell them apart.
+// of its own. Each field drops one demand. With any of them set, tokens that
+// have the marks of another kind (nonce, at_hash, c_hash, s_hash, events, a
+// token_use or typ in the payload that says so) are refused in return; and with
+// Typ, those whose aud names only the client.
 type Relax struct {
 	Typ        bool // accept typ JWT and an absent typ beside at+jwt; other kinds of JWT stay refused
 	JTI        bool // accept a token without jti
@@ -52,13 +54,13 @@ type rules struct {
 	noType            bool     // accept an absent typ
 	clientID, id      bool     // demand client_id, jti
 	scopeArray        bool     // accept scope as an array
-	refuseIDToken     bool     // refuse the marks of an ID token
+	refuseOthers      bool     // refuse the marks of other kinds of token
 	audienceNotClient bool     // refuse an aud that names only the client
 }
 
 var profiles = map[Profile]rules{
 	RFC9068: {name: "RFC9068", types: []string{"at+jwt"}, clientID: true, id: true},
-	Zitadel: {name: "Zitadel", types: []string{"jwt", "at+jwt"}, refuseIDToken: true, audienceNotClient: true},
+	Zitadel: {name: "Zitadel", types: []string{"jwt", "at+jwt"}, refuseOthers: true, audienceNotClient: true},
 }
 
 // rules returns the profile's rules with the issuer's relaxations.
@@ -67,9 +69,10 @@ func (i Issuer) rules() rules {
 	if i.Relax == (Relax{}) {
 		return r
 	}
-	r.refuseIDToken = true
+	r.refuseOthers = true
 	if i.Relax.Typ {
 		r.types, r.noType = []string{"at+jwt", "jwt"}, true
+		r.audienceNotClient = true
 	}
 	r.id = r.id && !i.Relax.JTI
 	r.clientID = r.clientID && !i.Relax.ClientID
@@ -83,8 +86,8 @@ func (r rules) accepts(header jose.Header, claims jose.Claims) *Error {
 	switch {
 	case !r.acceptsType(header):
 		return departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
-	case r.refuseIDToken && claims.IDToken:
-		return refusal(TokenTypeMismatch, "the token has the marks of an ID token")
+	case r.refuseOthers && claims.OtherKind:
+		return refusal(TokenTypeMismatch, "the token has the marks of an ID, refresh or logout token")
 	case r.audienceNotClient && onlyClient(claims):
 		return refusal(TokenTypeMismatch, "the audience names only the client, as an ID token's does")
 	}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/challenge"
+	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
@@ -33,6 +35,7 @@ type Validator struct {
 	face         *face
 	fixed        map[Reason]*Error // refusals without details, made once
 	cache        *tokencache.Cache[*facts]
+	complain     sync.Once // about a hook that panics
 	closed       atomic.Bool
 }
 
@@ -41,7 +44,7 @@ type Validator struct {
 // [Validator.Warm]. The error reports every fault of the Config at once, one to
 // a line.
 func NewValidator(config Config) (*Validator, error) {
-	faults := config.faults()
+	found := config.faults()
 	v := &Validator{
 		issuers:  map[string]*issuer{},
 		leeway:   config.leeway(),
@@ -61,21 +64,21 @@ func NewValidator(config Config) (*Validator, error) {
 	for reason := range outcomes {
 		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
 	}
-	if len(faults) == 0 {
-		faults = v.addIssuers(config)
+	if len(found) == 0 {
+		found = v.addIssuers(config)
 	}
-	if len(faults) > 0 {
+	if len(found) > 0 {
 		_ = v.Close()
-		return nil, sentence(faults)
+		return nil, sentence(found)
 	}
 	return v, nil
 }
 
-func (v *Validator) addIssuers(config Config) (faults []error) {
+func (v *Validator) addIssuers(config Config) (f faults) {
 	for i, settings := range config.Issuers {
 		added, err := newIssuer(config, settings, v.logger)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("Issuers[%d] %q: %w", i, settings.URL, err))
+			f.add("Issuers[%d] %q: %w", i, fetch.Redact(settings.URL), err)
 			continue
 		}
 		v.issuers[settings.URL] = added
@@ -83,13 +86,13 @@ func (v *Validator) addIssuers(config Config) (faults []error) {
 			v.introspected = append(v.introspected, added)
 		}
 	}
-	return faults
+	return f
 }
 
 // sentence puts the package's name before each fault.
-func sentence(faults []error) error {
-	lines := make([]error, len(faults))
-	for i, fault := range faults {
+func sentence(found faults) error {
+	lines := make([]error, len(found))
+	for i, fault := range found {
 		lines[i] = fmt.Errorf("accesstoken: %w", fault)
 	}
 	return errors.Join(lines...)
@@ -139,9 +142,19 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 
 // authenticate finds out whose the credentials are. The order is the order of
 // the costs: nothing dear is done for what a cheap look refuses.
-func (v *Validator) authenticate(ctx context.Context, credentials Credentials) (Claims, error) {
+//
+// Key sources, HTTP clients and clocks are somebody else's code: one that
+// panics refuses the request.
+func (v *Validator) authenticate(ctx context.Context, credentials Credentials) (claims Claims, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			claims, err = Claims{}, because(InternalError, fmt.Errorf("a key source, a clock or an HTTP client panicked: %v", p))
+		}
+	}()
 	token := credentials.token
 	switch {
+	case v.cache == nil:
+		return Claims{}, refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
 	case v.closed.Load():
 		return Claims{}, refusal(KeysUnavailable, "the validator is closed")
 	case credentials.Missing():
@@ -150,6 +163,8 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials) (
 		return Claims{}, v.fixed[credentials.problem]
 	case len(token) > maxToken:
 		return Claims{}, v.fixed[TokenTooLarge]
+	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
+		return Claims{}, v.fixed[TokenMalformed] // no JWT, and nobody to ask
 	}
 	key := tokencache.KeyOf(token)
 	found, err := v.recall(ctx, key)
@@ -219,6 +234,11 @@ func (v *Validator) accept(found *facts) error {
 
 // allow judges claims by a policy.
 func (v *Validator) allow(claims Claims, policy Policy) error {
+	// Claims of nobody satisfy nothing, not even a policy that demands nothing:
+	// a handler that forgets to look at FromContext's ok must not let them in.
+	if claims.facts == nil {
+		return refusal(CredentialsMissing, "these claims come from no token")
+	}
 	if err := policy.Scopes.Err(); err != nil {
 		return because(ResourceServerMisconfigured, err)
 	}
@@ -234,7 +254,7 @@ func (v *Validator) allow(claims Claims, policy Policy) error {
 func (v *Validator) bind(err error, policy Policy) *Error {
 	refused := asError(err)
 	if refused == nil {
-		refused = because(InternalError, err)
+		refused = because(InternalError, foreign(err))
 	}
 	scope := ""
 	switch refused.Reason {
@@ -249,6 +269,14 @@ func (v *Validator) bind(err error, policy Policy) *Error {
 	return &bound
 }
 
+// foreign keeps a nil *Error in an error's clothes from being asked anything.
+func foreign(err error) error {
+	if _, isNil := err.(*Error); isNil {
+		return nil
+	}
+	return err
+}
+
 // report tells the hook. A hook that panics refuses the request, as any error
 // on the way does.
 func (v *Validator) report(ctx context.Context, refused *Error) (reported *Error) {
@@ -257,7 +285,9 @@ func (v *Validator) report(ctx context.Context, refused *Error) (reported *Error
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked", "panic", fmt.Sprint(p))
+			v.complain.Do(func() {
+				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked; this is said once", "panic", fmt.Sprint(p))
+			})
 			reported = v.fixed[InternalError]
 		}
 	}()
@@ -285,18 +315,28 @@ func (v *Validator) Ready() error {
 func (v *Validator) eachIssuer(do func(*issuer) error) error {
 	var wait sync.WaitGroup
 	var lock sync.Mutex
-	var faults []error
+	var found faults
 	for url, i := range v.issuers {
 		wait.Go(func() {
-			if err := do(i); err != nil {
+			if err := guarded(do, i); err != nil {
 				lock.Lock()
 				defer lock.Unlock()
-				faults = append(faults, fmt.Errorf("issuer %q: %w", url, err))
+				found.add("issuer %q: %w", url, err)
 			}
 		})
 	}
 	wait.Wait()
-	return sentence(faults)
+	return sentence(found)
+}
+
+// guarded calls what may be somebody else's code.
+func guarded(do func(*issuer) error, i *issuer) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the key source panicked: %v", p)
+		}
+	}()
+	return do(i)
 }
 
 // Close ends every goroutine and timer that the Validator started and waits for
@@ -304,12 +344,12 @@ func (v *Validator) eachIssuer(do func(*issuer) error) error {
 // is fine.
 func (v *Validator) Close() error {
 	v.closed.Store(true)
-	var faults []error
+	var failed []error
 	for _, i := range v.issuers {
-		faults = append(faults, i.close())
+		failed = append(failed, i.close())
 	}
 	v.cache.Clear()
-	return errors.Join(faults...)
+	return errors.Join(failed...)
 }
 
 // opaqueIssuer returns the one issuer that an opaque token may be shown to, by

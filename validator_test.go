@@ -99,8 +99,7 @@ func TestOneTokenEndToEnd(t *testing.T) {
 // A clock is a Config.Now that a test moves.
 type clock struct{ moved atomic.Int64 }
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.moved.Load())) }
-func (c *clock) advance(d time.Duration) { c.moved.Add(int64(d)) }
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.moved.Load())) }
 
 func TestACachedTokenEndsWithItsExpiryAndNotBefore(t *testing.T) {
 	as, clock := accesstokentest.NewServer(t), new(clock)
@@ -282,7 +281,14 @@ func TestCheckJudgesClaimsFurther(t *testing.T) {
 		t.Errorf("got %v; want b to be enough", err)
 	}
 	wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.All("a")}), accesstoken.ScopeInsufficient)
-	wantReason(t, v.Check(t.Context(), accesstoken.Claims{}, accesstoken.Policy{Scopes: scopes.All("a")}), accesstoken.ScopeInsufficient)
+}
+
+func TestClaimsOfNobodySatisfyNothing(t *testing.T) {
+	v := newValidator(t, accesstokentest.NewServer(t), nil)
+	nobody, _ := accesstoken.FromContext(t.Context())
+	for _, policy := range []accesstoken.Policy{{}, {Scopes: scopes.None()}, {Scopes: scopes.All("a")}} {
+		wantReason(t, v.Check(t.Context(), nobody, policy), accesstoken.CredentialsMissing)
+	}
 }
 
 func TestIssuersAreIslands(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -62,7 +63,10 @@ func (v *Validator) verifyJWT(ctx context.Context, token jose.Token) (*facts, er
 	if !slices.Contains(i.algorithms, token.Algorithm) {
 		return nil, v.fixed[AlgorithmNotAllowed]
 	}
-	keys, generation, err := i.find(ctx, token.KeyID, token.Algorithm)
+	if !token.HasPossibleSignature() {
+		return nil, refusal(SignatureInvalid, "its length is wrong for the algorithm")
+	}
+	keys, generation, err := i.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	if err != nil {
 		return nil, keysRefusal(ctx, err)
 	}
@@ -95,32 +99,30 @@ func verifySignature(token jose.Token, keys []crypto.PublicKey) (crypto.PublicKe
 	return nil, because(joseReason(last), last)
 }
 
-// keysRefusal tells apart why keys could not be had: a context that ended is the
-// caller's, everything else is between us and the issuer.
+// keysRefusal tells apart why keys could not be had.
 func keysRefusal(ctx context.Context, err error) error {
-	if refused := asError(err); refused != nil {
-		return refused
-	}
-	if callerGone(ctx, err) {
-		return because("", err)
-	}
-	refused := because(KeysUnavailable, err)
 	switch {
+	case asError(err) != nil:
+		return err
 	case errors.Is(err, jose.ErrAlgorithm):
-		refused.Reason = AlgorithmNotAllowed
+		return because(AlgorithmNotAllowed, err)
 	case errors.Is(err, discovery.ErrMismatch):
-		refused.Reason = ResourceServerMisconfigured
+		return because(ResourceServerMisconfigured, err)
 	case errors.Is(err, discovery.ErrUnavailable):
-		refused.Reason = IssuerUnavailable
+		return couldNotFindOut(ctx, IssuerUnavailable, err)
 	}
-	refused.retry = retryAfter(err)
-	return refused
+	return couldNotFindOut(ctx, KeysUnavailable, err)
 }
 
-// callerGone reports whether an error is the end of the caller's own context,
-// and not of one of ours.
-func callerGone(ctx context.Context, err error) bool {
-	return ctx.Err() != nil && errors.Is(err, ctx.Err())
+// couldNotFindOut tells an outage from the end of the caller's own context,
+// after which nobody waits for an answer.
+func couldNotFindOut(ctx context.Context, reason Reason, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return because("", fmt.Errorf("%w while it was being checked: %v", ended, err))
+	}
+	refused := because(reason, err)
+	refused.retry = retryAfter(err)
+	return refused
 }
 
 // retryAfter finds out when to ask again, from an error that knows.
@@ -163,16 +165,11 @@ func (v *Validator) introspect(ctx context.Context, token string) (*facts, error
 }
 
 func introspectionRefusal(ctx context.Context, err error) error {
-	if callerGone(ctx, err) {
-		return because("", err)
-	}
-	refused := because(IntrospectionUnavailable, err)
 	switch {
 	case errors.Is(err, introspection.ErrClientRefused):
-		refused.Reason = ResourceServerMisconfigured
+		return because(ResourceServerMisconfigured, err)
 	case errors.Is(err, introspection.ErrTokenType):
-		refused.Reason = TokenTypeMismatch
+		return because(TokenTypeMismatch, err)
 	}
-	refused.retry = retryAfter(err)
-	return refused
+	return couldNotFindOut(ctx, IntrospectionUnavailable, err)
 }

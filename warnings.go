@@ -6,7 +6,7 @@ import (
 )
 
 // warnings tell the operator why genuine tokens of one issuer are refused: once
-// for each reason, so that no flood of requests becomes a flood of lines. They
+// for each cause, so that no flood of requests becomes a flood of lines. They
 // are given only after the signature was verified or the issuer has answered,
 // so that nobody else's text gets into the log.
 type warnings struct {
@@ -16,11 +16,11 @@ type warnings struct {
 }
 
 // give asks for the text only when it is the first time.
-func (w *warnings) give(reason Reason, text func() (cause, advice string)) {
-	if _, given := w.given.LoadOrStore(reason, true); given {
+func (w *warnings) give(refused *Error, text func() (cause, advice string)) {
+	if _, given := w.given.LoadOrStore(refused.detail, true); given { // details are few, and our own words
 		return
 	}
 	cause, advice := text()
-	w.logger.Warn("accesstoken: a genuine token was refused; this is said once for each issuer and reason",
-		"issuer", w.issuer, "reason", string(reason), "cause", cause, "advice", advice)
+	w.logger.Warn("accesstoken: a genuine token was refused; this is said once for each issuer and cause",
+		"issuer", w.issuer, "reason", string(refused.Reason), "cause", cause, "advice", advice)
 }

@@ -119,7 +119,7 @@ func (a *Interceptors) addPublic(methods []string) (faults []error) {
 func isFullMethod(method string) bool {
 	service, name, found := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return strings.HasPrefix(method, "/") && found && service != "" && name != "" &&
-		!strings.Contains(name, "/") && (name == "*" || !strings.Contains(method, "*"))
+		!strings.Contains(name, "/") && !strings.Contains(service, "*") && (name == "*" || !strings.Contains(name, "*"))
 }
 
 // rule finds the rule of a full method: its own, or its service's. Names are
@@ -181,7 +181,7 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (context.Co
 	rule, ok := a.rule(method)
 	switch {
 	case !ok:
-		return nil, accesstoken.Deny(accesstoken.PolicyDenied, errors.New("no rule for "+method))
+		return nil, accesstoken.Deny(accesstoken.PolicyDenied, fmt.Errorf("no rule for %.200q", method))
 	case rule.public:
 		return ctx, nil
 	}

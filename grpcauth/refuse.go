@@ -29,8 +29,11 @@ func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(me
 // refuseDenied refuses what a method returned as an *accesstoken.Error, and
 // leaves every other error to gRPC.
 func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
+	if err == nil {
+		return nil
+	}
 	var refused *accesstoken.Error
-	if err == nil || !errors.As(err, &refused) {
+	if !errors.As(err, &refused) {
 		return err
 	}
 	return a.refuse(ctx, err, setTrailer)

@@ -179,9 +179,12 @@ func firstOf(left []omission) string {
 // split returns the elements of the member "keys".
 func split(document []byte) (raw [][]byte, err error) {
 	found := false
-	err = jose.Object(document, func(name, value []byte) error {
+	err = jose.Shell(document, func(name, value []byte) error {
 		if string(name) != "keys" {
 			return nil
+		}
+		if found {
+			return errors.New(`"keys" is there twice`)
 		}
 		found = true
 		raw, err = elements(value)
@@ -197,7 +200,7 @@ func split(document []byte) (raw [][]byte, err error) {
 }
 
 func elements(array []byte) (raw [][]byte, err error) {
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(array))
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(array), jsontext.AllowDuplicateNames(true)) // readKey is strict
 	if open, err := decoder.ReadToken(); err != nil || open.Kind() != '[' {
 		return nil, errors.New(`expected an array in "keys"`)
 	}

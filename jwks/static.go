@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
@@ -81,7 +82,9 @@ type KeyfuncSource struct{ keyfunc keyfunc.Keyfunc }
 
 // FromKeyfunc returns a key source that asks k on every use, so that keys which
 // a program keeps in a keyfunc, or in a [jwkset.Storage] behind one, serve here
-// too. When they are fetched, and what a failure does, is up to k.
+// too. When they are fetched, and what a failure does, is up to k: with its
+// defaults, a second unknown kid within five minutes is an error, and so a
+// "could not ask".
 func FromKeyfunc(k keyfunc.Keyfunc) *KeyfuncSource { return &KeyfuncSource{k} }
 
 // Err reports a missing keyfunc.
@@ -114,10 +117,27 @@ func (s *KeyfuncSource) Keys(ctx context.Context, kid, alg string) (keys []crypt
 	case err != nil && s.declaresOther(ctx, kid, alg):
 		return nil, 0, errNotForAlgorithm
 	case err != nil:
-		return nil, 0, fmt.Errorf("jwks: the keyfunc has no answer: %w", err)
+		return nil, 0, &noAnswer{err, kid}
 	}
 	return fitting(found, kid, alg)
 }
+
+// noAnswer is an error of a keyfunc. Its text is left out if the kid is in it,
+// which nobody has verified.
+type noAnswer struct {
+	cause error
+	kid   string
+}
+
+func (e *noAnswer) Error() string {
+	text := e.cause.Error()
+	if e.kid != "" && strings.Contains(text, e.kid) {
+		text = "its error quotes the token"
+	}
+	return fmt.Sprintf("jwks: the keyfunc has no answer: %.300q", text)
+}
+
+func (e *noAnswer) Unwrap() error { return e.cause }
 
 // tokenFor makes the token that a keyfunc wants to see: its header.
 func tokenFor(kid, alg string) *jwt.Token {

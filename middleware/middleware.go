@@ -48,10 +48,15 @@ type Options struct {
 	// with Origin and Access-Control-Request-Method; browsers send them without
 	// credentials), and lets scripts of other origins read the challenge of a
 	// refusal. Any other OPTIONS request is authenticated.
+	//
+	// The wrapped handler then sees requests that nobody has authenticated. Set
+	// it where a CORS handler is wrapped, which answers preflights and passes
+	// nothing on; a CORS handler around this one does not need it.
 	CORS bool
 
 	// Body writes the body of a refusal; nil is one line of text. [Problem] is
-	// another. Status and header fields are settled before it is asked.
+	// another. Status and header fields are settled before it is asked. A panic in
+	// it becomes an InternalError, of which OnRefuse hears as well.
 	Body func(r *http.Request, refused *accesstoken.Error) (contentType string, body []byte)
 }
 
@@ -139,6 +144,9 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 		contentType, body = text(r, refused)
 	}
 	header := w.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		header.Del(name) // of a body that will not be written
+	}
 	for name, values := range refused.Header() {
 		header[name] = values
 	}

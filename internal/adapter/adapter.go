@@ -9,18 +9,22 @@ import (
 	"github.com/accesstoken/accesstoken/internal/carried"
 )
 
+// node is what an adapter leaves in the context.
+type node = carried.Context[accesstoken.Claims, accesstoken.Credentials]
+
 // Authorize lets the validator decide and puts the claims into the context. A
-// request that this validator has let in before, in an adapter further out, is
-// asked about the policy only: a second look at the credentials would cost a
-// second introspection, and a proof of possession may be used only once. Claims
-// that anybody else put into the context prove nothing.
+// request that this validator has let in before with the same credentials, in an
+// adapter further out, is asked about the policy only: a second look would cost
+// a second introspection, and a proof of possession may be used only once.
+// Claims that anybody else put into the context prove nothing, and neither do
+// those of an outer request about an inner one that brings other credentials.
 func Authorize(ctx context.Context, v *accesstoken.Validator, credentials accesstoken.Credentials, policy accesstoken.Policy) (context.Context, accesstoken.Claims, error) {
-	if node, ok := ctx.Value(carried.Key{}).(*carried.Context[accesstoken.Claims]); ok && node.By == v {
-		return ctx, node.Claims, v.Check(ctx, node.Claims, policy)
+	if outer, ok := ctx.Value(carried.Key{}).(*node); ok && outer.By == v && outer.Credentials.Equal(credentials) {
+		return ctx, outer.Claims, v.Check(ctx, outer.Claims, policy)
 	}
 	claims, err := v.Authorize(ctx, credentials, policy)
 	if err != nil {
 		return ctx, accesstoken.Claims{}, err
 	}
-	return &carried.Context[accesstoken.Claims]{Context: ctx, Claims: claims, By: v}, claims, nil
+	return &node{Context: ctx, Claims: claims, Credentials: credentials, By: v}, claims, nil
 }

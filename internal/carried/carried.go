@@ -8,11 +8,13 @@ import "context"
 // Key finds the node in a context.
 type Key struct{}
 
-// Context is a context with claims. C is accesstoken.Claims: the root package
-// cannot be imported from here.
-type Context[C any] struct {
+// Context is a context with claims and the credentials that they came from. C is
+// accesstoken.Claims and R accesstoken.Credentials: the root package cannot be
+// imported from here.
+type Context[C, R any] struct {
 	context.Context
-	Claims C
+	Claims      C
+	Credentials R
 
 	// By is the validator that authenticated the request, or nil for claims
 	// that somebody put there by hand, which prove nothing to an adapter.
@@ -20,9 +22,12 @@ type Context[C any] struct {
 }
 
 // Value returns the node itself under [Key].
-func (c *Context[C]) Value(key any) any {
+func (c *Context[C, R]) Value(key any) any {
 	if key == (Key{}) {
 		return c
 	}
 	return c.Context.Value(key)
 }
+
+// String is what the context package prints of a parent.
+func (c *Context[C, R]) String() string { return "accesstoken.Context" }

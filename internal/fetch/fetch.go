@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -179,7 +180,18 @@ func (r Request) cause(err error) string {
 	if strings.Contains(text, "malformed HTTP") || strings.Contains(text, "malformed MIME") {
 		return "the answer is not HTTP"
 	}
+	if r.Form != nil && !isOurs(err) {
+		return "the exchange failed" // the text may echo what was sent: a token, a secret
+	}
 	return strings.Map(printable, text[:min(len(text), 256)])
+}
+
+// isOurs reports an error of this side of the connection, whose text the server
+// has no part in.
+func isOurs(err error) bool {
+	var dial *net.OpError
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &dial) || errors.As(err, &certificate)
 }
 
 func printable(r rune) rune {

@@ -1,6 +1,9 @@
 package jose
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Claims are the members of a JWT payload or an introspection answer that the
 // checks are about, each with the type its RFC gives it. Zero means absent.
@@ -18,7 +21,7 @@ type Claims struct {
 	ScopeList       []string  // scope, when it came as an array of strings
 	TokenType       string    // token_type, of an introspection answer
 
-	IDToken bool // has nonce, at_hash, c_hash or s_hash: the marks of an ID token
+	OtherKind bool // has the marks of an ID, refresh or logout token
 
 	Confirmation Confirmation // cnf (RFC 7800)
 
@@ -74,8 +77,10 @@ func (c *Claims) read(name, value []byte) error {
 		ok = c.readScope(value)
 	case "token_type":
 		c.TokenType, ok = String(value)
-	case "nonce", "at_hash", "c_hash", "s_hash":
-		c.IDToken = true
+	case "nonce", "at_hash", "c_hash", "s_hash", "events":
+		c.OtherKind = true
+	case "token_use", "typ":
+		ok = c.readKind(value)
 	case "cnf":
 		ok = c.Confirmation.read(value)
 	}
@@ -83,6 +88,17 @@ func (c *Claims) read(name, value []byte) error {
 		c.Fault = string(name)
 	}
 	return nil
+}
+
+// readKind reads the members by which issuers tell their tokens apart in the
+// payload: token_use (Cognito, Hydra) and typ (Keycloak).
+func (c *Claims) readKind(value []byte) bool {
+	kind, ok := String(value)
+	switch strings.ToLower(kind) {
+	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
+		c.OtherKind = true
+	}
+	return ok
 }
 
 func readAudience(value []byte) ([]string, bool) {

@@ -44,16 +44,16 @@ type Header struct {
 }
 
 // Parse takes a token apart. It returns [ErrNotJWT] for what does not have the
-// form of a JWT: three parts, the first of which is an encoded JSON object.
+// form of a JWT: three parts, the first of which begins an encoded JSON object.
 func Parse(token string) (Token, error) {
 	header, rest, _ := strings.Cut(token, ".")
 	payload, signature, found := strings.Cut(rest, ".")
-	if !found || strings.Contains(signature, ".") || len(header) > base64.RawURLEncoding.EncodedLen(maxHeader) {
+	if !found || strings.Contains(signature, ".") || !beginsObject(header) {
 		return Token{}, ErrNotJWT
 	}
 	raw, err := decode(header)
-	if err != nil || !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
-		return Token{}, ErrNotJWT
+	if err != nil || len(raw) > maxHeader {
+		return Token{}, ErrMalformed
 	}
 	t := Token{SigningInput: token[:len(header)+1+len(payload)]}
 	if t.Header, err = readHeader(raw); err != nil {
@@ -66,6 +66,16 @@ func Parse(token string) (Token, error) {
 		return Token{}, err
 	}
 	return t, nil
+}
+
+// beginsObject looks at the first bytes of an encoded header, leniently: a JWT
+// that is broken further on is a broken JWT, and not an opaque token that might
+// be shown to somebody.
+func beginsObject(header string) bool {
+	var first [12]byte
+	n, _ := base64.RawURLEncoding.Decode(first[:], []byte(header[:min(len(header), 16)]))
+	text := bytes.TrimPrefix(first[:n], []byte("\ufeff"))
+	return bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))
 }
 
 var strict = base64.RawURLEncoding.Strict()

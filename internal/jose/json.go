@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,23 +16,39 @@ import (
 
 // Bounds on what one object may cost before anything in it is believed.
 const (
-	maxDepth   = 16
-	maxMembers = 256
+	maxDepth    = 16
+	maxMembers  = 256  // of the object itself
+	maxElements = 2048 // of it and everything inside, roughly: its commas
 )
 
 // Object reads data as exactly one JSON object and calls member for each of
 // its members, in order. It is strict where encoding/json is not: a duplicate
 // name at any depth (RFC 7515 §4, RFC 7519 §4), invalid UTF-8 or a lone
 // surrogate, a byte order mark, anything after the object, nesting deeper than
-// 16 and more than 256 members are errors. Names come unquoted and are never
-// folded in case. name and value are valid during the call only.
+// 16, more than 256 members, and more than 2048 of everything inside are errors.
+// Names come unquoted and are never folded in case. name and value are valid
+// during the call only.
 //
 // The errors never quote data.
 func Object(data []byte, member func(name, value []byte) error) error {
+	return object(data, member, jsontext.AllowDuplicateNames(false))
+}
+
+// Shell is [Object] for a document whose values are read one by one: duplicate
+// names are left to whoever reads them, so that one bad value does not spoil its
+// neighbours.
+func Shell(data []byte, member func(name, value []byte) error) error {
+	return object(data, member, jsontext.AllowDuplicateNames(true))
+}
+
+func object(data []byte, member func(name, value []byte) error, duplicates jsontext.Options) error {
+	if err := bounded(data); err != nil {
+		return err
+	}
 	r := readers.Get().(*reader)
 	defer r.release()
 	r.input = *bytes.NewBuffer(data)
-	r.decoder.Reset(&r.input)
+	r.decoder.Reset(&r.input, duplicates)
 	return r.object(member)
 }
 
@@ -85,33 +101,32 @@ func (r *reader) member(member func(name, value []byte) error) error {
 	if err != nil {
 		return errors.New("expected a member value in valid JSON")
 	}
-	if depth(value) >= maxDepth {
-		return fmt.Errorf("expected nesting of at most %d", maxDepth)
-	}
 	return member(r.name, value)
 }
 
-// depth counts how deep a valid JSON value nests.
-func depth(value []byte) int {
-	if len(value) == 0 || (value[0] != '{' && value[0] != '[') {
-		return 0
-	}
-	deepest, now, quoted := 0, 0, false
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
+// bounded walks over the bytes once, before anything that costs more. It need
+// not know JSON beyond its strings: what it lets pass is parsed afterwards.
+func bounded(data []byte) error {
+	depth, commas, quoted := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
 		case quoted && c == '\\':
 			i++
 		case c == '"':
 			quoted = !quoted
 		case quoted:
 		case c == '{' || c == '[':
-			now++
-			deepest = max(deepest, now)
+			depth++
 		case c == '}' || c == ']':
-			now--
+			depth--
+		case c == ',':
+			commas++
+		}
+		if depth > maxDepth || commas > maxElements {
+			return fmt.Errorf("expected nesting of at most %d, and at most %d elements", maxDepth, maxElements)
 		}
 	}
-	return deepest
+	return nil
 }
 
 // String returns the text of a JSON string; ok is false for any other value.
@@ -164,19 +179,22 @@ func NumericDate(value []byte) (moment time.Time, ok bool) {
 	}
 	whole, fraction, _ := strings.Cut(text, ".")
 	seconds, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || seconds > latest {
+	nanos := nanoseconds(fraction)
+	if err != nil || seconds > latest || seconds == latest && nanos > 0 {
 		return time.Time{}, false
 	}
-	return time.Unix(seconds, nanoseconds(fraction)), true
+	return time.Unix(seconds, nanos), true
 }
 
-// exponentDate reads the exponent form in whole seconds.
+// exponentDate reads the exponent form in whole seconds. 128 bits hold every
+// second exactly, whatever the digits and the exponent.
 func exponentDate(text string) (time.Time, bool) {
-	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil || seconds > latest {
+	number, _, err := big.ParseFloat(text, 10, 128, big.ToZero)
+	if err != nil || number.Cmp(big.NewFloat(latest)) > 0 {
 		return time.Time{}, false
 	}
-	return time.Unix(int64(math.Floor(seconds)), 0), true
+	seconds, _ := number.Int64()
+	return time.Unix(seconds, 0), true
 }
 
 // nanoseconds reads the first nine digits of a decimal fraction.

@@ -55,7 +55,7 @@ func pss(m *jwt.SigningMethodRSAPSS) *jwt.SigningMethodRSAPSS {
 
 func isRSA(key crypto.PublicKey) bool {
 	k, ok := key.(*rsa.PublicKey)
-	return ok && k.N.BitLen() >= 2048 && k.N.BitLen() <= 8192 && k.E >= 3 && k.E&1 == 1 && k.E <= 1<<31-1
+	return ok && k != nil && k.N != nil && k.N.BitLen() >= 2048 && k.N.BitLen() <= 8192 && k.E >= 3 && k.E&1 == 1 && k.E <= 1<<31-1
 }
 
 // isCurve ties an ECDSA algorithm to its curve (RFC 7518 §3.4): golang-jwt
@@ -63,7 +63,8 @@ func isRSA(key crypto.PublicKey) bool {
 func isCurve(name string) func(crypto.PublicKey) bool {
 	return func(key crypto.PublicKey) bool {
 		k, ok := key.(*ecdsa.PublicKey)
-		return ok && k.Curve != nil && k.Curve.Params().Name == name
+		//lint:ignore SA1019 only whether the point is there is looked at
+		return ok && k != nil && k.Curve != nil && k.X != nil && k.Y != nil && k.Curve.Params().Name == name
 	}
 }
 
@@ -77,6 +78,17 @@ func isEd25519(key crypto.PublicKey) bool {
 func Fits(algorithm string, key crypto.PublicKey) bool {
 	m, ok := methods[algorithm]
 	return ok && m.fits(key)
+}
+
+// HasPossibleSignature reports whether the signature could be one of the
+// header's algorithm, by its length. It is worth a look before a key is fetched.
+func (t Token) HasPossibleSignature() bool {
+	const shortest, longest = 2048 / 8, 8192 / 8 // of RSA
+	m := methods[t.Algorithm]
+	if m.signature == 0 {
+		return len(t.Signature) >= shortest && len(t.Signature) <= longest
+	}
+	return len(t.Signature) == m.signature
 }
 
 // Verify checks the token's signature under the key. It returns [ErrAlgorithm]

@@ -48,6 +48,10 @@ type Options struct {
 	// with Origin and Access-Control-Request-Method; browsers send them without
 	// credentials), and lets scripts of other origins read the challenge of a
 	// refusal. Any other OPTIONS request is authenticated.
+	//
+	// The wrapped handler then sees requests that nobody has authenticated. Set
+	// it where a CORS handler is wrapped, which answers preflights and passes
+	// nothing on; a CORS handler around this one does not need it.
 	CORS bool
 }
 
@@ -89,7 +93,7 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		if m.options.CORS && isPreflight(r) {
-			return next(c)
+			return m.refuseDenied(c, next(c))
 		}
 		credentials := accesstoken.CredentialsFrom(r.Header)
 		if m.options.Optional && !m.demanding {
@@ -116,9 +120,12 @@ func isPreflight(r *http.Request) bool {
 // refuseDenied refuses what a handler returned as an *accesstoken.Error, and
 // leaves every other error to the application.
 func (m *Middleware) refuseDenied(c echo.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	var written *echo.HTTPError
 	var refused *accesstoken.Error
-	if err == nil || errors.As(err, &written) || !errors.As(err, &refused) {
+	if errors.As(err, &written) || !errors.As(err, &refused) {
 		return err
 	}
 	return m.Refuse(c, err)
@@ -141,6 +148,7 @@ func (m *Middleware) Refuse(c echo.Context, err error) error {
 	for name, values := range refused.Header() {
 		header[name] = values
 	}
+	header.Set("X-Content-Type-Options", "nosniff")
 	if m.options.CORS && c.Request().Header.Get("Origin") != "" {
 		header.Add("Access-Control-Expose-Headers", "WWW-Authenticate")
 	}

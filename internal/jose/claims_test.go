@@ -1,0 +1,200 @@
+package jose_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
+
+func TestReadClaims(t *testing.T) {
+	got, err := jose.ReadClaims([]byte(`{
+		"iss":"https://login.example.com","sub":"alice","client_id":"client","azp":"party","jti":"1",
+		"aud":["a","b"],"exp":1700000000,"nbf":1600000000.25,"iat":1.6e9,"auth_time":1,"acr":"x","amr":["pwd"],
+		"scope":"a b","token_type":"Bearer","other":9007199254740993,"groups":[{"value":1}]}`))
+	want := jose.Claims{
+		Issuer: "https://login.example.com", Subject: "alice", ClientID: "client", AuthorizedParty: "party", ID: "1",
+		Audience: []string{"a", "b"}, Expiry: time.Unix(1700000000, 0), NotBefore: time.Unix(1600000000, 250_000_000), IssuedAt: time.Unix(1600000000, 0),
+		Scope: "a b", TokenType: "Bearer",
+	}
+	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// A claim of the wrong type is a fault, never an absent claim.
+func TestReadClaimsOfTheWrongType(t *testing.T) {
+	wrong := map[string][]string{
+		"aud":   {`[]`, `[["a"]]`, `["a",1]`, `[1]`, `["a",null]`, `[null]`, `{"a":1}`, `1`, `null`, `true`},
+		"scope": {`1`, `null`, `true`, `{}`, `[1]`, `["a",null]`, `[["a"]]`},
+		"amr":   {`"pwd"`, `[1]`, `null`, `{}`},
+		"cnf":   {`null`, `"x"`, `[]`, `[{"jkt":"a"}]`, `1`, `{}`, `true`},
+	}
+	for _, name := range []string{"iss", "sub", "jti", "client_id", "azp", "acr", "token_type"} {
+		wrong[name] = []string{`1`, `null`, `true`, `[]`, `["x"]`, `{}`}
+	}
+	for _, name := range []string{"exp", "nbf", "iat", "auth_time"} {
+		wrong[name] = []string{`"1700000000"`, `null`, `true`, `[]`, `{}`, `-1`, `1e999`, `253402300800`, `9223372036854775808`}
+	}
+	for name, values := range wrong {
+		for _, value := range values {
+			got, err := jose.ReadClaims([]byte(`{"` + name + `":` + value + `}`))
+			if err != nil || got.Fault != name {
+				t.Errorf("%s %s: got fault %q, %v; want fault %q", name, value, got.Fault, err, name)
+			}
+		}
+	}
+}
+
+func TestReadClaimsNamesTheFirstFault(t *testing.T) {
+	got, err := jose.ReadClaims([]byte(`{"sub":1,"exp":"x","iss":"fine"}`))
+	if err != nil || got.Fault != "sub" || got.Issuer != "fine" {
+		t.Errorf("got fault %q, issuer %q, %v; want sub and fine", got.Fault, got.Issuer, err)
+	}
+}
+
+func TestReadClaimsMalformed(t *testing.T) {
+	for name, payload := range map[string]string{
+		"nothing":             ``,
+		"null":                `null`,
+		"an array":            `[]`,
+		"a string":            `"x"`,
+		"a byte order mark":   "\xef\xbb\xbf{}",
+		"two objects":         `{}{}`,
+		"aud twice":           `{"aud":"a","aud":"b"}`,
+		"sub twice, escaped":  `{"sub":"a","su\u0062":"b"}`,
+		"a duplicate in cnf":  `{"cnf":{"jkt":"a","jkt":"b"}}`,
+		"a duplicate, nested": `{"x":{"y":[{"z":1,"z":2}]}}`,
+		"invalid UTF-8":       "{\"sub\":\"\xff\"}",
+		"a lone surrogate":    `{"sub":"\ud800"}`,
+		"nesting of 17":       `{"x":` + nested(16) + `}`,
+		"257 members":         many(257),
+	} {
+		if got, err := jose.ReadClaims([]byte(payload)); !errors.Is(err, jose.ErrMalformed) || got.Issuer != "" {
+			t.Errorf("%s: got %+v, %v; want %v", name, got, err, jose.ErrMalformed)
+		}
+	}
+}
+
+func TestReadClaimsMatchesNamesExactly(t *testing.T) {
+	got, err := jose.ReadClaims([]byte(`{"ISS":"x","Sub":"x","EXP":1700000000,"Aud":"x","clientId":"x","iss ":"x","ſub":"x","iss\u0000":"x"}`))
+	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", jose.Claims{}) {
+		t.Errorf("got %+v, %v; want no claims", got, err)
+	}
+	got, err = jose.ReadClaims([]byte(`{"is\u0073":"x","\u0065xp":1,"EXP":2}`))
+	if err != nil || got.Issuer != "x" || got.Expiry.Unix() != 1 {
+		t.Errorf("got %+v, %v; want iss x and exp 1", got, err)
+	}
+}
+
+func TestReadClaimsAudience(t *testing.T) {
+	for payload, want := range map[string]string{
+		`{"aud":"a"}`:                     `["a"]`,
+		`{"aud":""}`:                      `[""]`,
+		`{"aud":["a"]}`:                   `["a"]`,
+		`{"aud":["a","a"]}`:               `["a" "a"]`,
+		`{"aud":"a b"}`:                   `["a b"]`,
+		`{"aud":["\u0061", "b/", "B/" ]}`: `["a" "b/" "B/"]`,
+		`{}`:                              `[]`,
+	} {
+		got, err := jose.ReadClaims([]byte(payload))
+		if err != nil || got.Fault != "" || fmt.Sprintf("%q", got.Audience) != want {
+			t.Errorf("%s: got %q, fault %q, %v; want %s", payload, got.Audience, got.Fault, err, want)
+		}
+	}
+}
+
+func TestReadClaimsScope(t *testing.T) {
+	for _, test := range []struct {
+		payload, scope string
+		list           []string
+	}{
+		{`{}`, "", nil},
+		{`{"scope":""}`, "", nil},
+		{`{"scope":"a b"}`, "a b", nil},
+		{`{"scope":["a","b"]}`, "", []string{"a", "b"}},
+		{`{"scope":[]}`, "", []string{}}, // present, which some issuers do not allow
+	} {
+		got, err := jose.ReadClaims([]byte(test.payload))
+		same := fmt.Sprintf("%#v", got.ScopeList) == fmt.Sprintf("%#v", test.list)
+		if err != nil || got.Fault != "" || got.Scope != test.scope || !same {
+			t.Errorf("%s: got %q, %#v, %v; want %q, %#v", test.payload, got.Scope, got.ScopeList, err, test.scope, test.list)
+		}
+	}
+}
+
+func TestReadClaimsIDTokenMarks(t *testing.T) {
+	for payload, want := range map[string]bool{
+		`{"nonce":"x"}`: true, `{"at_hash":"x"}`: true, `{"c_hash":null}`: true, `{"s_hash":1}`: true, `{"non\u0063e":"x"}`: true,
+		`{}`: false, `{"Nonce":"x"}`: false, `{"x":{"nonce":"y"}}`: false,
+	} {
+		if got, err := jose.ReadClaims([]byte(payload)); err != nil || got.OtherKind != want {
+			t.Errorf("%s: got %v, %v; want %v", payload, got.OtherKind, err, want)
+		}
+	}
+}
+
+// A cnf is present whatever is wrong with it: a bound token must not become a
+// bearer token by a member that nobody understands.
+func TestReadClaimsConfirmation(t *testing.T) {
+	for payload, want := range map[string]jose.Confirmation{
+		`{}`:                                     {},
+		`{"cnf":{"jkt":"a"}}`:                    {Present: true, Thumbprint: true},
+		`{"cnf":{"x5t#S256":"a"}}`:               {Present: true, Certificate: true},
+		`{"cnf":{"jkt":"a","x5t#S256":"a"}}`:     {Present: true, Thumbprint: true, Certificate: true},
+		`{"cnf":{"jwk":{"kty":"OKP"}}}`:          {Present: true},
+		`{"cnf":{"JKT":"a"}}`:                    {Present: true},
+		`{"cnf":{"x":{"jkt":"a"}}}`:              {Present: true},
+		`{"cnf":{"jk\u0074":null}}`:              {Present: true, Thumbprint: true},
+		`{"cnf":null}`:                           {Present: true},
+		`{"cnf":"a"}`:                            {Present: true},
+		`{"cnf":[]}`:                             {Present: true},
+		`{"cnf":{}}`:                             {Present: true},
+		`{"cnf":` + many(257) + `}`:              {Present: true},
+		`{"cnf":{"a":` + nested(14) + `}}`:       {Present: true},
+		`{"CNF":{"jkt":"a"},"x":{"cnf":"a"}}`:    {},
+		`{"\u0063nf":{"jkt":"a"},"sub":"mixed"}`: {Present: true, Thumbprint: true},
+	} {
+		if got, err := jose.ReadClaims([]byte(payload)); err != nil || got.Confirmation != want {
+			t.Errorf("%.60s: got %+v, %v; want %+v", payload, got.Confirmation, err, want)
+		}
+	}
+}
+
+// What has been read must not change with the buffer that it was read from.
+func TestReadClaimsCopies(t *testing.T) {
+	payload := []byte(`{"iss":"issuer","sub":"alice","aud":["a","b"],"scope":["x","y"],"jti":"1"}`)
+	got, err := jose.ReadClaims(payload)
+	clear(payload)
+	text := strings.Join([]string{got.Issuer, got.Subject, got.Audience[0], got.Audience[1], got.ScopeList[0], got.ScopeList[1], got.ID}, " ")
+	if err != nil || text != "issuer alice a b x y 1" {
+		t.Errorf("got %q, %v; want issuer alice a b x y 1", text, err)
+	}
+}
+
+// What is read here is not verified yet: anybody can make it as dear as it gets.
+func BenchmarkReadClaims(b *testing.B) {
+	names := strings.Builder{}
+	for i := range 1300 {
+		fmt.Fprintf(&names, `,"%x":1`, i)
+	}
+	for _, row := range []struct{ name, payload string }{
+		{"real", `{"iss":"https://login.example.com","sub":"alice","aud":["https://api.example.com"],"client_id":"client","exp":1700000300,"iat":1700000000,"jti":"9f1c","scope":"orders:read orders:write"}`},
+		{"audiences=2900", `{"iss":"x","aud":["a"` + strings.Repeat(`,"a"`, 2899) + `]}`},
+		{"depth=5900", `{"iss":"x","x":` + nested(5900) + `}`},
+		{"nested-names=1300", `{"iss":"x","x":{"z":1` + names.String() + `}}`},
+		{"string=11k", `{"iss":"x","x":"` + strings.Repeat("a", 11_000) + `"}`},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			payload := []byte(row.payload)
+			b.SetBytes(int64(len(payload)))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = jose.ReadClaims(payload)
+			}
+		})
+	}
+}
