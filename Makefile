@@ -1,0 +1,62 @@
+# make check is the whole gate. make help lists the rest.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CHECKS      = inherit,-ST1005# a fault begins with the name of its field, behind that of the package
+TAGS        = browser,ratio# of the lanes that go test ./... leaves out
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+FUZZTIME    = 1m
+BENCH       = .
+ROUNDS      = 6
+
+# Every module, the root first: a new go.mod is found by itself.
+MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*' -not -path '*/node_modules/*')))
+
+# each runs a command in every module.
+each = @set -e; for m in $(MODULES); do echo "$$m: $(1)"; (cd $$m && $(1)); done
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+check: fmt vet staticcheck tidy race fuzz-smoke bench-smoke ## everything that has to hold before a commit
+
+fmt: ## formatting
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+
+vet: ## go vet, in every module
+	$(call each,go vet -tags $(TAGS) ./...)
+
+staticcheck: ## staticcheck, in every module
+	$(call each,go run $(STATICCHECK) -checks $(CHECKS) -tags $(TAGS) ./...)
+
+govulncheck: ## known vulnerabilities, in every module; needs vuln.go.dev
+	$(call each,go run $(GOVULNCHECK) ./...)
+
+tidy: ## go.mod and go.sum say what the code needs
+	$(call each,go mod tidy -diff)
+
+test: ## tests of the root module
+	go test ./...
+
+race: ## tests of every module with the race detector, in random order
+	$(call each,go test -race -shuffle=on ./...)
+
+fuzz: ## every fuzz target for FUZZTIME=1m
+	@.ci/fuzz $(FUZZTIME)
+
+fuzz-smoke: ## every fuzz target for a few seconds
+	@.ci/fuzz 3s
+
+bench: ## medians of six rounds; BENCH=Validate for some of it
+	@go run ./benchmarks/rounds -n $(ROUNDS) -bench '$(BENCH)'
+
+bench-table: ## the same, written to benchmarks/README.md
+	@go run ./benchmarks/rounds -n $(ROUNDS) -write benchmarks/README.md
+
+bench-smoke: ## every benchmark once, the allocations, and times out of proportion
+	go test -bench . -benchtime 1x ./benchmarks
+	go test -tags ratio -run TestRatioSmoke -count=1 -v ./benchmarks
+
+browser: ## the quickstart in a headless browser
+	go test -C examples -tags browser -count=1 ./browser
+
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke browser

@@ -1,0 +1,68 @@
+//go:build !race
+
+// The race detector makes pools forget on purpose, and so allocations of its
+// own: these promises are for programs without it.
+
+package benchmarks_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+func TestAVerifiedTokenCostsNoAllocation(t *testing.T) {
+	for _, alg := range algorithms {
+		i := issuerOf(t, alg)
+		serve, token := validating(i.validator(t)), i.tokens(t, 1)[0]
+		must(t, serve(token))
+		if got := testing.AllocsPerRun(1000, func() { must(t, serve(token)) }); got > 0 {
+			t.Errorf("%s: got %v allocations; want 0", alg, got)
+		}
+	}
+}
+
+// Two are what handing the claims on costs: the context and the request.
+func TestAVerifiedTokenCostsAnAdapterTwoAllocations(t *testing.T) {
+	i := issuerOf(t, "RS256")
+	line := lines(i.tokens(t, 1))[0]
+	for _, carrier := range carriers {
+		serve := carrier.enter(i.validator(t))
+		must(t, serve(line))
+		if got := testing.AllocsPerRun(1000, func() { must(t, serve(line)) }); got > 2 {
+			t.Errorf("%s: got %v allocations; want at most 2", carrier.name, got)
+		}
+	}
+}
+
+// Ten of them are crypto/rsa's own.
+func TestANewTokenCostsFewAllocations(t *testing.T) {
+	i := issuerOf(t, "RS256")
+	serve, tokens, next := validating(i.validator(t)), i.tokens(t, lap), 0
+	got := testing.AllocsPerRun(lap-1, func() { // it runs once more, to warm up
+		must(t, serve(tokens[next]))
+		next++
+	})
+	if got > 45 {
+		t.Errorf("got %v allocations; want at most 45", got)
+	}
+}
+
+// What costs a stranger nothing to send must cost next to nothing to refuse.
+func TestGarbageCostsNoAllocation(t *testing.T) {
+	for _, refused := range refusedCases(t) {
+		if !slices.Contains([]string{"missing", "no-dots", "too-large"}, refused.cause) {
+			continue
+		}
+		refuse := func() {
+			if _, err := refused.validator.Authorize(context.Background(), refused.credentials[0], accesstoken.Policy{}); err == nil {
+				t.Fatal("let in")
+			}
+		}
+		if got := testing.AllocsPerRun(1000, refuse); got > 0 {
+			t.Errorf("%s: got %v allocations; want 0", refused.cause, got)
+		}
+	}
+}

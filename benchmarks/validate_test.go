@@ -1,0 +1,120 @@
+package benchmarks_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// A lap is how many different tokens a benchmark of misses goes through before
+// it needs a new validator.
+const lap = 1024
+
+// BenchmarkValidate is the whole decision about a bare token. A hit is a token
+// that was verified before, a miss one that was not.
+func BenchmarkValidate(b *testing.B) {
+	for _, alg := range algorithms {
+		i := issuerOf(b, alg)
+		b.Run("alg="+alg+"/cache=miss", func(b *testing.B) {
+			missing(b, i, i.tokens(b, lap), validating)
+		})
+		b.Run("alg="+alg+"/cache=hit", func(b *testing.B) {
+			hitting(b, i, i.tokens(b, 1)[0], validating)
+		})
+	}
+}
+
+// BenchmarkValidateParallel is the twin of the hits above, on all cores.
+func BenchmarkValidateParallel(b *testing.B) {
+	for _, alg := range algorithms {
+		i := issuerOf(b, alg)
+		b.Run("alg="+alg+"/cache=hit", func(b *testing.B) {
+			hittingParallel(b, i.validator(b), i.tokens(b, 1))
+		})
+	}
+}
+
+// BenchmarkValidateMany is a service with many callers at once: 10,000 tokens,
+// all verified before, in no order, on all cores. They are signed with EdDSA,
+// which is quick to set up, and padded to the length of an RS256 one.
+func BenchmarkValidateMany(b *testing.B) {
+	i := issuerOf(b, "EdDSA")
+	short := len(issuerOf(b, "RS256").tokens(b, 1)[0]) - len(i.tokens(b, 1)[0])
+	tokens := make([]string, 10_000)
+	for n := range tokens {
+		tokens[n] = i.sign(b, n, map[string]any{"pad": fmt.Sprintf("%0*d", short*3/4-len(`"pad":"",`), n)})
+	}
+	b.Run("tokens=10000/cache=hit", func(b *testing.B) {
+		hittingParallel(b, i.validator(b), tokens)
+	})
+}
+
+// An entrance leads into a validator, and returns an error if the request did
+// not pass.
+type entrance func(*accesstoken.Validator) func(credential string) error
+
+// hitting measures a token that the validator has verified before.
+func hitting(b *testing.B, i *issuer, credential string, enter entrance) {
+	serve := enter(i.validator(b))
+	must(b, serve(credential))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := serve(credential); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// missing measures tokens that the validator has never seen. What it remembers
+// lies in its cache, so each lap through the tokens begins with a new
+// validator, made while the clock stands still. That a fact is stored at the
+// end is part of what is measured.
+func missing(b *testing.B, i *issuer, credentials []string, enter entrance) {
+	var v *accesstoken.Validator
+	var serve func(string) error
+	next := len(credentials)
+	b.ReportAllocs()
+	for b.Loop() {
+		if next == len(credentials) {
+			b.StopTimer()
+			if v != nil {
+				must(b, v.Close())
+			}
+			v = i.validator(b)
+			serve, next = enter(v), 0
+			b.StartTimer()
+		}
+		if err := serve(credentials[next]); err != nil {
+			b.Fatal(err)
+		}
+		next++
+	}
+}
+
+// hittingParallel measures tokens that were all verified before, on all cores.
+func hittingParallel(b *testing.B, v *accesstoken.Validator, tokens []string) {
+	serve := validating(v)
+	for _, token := range tokens {
+		must(b, serve(token))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		random := rand.New(rand.NewPCG(1, rand.Uint64()))
+		for pb.Next() {
+			if err := serve(tokens[random.IntN(len(tokens))]); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

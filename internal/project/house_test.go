@@ -1,0 +1,119 @@
+package project_test
+
+import (
+	"go/ast"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/grpcauth"
+	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/jwks"
+	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/middleware/echoauth"
+)
+
+// A field added later must break no literal, nor change what == means.
+func TestUnkeyedLiteralsAreImpossible(t *testing.T) {
+	settings := []any{
+		accesstoken.Config{}, accesstoken.Issuer{}, accesstoken.Policy{},
+		jwks.Config{}, introspection.Config{},
+		middleware.Options{}, echoauth.Options{}, grpcauth.Options{},
+	}
+	for _, value := range settings {
+		typ := reflect.TypeOf(value)
+		first := typ.Field(0)
+		if first.Name != "_" || first.Type != reflect.TypeFor[[0]func()]() {
+			t.Errorf("the first field of %v is %s %v; want _ [0]func()", typ, first.Name, first.Type)
+		}
+	}
+}
+
+// selections returns where the file says qualifier.name, for any of the names.
+// An empty qualifier is any.
+func selections(t *testing.T, file, qualifier string, names ...string) (places []string) {
+	t.Helper()
+	tree, positions := parse(t, file)
+	ast.Inspect(tree, func(node ast.Node) bool {
+		selector, ok := node.(*ast.SelectorExpr)
+		if !ok || !slices.Contains(names, selector.Sel.Name) {
+			return true
+		}
+		if x, ok := selector.X.(*ast.Ident); ok && (qualifier == "" || x.Name == qualifier) {
+			places = append(places, positions.Position(selector.Pos()).String())
+		}
+		return true
+	})
+	return places
+}
+
+// Two clocks in one decision give two answers.
+func TestTheRootPackageReadsTheClockInOnePlace(t *testing.T) {
+	var places []string
+	inRoot := func(name string) bool { return filepath.Dir(name) == top && isGo(name) && !isTest(name) }
+	for _, file := range files(t, inRoot) {
+		places = append(places, selections(t, file, "time", "Now")...)
+	}
+	if len(places) != 1 {
+		t.Errorf("time.Now is in %q; want one place", places)
+	}
+}
+
+// In a file that imports testing/synctest, Sleep moves the clock of a bubble
+// and costs nothing.
+func TestNoTestSleeps(t *testing.T) {
+	hasBubbles := func(file string) bool {
+		tree, _ := parse(t, file)
+		return slices.ContainsFunc(tree.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` })
+	}
+	for _, file := range slices.DeleteFunc(files(t, isTest), hasBubbles) {
+		for _, place := range selections(t, file, "time", "Sleep") {
+			t.Errorf("%s: a test that sleeps is slow or wrong: use testing/synctest, a clock of its own, or wait for the event", place)
+		}
+	}
+}
+
+func TestNoTestIsSkipped(t *testing.T) {
+	for _, file := range files(t, isTest) {
+		for _, place := range selections(t, file, "", "Skip", "Skipf", "SkipNow") {
+			t.Errorf("%s: a skipped test shows nothing: run it, or put it behind a build tag", place)
+		}
+	}
+}
+
+// What is said here must hold on every machine.
+func TestNoFileNamesAMachine(t *testing.T) {
+	absolute := regexp.MustCompile(`(^|[\s"'` + "`" + `=(:])/(work|root|tmp|home|Users)/`)
+	isText := func(name string) bool {
+		binary := []string{".test", ".out", ".prof", ".png", ".gitignore"} // in the last one a slash is the root of the repository
+		return !slices.Contains(binary, filepath.Ext(name))
+	}
+	for _, name := range files(t, isText) {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(content), "\n") {
+			if absolute.MatchString(line) {
+				t.Errorf("%s:%d names a path of one machine: %s", name, i+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
+func TestReadmeHasTheTwoCommands(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(top, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"go run -C examples ./quickstart", "go test ./..."} {
+		if !strings.Contains(string(readme), command) {
+			t.Errorf("README.md does not say %q", command)
+		}
+	}
+}

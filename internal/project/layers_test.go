@@ -1,0 +1,148 @@
+package project_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers are the floors of the house, the lowest first. A package imports from
+// lower floors only, so no two on one floor know each other.
+var layers = [][]string{
+	{"scopes", "internal/fetch", "internal/carried"},
+	{"internal/jose", "internal/challenge"},
+	{"internal/discovery"},
+	{"jwks", "introspection", "internal/tokencache"},
+	{"."},
+	{"internal/adapter", "grpcauth/policy"},
+	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest"},
+	{"conformance", "benchmarks", "benchmarks/rounds", "internal/project"},
+}
+
+// library is the number of floors that users stand on; those above are ours.
+var library = len(layers) - 1
+
+// only are packages, by the beginning of their path, that the library imports
+// in the listed places alone. Every dependency is among them.
+var only = map[string][]string{
+	"github.com/labstack/echo/":      {"middleware/echoauth"},
+	"google.golang.org/grpc":         {"grpcauth", "grpcauth/policy"},
+	"google.golang.org/protobuf":     {"grpcauth", "grpcauth/policy"},
+	"google.golang.org/genproto":     {"grpcauth", "grpcauth/policy"},
+	"internal/carried":               {".", "internal/adapter"},
+	"internal/adapter":               {"middleware", "middleware/echoauth", "grpcauth"},
+	"net/http/httptest":              {"accesstokentest"},
+	"testing":                        {},
+	"github.com/golang-jwt/jwt/v5":   {"internal/jose", "jwks", "accesstokentest"},
+	"github.com/MicahParks/":         {"jwks", "accesstokentest"},
+	"github.com/maypok86/otter/v2":   {"internal/tokencache"},
+	"github.com/go-json-experiment/": {".", "internal/jose", "jwks", "introspection"},
+	"golang.org/x/":                  {"jwks", "introspection", "internal/discovery"},
+}
+
+func floor(pkg string) int {
+	return slices.IndexFunc(layers, func(layer []string) bool { return slices.Contains(layer, pkg) })
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for _, p := range goList(t) {
+		from := floor(p.ImportPath)
+		if from < 0 {
+			t.Errorf("%s stands on no floor: give it its place in layers", p.ImportPath)
+			continue
+		}
+		for _, imported := range p.Imports {
+			to := floor(imported)
+			switch {
+			case to > from:
+				t.Errorf("%s imports %s: that arrow points up", named(p.ImportPath), named(imported))
+			case to == from:
+				t.Errorf("%s imports %s: neighbours do not know each other", named(p.ImportPath), named(imported))
+			}
+		}
+	}
+}
+
+func TestDependenciesStayInTheirPlaces(t *testing.T) {
+	for _, p := range goList(t) {
+		if floor(p.ImportPath) >= library {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if place, ok := placeOf(imported); ok && !slices.Contains(place, p.ImportPath) {
+				t.Errorf("%s imports %s: only these may: %q", named(p.ImportPath), imported, place)
+			} else if !ok && isForeign(imported) {
+				t.Errorf("%s imports %s: a new dependency; say in the table only why it may", named(p.ImportPath), imported)
+			}
+		}
+	}
+}
+
+func placeOf(imported string) (place []string, ok bool) {
+	for prefix, place := range only {
+		if isBelow(prefix, imported) {
+			return place, true
+		}
+	}
+	return nil, false
+}
+
+// isBelow reports whether the import path begins with the prefix, by whole
+// elements.
+func isBelow(prefix, imported string) bool {
+	return imported == prefix || strings.HasPrefix(imported, strings.TrimSuffix(prefix, "/")+"/")
+}
+
+// isForeign reports a package of somebody else's module: neither ours nor of
+// the standard library.
+func isForeign(imported string) bool {
+	host, _, _ := strings.Cut(imported, "/")
+	return strings.Contains(host, ".") && imported != "."
+}
+
+// A program compiles what it uses: net/http users no gRPC, gRPC users no Echo.
+func TestCarriersAreNotCompiledForEachOther(t *testing.T) {
+	var (
+		echo = "github.com/labstack/echo/"
+		grpc = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto"}
+	)
+	unwanted := map[string][]string{
+		".":                   append(grpc, echo, "testing", "net/http/httptest"),
+		"jwks":                append(grpc, echo, "testing", "."),
+		"introspection":       append(grpc, echo, "testing", "."),
+		"internal/tokencache": append(grpc, echo, "testing", "."),
+		"middleware":          append(grpc, echo, "testing", "net/http/httptest"),
+		"middleware/echoauth": append(grpc, "testing", "net/http/httptest"),
+		"grpcauth":            {echo, "testing", "net/http/httptest"},
+		"accesstokentest":     append(grpc, echo, "middleware", "grpcauth"),
+	}
+	seen := 0
+	for _, p := range goList(t) {
+		if unwanted[p.ImportPath] != nil {
+			seen++
+		}
+		for _, dependency := range p.Deps {
+			for _, prefix := range unwanted[p.ImportPath] {
+				if isBelow(prefix, dependency) {
+					t.Errorf("a program that imports %s compiles %s as well", named(p.ImportPath), named(dependency))
+				}
+			}
+		}
+	}
+	if seen != len(unwanted) {
+		t.Errorf("saw %d packages; want %d", seen, len(unwanted))
+	}
+}
+
+// Examples show what users can write, and users cannot import what is internal.
+func TestExamplesImportNothingInternal(t *testing.T) {
+	inExamples := func(name string) bool { return strings.HasPrefix(name, top+"/examples/") && isGo(name) }
+	for _, name := range files(t, inExamples) {
+		tree, _ := parse(t, name)
+		for _, imported := range tree.Imports {
+			if strings.HasPrefix(imported.Path.Value, `"`+module+`/internal/`) {
+				t.Errorf("%s imports %s, which no user can", name, imported.Path.Value)
+			}
+		}
+	}
+}
