@@ -56,7 +56,8 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 	go test -bench . -benchtime 1x ./benchmarks
 	go test -tags ratio -run TestRatioSmoke -count=1 -v ./benchmarks
 
-browser: ## the quickstart in a headless browser
+browser: ## the quickstart in a headless browser; screenshots in examples/browser/screenshots
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
 .PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke browser

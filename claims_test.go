@@ -152,6 +152,9 @@ func TestNothingPrintsATokenOrAClaim(t *testing.T) {
 			t.Errorf("slog of %T: got %s", value, log.String())
 		}
 	}
+	if got, err := json.Marshal(struct{ C accesstoken.Claims }{claims}); err != nil || strings.Contains(string(got), "canary") {
+		t.Errorf("JSON of Claims: got %s, %v; want issuer and client only", got, err)
+	}
 	if got, err := json.Marshal(accesstoken.Bearer("canary")); err != nil || strings.Contains(string(got), "canary") {
 		t.Errorf("JSON of Credentials: got %s, %v; want a mark", got, err)
 	}

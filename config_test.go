@@ -30,6 +30,7 @@ func TestAWrongConfigurationIsRefusedWithEveryFaultNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shared := jwks.FromKeyfunc(nil)
 	issuer := func(i accesstoken.Issuer) accesstoken.Config {
 		if i.URL == "" {
 			i.URL = "https://a.example"
@@ -52,6 +53,11 @@ func TestAWrongConfigurationIsRefusedWithEveryFaultNamed(t *testing.T) {
 		{"plain http metadata", issuer(accesstoken.Issuer{MetadataURL: "http://a.example/x"}), []string{"MetadataURL", "not https"}},
 		{"keys twice", issuer(accesstoken.Issuer{Keys: jwks.Static(), JWKSURI: "https://a.example/jwks"}), []string{"Keys is set"}},
 		{"a private key", issuer(accesstoken.Issuer{Keys: jwks.Static(privateJWK)}), []string{"Keys", "private"}},
+		{"the nil of a failed NewCache", issuer(accesstoken.Issuer{Keys: (*jwks.Cache)(nil)}), []string{"is nil"}},
+		{"one key source for two issuers", accesstoken.Config{Resource: "r", Issuers: []accesstoken.Issuer{
+			{URL: "https://a.example", Keys: shared}, {URL: "https://b.example", Keys: shared}}},
+			[]string{"either could sign for the other"}},
+		{"a password", issuer(accesstoken.Issuer{URL: "https://user:canary@a.example"}), []string{"user information"}},
 		{"HMAC", issuer(accesstoken.Issuer{Algorithms: []string{"HS256"}}), []string{`"HS256" is not supported`}},
 		{"none", issuer(accesstoken.Issuer{Algorithms: []string{"none"}}), []string{`"none" is not supported`}},
 		{"no algorithm", issuer(accesstoken.Issuer{Algorithms: []string{}}), []string{"Algorithms is set but empty"}},
@@ -75,6 +81,9 @@ func TestAWrongConfigurationIsRefusedWithEveryFaultNamed(t *testing.T) {
 			if err == nil {
 				_ = v.Close()
 				t.Fatal("got a Validator; want an error")
+			}
+			if strings.Contains(err.Error(), "canary") {
+				t.Errorf("got %q; want no password in it", err)
 			}
 			for line := range strings.SplitSeq(err.Error(), "\n") {
 				if !strings.HasPrefix(line, "accesstoken: ") {

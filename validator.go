@@ -348,7 +348,9 @@ func (v *Validator) Close() error {
 	for _, i := range v.issuers {
 		failed = append(failed, i.close())
 	}
-	v.cache.Clear()
+	if v.cache != nil {
+		v.cache.Clear()
+	}
 	return errors.Join(failed...)
 }
 

@@ -251,6 +251,35 @@ func TestTokensOfAWithdrawnKeyDoNotHoldUpTheNextRotation(t *testing.T) {
 	}
 }
 
+func TestASignatureOfImpossibleLengthCostsNoFetch(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, nil)
+	token := as.Token(nil)
+	for _, signature := range []string{"", "AAAA", strings.Repeat("A", 1368)} {
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(token[:strings.LastIndexByte(token, '.')+1]+signature))
+		wantReason(t, err, accesstoken.SignatureInvalid)
+	}
+	if got := as.Requests(accesstokentest.JWKSPath); got != 0 {
+		t.Errorf("got %d fetches; want none", got)
+	}
+}
+
+func TestAJWTIsNeverTakenForAnOpaqueToken(t *testing.T) {
+	permissive, other := accesstokentest.NewServer(t), accesstokentest.NewServer(t)
+	v := newValidator(t, permissive, func(c *accesstoken.Config) {
+		c.Issuers = []accesstoken.Issuer{{URL: permissive.URL, Introspection: newIntrospection(t, permissive)}, {URL: other.URL}}
+	})
+	long := other.Sign(map[string]any{"typ": "at+jwt", "x5c": strings.Repeat("A", 5000)}, other.Claims(nil))
+	for _, token := range []string{long, "\u00a0" + long, strings.Replace(other.Token(nil), ".", "=.", 1)} {
+		if _, err := v.Validate(t.Context(), accesstoken.Bearer(token)); err == nil {
+			t.Error("got it accepted; want a refusal")
+		}
+	}
+	if got := permissive.Requests(accesstokentest.IntrospectionPath); got != 0 {
+		t.Errorf("one issuer was shown %d JWTs of another; want 0", got)
+	}
+}
+
 func TestThePolicyIsJudgedOnEveryRequest(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	v := newValidator(t, as, nil)
@@ -350,6 +379,11 @@ func TestDeparturesFromRFC9068(t *testing.T) {
 		{"aud is azp only, Zitadel", zitadel, plain(accesstokentest.Claims{"client_id": nil, "azp": resource}), accesstoken.TokenTypeMismatch},
 		{"a listed client", accesstoken.Issuer{Clients: []string{"printer"}}, as.Token(accesstokentest.Claims{"client_id": "printer"}), ""},
 		{"a client that is not listed", accesstoken.Issuer{Clients: []string{"printer"}}, as.Token(accesstokentest.Claims{"client_id": "other"}), accesstoken.ClaimInvalid},
+		{"a refresh token of Keycloak, relaxed", relaxed(accesstoken.Relax{Typ: true}), plain(accesstokentest.Claims{"typ": "Refresh"}), accesstoken.TokenTypeMismatch},
+		{"token_use id, Zitadel", zitadel, plain(accesstokentest.Claims{"token_use": "id"}), accesstoken.TokenTypeMismatch},
+		{"token_use access, Zitadel", zitadel, plain(accesstokentest.Claims{"token_use": "access"}), ""},
+		{"a logout token, Zitadel", zitadel, plain(accesstokentest.Claims{"events": map[string]any{}}), accesstoken.TokenTypeMismatch},
+		{"aud is the client only, relaxed typ", relaxed(accesstoken.Relax{Typ: true}), plain(accesstokentest.Claims{"client_id": resource}), accesstoken.TokenTypeMismatch},
 		{"no aud, strict", accesstoken.Issuer{}, as.Token(accesstokentest.Claims{"aud": nil}), accesstoken.AudienceMismatch},
 		{"no aud, accepted", accesstoken.Issuer{DangerouslyAcceptNoAudience: true}, as.Token(accesstokentest.Claims{"aud": nil}), ""},
 		{"another aud, no aud accepted", accesstoken.Issuer{DangerouslyAcceptNoAudience: true}, as.Token(accesstokentest.Claims{"aud": "x"}), accesstoken.AudienceMismatch},
@@ -611,10 +645,32 @@ func TestForeignCodeThatPanicsRefuses(t *testing.T) {
 	source := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Keys = panicking{} })
 	_, err = source.Validate(t.Context(), accesstoken.Bearer(as.Token(nil)))
 	wantReason(t, err, accesstoken.InternalError)
+	if err := source.Warm(t.Context()); err == nil || source.Ready() == nil {
+		t.Error("Warm and Ready of a source that panics: got nil; want an error")
+	}
+
+	clock := newValidator(t, as, func(c *accesstoken.Config) { c.Now = func() time.Time { panic("clock") } })
+	_, err = clock.Validate(t.Context(), accesstoken.Bearer(as.Token(nil)))
+	wantReason(t, err, accesstoken.InternalError)
+}
+
+func TestWhatWasNeverMadeRefuses(t *testing.T) {
+	var zero accesstoken.Validator
+	_, err := zero.Validate(t.Context(), accesstoken.Bearer("a"))
+	wantReason(t, err, accesstoken.ResourceServerMisconfigured)
+	if err := zero.Close(); err != nil {
+		t.Errorf("Close: got %v; want nil", err)
+	}
+	var none *accesstoken.Error
+	if got := newStaticValidator(t).Refuse(t.Context(), none); got.HTTPStatus() != 500 || got.Error() == "" {
+		t.Errorf("a nil *Error: got %v; want an InternalError", got)
+	}
 }
 
 type panicking struct{}
 
+func (panicking) Warm(context.Context) error { panic("warm") }
+func (panicking) Ready() error               { panic("ready") }
 func (panicking) Keys(context.Context, string, string) ([]crypto.PublicKey, uint64, error) {
 	panic("key source")
 }

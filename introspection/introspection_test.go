@@ -855,6 +855,8 @@ func TestFewCallsAreUnderWayAtOnce(t *testing.T) {
 	<-full
 	close(release)
 	done.Wait()
+	mu.Lock()
+	defer mu.Unlock()
 	if most > bound {
 		t.Errorf("at once: got %d; want at most %d", most, bound)
 	}

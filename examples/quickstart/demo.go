@@ -147,10 +147,10 @@ func start(ctx context.Context, o options) (d *demo, err error) {
 	if err := d.drive.Validator.Warm(ctx); err != nil {
 		return nil, err
 	}
-	if d.calls, err = carriers.New(d.drive.HTTP, d.drive.Echo, d.drive.GRPC); err != nil {
+	if d.calls, err = carriers.New("The drive", d.drive.HTTP, d.drive.Echo, d.drive.GRPC); err != nil {
 		return nil, err
 	}
-	if d.strange, err = carriers.New(d.calendar.HTTP, d.calendar.Echo, d.calendar.GRPC); err != nil {
+	if d.strange, err = carriers.New("The calendar", d.calendar.HTTP, d.calendar.Echo, d.calendar.GRPC); err != nil {
 		return nil, err
 	}
 

@@ -30,21 +30,23 @@ const patience = 10 * time.Second
 
 // A Client calls one drive over its three carriers.
 type Client struct {
+	server     string // its name on the page
 	http, echo string
 	client     *http.Client
 	conn       *grpc.ClientConn
 	grpc       drivepb.DriveClient
 }
 
-// New makes a client for a drive at two base URLs and a gRPC address.
-func New(httpURL, echoURL, grpcAddress string) (*Client, error) {
+// New makes a client for a resource server, by the name it has on the page, at
+// two base URLs and a gRPC address.
+func New(server, httpURL, echoURL, grpcAddress string) (*Client, error) {
 	// A bearer token may travel without TLS here because it does not leave the machine.
 	conn, err := grpc.NewClient("passthrough:///"+grpcAddress, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, err
 	}
 	return &Client{
-		http: httpURL, echo: echoURL,
+		server: server, http: httpURL, echo: echoURL,
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{}},
 		conn:   conn, grpc: drivepb.NewDriveClient(conn),
 	}, nil
@@ -105,7 +107,7 @@ func (c *Client) call(ctx context.Context, carrier, method, target, token string
 	answer.HTTPStatus = resp.StatusCode
 	answer.Challenge = strings.Join(resp.Header.Values("WWW-Authenticate"), ", ")
 	answer.RetryAfter = resp.Header.Get("Retry-After")
-	answer.Exchange = journal.NewExchange("The drive over "+carrier, r, nil, resp.StatusCode, resp.Header, body)
+	answer.Exchange = journal.NewExchange(c.server+" over "+carrier, r, nil, resp.StatusCode, resp.Header, body)
 	answer.Exchange.Carrier = carrier
 	return answer
 }
@@ -131,7 +133,7 @@ func (c *Client) deleteFile(ctx context.Context, token, name string) journal.Ans
 func (c *Client) invoke(ctx context.Context, method, token string, call func(context.Context, grpc.CallOption) (proto.Message, error)) journal.Answer {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	e := journal.Exchange{Title: "The drive over gRPC", Carrier: "gRPC", Method: "CALL", URL: method}
+	e := journal.Exchange{Title: c.server + " over gRPC", Carrier: "gRPC", Method: "CALL", URL: method}
 	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 		e.RequestHeader = []journal.Field{{Name: "authorization", Value: "Bearer " + journal.Shorten(token)}}

@@ -199,12 +199,12 @@ func (s *storage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (str
 }
 
 // GetPrivateClaimsFromRequest adds scope, which op leaves out of its JWTs and
-// RFC 9068 §2.2.3 asks for.
-func (s *storage) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, scopes []string) (map[string]any, error) {
+// RFC 9068 §2.2.3 asks for: all that was granted, where op would leave out profile.
+func (s *storage) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	if a, ok := r.(*authRequest); ok {
 		a.audience = nil // the ID token that op makes next is for the client alone
 	}
-	return map[string]any{"scope": strings.Join(scopes, " ")}, nil
+	return map[string]any{"scope": strings.Join(r.GetScopes(), " ")}, nil
 }
 
 // live returns a token that is neither revoked nor expired.

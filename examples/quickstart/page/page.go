@@ -103,6 +103,7 @@ type view struct {
 	Current tab
 	Steps   []journal.Step
 	Lit     bool
+	Broke   int // the last step that the client came to, when it gave up; -1 otherwise
 	Log     []string
 	Keys    []string
 	Trial   *Trial
@@ -141,9 +142,10 @@ func (p *Page) show(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	v.Steps = journal.Steps(v.Current.Kind)
+	v.Steps, v.Broke = journal.Steps(v.Current.Kind), -1
 	if flow := v.Current.Flow; flow != nil {
 		v.Lit, v.Steps = true, flow.Steps
+		v.Broke = broke(flow)
 		v.Introspection = introspection(flow.Steps)
 		for _, a := range flow.Answers {
 			if len(a.Files) > 0 {
@@ -173,6 +175,17 @@ func (p *Page) flow(r *http.Request, kind journal.Kind) *journal.Snapshot {
 	}
 	s := flow.Snapshot()
 	return &s
+}
+
+// broke finds the step at which the client gave up.
+func broke(flow *journal.Snapshot) int {
+	last := -1
+	for i, s := range flow.Steps {
+		if flow.Err != nil && len(s.Exchanges) > 0 {
+			last = i
+		}
+	}
+	return last
 }
 
 func introspection(steps []journal.Step) string {
