@@ -1,7 +1,6 @@
 # make check is the whole gate. make help lists the rest.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-CHECKS      = inherit,-ST1005# a fault begins with the name of its field, behind that of the package
 TAGS        = browser,ratio# of the lanes that go test ./... leaves out
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    = 1m
@@ -26,7 +25,7 @@ vet: ## go vet, in every module
 	$(call each,go vet -tags $(TAGS) ./...)
 
 staticcheck: ## staticcheck, in every module
-	$(call each,go run $(STATICCHECK) -checks $(CHECKS) -tags $(TAGS) ./...)
+	$(call each,go run $(STATICCHECK) -tags $(TAGS) ./...)
 
 govulncheck: ## known vulnerabilities, in every module; needs vuln.go.dev
 	$(call each,go run $(GOVULNCHECK) ./...)
