@@ -32,8 +32,8 @@ func TestRatioSmoke(t *testing.T) {
 		missRatios = append(missRatios, missTime/rawTime)
 		hitRatios = append(hitRatios, hitTime/rawTime)
 	}
-	if got := median(missRatios); got > 1.6 {
-		t.Errorf("a new RS256 token costs %.2f of the raw cryptography; want at most 1.6", got)
+	if got := median(missRatios); got > 2 {
+		t.Errorf("a new RS256 token costs %.2f of the raw cryptography; want at most 2", got)
 	}
 	if got := median(hitRatios); got > 0.15 {
 		t.Errorf("a verified RS256 token costs %.3f of the raw cryptography; want at most 0.15", got)

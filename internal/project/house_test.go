@@ -3,6 +3,7 @@ package project_test
 import (
 	"go/ast"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -115,5 +116,31 @@ func TestReadmeHasTheTwoCommands(t *testing.T) {
 		if !strings.Contains(string(readme), command) {
 			t.Errorf("README.md does not say %q", command)
 		}
+	}
+}
+
+// What people copy must compile, and be as short as it says.
+func TestReadmeProgramCompiles(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(top, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```go\n")
+	program, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("README.md has no Go program")
+	}
+	body := program[strings.Index(program, "func main"):]
+	if lines := strings.Count(body, "\n"); lines > 30 {
+		t.Errorf("the program has %d lines; want at most 30", lines)
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, file)
+	build.Dir = top // its imports are those of this module
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Errorf("go build: %v\n%s", err, output)
 	}
 }
