@@ -34,7 +34,7 @@ type Validator struct {
 	onRefuse     func(context.Context, *Error)
 	face         *face
 	fixed        map[Reason]*Error // refusals without details, made once
-	cache        *tokencache.Cache[*facts]
+	cache        *tokencache.Cache
 	complain     sync.Once // about a hook that panics
 	closed       atomic.Bool
 }
@@ -53,7 +53,7 @@ func NewValidator(config Config) (*Validator, error) {
 		onRefuse: config.OnRefuse,
 		face:     &face{realm: config.realm()},
 		fixed:    map[Reason]*Error{},
-		cache:    tokencache.New[*facts](cacheBytes),
+		cache:    tokencache.New(cacheBytes),
 	}
 	if v.now == nil {
 		v.now = time.Now
@@ -180,7 +180,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials) (
 // recall returns the facts about a token that was verified before, if they
 // still hold. Nil facts without an error mean that it has to be verified.
 func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, error) {
-	found, ok := v.cache.Get(key)
+	found, ok := v.cache.Get(key).(*facts)
 	if !ok {
 		return nil, nil
 	}

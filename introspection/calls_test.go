@@ -3,12 +3,16 @@ package introspection_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/accesstoken/accesstoken/introspection"
@@ -20,8 +24,6 @@ type gate struct {
 	open    chan struct{}
 	calls   atomic.Int32
 	ended   atomic.Int32
-	busy    atomic.Int32 // handlers at work
-	peak    atomic.Int32
 }
 
 func newGate(t *testing.T, change func(*introspection.Config)) (*gate, *introspection.Client) {
@@ -31,9 +33,6 @@ func newGate(t *testing.T, change func(*introspection.Config)) (*gate, *introspe
 			return // the server notices that a client left only once the body is read
 		}
 		g.calls.Add(1)
-		for busy, peak := g.busy.Add(1), g.peak.Load(); busy > peak && !g.peak.CompareAndSwap(peak, busy); peak = g.peak.Load() {
-		}
-		defer g.busy.Add(-1)
 		g.arrived <- struct{}{}
 		select {
 		case <-g.open:
@@ -113,23 +112,114 @@ func TestACallEndsWithTheLastWhoWaitsForIt(t *testing.T) {
 	}
 }
 
+// newBubbled makes a client that calls nobody: its transport is the function.
+func newBubbled(t *testing.T, transport roundTrip) *introspection.Client {
+	t.Helper()
+	client, err := introspection.NewClient(introspection.Config{
+		Endpoint:     "https://login.example.com/introspect",
+		ClientID:     "api",
+		ClientSecret: secret,
+		HTTPClient:   &http.Client{Transport: transport},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func answer(r *http.Request, body string) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
 func TestAFloodOfTokensIsNoFloodOfCalls(t *testing.T) {
-	g, client := newGate(t, nil)
-	const askers, most = 200, 64
-	var asking sync.WaitGroup
-	for i := range askers {
+	synctest.Test(t, func(t *testing.T) {
+		const askers, most = 200, 64
+		var calls atomic.Int32
+		open := make(chan struct{})
+		client := newBubbled(t, func(r *http.Request) (*http.Response, error) {
+			calls.Add(1)
+			<-open
+			return answer(r, `{"active":true}`)
+		})
+		var asking sync.WaitGroup
+		for i := range askers {
+			asking.Go(func() {
+				if _, err := client.Introspect(t.Context(), fmt.Sprint(token, i)); err != nil {
+					t.Errorf("got %v; want everybody answered in the end", err)
+				}
+			})
+		}
+		synctest.Wait()
+		if got := calls.Load(); got != most {
+			t.Errorf("under way at once: got %d; want %d", got, most)
+		}
+		close(open)
+		asking.Wait()
+		if got := calls.Load(); got != askers {
+			t.Errorf("in the end: got %d calls; want %d", got, askers)
+		}
+	})
+}
+
+func TestWhoFindsNoPlaceLearnsNothingOfTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := make(chan struct{})
+		client := newBubbled(t, func(r *http.Request) (*http.Response, error) {
+			<-open // this transport heeds no context, so that no place becomes free
+			return answer(r, `{"active":true}`)
+		})
+		var asking sync.WaitGroup
+		for i := range 64 {
+			asking.Go(func() { _, _ = client.Introspect(t.Context(), fmt.Sprint(i)) })
+		}
+		synctest.Wait()
+		response, err := client.Introspect(t.Context(), token)
+		if err == nil || response.Active || errors.Is(err, introspection.ErrClientRefused) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %+v, %v; want an error that says nothing is known", response, err)
+		}
+		if text := fmt.Sprint(err); !strings.HasPrefix(text, "introspection: ") {
+			t.Errorf("got %q; want it to begin with the package's name", text)
+		}
+		wantNoCanary(t, "the error", fmt.Sprintf("%v %+v %#v", err, err, err))
+		close(open)
+		asking.Wait()
+	})
+}
+
+// A dawdler is a context whose owner has not yet looked at the answer.
+type dawdler struct {
+	context.Context
+	look chan struct{}
+}
+
+func (d dawdler) Done() <-chan struct{} {
+	<-d.look
+	return d.Context.Done()
+}
+
+func TestAnAnswerThatIsThereIsNotGivenToWhoComesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		client := newBubbled(t, func(r *http.Request) (*http.Response, error) {
+			if calls.Add(1) == 1 {
+				return answer(r, `{"active":true}`)
+			}
+			return answer(r, `{"active":false}`) // revoked by now
+		})
+		look := make(chan struct{})
+		var asking sync.WaitGroup
 		asking.Go(func() {
-			if _, err := client.Introspect(t.Context(), string(rune('A'+i))); err != nil {
-				t.Errorf("got %v; want everybody answered in the end", err)
+			response, err := client.Introspect(dawdler{t.Context(), look}, token)
+			if err != nil || !response.Active {
+				t.Errorf("who came first: got active %v, %v; want true", response.Active, err)
 			}
 		})
-	}
-	for range most {
-		<-g.arrived
-	}
-	close(g.open)
-	asking.Wait()
-	if g.calls.Load() != askers || g.peak.Load() > most {
-		t.Errorf("got %d calls, %d of them at once; want %d and at most %d", g.calls.Load(), g.peak.Load(), askers, most)
-	}
+		synctest.Wait() // the answer is there, and nobody has looked at it
+		response, err := client.Introspect(t.Context(), token)
+		if err != nil || response.Active || calls.Load() != 2 {
+			t.Errorf("who came later: got active %v, %v from call %d; want false from the second", response.Active, err, calls.Load())
+		}
+		close(look)
+		asking.Wait()
+	})
 }

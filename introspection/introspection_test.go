@@ -509,8 +509,9 @@ func TestTheCallersContextEndsTheCall(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			server := hang(t, func(w http.ResponseWriter) { first(w); cancel() })
-			if _, err := newClient(t, server, nil).Introspect(ctx, token); !errors.Is(err, context.Canceled) {
-				t.Errorf("got %v; want errors.Is to find context.Canceled", err)
+			_, err := newClient(t, server, nil).Introspect(ctx, token)
+			if !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "introspection: ") {
+				t.Errorf("got %v; want errors.Is to find context.Canceled behind the package's name", err)
 			}
 		})
 	}

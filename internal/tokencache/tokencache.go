@@ -29,37 +29,45 @@ func KeyOf(token string) Key {
 }
 
 // A Cache is safe for concurrent use and owns no goroutine.
-type Cache[V any] struct {
-	entries *otter.Cache[Key, entry[V]]
+type Cache struct{ entries store }
+
+// A store is what is used of otter. The interface, and an entry that is not
+// generic, keep its instantiation in this package: otherwise every package that
+// imports the validator compiles it once more, which takes seconds each.
+type store interface {
+	GetIfPresent(Key) (entry, bool)
+	Set(Key, entry) (entry, bool)
+	Invalidate(Key) (entry, bool)
+	InvalidateAll()
 }
 
-type entry[V any] struct {
-	value V
+type entry struct {
+	value any
 	bytes uint32
 }
 
 // New returns a cache that holds at most maxBytes, by the sizes given to Put.
-func New[V any](maxBytes uint64) *Cache[V] {
-	return &Cache[V]{otter.Must(&otter.Options[Key, entry[V]]{
+func New(maxBytes uint64) *Cache {
+	return &Cache{otter.Must(&otter.Options[Key, entry]{
 		MaximumWeight: maxBytes,
-		Weigher:       func(_ Key, e entry[V]) uint32 { return e.bytes },
+		Weigher:       func(_ Key, e entry) uint32 { return e.bytes },
 		Executor:      func(maintain func()) { maintain() }, // on the caller's goroutine
 	})}
 }
 
-// Get returns what is stored under the key.
-func (c *Cache[V]) Get(key Key) (value V, ok bool) {
-	e, ok := c.entries.GetIfPresent(key)
-	return e.value, ok
+// Get returns what is stored under the key, or nil.
+func (c *Cache) Get(key Key) any {
+	e, _ := c.entries.GetIfPresent(key)
+	return e.value
 }
 
-// Put stores a value of about this many bytes.
-func (c *Cache[V]) Put(key Key, value V, bytes int) {
-	c.entries.Set(key, entry[V]{value, uint32(bytes)})
+// Put stores a value of about this many bytes. A pointer costs no allocation.
+func (c *Cache) Put(key Key, value any, bytes int) {
+	c.entries.Set(key, entry{value, uint32(bytes)})
 }
 
 // Drop forgets the key.
-func (c *Cache[V]) Drop(key Key) { c.entries.Invalidate(key) }
+func (c *Cache) Drop(key Key) { c.entries.Invalidate(key) }
 
 // Clear forgets everything.
-func (c *Cache[V]) Clear() { c.entries.InvalidateAll() }
+func (c *Cache) Clear() { c.entries.InvalidateAll() }
