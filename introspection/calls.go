@@ -64,7 +64,7 @@ func (c *calls) join(key [sha256.Size]byte, timeout time.Duration, ask func(cont
 	return shared
 }
 
-var errBusy = errors.New("too many introspections are under way")
+var errBusy = errors.New("introspection: too many introspections are under way")
 
 func (c *calls) ask(ctx context.Context, ask func(context.Context) (Response, error)) (Response, error) {
 	select {

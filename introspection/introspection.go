@@ -10,8 +10,8 @@
 // Set it as an issuer's Introspection, and the validator asks it about the
 // tokens of that issuer that are no JWTs. It can also be used alone.
 //
-// Every answer is asked for anew: nothing is cached, so a revoked token is
-// refused from the next request on.
+// Nothing is cached: a revoked token is refused from the next call on. Only who
+// asks about a token while a call about it is under way shares its answer.
 package introspection
 
 import (
@@ -151,6 +151,9 @@ func (c *Client) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())
 // Who asks about one token at the same time shares one call. It goes on when one
 // of them leaves, and ends with the last; at most 64 calls are under way at once.
 func (c *Client) Introspect(ctx context.Context, token string) (Response, error) {
+	if err := ctx.Err(); err != nil { // nobody waits for the answer: the token stays here
+		return Response{}, fmt.Errorf("introspection: %w", err)
+	}
 	response, err := c.calls.do(ctx, token, c.timeout, func(ctx context.Context) (Response, error) {
 		return c.ask(ctx, token)
 	})

@@ -109,6 +109,9 @@ func (c *Client) Do(ctx context.Context, r Request) (response Response, err erro
 	}
 	defer answer.Body.Close()
 	body, err := read(answer.Body, r.MaxBytes)
+	if err == nil {
+		err = bounded.Err() // a body that was cut off may look whole
+	}
 	return Response{answer.StatusCode, answer.Header, body}, err
 }
 

@@ -11,7 +11,8 @@
 //
 // A refusal is returned as an *echo.HTTPError with the *accesstoken.Error
 // inside, its header fields already set; the application's own
-// HTTPErrorHandler writes the body. A handler may also return an
+// HTTPErrorHandler writes the body. (Echo's own one sends the cause as well while
+// Echo.Debug is set, which is not for production.) A handler may also return an
 // *accesstoken.Error, such as that of accesstoken.Deny, by itself.
 package echoauth
 
@@ -145,6 +146,9 @@ func (m *Middleware) Check(c echo.Context) (accesstoken.Claims, error) {
 func (m *Middleware) Refuse(c echo.Context, err error) error {
 	refused := m.validator.Refuse(c.Request().Context(), err)
 	header := c.Response().Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		header.Del(name) // of a body that will not be written
+	}
 	for name, values := range refused.Header() {
 		header[name] = values
 	}
