@@ -17,8 +17,8 @@ import (
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
-// Config says what a [Validator] accepts. Resource (or Audience) and one
-// Issuer have to be set; zero is a safe default for everything else.
+// Config says what a [Validator] accepts. Resource and one Issuer have to be
+// set; zero is a safe default for everything else.
 type Config struct {
 	_ [0]func()
 
@@ -100,10 +100,12 @@ type Issuer struct {
 	// Profile is what this issuer's JWT access tokens look like.
 	Profile Profile
 
-	// Clients, unless nil, lists the client ids whose tokens are accepted.
+	// Clients, unless nil, lists the client ids (client_id) whose tokens are
+	// accepted.
 	Clients []string
 
-	// Tenants is for the profiles of Entra ID.
+	// Tenants is for the profiles of Entra ID. There is none yet: setting it is
+	// a fault.
 	Tenants []string
 
 	// Relax departs from RFC 9068 field by field, for an issuer that has no

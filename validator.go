@@ -184,6 +184,10 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 	if !ok {
 		return nil, nil
 	}
+	if err := v.accept(found); err != nil {
+		v.cache.Drop(key) // a token that has ended stays ended
+		return nil, err
+	}
 	holds, err := found.keyHolds(ctx)
 	if err != nil {
 		return nil, err
@@ -191,10 +195,6 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 	if !holds {
 		v.cache.Drop(key)
 		return nil, nil
-	}
-	if err := v.accept(found); err != nil {
-		v.cache.Drop(key) // a token that has ended stays ended
-		return nil, err
 	}
 	return found, nil
 }

@@ -99,7 +99,8 @@ func TestOneTokenEndToEnd(t *testing.T) {
 // A clock is a Config.Now that a test moves.
 type clock struct{ moved atomic.Int64 }
 
-func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.moved.Load())) }
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.moved.Load())) }
+func (c *clock) advance(d time.Duration) { c.moved.Add(int64(d)) }
 
 func TestACachedTokenEndsWithItsExpiryAndNotBefore(t *testing.T) {
 	as, clock := accesstokentest.NewServer(t), new(clock)
@@ -175,7 +176,8 @@ func TestACachedTokenDiesWithItsKey(t *testing.T) {
 				}
 			}
 			next()
-			v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Keys = source })
+			clock := new(clock)
+			v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Keys, c.Now = source, clock.now })
 			credentials := accesstoken.Bearer(as.Token(nil))
 			validate := func() error { _, err := v.Validate(t.Context(), credentials); return err }
 			if err := validate(); err != nil {
@@ -187,7 +189,13 @@ func TestACachedTokenDiesWithItsKey(t *testing.T) {
 			}
 			source.broken.Store(true)
 			wantReason(t, validate(), accesstoken.KeysUnavailable)
+			clock.advance(time.Hour)
+			wantReason(t, validate(), accesstoken.TokenExpired) // what is known to have ended needs no key
+			clock.advance(-time.Hour)
 			source.broken.Store(false)
+			if err := validate(); err != nil {
+				t.Fatalf("the source answers again: got %v; want the token accepted", err)
+			}
 			source.withdrawn.Store(true)
 			next()
 			wantReason(t, validate(), accesstoken.KeyNotFound)
