@@ -2,78 +2,22 @@ package middleware_test
 
 import (
 	"crypto/tls"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/internal/adaptertest"
 )
-
-const resource = "https://api.example.com"
 
 // as is the authorization server of all tests that do not count its requests.
 var as *accesstokentest.Server
 
-func TestMain(m *testing.M) {
-	var err error
-	if as, err = accesstokentest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	as.Close()
-	if code == 0 && goroutinesAreLeft() {
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// goroutinesAreLeft reports goroutines that outlive the tests, once those that
-// are ending have had the time to.
-func goroutinesAreLeft() bool {
-	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > 1; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<20)
-			fmt.Fprintf(os.Stderr, "goroutines are left:\n%s\n", stacks[:runtime.Stack(stacks, true)])
-			return true
-		}
-	}
-	return false
-}
-
-// newValidator makes a validator for one issuer; change, which may be nil, has
-// the last word about its Config.
-func newValidator(t testing.TB, as *accesstokentest.Server, change func(*accesstoken.Config)) *accesstoken.Validator {
-	t.Helper()
-	config := accesstoken.Config{
-		Resource:   resource,
-		Issuers:    []accesstoken.Issuer{{URL: as.URL}},
-		HTTPClient: as.Client(),
-		Logger:     slog.New(slog.DiscardHandler),
-	}
-	if change != nil {
-		change(&config)
-	}
-	v, err := accesstoken.NewValidator(config)
-	if err != nil {
-		t.Fatalf("NewValidator: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := v.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-	return v
-}
+func TestMain(m *testing.M) { adaptertest.Main(m, &as) }
 
 // bearer returns an Authorization value with a good token that has the scopes.
 func bearer(scope string) string {
