@@ -3,7 +3,9 @@
 package discovery
 
 import (
+	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,13 +27,33 @@ var (
 	ErrMismatch = errors.New("the issuer's metadata does not match the configuration")
 )
 
-const maxBytes = 256 << 10
+// Bounds of a document, and of a URL in it: that is asked and written to logs.
+const (
+	maxBytes = 256 << 10
+	maxURL   = 2048
+)
 
 // Source says whose metadata is read, and where.
 type Source struct {
 	Issuer      string // the exact issuer identifier
 	MetadataURL string // the one place to look; empty: the well-known places of Issuer
 	AllowHTTP   bool   // plain http is accepted on any host, not only on a loopback one
+
+	// SameOrigin demands that jwks_uri has the scheme, host and port of Issuer.
+	// An introspection_endpoint that has others is left out.
+	SameOrigin bool
+
+	// SignedBy returns the keys that may sign signed_metadata (RFC 8414 §2.1);
+	// kid and alg are what its header says, kid possibly empty. When it is set, a
+	// document without valid signed_metadata is refused, and nothing but what
+	// is signed is used. Nil: signed_metadata is ignored, as it may be.
+	SignedBy func(kid, alg string) []crypto.PublicKey
+
+	// Timeout is for reading one document; zero is fetch.DefaultTimeout.
+	Timeout time.Duration
+
+	// Now is the clock for exp and nbf of signed_metadata; nil is time.Now.
+	Now func() time.Time
 }
 
 // Metadata is what an issuer says about itself.
@@ -112,7 +134,7 @@ func Read(ctx context.Context, client *fetch.Client, s Source) (Metadata, error)
 var errTransport = errors.New("no answer")
 
 func (s Source) read(ctx context.Context, client *fetch.Client, place string) (Metadata, error) {
-	request := fetch.Request{URL: place, Header: http.Header{"Accept": {"application/json"}}, MaxBytes: maxBytes}
+	request := fetch.Request{URL: place, Header: http.Header{"Accept": {"application/json"}}, MaxBytes: maxBytes, Timeout: s.Timeout}
 	response, err := client.Do(ctx, request)
 	switch {
 	case response.Status != 0 && response.Status != http.StatusOK:
@@ -124,30 +146,38 @@ func (s Source) read(ctx context.Context, client *fetch.Client, place string) (M
 	}
 	// The media type is not looked at: real servers send text/plain and worse,
 	// and a strict object that names the right issuer is no error page.
-	m, err := parse(response.Body)
+	d, err := parse(response.Body)
+	if err == nil && d.Issuer == "" {
+		err = errors.New("no issuer in the document")
+	}
 	if err != nil {
 		return Metadata{}, fmt.Errorf("%s: %w", fetch.Redact(place), err)
 	}
-	return s.accept(m)
+	return s.accept(d, place)
 }
 
-func parse(body []byte) (Metadata, error) {
-	var m Metadata
+// A document is the metadata as it came.
+type document struct {
+	Metadata
+	signed []byte // the JSON value of signed_metadata; nil when there is none
+}
+
+func parse(body []byte) (document, error) {
+	var d document
 	err := jose.Object(body, func(name, value []byte) error {
 		switch string(name) {
 		case "issuer":
-			return text(&m.Issuer, value, "issuer")
+			return text(&d.Issuer, value, "issuer")
 		case "jwks_uri":
-			return text(&m.JWKSURI, value, "jwks_uri")
+			return text(&d.JWKSURI, value, "jwks_uri")
 		case "introspection_endpoint":
-			return text(&m.IntrospectionEndpoint, value, "introspection_endpoint")
+			return text(&d.IntrospectionEndpoint, value, "introspection_endpoint")
+		case "signed_metadata":
+			d.signed = bytes.Clone(value)
 		}
 		return nil
 	})
-	if err == nil && m.Issuer == "" {
-		err = errors.New("no issuer in the document")
-	}
-	return m, err
+	return d, err
 }
 
 func text(to *string, value []byte, name string) error {
@@ -163,20 +193,77 @@ func text(to *string, value []byte, name string) error {
 
 // accept compares the issuer exactly, and uses nothing of a document whose
 // issuer differs: this is the defence against mix-up (RFC 8414 §3.3).
-func (s Source) accept(m Metadata) (Metadata, error) {
-	if m.Issuer != s.Issuer {
-		return Metadata{}, fmt.Errorf("%w: it names the issuer %.200q, configured is %q", ErrMismatch, m.Issuer, s.Issuer)
+func (s Source) accept(d document, place string) (Metadata, error) {
+	if d.Issuer != s.Issuer {
+		return Metadata{}, fmt.Errorf("%w: it names the issuer %.200q, configured is %q", ErrMismatch, d.Issuer, s.Issuer)
+	}
+	m := d.Metadata
+	if s.SignedBy != nil {
+		var err error
+		if m, err = s.signed(d); err != nil {
+			return Metadata{}, fmt.Errorf("%w: %s: signed_metadata: %v", ErrMismatch, fetch.Redact(place), err)
+		}
 	}
 	if m.JWKSURI != "" {
-		if err := fetch.CheckURL(m.JWKSURI, s.AllowHTTP); err != nil {
+		if err := s.checkEndpoint(m.JWKSURI, place); err != nil {
 			return Metadata{}, fmt.Errorf("%w: jwks_uri: %w", ErrMismatch, err)
 		}
 	}
 	// Nobody who reads keys is to suffer from this one.
-	if fetch.CheckURL(m.IntrospectionEndpoint, s.AllowHTTP) != nil {
+	if s.checkEndpoint(m.IntrospectionEndpoint, place) != nil {
 		m.IntrospectionEndpoint = ""
 	}
 	return m, nil
+}
+
+// checkEndpoint reports why an endpoint that the document at place names may not
+// be used.
+func (s Source) checkEndpoint(raw, place string) error {
+	if len(raw) > maxURL {
+		return fmt.Errorf("the URL has %d bytes; expected at most %d", len(raw), maxURL)
+	}
+	if err := fetch.CheckURL(raw, s.AllowHTTP); err != nil {
+		return err
+	}
+	endpoint := originOf(raw)
+	// A loopback host may do without TLS. But a document that came with it must
+	// not lead to whoever listens on a port of this machine.
+	if endpoint.scheme == "http" && originOf(place).scheme != "http" && !s.AllowHTTP {
+		return fmt.Errorf("%q is not https, although the metadata was read over https", fetch.Redact(raw))
+	}
+	if s.SameOrigin && endpoint != originOf(s.Issuer) {
+		return fmt.Errorf("%q does not have scheme, host and port of the issuer %q", fetch.Redact(raw), s.Issuer)
+	}
+	return nil
+}
+
+// An origin is scheme, host and port of a URL (RFC 6454 §4).
+type origin struct{ scheme, host, port string }
+
+// originOf returns the origin of a URL that [fetch.CheckURL] accepts.
+func originOf(raw string) origin {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return origin{}
+	}
+	o := origin{u.Scheme, strings.Map(lower, u.Hostname()), u.Port()}
+	switch {
+	case o.port != "":
+	case o.scheme == "https":
+		o.port = "443"
+	case o.scheme == "http":
+		o.port = "80"
+	}
+	return o
+}
+
+// lower leaves all but ASCII alone: Unicode's folding takes ς for σ, and they
+// name two hosts (RFC 5892 §2.6).
+func lower(r rune) rune {
+	if 'A' <= r && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
 }
 
 // unavailable collects why no place had a usable document. It is not an

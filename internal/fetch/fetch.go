@@ -32,31 +32,65 @@ type Client struct {
 
 // New returns a client that goes the way of base, or one with a transport of
 // its own when base is nil. base is copied, not changed.
+//
+// Of a base, its own limits hold beside those of each [Request]: its Timeout,
+// and the header size of its transport, 10 MiB for an [http.Transport] that sets
+// none. Nothing here can bound the header that another transport reads. One of
+// our own takes 64 KiB.
 func New(base *http.Client) *Client {
-	c := new(Client)
-	if base != nil {
-		c.http = *base
-	} else {
-		c.own = newTransport()
-		c.http.Transport = c.own
+	if base == nil {
+		return newOwn(newTransport())
 	}
-	// A redirect would carry credentials to, or take keys from, a place that
-	// nobody configured, so its 3xx is returned as the answer that it is.
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return newClient(*base)
+}
+
+func newOwn(transport *http.Transport) *Client {
+	bound(transport)
+	c := newClient(http.Client{Transport: transport})
+	c.own = transport
 	return c
 }
 
+func newClient(client http.Client) *Client {
+	// A redirect would carry credentials to, or take keys from, a place that
+	// nobody configured, so its 3xx is returned as the answer that it is.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{http: client}
+}
+
+// newTransport returns one that goes out as the rest of the program does: its
+// proxy, its dialer, its roots.
 func newTransport() *http.Transport {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: 90 * time.Second}
 	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
-		transport = standard.Clone()
+		return standard.Clone()
 	}
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: 90 * time.Second}
+}
+
+// connectTimeout is for a connection, name resolution included, and again for
+// its TLS handshake. A server that never answers a SYN must not take the whole
+// time of a longer exchange.
+const connectTimeout = 5 * time.Second
+
+// bound sets the limits of a transport of our own.
+func bound(transport *http.Transport) {
 	if transport.TLSClientConfig == nil {
 		transport.TLSClientConfig = new(tls.Config)
 	}
 	transport.TLSClientConfig.MinVersion = max(transport.TLSClientConfig.MinVersion, tls.VersionTLS12) // RFC 9325 §3.1.1
+	transport.TLSHandshakeTimeout = connectTimeout
 	transport.MaxResponseHeaderBytes = 64 << 10
-	return transport
+	//lint:ignore SA1019 a program may still set it on http.DefaultTransport
+	if transport.DialContext == nil && transport.Dial == nil {
+		transport.DialContext = new(net.Dialer).DialContext
+	}
+	if dial := transport.DialContext; dial != nil {
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+			defer cancel()
+			return dial(ctx, network, address)
+		}
+	}
 }
 
 // Close closes the idle connections of a transport of our own; one that the
@@ -72,11 +106,12 @@ type Request struct {
 	URL      string
 	Header   http.Header   // read only; may be nil
 	Form     url.Values    // not nil: sent by POST as application/x-www-form-urlencoded; nil: GET
-	Timeout  time.Duration // for everything from dialing to the last byte; zero: DefaultTimeout
+	Timeout  time.Duration // for everything from dialing to the last byte, longer than DefaultTimeout or not; zero: DefaultTimeout
 	MaxBytes int           // the longest body accepted, decompressed
 }
 
-// A Response is a whole answer, whatever its status.
+// A Response is a whole answer, whatever its status: a 304 (Not Modified) comes
+// back as one, without a Body.
 type Response struct {
 	Status int
 	Header http.Header
@@ -85,7 +120,8 @@ type Response struct {
 
 // Do makes one request. Its errors are sentences without query, credentials or
 // body. One that matches a context error means that ctx ended, never that the
-// request's own Timeout did. If an answer had begun, its status and header are
+// request's own Timeout did; one that matches [ErrNotPublic], that a client of
+// [NewPublic] went nowhere. If an answer had begun, its status and header are
 // returned beside the error. A panic in a caller's transport comes back as an
 // error.
 func (c *Client) Do(ctx context.Context, r Request) (response Response, err error) {
@@ -168,6 +204,9 @@ func (r Request) explain(ctx, bounded context.Context, err error) error {
 		return fmt.Errorf("%s: %w", where, ctx.Err())
 	case bounded.Err() != nil:
 		return fmt.Errorf("%s: no answer within %v", where, timeout(r))
+	}
+	if refused := (*notPublicError)(nil); errors.As(err, &refused) {
+		return fmt.Errorf("%s: %w", where, refused)
 	}
 	return fmt.Errorf("%s: %s", where, r.cause(err))
 }

@@ -96,6 +96,31 @@ func TestTheBodyIsBounded(t *testing.T) {
 	}
 }
 
+func TestNotModifiedIsAnAnswer(t *testing.T) {
+	place := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", r.Header.Get("If-None-Match"))
+		w.WriteHeader(http.StatusNotModified)
+	})
+	header := http.Header{"If-None-Match": {`"v1"`}}
+	got, err := newClient(t, nil).Do(t.Context(), fetch.Request{URL: place, Header: header, MaxBytes: 100})
+	if err != nil || got.Status != http.StatusNotModified || got.Header.Get("ETag") != `"v1"` || len(got.Body) != 0 {
+		t.Errorf("got %+v, %v; want a 304 with its header and no body", got, err)
+	}
+}
+
+func TestTheHeaderIsBounded(t *testing.T) {
+	place := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Much", strings.Repeat("x", 65<<10))
+	})
+	if _, err := newClient(t, nil).Do(t.Context(), fetch.Request{URL: place, MaxBytes: 100}); err == nil || !strings.Contains(err.Error(), "headers exceeded") {
+		t.Errorf("got %v; want a header of more than 64 KiB refused", err)
+	}
+	base := &http.Client{Transport: &http.Transport{MaxResponseHeaderBytes: 1 << 20, DisableKeepAlives: true}}
+	if _, err := newClient(t, base).Do(t.Context(), fetch.Request{URL: place, MaxBytes: 100}); err != nil {
+		t.Errorf("got %v; want the limit of the caller's transport", err)
+	}
+}
+
 func TestAnEndlessBodyEnds(t *testing.T) {
 	place := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
@@ -150,6 +175,7 @@ func TestTimeIsBounded(t *testing.T) {
 	}{
 		{"by default to 5 s", 0, 0, 5 * time.Second, nil},
 		{"by the request", 2 * time.Second, 0, 2 * time.Second, nil},
+		{"by the request, beyond the default", time.Minute, 0, time.Minute, nil},
 		{"by the caller", 0, 3 * time.Second, 3 * time.Second, context.DeadlineExceeded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -167,6 +193,48 @@ func TestTimeIsBounded(t *testing.T) {
 				}
 				if err == nil || errors.Is(err, context.DeadlineExceeded) != (c.is != nil) {
 					t.Errorf("got %v; want a deadline error only when it is the caller's", err)
+				}
+			})
+		})
+	}
+}
+
+// dialing makes the program dial like this, and returns a client of our own.
+func dialing(t *testing.T, dial func(ctx context.Context, network, address string) (net.Conn, error)) *fetch.Client {
+	t.Helper()
+	standard := http.DefaultTransport
+	http.DefaultTransport = &http.Transport{DialContext: dial}
+	defer func() { http.DefaultTransport = standard }()
+	return newClient(t, nil)
+}
+
+func TestOneConnectionDoesNotTakeTheWholeTime(t *testing.T) {
+	silent := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	for _, c := range []struct {
+		name string
+		make func(*testing.T) *fetch.Client
+		want string
+	}{
+		{"nobody answers the SYN", func(t *testing.T) *fetch.Client { return dialing(t, silent) }, "context deadline exceeded"},
+		{"nobody answers the ClientHello", func(t *testing.T) *fetch.Client {
+			ours, theirs := net.Pipe()
+			t.Cleanup(func() { theirs.Close() })
+			return dialing(t, func(context.Context, string, string) (net.Conn, error) { return ours, nil })
+		}, "TLS handshake timeout"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := c.make(t)
+				began := time.Now()
+				_, err := client.Do(t.Context(), fetch.Request{URL: "https://a.example/", Timeout: time.Minute, MaxBytes: 10})
+				if took := time.Since(began); took != 5*time.Second {
+					t.Errorf("got an end after %v; want 5s", took)
+				}
+				if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v; want %q, and not the caller's deadline", err, c.want)
 				}
 			})
 		})

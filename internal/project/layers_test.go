@@ -37,6 +37,7 @@ var only = map[string][]string{
 	"github.com/MicahParks/":         {"jwks", "accesstokentest"},
 	"github.com/maypok86/otter/v2":   {"internal/tokencache"},
 	"github.com/go-json-experiment/": {".", "internal/jose", "jwks", "introspection"},
+	"code.dny.dev/ssrf":              {"internal/fetch"},
 	"golang.org/x/":                  {"jwks", "introspection", "internal/discovery"},
 }
 
