@@ -48,6 +48,11 @@ type Config struct {
 	// copied, and the copy follows no redirects.
 	HTTPClient *http.Client
 
+	// PublicAddressesOnly refuses to fetch metadata and keys from loopback,
+	// link-local, private and other addresses that are not public, whatever a
+	// name resolves to at the time. It uses no proxy, and excludes HTTPClient.
+	PublicAddressesOnly bool
+
 	// Logger receives the operator's warnings: one for each issuer and cause,
 	// never a token. nil is slog.Default().
 	Logger *slog.Logger
@@ -171,6 +176,9 @@ func (c Config) faults() (f faults) {
 	f.list("Audience", c.Audience)
 	if c.Leeway > maxLeeway {
 		f.add("Leeway is %v; at most %v is allowed, clocks that differ more need mending", c.Leeway, maxLeeway)
+	}
+	if c.PublicAddressesOnly && c.HTTPClient != nil {
+		f.add("PublicAddressesOnly and HTTPClient exclude each other; connections are made by the client's own transport")
 	}
 	if len(c.Issuers) == 0 {
 		f.add("Issuers is empty; name the authorization server whose tokens are accepted")

@@ -45,6 +45,8 @@ func TestAWrongConfigurationIsRefusedWithEveryFaultNamed(t *testing.T) {
 		{"nothing at all", accesstoken.Config{}, []string{"Resource is empty", "Issuers is empty"}},
 		{"several at once", accesstoken.Config{Realm: "ä", Leeway: time.Hour, Audience: []string{}, Issuers: []accesstoken.Issuer{{}}},
 			[]string{"Resource is empty", "Realm", "Leeway is 1h0m0s", "Audience is set but empty", "URL: the URL is empty"}},
+		{"public addresses, and a client that connects as it likes", accesstoken.Config{Resource: "r", PublicAddressesOnly: true, HTTPClient: http.DefaultClient,
+			Issuers: []accesstoken.Issuer{{URL: "https://a.example"}}}, []string{"exclude each other"}},
 		{"plain http", issuer(accesstoken.Issuer{URL: "http://a.example"}), []string{"not https"}},
 		{"a query", issuer(accesstoken.Issuer{URL: "https://a.example?x=1"}), []string{"has a query"}},
 		{"a fragment", issuer(accesstoken.Issuer{URL: "https://a.example#x"}), []string{"fragment"}},

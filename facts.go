@@ -84,7 +84,7 @@ func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 	if generation != 0 && generation == f.generation.Load() {
 		return true, nil
 	}
-	if !containsKey(keys, f.key) {
+	if !jose.Contains(keys, f.key) {
 		return false, nil
 	}
 	f.generation.Store(generation)

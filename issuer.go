@@ -2,7 +2,6 @@ package accesstoken
 
 import (
 	"context"
-	"crypto"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -52,6 +51,7 @@ func newIssuer(config Config, settings Issuer, logger *slog.Logger) (*issuer, er
 		Issuer:               settings.URL,
 		MetadataURL:          settings.MetadataURL,
 		HTTPClient:           config.HTTPClient,
+		PublicAddressesOnly:  config.PublicAddressesOnly,
 		Logger:               logger,
 		DangerouslyAllowHTTP: settings.DangerouslyAllowHTTP,
 	})
@@ -166,13 +166,4 @@ func quoted(list []string) string {
 		words = append(words, fmt.Sprintf("%q", word))
 	}
 	return strings.Join(words, ", ")
-}
-
-// containsKey reports whether a key is among others. Public keys compare by
-// value.
-func containsKey(keys []crypto.PublicKey, key crypto.PublicKey) bool {
-	return slices.ContainsFunc(keys, func(other crypto.PublicKey) bool {
-		comparable, ok := other.(interface{ Equal(crypto.PublicKey) bool })
-		return ok && comparable.Equal(key)
-	})
 }

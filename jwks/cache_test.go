@@ -43,6 +43,10 @@ func TestFaultsAreReportedAllAtOnce(t *testing.T) {
 			Issuer: "login", MetadataURL: "ftp://x/", RefreshAfter: -1, UsableFor: 8 * 24 * time.Hour, MissCooldown: time.Nanosecond,
 		}, []string{"issuer:", "metadata URL:", "RefreshAfter", "UsableFor", "MissCooldown"}},
 		{"metadata that nobody reads", jwks.Config{URL: keysURL, MetadataURL: keysURL}, []string{"MetadataURL"}},
+		{"public addresses, and a client that connects as it likes", jwks.Config{URL: keysURL, PublicAddressesOnly: true, HTTPClient: http.DefaultClient}, []string{"exclude each other"}},
+		{"metadata that is checked, and that nobody reads", jwks.Config{URL: keysURL, SameOrigin: true, MetadataKeys: jwks.Static()}, []string{"no metadata is read"}},
+		{"metadata keys that are none", jwks.Config{Issuer: issuer, MetadataKeys: jwks.Static()}, []string{"MetadataKeys"}},
+		{"timeouts out of bounds", jwks.Config{URL: keysURL, FetchTimeout: time.Hour, WaitTimeout: time.Nanosecond}, []string{"FetchTimeout", "WaitTimeout"}},
 		{"keys that end before they are renewed", jwks.Config{URL: keysURL, RefreshAfter: time.Hour, UsableFor: time.Minute}, []string{"less than UsableFor"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,7 +99,7 @@ func TestAThousandColdRequestsMakeOneFetch(t *testing.T) {
 	})
 }
 
-func TestWhoGivesUpTakesNobodyDown(t *testing.T) {
+func TestJWK10WhoGivesUpTakesNobodyDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("a"))
 		s.delay = 200 * time.Millisecond
@@ -164,7 +168,7 @@ func TestASlowServerIsNotTheCallersDeadline(t *testing.T) {
 	}
 }
 
-func TestRefreshAfterFollowsTheAnswer(t *testing.T) {
+func TestJWK06RefreshAfterFollowsTheAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		header http.Header
@@ -220,7 +224,7 @@ func TestRefreshAfterCanBeConfigured(t *testing.T) {
 	})
 }
 
-func TestKeysOutliveAnOutageButNotForEver(t *testing.T) {
+func TestJWK07KeysOutliveAnOutageButNotForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("a"))
 		cache := open(t, s, nil)
@@ -250,7 +254,67 @@ func TestKeysOutliveAnOutageButNotForEver(t *testing.T) {
 	})
 }
 
-func TestARemovedKeyStopsWorking(t *testing.T) {
+func TestJWK03TwoHundredKeysAreCapped(t *testing.T) {
+	var keys []members
+	for i := range 200 {
+		keys = append(keys, jwk(&newECKey().PublicKey, fmt.Sprint(i), nil))
+	}
+	cache := open(t, serve(document(keys...)), nil)
+	if some, _, err := cache.Keys(t.Context(), "", "ES256"); len(some) != 4 || err != nil {
+		t.Errorf("got %d keys, %v; want 4", len(some), err)
+	}
+}
+
+// A new key serves the very request that brings it; the same kid with another
+// key is noticed at the next refresh.
+func TestJWK05ARotationIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(ec("a"))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.publish(ec("a", "b"))
+		ask(t, cache, "b", found)
+		before, _, _ := cache.Keys(t.Context(), "a", "ES256")
+		s.publish(ec("a", "b"))
+		time.Sleep(time.Hour)
+		if after, _, _ := cache.Keys(t.Context(), "a", "ES256"); len(after) != 1 || after[0].(*ecdsa.PublicKey).Equal(before[0]) {
+			t.Errorf("got %v; want the new key of the same kid", after)
+		}
+	})
+}
+
+func TestJWK08AskedAndNotThereIsNotCouldNotAsk(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		first page // none: nothing was ever fetched
+		then  page
+		want  string
+	}{
+		{"not in the set", page{body: ec("a")}, page{body: ec("a")}, notThere},
+		{"the refresh fails", page{body: ec("a")}, page{status: 500}, unavailable},
+		{"the refresh brings no key set", page{body: ec("a")}, page{body: document()}, unavailable},
+		{"never fetched, and down", page{}, page{err: errors.New("connection refused")}, unavailable},
+		{"never fetched, and no key set", page{}, page{body: document()}, unavailable},
+		{"never fetched, and not in the set", page{}, page{body: ec("a")}, notThere},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve("")
+				cache := open(t, s, nil)
+				if c.first.body != "" {
+					s.set(keysURL, c.first)
+					warm(t, cache)
+				}
+				s.set(keysURL, c.then)
+				for range 5 { // beyond the budget as well
+					ask(t, cache, "b", c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestJWK05ARemovedKeyStopsWorking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("old"))
 		cache := open(t, s, nil)
@@ -263,7 +327,7 @@ func TestARemovedKeyStopsWorking(t *testing.T) {
 	})
 }
 
-func TestRequestsThatHaveTheirKeyDoNotWaitForARefresh(t *testing.T) {
+func TestJWK10RequestsThatHaveTheirKeyDoNotWaitForARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("a"))
 		cache := open(t, s, nil)
@@ -284,7 +348,7 @@ func TestRequestsThatHaveTheirKeyDoNotWaitForARefresh(t *testing.T) {
 	})
 }
 
-func TestUnknownKids(t *testing.T) {
+func TestJWK04UnknownKids(t *testing.T) {
 	t.Run("a flood costs the budget and no more", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := serve(ec("a"))
@@ -442,8 +506,8 @@ func TestUnknownKids(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatIsNoKeySetReplacesNone(t *testing.T) {
-	many := make([]members, 101)
+func TestJWK09AnAnswerThatIsNoKeySetReplacesNone(t *testing.T) {
+	many := make([]members, 501)
 	for i := range many {
 		many[i] = jwk(&ecKey().PublicKey, fmt.Sprint(i), nil)
 	}
@@ -468,7 +532,7 @@ func TestAnAnswerThatIsNoKeySetReplacesNone(t *testing.T) {
 		{"a byte order mark", page{body: "\ufeff" + ec("b")}},
 		{"no keys", page{body: document()}},
 		{"only a key to encrypt with", page{body: document(jwk(&ecKey().PublicKey, "b", members{"use": "enc"}))}},
-		{"101 keys", page{body: document(many...)}},
+		{"501 keys", page{body: document(many...)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -485,13 +549,13 @@ func TestAnAnswerThatIsNoKeySetReplacesNone(t *testing.T) {
 			})
 		})
 	}
-	t.Run("100 keys are a key set", func(t *testing.T) {
-		cache := open(t, serve(document(many[:100]...)), nil)
-		ask(t, cache, "99", found)
+	t.Run("500 keys are a key set", func(t *testing.T) {
+		cache := open(t, serve(document(many[:500]...)), nil)
+		ask(t, cache, "499", found)
 	})
 }
 
-func TestAServerDownAtBoot(t *testing.T) {
+func TestDISC07AServerDownAtBoot(t *testing.T) {
 	for outage := 1500 * time.Millisecond; outage <= 2500*time.Millisecond; outage += 100 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			s := serve(ec("a"))
@@ -887,7 +951,7 @@ func TestKeyAndAlgorithmMustFit(t *testing.T) {
 	})
 }
 
-func TestATokenWithoutKid(t *testing.T) {
+func TestJWK03ATokenWithoutKid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var keys []members
 		for i := range 7 {
@@ -926,7 +990,7 @@ func TestATokenWithoutKid(t *testing.T) {
 	})
 }
 
-func TestEveryKeyOfAKidIsTried(t *testing.T) {
+func TestJWK03EveryKeyOfAKidIsTried(t *testing.T) {
 	one, two, three := jwk(&newECKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "a", nil)
 	cache := open(t, serve(document(one, two, three, one)), nil)
 	keys, _, err := cache.Keys(t.Context(), "a", "ES256")
@@ -984,8 +1048,7 @@ func TestKeyfunc(t *testing.T) {
 	})
 }
 
-func TestDiscovery(t *testing.T) {
-	const metadataURL = issuer + "/.well-known/oauth-authorization-server"
+func TestDISC02And07Discovery(t *testing.T) {
 	metadata := func(issuer, uri string) page {
 		return page{body: fmt.Sprintf(`{"issuer":%q,"jwks_uri":%q}`, issuer, uri)}
 	}

@@ -13,7 +13,8 @@
 //	token, err := parser.Parse(raw, cache.Keyfunc)
 //
 // With Issuer in place of URL, the key set is found by discovery (RFC 8414,
-// OpenID Connect Discovery).
+// OpenID Connect Discovery). A program that has a keyfunc keeps it, and stands
+// it on [Cache.Storage].
 //
 // # The three clocks
 //
@@ -33,27 +34,43 @@
 //     announced by publishing the new key ahead, and an hour is soon enough to
 //     see it. It is shortened at random by up to a tenth, so that a fleet does
 //     not ask at once, and never exceeds three quarters of usable-until, so
-//     that an outage finds time left.
+//     that an outage finds time left. This is also how long a withdrawn key
+//     still works while the issuer answers.
 //   - usable-until is 24 hours after the last good answer. Until then an
 //     unreachable issuer logs nobody out; afterwards a key that the issuer may
 //     have withdrawn long ago is no longer believed.
 //   - miss-cooldown is 30 seconds, with a burst of 2. Anybody can make up a
 //     kid, so kids that are not in the set must not turn into as many requests;
 //     yet after a flood of them a new key is seen within one cooldown. A kid
-//     that was asked for in vain costs nothing until the budget is whole again:
-//     stale tokens do not use up what a rotation needs.
+//     that was asked for in vain, or was withdrawn, may not use the last of the
+//     budget: stale tokens that keep coming leave it to a rotation. It gets a
+//     second chance after one cooldown, for issuers that sign with a key a
+//     moment before they publish it.
+//
+// The clocks are monotonic: setting the machine's time moves none of them.
+//
+// # Who waits, and for how long
 //
 // A request that finds its key never waits, takes no lock and reads no clock.
 // One that does not shares a single fetch with all others, and may leave it
-// without ending it. A fetch takes at most 5 seconds; while no key is held,
-// failed ones are repeated as requests come, 250 milliseconds to 5 seconds
-// apart; while keys are held, in the background, 1 second to 5 minutes apart. A
-// Retry-After of the server is respected within bounds.
+// without ending it. Two limits keep a slow issuer from being either an outage
+// or a pile of hanging requests: one request waits 5 seconds at most, the fetch
+// itself goes on for 15. More than 4096 requests do not wait: the rest is
+// turned away at once.
+//
+// While no key is held, failed fetches are repeated as requests come, 250
+// milliseconds to 5 seconds apart; while keys are held, in the background, 1
+// second to 5 minutes apart, with jitter. A Retry-After of the server is
+// respected within bounds. With Config.File, an outage may also span a restart.
+//
+// A refresh is conditional when the answer had an ETag (RFC 9110 §13.1.2). What
+// an unknown kid asks is not: an ETag that does not change with the keys would
+// hide a rotation.
 //
 // # What is a key
 //
 // An answer replaces the keys held only if it is a key set: status 200, not
-// redirected, at most 1 MiB, strict JSON, at most 100 keys and one of them
+// redirected, at most 1 MiB, strict JSON, at most 500 keys and one of them
 // usable. Within it, keys that cannot or must not verify are left out, and the
 // rest is used (RFC 7517 §5): only RSA of 2048 to 8192 bits, EC on P-256, P-384
 // and P-521, and Ed25519; never symmetric ones, nor those that carry private
@@ -63,4 +80,10 @@
 //
 // Certificates in a set (x5c, x5u) are not looked at: the set is trusted for
 // the URL it came from.
+//
+// # Watching it
+//
+// The log tells when an outage begins and ends and when the keys run out.
+// [Cache.State] is a snapshot for a status page or a gauge, Config.OnFetch an
+// event for each fetch, [Cache.Ready] an answer for a readiness probe.
 package jwks

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
@@ -72,6 +73,60 @@ func ExampleCache_Keyfunc() {
 	// alice <nil>
 	// <nil>
 	// bad token: true
+}
+
+// A program that has a keyfunc changes one line: where it said
+//
+//	k, err := keyfunc.NewDefault([]string{url})
+//
+// it says what stands below, and its keys come from the cache.
+func ExampleCache_Storage() {
+	server := published()
+	defer server.Close()
+	cache, err := jwks.NewCache(jwks.Config{URL: server.URL})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cache.Close()
+
+	k, err := keyfunc.New(keyfunc.Options{Storage: cache.Storage()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "alice"})
+	token.Header["kid"] = "2026-11"
+	raw, _ := token.SignedString(ecKey())
+	parsed, err := jwt.Parse(raw, k.Keyfunc, jwt.WithValidMethods([]string{"ES256"}))
+	fmt.Println(parsed.Valid, err)
+	// Output: true <nil>
+}
+
+func ExampleCache_State() {
+	server := published()
+	defer server.Close()
+	cache, err := jwks.NewCache(jwks.Config{
+		URL: server.URL,
+		OnFetch: func(f jwks.Fetch) {
+			fmt.Println("fetched:", f.Added, f.Err)
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("warm:", cache.Warm(context.Background()))
+	state := cache.State()
+	cache.Close() // waits for the hook
+
+	fmt.Println("holding:", state.KeyIDs, "generation", state.Generation)
+	fmt.Println("usable for:", state.UsableUntil.Sub(state.FetchedAt).Round(time.Minute))
+	// Unordered output:
+	// warm: <nil>
+	// fetched: [2026-11] <nil>
+	// holding: [2026-11] generation 1
+	// usable for: 24h0m0s
 }
 
 func ExampleStatic() {

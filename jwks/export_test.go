@@ -1,6 +1,11 @@
 package jwks
 
-import "crypto"
+import (
+	"context"
+	"crypto"
+
+	"github.com/MicahParks/jwkset"
+)
 
 // ReadSet lets the fuzz test reach the reader without a fetch per input.
 func ReadSet(document []byte) (keys []crypto.PublicKey, answers [][]crypto.PublicKey, err error) {
@@ -8,18 +13,59 @@ func ReadSet(document []byte) (keys []crypto.PublicKey, answers [][]crypto.Publi
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, answer := range set.keys {
-		answers = append(answers, answer)
-		keys = append(keys, answer...)
+	for _, r := range set.table.slots {
+		if r == nil {
+			continue
+		}
+		for _, answer := range r.keys {
+			if answer != nil {
+				answers = append(answers, answer)
+				keys = append(keys, answer...)
+			}
+		}
 	}
 	return keys, answers, nil
 }
+
+// Rewrite reads a document and writes what it accepted as a document again;
+// equal reports whether that one has the same keys.
+func Rewrite(document []byte) (text []byte, equal bool, err error) {
+	set, _, err := readSet(document)
+	if err != nil {
+		return nil, false, err
+	}
+	memory := jwkset.NewMemoryStorage()
+	if err := memory.KeyReplaceAll(context.Background(), set.jwks()); err != nil {
+		return nil, false, err
+	}
+	if text, err = memory.JSONPublic(context.Background()); err != nil {
+		return nil, false, err
+	}
+	again, left, err := readSet(text)
+	return text, err == nil && left == nil && again.identity == set.identity, err
+}
+
+// Lookup fills a table with kids and returns what it finds for each of asked.
+func Lookup(kids, asked []string) (found []bool, slots int) {
+	table := newTable(len(kids))
+	for _, kid := range kids {
+		table.insert(kid)
+	}
+	for _, kid := range asked {
+		r := table.find(kid)
+		found = append(found, r != nil && r.kid == kid)
+	}
+	return found, len(table.slots)
+}
+
+// Number tells algorithms apart.
+var Number = number
 
 // Remembered counts the kids that were asked for in vain.
 func Remembered(c *Cache) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.budget.vain)
+	return len(c.budget.absent)
 }
 
 // SmallOrder is the list of refused Ed25519 points, in hex.

@@ -94,11 +94,12 @@ type server struct {
 	delay  time.Duration
 	panics bool
 	asked  []string // URLs, in order
+	sent   []http.Header
 	times  []time.Time
 }
 
 type page struct {
-	status int // zero: 200
+	status int // zero: 200, or 304 for a request that has the ETag
 	body   string
 	header http.Header
 	err    error
@@ -128,9 +129,16 @@ func (s *server) fetches(url string) (n int) {
 	return n
 }
 
+// last returns the header of the last request.
+func (s *server) last() http.Header {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent[len(s.sent)-1]
+}
+
 func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
-	s.asked, s.times = append(s.asked, r.URL.String()), append(s.times, time.Now())
+	s.asked, s.sent, s.times = append(s.asked, r.URL.String()), append(s.sent, r.Header.Clone()), append(s.times, time.Now())
 	delay, panics := s.delay, s.panics
 	s.mu.Unlock()
 	if panics {
@@ -151,6 +159,8 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		p.status = http.StatusNotFound
 	case p.err != nil:
 		return nil, p.err
+	case p.status == 0 && p.header.Get("ETag") != "" && p.header.Get("ETag") == r.Header.Get("If-None-Match"):
+		p.status, p.body = http.StatusNotModified, ""
 	case p.status == 0:
 		p.status = http.StatusOK
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	maxKeys   = 100 // in one document; real ones have a handful
+	maxKeys   = 500 // in one document; real ones have a handful
 	maxAnswer = 4   // keys for one question: each may cost a verification
 	maxKeyID  = 256 // bytes
 )
@@ -33,8 +33,8 @@ type question struct{ kid, alg string }
 
 // A keySet is immutable once it is published.
 type keySet struct {
-	keys       map[question][]crypto.PublicKey // never empty slices
-	kids       map[string]struct{}
+	table      table // those for a token without kid stand under ""
+	entries    []entry
 	identity   [sha256.Size]byte // of the keys, whatever their order
 	generation uint64
 }
@@ -45,21 +45,33 @@ type entry struct {
 	algs []string
 	key  crypto.PublicKey
 	der  string // PKIX form: equal keys have equal ones
+	jwk  jwkset.JWK
 }
 
 var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
 
+// held answers q with keys or nil.
+func (s *keySet) held(q question) []crypto.PublicKey {
+	r := s.table.find(q.kid)
+	if r == nil {
+		return nil
+	}
+	return r.keys[number(q.alg)]
+}
+
 // find answers q: keys; an error if the kid is known but fits no key; or
 // neither.
 func (s *keySet) find(q question) ([]crypto.PublicKey, error) {
-	if keys := s.keys[q]; keys != nil {
+	if keys := s.held(q); keys != nil {
 		return keys, nil
 	}
-	if _, known := s.kids[q.kid]; known {
+	if q.kid != "" && s.has(q.kid) {
 		return nil, errNotForAlgorithm
 	}
 	return nil, nil
 }
+
+func (s *keySet) has(kid string) bool { return s.table.find(kid) != nil }
 
 // generationOf is 0 beside an error: an error says nothing about a set.
 func generationOf(set *keySet, err error) uint64 {
@@ -75,31 +87,14 @@ func newKeySet(entries []entry) *keySet {
 	slices.SortFunc(entries, func(a, b entry) int {
 		return cmp.Or(strings.Compare(a.kid, b.kid), strings.Compare(a.der, b.der), slices.Compare(a.algs, b.algs))
 	})
-	s := &keySet{keys: make(map[question][]crypto.PublicKey), kids: make(map[string]struct{})}
-	asked := make(map[question]map[string]bool) // the keys of each answer, by der
-	add := func(q question, e entry) {
-		if asked[q] == nil {
-			asked[q] = make(map[string]bool)
-		}
-		if asked[q][e.der] || len(s.keys[q]) == maxAnswer {
-			return
-		}
-		asked[q][e.der] = true
-		s.keys[q] = append(s.keys[q], e.key)
-	}
+	s := &keySet{table: newTable(len(entries) + 1), entries: entries}
+	all := s.table.insert("")
 	for _, e := range entries {
+		own := s.table.insert(e.kid)
 		for _, alg := range e.algs {
-			add(question{"", alg}, e)
-			if e.kid != "" {
-				add(question{e.kid, alg}, e)
-			}
+			all.add(alg, e.key)
+			own.add(alg, e.key)
 		}
-		if e.kid != "" {
-			s.kids[e.kid] = struct{}{}
-		}
-	}
-	for q, keys := range s.keys {
-		s.keys[q] = slices.Clip(keys) // an append by a caller must not write into ours
 	}
 	s.identity = identify(entries)
 	return s
@@ -230,7 +225,7 @@ func readKey(raw []byte) (entry, error) {
 	if err != nil {
 		return entry{}, errValues // jwkset's errors may quote values
 	}
-	return newEntry(key.Key(), m)
+	return newEntry(key, m)
 }
 
 // readMembers reads the members of a JWK that matter here, by their exact
@@ -330,7 +325,8 @@ func isType(m jwkset.JWKMarshal) bool {
 // newEntry ties a key to its algorithms: those of its type and curve, or the
 // one among them that the JWK declares (RFC 7517 §4.4, RFC 8725 §3.1). So an
 // Ed25519 key that declares "EdDSA" is not one for "Ed25519" (RFC 9864).
-func newEntry(key crypto.PublicKey, m jwkset.JWKMarshal) (entry, error) {
+func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
+	key := jwk.Key()
 	algs, err := algorithms(key)
 	if err != nil {
 		return entry{}, err
@@ -345,7 +341,7 @@ func newEntry(key crypto.PublicKey, m jwkset.JWKMarshal) (entry, error) {
 	if err != nil {
 		return entry{}, errValues
 	}
-	return entry{m.KID, algs, key, string(der)}, nil
+	return entry{m.KID, algs, key, string(der), jwk}, nil
 }
 
 // algorithms returns what a key may verify, or why it may verify nothing.

@@ -24,7 +24,7 @@ func modulus(bits, exponent int) *rsa.PublicKey {
 	return &rsa.PublicKey{N: n.SetBit(n.SetBit(n, bits-1, 1), 0, 1), E: exponent}
 }
 
-func TestWhichKeysAreUsed(t *testing.T) {
+func TestJWK01And02WhichKeysAreUsed(t *testing.T) {
 	rsaPublic, ecPublic, edPublic := &rsaKey().PublicKey, &ecKey().PublicKey, edKey().Public()
 	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)).Public()
 	p521 := must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)).Public()
@@ -161,6 +161,12 @@ func FuzzReadSet(f *testing.F) {
 			if len(answer) == 0 || len(answer) > 4 {
 				t.Errorf("got an answer of %d keys; want 1 to 4", len(answer))
 			}
+		}
+		if err != nil {
+			return
+		}
+		if text, equal, err := jwks.Rewrite(body); !equal || err != nil {
+			t.Errorf("written and read again: got %.500s, %v; want the same keys", text, err)
 		}
 	})
 }

@@ -94,9 +94,9 @@ func (c *Cache) outageError() error {
 	if c.outage.cause == nil {
 		return nil
 	}
-	return c.unavailable(c.outage.cause)
+	return c.unavailable(c.outage.cause, max(time.Until(c.outage.next), 0))
 }
 
-func (c *Cache) unavailable(cause error) error {
-	return &unavailable{c.config.name(), cause, max(time.Until(c.outage.next), 0)}
+func (c *Cache) unavailable(cause error, after time.Duration) error {
+	return &unavailable{c.config.name(), cause, after}
 }

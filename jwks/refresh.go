@@ -6,17 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/discovery"
-	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// fetchTimeout is for a whole fetch, discovery included.
-const fetchTimeout = fetch.DefaultTimeout
+const (
+	// maxWaiting bounds the requests that wait for one fetch. More than that
+	// are a flood, or too many to be kept for a server that does not answer.
+	maxWaiting = 4096
+
+	// savedTimeout is for a fetch that has keys from File to fall back to.
+	savedTimeout = 2 * time.Second
+
+	// waitAgain is what a request is told that gave up waiting, or was one too
+	// many: the fetch is under way.
+	waitAgain = time.Second
+)
 
 // A flight is one fetch and whoever waits for it. It belongs to none of them.
 type flight struct {
@@ -26,21 +34,16 @@ type flight struct {
 	err    error // set before done is closed
 }
 
-// wait waits for the end of the fetch or of ctx, whichever is first.
-func (f *flight) wait(ctx context.Context) error {
-	select {
-	case <-f.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("jwks: stopped waiting for the key set: %w", ctx.Err())
-	}
-}
-
 // miss answers what the usable set could not.
 func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint64, error) {
 	if !jose.Supported(q.alg) {
 		return nil, 0, errNotForAlgorithm
 	}
+	return c.obtain(ctx, q)
+}
+
+// obtain waits for what q needs, if that may be fetched.
+func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uint64, error) {
 	if len(q.kid) > maxKeyID { // keys with such a kid are left out of every set
 		return nil, c.generation(), nil
 	}
@@ -51,7 +54,7 @@ func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint6
 	if f == nil {
 		return keys, generation, err
 	}
-	if err := f.wait(ctx); err != nil {
+	if err := c.wait(ctx, f); err != nil {
 		return nil, 0, err
 	}
 	return c.settle(f, q)
@@ -63,7 +66,7 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	defer c.mu.Unlock()
 	set := c.usable.Load() // again: a fetch may have ended since Keys looked
 	if set == nil {
-		f, err = c.begin(q)
+		f, err = c.begin()
 		return f, nil, 0, err
 	}
 	if keys, err := set.find(q); keys != nil || err != nil {
@@ -76,7 +79,33 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	if !time.Now().Before(c.outage.notBefore) && c.budget.spend(q) {
 		return c.start(q), nil, 0, nil
 	}
+	c.state.Misses++
 	return nil, nil, generationOf(set, c.outageError()), c.outageError()
+}
+
+// wait waits for the end of the fetch or of ctx, and not for ever.
+func (c *Cache) wait(ctx context.Context, f *flight) error {
+	defer c.waiting.Add(-1)
+	if c.waiting.Add(1) > maxWaiting {
+		return c.unavailable(fmt.Errorf("%d requests wait for it already", maxWaiting), waitAgain)
+	}
+	enough := time.NewTimer(c.config.WaitTimeout)
+	defer enough.Stop()
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("jwks: stopped waiting for the key set: %w", ctx.Err())
+	case <-enough.C:
+		return c.unavailable(c.slow(), waitAgain)
+	}
+}
+
+func (c *Cache) slow() error {
+	if c.source.looking.Load() {
+		return fmt.Errorf("%w: no answer within %v, and the fetch goes on", discovery.ErrUnavailable, c.config.WaitTimeout)
+	}
+	return fmt.Errorf("no answer within %v, and the fetch goes on", c.config.WaitTimeout)
 }
 
 // settle answers q after the fetch that it waited for.
@@ -89,16 +118,12 @@ func (c *Cache) settle(f *flight, q question) ([]crypto.PublicKey, uint64, error
 			return keys, generationOf(set, err), err
 		}
 	}
+	c.state.Misses++
 	if f.err != nil {
 		return nil, 0, f.err
 	}
 	if set == nil {
-		return nil, 0, c.unavailable(errors.New("its keys have just run out"))
-	}
-	// Who joined a fetch under way may know of a newer key than the server did
-	// when it answered; only the absence of what caused the fetch is certain.
-	if f.cause == q {
-		c.budget.inVain(q)
+		return nil, 0, c.unavailable(errors.New("its keys have just run out"), 0)
 	}
 	return nil, set.generation, nil
 }
@@ -118,12 +143,12 @@ func (c *Cache) demand() (*flight, error) {
 	if c.usable.Load() != nil {
 		return nil, nil
 	}
-	return c.begin(question{})
+	return c.begin()
 }
 
 // begin joins or starts the fetch that somebody without any keys needs, unless
 // it is too soon after a failed one. c.mu is held.
-func (c *Cache) begin(q question) (*flight, error) {
+func (c *Cache) begin() (*flight, error) {
 	switch {
 	case c.closed:
 		return nil, errClosed
@@ -132,13 +157,13 @@ func (c *Cache) begin(q question) (*flight, error) {
 	case time.Now().Before(c.outage.notBefore):
 		return nil, c.outageError()
 	}
-	return c.start(q), nil
+	return c.start(question{}), nil
 }
 
 // start starts the only fetch. c.mu is held, the cache is open and no fetch is
 // under way.
 func (c *Cache) start(q question) *flight {
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	ctx, cancel := context.WithCancel(context.Background())
 	f := &flight{cause: q, cancel: cancel, done: make(chan struct{})}
 	c.flight = f
 	c.running.Go(func() { c.fly(ctx, f) })
@@ -148,136 +173,63 @@ func (c *Cache) start(q question) *flight {
 // fly asks and lands, come what may: a panic would end the program here, and a
 // fetch that never ended would be the last.
 func (c *Cache) fly(ctx context.Context, f *flight) {
-	var set *keySet
-	fresh, err := time.Duration(0), errors.New("the fetch did not end")
 	defer f.cancel()
+	event := Fetch{Start: time.Now()}
+	saved := c.recall()
+	r, err := c.askSafely(ctx, f, saved)
+	event.Duration = time.Since(event.Start)
+	c.land(f, r, saved, err, &event)
+	if err == nil {
+		c.keep()
+	}
+	c.tell(event)
+}
+
+func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the fetch panicked: %v", p)
+			r, err = reply{}, fmt.Errorf("the fetch panicked: %v", p)
 		}
-		c.land(f, set, fresh, err)
 	}()
-	set, fresh, err = c.ask(ctx)
-	if err != nil && ctx.Err() != nil {
-		err = timedOut(err)
+	limit := c.config.FetchTimeout
+	if saved != nil {
+		limit = min(limit, savedTimeout)
 	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	r, err = c.source.ask(bounded, f.cause != question{})
+	if err != nil && bounded.Err() != nil {
+		err = timedOut(err, limit)
+	}
+	return r, err
 }
 
 // timedOut hides the context error of the fetch: it must not be taken for that
 // of a request which waited (the server was slow, not the caller).
-func timedOut(err error) error {
+func timedOut(err error, limit time.Duration) error {
 	if errors.Is(err, discovery.ErrUnavailable) {
-		return fmt.Errorf("%w: no answer within %v", discovery.ErrUnavailable, fetchTimeout)
+		return fmt.Errorf("%w: no answer within %v", discovery.ErrUnavailable, limit)
 	}
-	return fmt.Errorf("no answer within %v", fetchTimeout)
-}
-
-// ask fetches the key set. A jwks_uri that was discovered is kept, and looked
-// up again when the server no longer knows it, or when the last look-up is older
-// than half of RefreshAfter: every refresh notices a moved one, and a row of
-// unknown kids does not ask for the metadata each time.
-func (c *Cache) ask(ctx context.Context) (*keySet, time.Duration, error) {
-	if c.config.URL != "" {
-		return c.read(ctx)
-	}
-	before := c.discoveredAt
-	if c.jwksURI == "" || time.Since(before) > c.config.RefreshAfter/2 {
-		if err := c.discover(ctx); err != nil {
-			return nil, 0, err
-		}
-	}
-	set, fresh, err := c.read(ctx)
-	if isGone(err) && c.discoveredAt.Equal(before) {
-		c.jwksURI = ""
-		if err := c.discover(ctx); err != nil {
-			return nil, 0, err
-		}
-		return c.read(ctx)
-	}
-	return set, fresh, err
-}
-
-// discover looks the jwks_uri up. When the metadata is unavailable the kept one
-// serves on: the keys may well be there. It gets half of the time for that, or a
-// slow metadata server would leave none for the keys.
-func (c *Cache) discover(ctx context.Context) error {
-	if c.jwksURI != "" {
-		bounded, cancel := context.WithTimeout(ctx, fetchTimeout/2)
-		defer cancel()
-		ctx = bounded
-	}
-	metadata, err := discovery.Read(ctx, c.client, c.config.source())
-	switch {
-	case err == nil && metadata.JWKSURI == "":
-		return fmt.Errorf("%w: it names no jwks_uri", discovery.ErrMismatch)
-	case err == nil:
-		c.jwksURI, c.discoveredAt = metadata.JWKSURI, time.Now()
-	case errors.Is(err, discovery.ErrMismatch) || c.jwksURI == "":
-		return err
-	}
-	return nil
-}
-
-func isGone(err error) bool {
-	status := (*fetch.StatusError)(nil)
-	return errors.As(err, &status) && (status.Status == http.StatusNotFound || status.Status == http.StatusGone)
-}
-
-const maxDocument = 1 << 20
-
-func (c *Cache) read(ctx context.Context) (*keySet, time.Duration, error) {
-	request := fetch.Request{
-		URL:      c.jwksURI,
-		Header:   http.Header{"Accept": {"application/jwk-set+json, application/json"}}, // RFC 7517 §8.5
-		MaxBytes: maxDocument,
-	}
-	response, err := c.client.Do(ctx, request)
-	switch {
-	case response.Status != 0 && response.Status != http.StatusOK:
-		return nil, 0, request.StatusError(response)
-	case err != nil:
-		return nil, 0, err
-	}
-	set, left, err := readSet(response.Body)
-	c.complain(left)
-	if err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", fetch.Redact(c.jwksURI), err)
-	}
-	return set, freshness(response.Header, time.Now(), c.config), nil
-}
-
-// complain warns about keys that are left out, once per content. Only the
-// fetch under way touches c.complained.
-func (c *Cache) complain(left []omission) {
-	var text []string
-	for _, o := range left {
-		if !o.expected() {
-			text = append(text, o.String())
-		}
-	}
-	const most = 64 // documents remembered; beyond that somebody plays games
-	report := strings.Join(text, "; ")
-	if report == "" || c.complained[report] || len(c.complained) == most {
-		return
-	}
-	c.complained[report] = true
-	c.config.Logger.Warn("jwks: keys of the key set are left out", "issuer", c.config.name(), "keys", report)
+	return fmt.Errorf("no answer within %v", limit)
 }
 
 // land takes the result of a fetch and sets the clocks.
-func (c *Cache) land(f *flight, set *keySet, fresh time.Duration, err error) {
+func (c *Cache) land(f *flight, r reply, saved *savedSet, err error, event *Fetch) {
 	c.mu.Lock()
 	c.flight = nil
 	var report func()
 	switch {
 	case c.closed:
 		f.err = errClosed
+		event.Err = errClosed
 	case err != nil:
+		c.restore(saved)
 		report = c.failed(err)
 		f.err = c.outageError()
 	default:
-		report = c.succeeded(set, fresh)
+		report = c.succeeded(f, r, event)
 	}
+	c.count(err, event)
 	close(f.done)
 	c.mu.Unlock()
 	if report != nil {
@@ -287,38 +239,61 @@ func (c *Cache) land(f *flight, set *keySet, fresh time.Duration, err error) {
 
 // succeeded puts the set in place. One that equals the last keeps it, and with
 // it the generation. c.mu is held.
-func (c *Cache) succeeded(set *keySet, fresh time.Duration) (report func()) {
-	switch {
-	case c.last == nil:
-		set.generation = 1
-	case c.last.identity == set.identity:
-		set = c.last
-	default:
-		set.generation = c.last.generation + 1
-		c.forget(c.last, set)
+func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
+	now := time.Now()
+	c.use(r.set, event)
+	event.Omitted = r.omitted
+	c.state.FetchedAt, c.state.Restored = now, false
+	c.answer.ReadAt = now
+	if r.document != nil && c.config.File != "" {
+		c.answer = saved{c.config.Issuer, c.config.URL, now, r.document}
 	}
-	c.last = set
-	c.usable.Store(set)
 	ended := c.outage
 	c.outage = outage{}
-	c.arm(&c.refresh, shorten(fresh, 0.1), c.refreshNow)
-	c.arm(&c.expiry, c.config.UsableFor, c.dropNow)
+	c.renew(shorten(r.fresh, 0.1))
+	c.expire(c.config.UsableFor)
+	// Who joined a fetch under way may know of a newer key than the server did
+	// when it answered; only the absence of what caused the fetch is certain.
+	if keys, err := c.last.find(f.cause); f.cause != (question{}) && keys == nil && err == nil {
+		c.budget.inVain(f.cause)
+	}
 	if ended.cause == nil {
 		return nil
 	}
 	return func() {
-		c.config.Logger.Info("jwks: the key set is available again", "issuer", c.config.name(), "after", time.Since(ended.since).Round(time.Millisecond))
+		c.config.Logger.Info("jwks: the key set is available again", "issuer", c.config.name(), "after", now.Sub(ended.since).Round(time.Millisecond))
 	}
 }
 
-// forget notes the kids that a new set no longer has: tokens of a withdrawn key
-// keep coming, and asking once more would only tell what is known. c.mu is held.
-func (c *Cache) forget(before, now *keySet) {
-	for kid := range before.kids {
-		if _, kept := now.kids[kid]; !kept {
-			c.budget.inVain(question{kid: kid})
-		}
+// use makes set the usable one; nil, or one that equals the last, stands for the
+// last. c.mu is held.
+func (c *Cache) use(set *keySet, event *Fetch) {
+	switch {
+	case set == nil:
+		event.NotModified = true
+		set = c.last
+	case c.last == nil:
+		set.generation = 1
+		event.Added = set.kids()
+	case c.last.identity == set.identity:
+		set = c.last
+	default:
+		set.generation = c.last.generation + 1
+		event.Added, event.Withdrawn = without(set, c.last), without(c.last, set)
 	}
+	// Tokens of a withdrawn key keep coming, and asking once more would only
+	// tell what is known.
+	for _, kid := range event.Withdrawn {
+		c.budget.withdrawn(kid)
+	}
+	event.Generation = set.generation
+	c.last = set
+	c.usable.Store(set)
+}
+
+// without returns the kids of a that b does not have.
+func without(a, b *keySet) []string {
+	return slices.DeleteFunc(a.kids(), b.has)
 }
 
 // failed sets when to ask again. c.mu is held.
@@ -327,7 +302,7 @@ func (c *Cache) failed(err error) (report func()) {
 	first := c.outage.cause == nil
 	delay := c.outage.add(err, holding)
 	if holding {
-		c.arm(&c.refresh, delay, c.refreshNow)
+		c.renew(delay)
 	}
 	if !first {
 		return nil
@@ -337,30 +312,46 @@ func (c *Cache) failed(err error) (report func()) {
 	}
 }
 
-// refreshNow runs when the refresh timer fires. c.mu is held.
-func (c *Cache) refreshNow() {
-	if c.flight == nil {
-		c.start(question{})
-	}
+// renew sets when to ask again unasked. c.mu is held.
+func (c *Cache) renew(after time.Duration) {
+	c.state.NextRefresh = time.Now().Add(after)
+	c.arm(&c.refresh, after, func() (report func()) {
+		if c.flight == nil {
+			c.start(question{})
+		}
+		return nil
+	})
 }
 
-// dropNow runs at usable-until. c.mu is held.
-func (c *Cache) dropNow() { c.usable.Store(nil) }
+// expire sets usable-until. c.mu is held.
+func (c *Cache) expire(after time.Duration) {
+	c.state.UsableUntil = time.Now().Add(after)
+	c.arm(&c.expiry, after, func() (report func()) {
+		c.usable.Store(nil)
+		return func() {
+			c.config.Logger.Error("jwks: the keys have run out, nobody can be let in", "issuer", c.config.name(), "usable_for", c.config.UsableFor)
+		}
+	})
+}
 
 // arm sets one of the two timers, whatever it was set to before. f runs with
 // c.mu held, and not at all if the timer has been set anew or the cache closed
-// meanwhile. c.mu is held.
-func (c *Cache) arm(slot **time.Timer, delay time.Duration, f func()) {
+// meanwhile; what it returns runs without. c.mu is held.
+func (c *Cache) arm(slot **time.Timer, delay time.Duration, f func() (report func())) {
 	c.disarm(slot)
 	c.running.Add(1)
 	var timer *time.Timer
 	timer = time.AfterFunc(delay, func() {
 		defer c.running.Done()
+		var report func()
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		if *slot == timer {
 			*slot = nil
-			f()
+			report = f()
+		}
+		c.mu.Unlock()
+		if report != nil {
+			report()
 		}
 	})
 	*slot = timer

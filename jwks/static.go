@@ -58,7 +58,7 @@ func staticEntry(key jwkset.JWK) (entry, error) {
 	if err := checkMembers(m); err != nil {
 		return entry{}, err
 	}
-	return newEntry(key.Key(), m)
+	return newEntry(key, m)
 }
 
 // Err reports every key that cannot be used, one per line, or that there is

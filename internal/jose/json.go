@@ -19,6 +19,7 @@ const (
 	maxDepth    = 16
 	maxMembers  = 256  // of the object itself
 	maxElements = 2048 // of it and everything inside, roughly: its commas
+	maxOfShell  = 8192 // the same, of a document of many values
 )
 
 // Object reads data as exactly one JSON object and calls member for each of
@@ -31,18 +32,18 @@ const (
 //
 // The errors never quote data.
 func Object(data []byte, member func(name, value []byte) error) error {
-	return object(data, member, jsontext.AllowDuplicateNames(false))
+	return object(data, member, maxElements, jsontext.AllowDuplicateNames(false))
 }
 
 // Shell is [Object] for a document whose values are read one by one: duplicate
 // names are left to whoever reads them, so that one bad value does not spoil its
-// neighbours.
+// neighbours, and there may be 8192 of everything inside.
 func Shell(data []byte, member func(name, value []byte) error) error {
-	return object(data, member, jsontext.AllowDuplicateNames(true))
+	return object(data, member, maxOfShell, jsontext.AllowDuplicateNames(true))
 }
 
-func object(data []byte, member func(name, value []byte) error, duplicates jsontext.Options) error {
-	if err := bounded(data); err != nil {
+func object(data []byte, member func(name, value []byte) error, most int, duplicates jsontext.Options) error {
+	if err := bounded(data, most); err != nil {
 		return err
 	}
 	r := readers.Get().(*reader)
@@ -106,7 +107,7 @@ func (r *reader) member(member func(name, value []byte) error) error {
 
 // bounded walks over the bytes once, before anything that costs more. It need
 // not know JSON beyond its strings: what it lets pass is parsed afterwards.
-func bounded(data []byte) error {
+func bounded(data []byte, most int) error {
 	depth, commas, quoted := 0, 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -122,8 +123,8 @@ func bounded(data []byte) error {
 		case c == ',':
 			commas++
 		}
-		if depth > maxDepth || commas > maxElements {
-			return fmt.Errorf("expected nesting of at most %d, and at most %d elements", maxDepth, maxElements)
+		if depth > maxDepth || commas > most {
+			return fmt.Errorf("expected nesting of at most %d, and at most %d elements", maxDepth, most)
 		}
 	}
 	return nil

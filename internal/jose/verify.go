@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -78,6 +79,14 @@ func isEd25519(key crypto.PublicKey) bool {
 func Fits(algorithm string, key crypto.PublicKey) bool {
 	m, ok := methods[algorithm]
 	return ok && m.fits(key)
+}
+
+// Contains reports whether a key is among others, by value.
+func Contains(keys []crypto.PublicKey, key crypto.PublicKey) bool {
+	return slices.ContainsFunc(keys, func(other crypto.PublicKey) bool {
+		comparable, ok := other.(interface{ Equal(crypto.PublicKey) bool }) // as crypto.PublicKey promises
+		return ok && comparable.Equal(key)
+	})
 }
 
 // HasPossibleSignature reports whether the signature could be one of the

@@ -1,0 +1,209 @@
+package jwks
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/discovery"
+	"github.com/accesstoken/accesstoken/internal/fetch"
+)
+
+// Config says where a key set is and how to treat it. Either URL or Issuer is
+// required; the zero value of every other field is a good choice.
+type Config struct {
+	_ [0]func() // no unkeyed literals, so that fields can be added
+
+	// URL is the JWK Set document (jwks_uri, RFC 8414 §2). Empty: it is found
+	// by discovery from Issuer.
+	URL string
+
+	// Issuer is the exact issuer identifier. The metadata must name it (RFC
+	// 8414 §3.3). With URL set it only serves the log.
+	Issuer string
+
+	// MetadataURL is where the metadata is read. Empty: the well-known places
+	// of Issuer (RFC 8414 §3.1, OpenID Connect Discovery §4.1).
+	MetadataURL string
+
+	// MetadataKeys, if set, makes signed metadata a must: the document has to
+	// carry signed_metadata (RFC 8414 §2.1) under one of these keys, and only
+	// what is signed is used. Nil: signed_metadata is not looked at.
+	MetadataKeys *Set
+
+	// SameOrigin refuses metadata whose jwks_uri is of another scheme, host or
+	// port than Issuer. Some issuers keep their keys elsewhere on purpose.
+	SameOrigin bool
+
+	// HTTPClient makes the requests. It is copied; redirects are refused
+	// whatever it says. Nil: a client of our own, TLS 1.2 or newer.
+	HTTPClient *http.Client
+
+	// PublicAddressesOnly refuses connections to addresses that are not public
+	// unicast ones: loopback, link-local, private, those of cloud metadata
+	// services. It looks at what a name resolved to, each time one is dialed,
+	// and uses no proxy, which would resolve the name itself. It excludes
+	// HTTPClient.
+	PublicAddressesOnly bool
+
+	// DangerouslyAllowHTTP accepts plain http on any host. Whoever is on the
+	// way can then replace the keys. Loopback hosts do not need it.
+	DangerouslyAllowHTTP bool
+
+	// Logger gets one warning when a refresh starts failing, one info when it
+	// recovers, and one warning for keys that are left out, without any key
+	// material. Nil: slog.Default().
+	Logger *slog.Logger
+
+	// OnFetch is called after each fetch, on the goroutine that made it: nobody
+	// waits for it but Close. Two calls may overlap. Nil: none.
+	OnFetch func(Fetch)
+
+	// File keeps the last good answer, so that after a restart an issuer that
+	// is down is no outage: its keys serve until usable-until. The first fetch
+	// is tried all the same, for 2 s. The file is replaced atomically and
+	// readable by its owner only; one that others may write is not believed.
+	// Whoever can write it decides who gets in. Empty: none is kept.
+	File string
+
+	// RefreshAfter is when an answer is asked for again that does not say it
+	// itself, from 100 ms to 24 h. Zero: 1 h, or less if UsableFor is short.
+	// What the answer says (RFC 9111 §4.2.1) is taken from 5 minutes, or
+	// RefreshAfter if that is less, to 24 h.
+	RefreshAfter time.Duration
+
+	// UsableFor is how long after the last good answer its keys still serve,
+	// from 100 ms to 7 days. Zero: 24 h.
+	UsableFor time.Duration
+
+	// MissCooldown is the time in which unknown kids regain the right to one
+	// fetch, up to two, from 100 ms to 1 h. Zero: 30 s.
+	MissCooldown time.Duration
+
+	// FetchTimeout is for a whole fetch, discovery included, from 100 ms to
+	// 5 minutes. Zero: 15 s.
+	FetchTimeout time.Duration
+
+	// WaitTimeout is how long one request waits for a fetch under way, from
+	// 10 ms to 1 minute; the fetch goes on without it. Zero: 5 s.
+	WaitTimeout time.Duration
+}
+
+const (
+	defaultRefresh  = time.Hour
+	defaultUsable   = 24 * time.Hour
+	defaultCooldown = 30 * time.Second
+	defaultFetch    = 15 * time.Second
+	defaultWait     = 5 * time.Second
+
+	shortest      = 100 * time.Millisecond // below this, waiting would be a flood of our own
+	longestUsable = 7 * 24 * time.Hour     // a withdrawn key must stop working some day
+	longestMiss   = time.Hour
+	longestFetch  = 5 * time.Minute
+	shortestWait  = 10 * time.Millisecond
+	longestWait   = time.Minute
+
+	minFresh = 5 * time.Minute
+	maxFresh = 24 * time.Hour
+)
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	fill := func(field *time.Duration, value time.Duration) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	fill(&c.UsableFor, defaultUsable)
+	fill(&c.RefreshAfter, min(defaultRefresh, latestRefresh(c.UsableFor)))
+	fill(&c.MissCooldown, defaultCooldown)
+	fill(&c.FetchTimeout, defaultFetch)
+	fill(&c.WaitTimeout, defaultWait)
+	return c
+}
+
+// latestRefresh leaves a quarter of the usable time to an outage.
+func latestRefresh(usable time.Duration) time.Duration { return usable / 4 * 3 }
+
+// check expects the defaults to be filled in.
+func (c Config) check() error {
+	faults := c.checkPlace()
+	within := func(field string, value, least, most time.Duration) {
+		if value < least || value > most {
+			faults = append(faults, fmt.Errorf("jwks: %s: got %v; want %v to %v", field, value, least, most))
+		}
+	}
+	within("RefreshAfter", c.RefreshAfter, min(shortest, latestRefresh(c.UsableFor)), maxFresh)
+	within("UsableFor", c.UsableFor, shortest, longestUsable)
+	within("MissCooldown", c.MissCooldown, shortest, longestMiss)
+	within("FetchTimeout", c.FetchTimeout, shortest, longestFetch)
+	within("WaitTimeout", c.WaitTimeout, shortestWait, longestWait)
+	if c.RefreshAfter >= c.UsableFor && c.UsableFor >= shortest {
+		faults = append(faults, fmt.Errorf("jwks: RefreshAfter (%v) must be less than UsableFor (%v), or keys end before they are renewed", c.RefreshAfter, c.UsableFor))
+	}
+	if c.PublicAddressesOnly && c.HTTPClient != nil {
+		faults = append(faults, errors.New("jwks: PublicAddressesOnly and HTTPClient exclude each other: connections are made by the client's own transport"))
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) checkPlace() (faults []error) {
+	switch {
+	case c.URL == "" && c.Issuer == "":
+		return []error{errors.New("jwks: one of URL and Issuer is required")}
+	case c.URL == "":
+		for _, fault := range c.source().Faults() {
+			faults = append(faults, fmt.Errorf("jwks: %w", fault))
+		}
+		if c.MetadataKeys != nil && c.MetadataKeys.Err() != nil {
+			faults = append(faults, fmt.Errorf("jwks: MetadataKeys: %w", c.MetadataKeys.Err()))
+		}
+		return faults
+	}
+	if err := fetch.CheckURL(c.URL, c.DangerouslyAllowHTTP); err != nil {
+		faults = append(faults, fmt.Errorf("jwks: URL: %w", err))
+	}
+	if c.MetadataURL != "" || c.MetadataKeys != nil || c.SameOrigin {
+		faults = append(faults, errors.New("jwks: URL excludes MetadataURL, MetadataKeys and SameOrigin: with it no metadata is read"))
+	}
+	return faults
+}
+
+func (c Config) source() discovery.Source {
+	source := discovery.Source{
+		Issuer:      c.Issuer,
+		MetadataURL: c.MetadataURL,
+		AllowHTTP:   c.DangerouslyAllowHTTP,
+		SameOrigin:  c.SameOrigin,
+		Timeout:     c.FetchTimeout,
+	}
+	if c.MetadataKeys != nil {
+		source.SignedBy = func(kid, alg string) []crypto.PublicKey {
+			keys, _, _ := c.MetadataKeys.Keys(context.Background(), kid, alg) // an error is no key
+			return keys
+		}
+	}
+	return source
+}
+
+func (c Config) newClient() *fetch.Client {
+	if c.PublicAddressesOnly {
+		return fetch.NewPublic()
+	}
+	return fetch.New(c.HTTPClient)
+}
+
+// name says whose keys these are, for errors and logs.
+func (c Config) name() string {
+	if c.Issuer != "" {
+		return c.Issuer
+	}
+	return fetch.Redact(c.URL)
+}

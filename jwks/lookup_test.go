@@ -1,0 +1,60 @@
+package jwks_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/jwks"
+)
+
+func TestATableFindsWhatIsInIt(t *testing.T) {
+	for _, kids := range [][]string{
+		{},
+		{""},
+		{"", "a", "b", "aa", "ab", "ba"},
+		{"12345678", "1234567", "123456789", "12345678x12345678", "12345678y12345678"}, // equal ends
+		random(500),
+	} {
+		asked := append(slices.Clone(kids), "made up", "12345678z12345678", strings.Repeat("k", 256), "\x00")
+		found, slots := jwks.Lookup(kids, asked)
+		for i, kid := range asked {
+			if want := slices.Contains(kids, kid); found[i] != want {
+				t.Errorf("%d kids: %q found: got %t; want %t", len(kids), kid, found[i], want)
+			}
+		}
+		if slots&(slots-1) != 0 || slots < 2*len(kids) || slots > 4*len(kids)+4 {
+			t.Errorf("%d kids: got %d slots; want a power of two, twice to four times as many", len(kids), slots)
+		}
+	}
+}
+
+func random(n int) (kids []string) {
+	source := rand.New(rand.NewPCG(1, 2))
+	for range n {
+		kid := make([]byte, source.IntN(40))
+		for i := range kid {
+			kid[i] = byte('a' + source.IntN(3))
+		}
+		kids = append(kids, string(kid))
+	}
+	return kids
+}
+
+func TestEveryAlgorithmHasANumberOfItsOwn(t *testing.T) {
+	seen := map[int]string{0: "none"}
+	for _, alg := range jose.DefaultAlgorithms() {
+		n := jwks.Number(alg)
+		if other, taken := seen[n]; taken {
+			t.Errorf("%s: got the number of %s", alg, other)
+		}
+		seen[n] = alg
+	}
+	for _, alg := range []string{"", "none", "HS256", "rs256", "RS256 ", "ES256K"} {
+		if n := jwks.Number(alg); n != 0 {
+			t.Errorf("%q: got the number of %s; want 0", alg, seen[n])
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package jwks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/MicahParks/jwkset"
+)
+
+var errReadOnly = errors.New("jwks: the storage is the issuer's key set, which only the issuer changes")
+
+// Storage returns the keys as a [jwkset.Storage], for a program that has a
+// keyfunc, with which this cache then replaces jwkset's own refresh:
+//
+//	k, err := keyfunc.New(keyfunc.Options{Storage: cache.Storage()})
+//
+// KeyRead does what [Cache.Keys] does, for any alg, and so waits for a fetch and
+// counts against the budget for unknown kids. Its error matches
+// [jwkset.ErrKeyNotFound] if the issuer was asked and has no such key. Of
+// several keys with one kid it returns one, always the same; [Cache.Keyfunc] and
+// [Cache.Keys] know them all. What reads the whole set does not wait longer than
+// [Cache.Warm]. Keys have the members by which they verify, and no certificates.
+// Writing is an error.
+func (c *Cache) Storage() jwkset.Storage { return storage{c} }
+
+type storage struct{ cache *Cache }
+
+func (s storage) KeyRead(ctx context.Context, keyID string) (jwkset.JWK, error) {
+	set := s.cache.usable.Load()
+	if set == nil || keyID != "" && !set.has(keyID) {
+		if _, _, err := s.cache.obtain(ctx, question{kid: keyID}); err != nil && !errors.Is(err, errNotForAlgorithm) {
+			return jwkset.JWK{}, err
+		}
+		set = s.cache.usable.Load()
+	}
+	if set != nil {
+		i := slices.IndexFunc(set.entries, func(e entry) bool { return e.kid == keyID })
+		if i >= 0 {
+			return set.entries[i].jwk, nil
+		}
+	}
+	return jwkset.JWK{}, fmt.Errorf("jwks: %s has no key with this kid: %w", s.cache.config.name(), jwkset.ErrKeyNotFound)
+}
+
+func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
+	if err := s.cache.Warm(ctx); err != nil {
+		return nil, err
+	}
+	set := s.cache.usable.Load()
+	if set == nil { // they ran out just now
+		return nil, s.cache.Ready()
+	}
+	return set.jwks(), nil
+}
+
+func (s *keySet) jwks() []jwkset.JWK {
+	keys := make([]jwkset.JWK, len(s.entries))
+	for i, e := range s.entries {
+		keys[i] = e.jwk
+	}
+	return keys
+}
+
+func (s storage) KeyDelete(context.Context, string) (bool, error)   { return false, errReadOnly }
+func (s storage) KeyReplaceAll(context.Context, []jwkset.JWK) error { return errReadOnly }
+func (s storage) KeyWrite(context.Context, jwkset.JWK) error        { return errReadOnly }
+
+// copy holds the keys in jwkset's own storage, whose formats callers expect.
+func (s storage) copy(ctx context.Context) (jwkset.Storage, error) {
+	keys, err := s.KeyReadAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	memory := jwkset.NewMemoryStorage()
+	return memory, memory.KeyReplaceAll(ctx, keys)
+}
+
+func (s storage) JSON(ctx context.Context) (json.RawMessage, error) {
+	c, err := s.copy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.JSON(ctx)
+}
+
+func (s storage) JSONPublic(ctx context.Context) (json.RawMessage, error) {
+	c, err := s.copy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.JSONPublic(ctx)
+}
+
+// JSONPrivate has nothing private to write.
+func (s storage) JSONPrivate(ctx context.Context) (json.RawMessage, error) { return s.JSONPublic(ctx) }
+
+func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions, validate jwkset.JWKValidateOptions) (json.RawMessage, error) {
+	c, err := s.copy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.JSONWithOptions(ctx, marshal, validate)
+}
+
+func (s storage) Marshal(ctx context.Context) (jwkset.JWKSMarshal, error) {
+	c, err := s.copy(ctx)
+	if err != nil {
+		return jwkset.JWKSMarshal{}, err
+	}
+	return c.Marshal(ctx)
+}
+
+func (s storage) MarshalWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions, validate jwkset.JWKValidateOptions) (jwkset.JWKSMarshal, error) {
+	c, err := s.copy(ctx)
+	if err != nil {
+		return jwkset.JWKSMarshal{}, err
+	}
+	return c.MarshalWithOptions(ctx, marshal, validate)
+}
