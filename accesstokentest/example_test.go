@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 
@@ -69,6 +70,77 @@ func ExampleServer_Handle() {
 	// 503 Service Unavailable
 	// 200 OK
 	// 2 requests
+}
+
+// A resource server that has the keys already goes on without the key server,
+// one that starts now cannot know whether a token is good.
+func ExampleServer_Break() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+	ctx := context.Background()
+	running, starting := newValidator(as), newValidator(as)
+	defer running.Close()
+	defer starting.Close()
+	if err := running.Warm(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	as.Break(accesstokentest.JWKSPath, accesstokentest.Fault{
+		Status: http.StatusServiceUnavailable,
+		Header: http.Header{"Retry-After": {"60"}},
+		Body:   []byte("<html>down for maintenance</html>"),
+	})
+	_, err = running.Validate(ctx, accesstoken.Bearer(as.Token(nil)))
+	fmt.Println("running:", err)
+	_, err = starting.Validate(ctx, accesstoken.Bearer(as.Token(nil)))
+	fmt.Println("starting:", errors.Is(err, accesstoken.Unavailable))
+	// Output:
+	// running: <nil>
+	// starting: true
+}
+
+func newValidator(as *accesstokentest.Server) *accesstoken.Validator {
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource:   "https://api.example.com",
+		Issuers:    []accesstoken.Issuer{{URL: as.URL}},
+		HTTPClient: as.Client(),
+		Logger:     slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return v
+}
+
+// A key that signs before it is published, as happens behind a cache: the key
+// set stays what it was, until it is mended.
+func ExampleServer_Rotate() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+	validate := func() error {
+		v := newValidator(as) // one that has asked for no key yet
+		defer v.Close()
+		_, err := v.Validate(context.Background(), accesstoken.Bearer(as.Token(nil)))
+		return err
+	}
+
+	published := httptest.NewRecorder()
+	as.Endpoint(accesstokentest.JWKSPath).ServeHTTP(published, httptest.NewRequest(http.MethodGet, as.JWKSURI(), nil))
+	as.Break(accesstokentest.JWKSPath, accesstokentest.Fault{Body: published.Body.Bytes()})
+
+	as.Rotate()
+	fmt.Println("signed, not published:", errors.Is(validate(), accesstoken.KeyNotFound))
+	as.Mend(accesstokentest.JWKSPath)
+	fmt.Println("published:", validate())
+	// Output:
+	// signed, not published: true
+	// published: <nil>
 }
 
 // Tokens with a good signature and one thing wrong.

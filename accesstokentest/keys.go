@@ -2,6 +2,7 @@ package accesstokentest
 
 import (
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -46,8 +47,12 @@ func algorithms() []string {
 	return algs
 }
 
-// Rotate makes new keys for every algorithm. They sign from now on; the old
-// ones stay published. It takes as long as an RSA key does.
+// Rotate makes new keys for every algorithm. They sign and are published from
+// now on; the old ones stay published. It takes as long as an RSA key does.
+//
+// Where publication is to lag behind, as it does with a cache in between,
+// [Server.Break] goes on with the old set; the example shows it. Where it is to
+// come first, the test makes its tokens before it rotates.
 func (s *Server) Rotate() {
 	keys := newKeyring()
 	s.mu.Lock()
@@ -61,6 +66,22 @@ func (s *Server) Withdraw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.published = s.current
+}
+
+// Replace makes new keys under the key IDs of those that sign, as a server does
+// that gives every key the same name. They sign from now on and take the places
+// of their predecessors in what is published. It takes as long as an RSA key
+// does.
+func (s *Server) Replace() {
+	keys := newKeyring()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	published := slices.Clone(s.published)
+	for i, old := range s.current {
+		keys[i].kid = old.kid
+		published[slices.IndexFunc(published, func(k key) bool { return k.kid == old.kid })] = keys[i]
+	}
+	s.current, s.published = keys, published
 }
 
 // Keys returns the public keys as they are published, the oldest first: one for
@@ -100,6 +121,21 @@ func (s *Server) signingKey(alg string) key {
 	}
 	s.fatalf("accesstokentest: there is no key for the algorithm %q", alg)
 	return key{}
+}
+
+// HugeKeySet returns a key set of n public keys, distinct and valid P-256 keys
+// that sign nothing: for [Fault.Body]. A set of 10,000 has 1.7 megabytes.
+func HugeKeySet(n int) []byte {
+	set := []byte(`{"keys":[`)
+	for i := range n {
+		if i > 0 {
+			set = append(set, ',')
+		}
+		point := must(ecdh.P256().GenerateKey(rand.Reader)).PublicKey().Bytes() // 4, x, y (SEC 1 §2.3.3)
+		x, y := base64.RawURLEncoding.EncodeToString(point[1:33]), base64.RawURLEncoding.EncodeToString(point[33:])
+		set = fmt.Appendf(set, `{"kty":"EC","use":"sig","alg":"ES256","kid":"%d","crv":"P-256","x":"%s","y":"%s"}`, i, x, y)
+	}
+	return append(set, "]}"...)
 }
 
 // key is one signing key.

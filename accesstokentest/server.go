@@ -15,9 +15,22 @@
 //	token := as.Token(accesstokentest.Claims{"sub": "alice", "scope": "orders:read"})
 //
 // It can be wrong on purpose. [Server.Sign] and [Server.SignRaw] put genuine
-// signatures under wrong tokens, [Server.Rotate] and [Server.Withdraw] change
-// keys at an awkward time, [Server.Handle] replaces an endpoint by one that
-// hangs, redirects or talks junk, and [Server.Requests] counts who asked.
+// signatures under wrong tokens; [Server.Rotate], [Server.Withdraw] and
+// [Server.Replace] change keys at an awkward time; [Server.Break] makes an
+// endpoint slow, stuck, junk or gone, until [Server.Mend]:
+//
+//	as.Break(accesstokentest.JWKSPath, accesstokentest.Fault{Status: 503})
+//	...
+//	as.Mend(accesstokentest.JWKSPath)
+//
+// For what no [Fault] describes, [Server.Handle] replaces an endpoint by any
+// handler. [Server.Requests], [Server.Serving] and [Server.NotModified] count
+// who asks. The server has real sockets, so waits take real time, and a test in
+// a [testing/synctest] bubble cannot use it.
+//
+// The key set has a strong ETag, made of its content, and answers 304 to an
+// If-None-Match that names it (RFC 9110 §13.1.2). It says nothing on how long it
+// is fresh: a test that wants a Cache-Control gives it by [Fault].
 //
 // A test of a handler alone needs no server: [NewContext] makes the context
 // that a handler sees behind any adapter.
@@ -29,6 +42,8 @@ package accesstokentest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -41,7 +56,8 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// The paths of the endpoints, for [Server.Handle] and [Server.Requests].
+// The paths of the endpoints, for [Server.Break], [Server.Handle] and
+// [Server.Requests].
 const (
 	OAuthMetadataPath  = "/.well-known/oauth-authorization-server" // RFC 8414
 	OpenIDMetadataPath = "/.well-known/openid-configuration"       // OpenID Connect Discovery
@@ -70,12 +86,15 @@ type Server struct {
 	cancel    context.CancelFunc      // ends the context of every request
 	endpoints map[string]http.Handler // as they were built, read-only
 
-	mu        sync.RWMutex
-	current   keyring
-	published keyring
-	answers   map[string]json.RawMessage // introspection responses by token
-	replaced  map[string]http.Handler
-	requests  map[string]int
+	mu          sync.RWMutex
+	current     keyring
+	published   keyring
+	answers     map[string]json.RawMessage // introspection responses by token
+	replaced    map[string]http.Handler
+	faults      map[string]Fault
+	requests    map[string]int
+	serving     map[string]int
+	notModified int
 }
 
 // NewServer starts a server that is closed when the test ends.
@@ -105,7 +124,9 @@ func Start() (*Server, error) {
 		published: keys,
 		answers:   make(map[string]json.RawMessage),
 		replaced:  make(map[string]http.Handler),
+		faults:    make(map[string]Fault),
 		requests:  make(map[string]int),
+		serving:   make(map[string]int),
 	}
 	s.endpoints = map[string]http.Handler{
 		OAuthMetadataPath:  http.HandlerFunc(s.serveMetadata),
@@ -172,9 +193,7 @@ func (s *Server) Metadata() map[string]any {
 // restores what was there at first. Requests that are already being served are
 // not affected.
 func (s *Server) Handle(path string, h http.Handler) {
-	if !strings.HasPrefix(path, "/") {
-		s.fatalf("accesstokentest: Handle: the path %q does not begin with a slash", path)
-	}
+	s.checkPath("Handle", path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h == nil {
@@ -184,9 +203,15 @@ func (s *Server) Handle(path string, h http.Handler) {
 	s.replaced[path] = h
 }
 
-// Endpoint returns the genuine endpoint at path, whatever [Server.Handle] put
-// there: for a replacement that only delays, records or alters. Where there is
-// none it returns a handler that answers 404.
+func (s *Server) checkPath(method, path string) {
+	if !strings.HasPrefix(path, "/") {
+		s.fatalf("accesstokentest: %s: the path %q does not begin with a slash", method, path)
+	}
+}
+
+// Endpoint returns the genuine endpoint at path, whatever [Server.Handle] or
+// [Server.Break] put there: for a replacement that only records or alters.
+// Where there is none it returns a handler that answers 404.
 func (s *Server) Endpoint(path string) http.Handler {
 	if h, ok := s.endpoints[path]; ok {
 		return h
@@ -194,15 +219,33 @@ func (s *Server) Endpoint(path string) http.Handler {
 	return http.NotFoundHandler()
 }
 
-// Requests returns how many requests have arrived at path, replaced or not,
-// with those that are still being served.
+// Requests returns how many requests have arrived at path, replaced, broken or
+// not, with those that are still being served.
 func (s *Server) Requests(path string) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.requests[path]
 }
 
+// Serving returns how many requests at path are being served: those that a
+// [Fault] keeps waiting, for instance. A request whose client has its answer, or
+// has gone away, may count for a moment longer.
+func (s *Server) Serving(path string) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.serving[path]
+}
+
+// NotModified returns how many requests the genuine key set has answered with
+// 304: the client had it already.
+func (s *Server) NotModified() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.notModified
+}
+
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	defer s.left(r.URL.Path)
 	s.arrived(r.URL.Path).ServeHTTP(w, r)
 }
 
@@ -211,22 +254,61 @@ func (s *Server) arrived(path string) http.Handler {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests[path]++
-	if h, ok := s.replaced[path]; ok {
-		return h
+	s.serving[path]++
+	h, ok := s.replaced[path]
+	if !ok {
+		h = s.Endpoint(path)
 	}
-	return s.Endpoint(path)
+	if fault, ok := s.faults[path]; ok {
+		return broken{fault, h}
+	}
+	return h
+}
+
+func (s *Server) left(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serving[path]--
 }
 
 func (s *Server) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", s.Metadata())
 }
 
-func (s *Server) serveJWKS(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	set := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
 	for _, key := range s.Keys() {
 		set.Keys = append(set.Keys, key.Marshal())
 	}
-	writeJSON(w, http.StatusOK, "application/jwk-set+json", set)
+	body := must(json.Marshal(set))
+	digest := sha256.Sum256(body)
+	etag := `"` + base64.RawURLEncoding.EncodeToString(digest[:]) + `"`
+	w.Header().Set("ETag", etag)
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && matches(r.Header.Values("If-None-Match"), etag) {
+		s.countNotModified()
+		w.WriteHeader(http.StatusNotModified) // with the ETag (RFC 9110 §15.4.5)
+		return
+	}
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	_, _ = w.Write(body)
+}
+
+// matches reports whether an If-None-Match names etag, which has no comma in
+// it. Weak tags match too (RFC 9110 §13.1.2).
+func matches(ifNoneMatch []string, etag string) bool {
+	for tag := range strings.SplitSeq(strings.Join(ifNoneMatch, ","), ",") {
+		tag = strings.TrimSpace(tag)
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) countNotModified() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notModified++
 }
 
 // fatalf ends the test, or panics where there is none.

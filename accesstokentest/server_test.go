@@ -239,7 +239,10 @@ func TestImpossibleRequestEndsTheTest(t *testing.T) {
 		`no key for the algorithm "HS257"`: func(as *accesstokentest.Server) { as.SignRaw("HS257", nil, nil) },
 		`claims cannot be written as JSON`: func(as *accesstokentest.Server) { as.Token(accesstokentest.Claims{"f": func() {}}) },
 		`header cannot be written as JSON`: func(as *accesstokentest.Server) { as.Sign(map[string]any{"f": func() {}}, nil) },
-		`does not begin with a slash`:      func(as *accesstokentest.Server) { as.Handle("jwks", nil) },
+		`Handle: the path "jwks"`:          func(as *accesstokentest.Server) { as.Handle("jwks", nil) },
+		`Break: the path "jwks"`:           func(as *accesstokentest.Server) { as.Break("jwks", accesstokentest.Fault{}) },
+		`no answer has the status 103`:     func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 103}) },
+		`no answer has the status 1000`:    func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 1000}) },
 	}
 	for want, impossible := range cases {
 		t.Run(want, func(t *testing.T) {

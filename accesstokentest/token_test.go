@@ -262,6 +262,50 @@ func TestRotateAndWithdraw(t *testing.T) {
 	}
 }
 
+func TestReplaceKeepsTheKeyIDs(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	oldest := as.Token(nil)
+	as.Rotate()
+	old, oldKeys, published := as.Token(nil), fetchKeys(t, as), as.Keys()
+	kid := as.KeyID("RS256")
+
+	as.Replace()
+	replaced, newKeys := as.Token(nil), fetchKeys(t, as)
+	for name, c := range map[string]struct {
+		token string
+		keys  keyfunc.Keyfunc
+		want  bool
+	}{
+		"new token, new key set":                      {replaced, newKeys, true},
+		"new token, old key set":                      {replaced, oldKeys, false},
+		"old token, new key set":                      {old, newKeys, false},
+		"token of the generation before, new key set": {oldest, newKeys, true},
+	} {
+		if _, err := jwt.Parse(c.token, c.keys.Keyfunc); (err == nil) != c.want {
+			t.Errorf("%s: got verified %v (%v); want %v", name, err == nil, err, c.want)
+		}
+	}
+	if got := as.KeyID("RS256"); got != kid {
+		t.Errorf("got key ID %s; want %s as before", got, kid)
+	}
+	for i, k := range as.Keys() {
+		now, before := k.Marshal(), published[i].Marshal()
+		if now.KID != before.KID || now.ALG != before.ALG {
+			t.Errorf("key %d: got %s for %s; want %s for %s", i, now.KID, now.ALG, before.KID, before.ALG)
+		}
+		same := now.N == before.N && now.X == before.X
+		if want := i < 11; same != want { // the generation before stays
+			t.Errorf("key %d: got the same material %v; want %v", i, same, want)
+		}
+	}
+
+	as.Rotate()
+	as.Withdraw()
+	if got := len(as.Keys()); got != 11 {
+		t.Errorf("got %d keys after a withdrawal; want 11", got)
+	}
+}
+
 // rotating is a claim that rotates the keys while it is written.
 type rotating struct{ as *accesstokentest.Server }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/grpcauth"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
@@ -25,6 +26,7 @@ func TestUnkeyedLiteralsAreImpossible(t *testing.T) {
 		accesstoken.Config{}, accesstoken.Issuer{}, accesstoken.Policy{},
 		jwks.Config{}, introspection.Config{},
 		middleware.Options{}, echoauth.Options{}, grpcauth.Options{},
+		accesstokentest.Fault{},
 	}
 	for _, value := range settings {
 		typ := reflect.TypeOf(value)
