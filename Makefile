@@ -6,6 +6,8 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    = 1m
 BENCH       = .
 ROUNDS      = 6
+SOAK        = 60s
+SEED        = 0
 
 # Every module, the root first: a new go.mod is found by itself.
 MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*' -not -path '*/node_modules/*')))
@@ -55,8 +57,14 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 	go test -bench . -benchtime 1x ./benchmarks
 	go test -tags ratio -run TestRatioSmoke -count=1 -v ./benchmarks
 
+soak: ## a key set under a thousand goroutines for SOAK=60s, with the race detector; SEED=n replays
+	go test -race -count=1 -v -run '^TestSoak$$' ./jwks -soak $(SOAK) -seed $(SEED)
+
+bench-jwks: ## how the caches of other libraries take rotations, floods and outages; about a quarter of an hour
+	go run -C benchmarks/compare/jwks . -write README.md
+
 browser: ## the quickstart in a headless browser; screenshots in examples/browser/screenshots
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke browser
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke soak bench-jwks browser

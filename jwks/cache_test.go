@@ -83,6 +83,12 @@ func TestAHitAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestAHitTakesNoLock(t *testing.T) {
+	cache := open(t, serve(ec("a")), nil)
+	warm(t, cache)
+	jwks.WhileLocked(cache, func() { ask(t, cache, "a", found) })
+}
+
 func TestAThousandColdRequestsMakeOneFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("a"))

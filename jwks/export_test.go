@@ -61,6 +61,13 @@ func Lookup(kids, asked []string) (found []bool, slots int) {
 // Number tells algorithms apart.
 var Number = number
 
+// WhileLocked runs f while the cache's lock is held.
+func WhileLocked(c *Cache, f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
 // Remembered counts the kids that were asked for in vain.
 func Remembered(c *Cache) int {
 	c.mu.Lock()
