@@ -64,8 +64,8 @@ func NewCache(config Config) (*Cache, error) {
 // key that fits alg is then a candidate (RFC 7515 §4.1.4). The slice is shared
 // and must not be changed.
 //
-// No keys and no error mean that the issuer was asked and has no such key. An
-// error means one of these:
+// No keys and no error mean that the issuer was asked, now or within the last
+// two cooldowns, and had no such key. An error means one of these:
 //   - the key is there but not for this alg, or alg is not one that a key of a
 //     fetched set may have: it says so;
 //   - the question could not be asked: the key set or the metadata is

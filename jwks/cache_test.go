@@ -452,7 +452,7 @@ func TestJWK04UnknownKids(t *testing.T) {
 			ask(t, cache, "late", found)
 		})
 	})
-	t.Run("many at once share one fetch", func(t *testing.T) {
+	t.Run("many at once share two fetches", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := serve(ec("a"))
 			cache := open(t, s, nil)
@@ -468,9 +468,22 @@ func TestJWK04UnknownKids(t *testing.T) {
 				wg.Go(func() { ask(t, cache, fmt.Sprint("kid ", i), want) })
 			}
 			wg.Wait()
-			if got := s.fetches(keysURL); got != 2 {
-				t.Errorf("got %d fetches; want 2: one to warm, one for all", got)
+			if got := s.fetches(keysURL); got != 3 {
+				t.Errorf("got %d fetches; want 3: one to warm, one that the first of them began, one for who came later", got)
 			}
+		})
+	})
+	t.Run("one that is published while a fetch is under way is found", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(ec("a"))
+			cache := open(t, s, nil)
+			warm(t, cache)
+			s.late(time.Second)
+			go ask(t, cache, "made up", notThere)
+			synctest.Wait() // the server has the old set ready, and takes its time
+			s.publish(ec("a", "b"))
+			ask(t, cache, "b", found)
+			time.Sleep(time.Second)
 		})
 	})
 	t.Run("one longer than 256 bytes is not asked for", func(t *testing.T) {

@@ -85,7 +85,9 @@ type Config struct {
 	MissCooldown time.Duration
 
 	// FetchTimeout is for a whole fetch, discovery included, from 100 ms to
-	// 5 minutes. Zero: 15 s.
+	// 5 minutes. Zero: 15 s. While no keys are held, two attempts of three get
+	// no more than WaitTimeout: the next may find a connection that does not
+	// hang.
 	FetchTimeout time.Duration
 
 	// WaitTimeout is how long one request waits for a fetch under way, from

@@ -91,7 +91,8 @@ func ec(kids ...string) string {
 type server struct {
 	mu     sync.Mutex
 	pages  map[string]page // by URL
-	delay  time.Duration
+	delay  time.Duration   // before the page is chosen
+	after  time.Duration   // and after that
 	panics bool
 	asked  []string // URLs, in order
 	sent   []http.Header
@@ -116,6 +117,20 @@ func (s *server) set(url string, p page) {
 }
 
 func (s *server) publish(body string) { s.set(keysURL, page{body: body}) }
+
+// slow makes requests wait.
+func (s *server) slow(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delay = d
+}
+
+// late makes answers arrive that much after they were made.
+func (s *server) late(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after = d
+}
 
 // fetches counts the requests for a URL.
 func (s *server) fetches(url string) (n int) {
@@ -153,7 +168,9 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	s.mu.Lock()
 	p, ok := s.pages[r.URL.String()]
+	after := s.after
 	s.mu.Unlock()
+	time.Sleep(after)
 	switch {
 	case !ok:
 		p.status = http.StatusNotFound

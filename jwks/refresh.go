@@ -50,14 +50,23 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("jwks: not asked for the key set: %w", err)
 	}
-	f, keys, generation, err := c.seek(q)
-	if f == nil {
-		return keys, generation, err
+	enough := time.NewTimer(c.config.WaitTimeout)
+	defer enough.Stop()
+	for first := true; ; first = false {
+		f, keys, generation, err := c.seek(q)
+		if f == nil {
+			return keys, generation, err
+		}
+		if err := c.wait(ctx, f, enough); err != nil {
+			return nil, 0, err
+		}
+		keys, generation, err = c.settle(f, q)
+		// A fetch that was under way already may have been answered before the
+		// key was published. The next one that q joins began after q came.
+		if keys != nil || err != nil || f.cause == q || !first {
+			return keys, generation, err
+		}
 	}
-	if err := c.wait(ctx, f); err != nil {
-		return nil, 0, err
-	}
-	return c.settle(f, q)
 }
 
 // seek finds the answer to q or the fetch to wait for.
@@ -83,14 +92,12 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	return nil, nil, generationOf(set, c.outageError()), c.outageError()
 }
 
-// wait waits for the end of the fetch or of ctx, and not for ever.
-func (c *Cache) wait(ctx context.Context, f *flight) error {
+// wait waits for the end of the fetch, of ctx, or of the time to wait.
+func (c *Cache) wait(ctx context.Context, f *flight, enough *time.Timer) error {
 	defer c.waiting.Add(-1)
 	if c.waiting.Add(1) > maxWaiting {
 		return c.unavailable(fmt.Errorf("%d requests wait for it already", maxWaiting), waitAgain)
 	}
-	enough := time.NewTimer(c.config.WaitTimeout)
-	defer enough.Stop()
 	select {
 	case <-f.done:
 		return nil
@@ -191,10 +198,7 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 			r, err = reply{}, fmt.Errorf("the fetch panicked: %v", p)
 		}
 	}()
-	limit := c.config.FetchTimeout
-	if saved != nil {
-		limit = min(limit, savedTimeout)
-	}
+	limit := c.limit(saved)
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	r, err = c.source.ask(bounded, f.cause != question{})
@@ -202,6 +206,22 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 		err = timedOut(err, limit)
 	}
 	return r, err
+}
+
+// limit is for a whole fetch. While nobody has a key, a connection that hangs
+// must not be all that there is to wait for: then only every third attempt gets
+// the time that a slow server needs.
+func (c *Cache) limit(saved *savedSet) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch whole := c.config.FetchTimeout; {
+	case saved != nil:
+		return min(whole, savedTimeout)
+	case c.usable.Load() == nil && c.outage.failures%3 != 2:
+		return min(whole, c.config.WaitTimeout)
+	default:
+		return whole
+	}
 }
 
 // timedOut hides the context error of the fetch: it must not be taken for that

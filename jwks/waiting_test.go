@@ -18,10 +18,12 @@ import (
 func TestAFetchOutlivesThoseWhoWaitForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("a"))
-		s.delay = 8 * time.Second
 		cache := open(t, s, nil)
+		warm(t, cache)
+		s.publish(ec("a", "b"))
+		s.slow(8 * time.Second)
 		began := time.Now()
-		_, _, err := cache.Keys(t.Context(), "a", "ES256")
+		_, _, err := cache.Keys(t.Context(), "b", "ES256")
 		if took := time.Since(began); err == nil || took != 5*time.Second {
 			t.Errorf("the first: got %v after %v; want an error after 5s", err, took)
 		}
@@ -29,42 +31,107 @@ func TestAFetchOutlivesThoseWhoWaitForIt(t *testing.T) {
 			t.Errorf("RetryAfter: got %v; want 1s", after)
 		}
 		began = time.Now()
-		ask(t, cache, "a", found)
+		ask(t, cache, "b", found)
 		if took := time.Since(began); took != 3*time.Second {
 			t.Errorf("the second: found after %v; want 3s", took)
 		}
-		if got := s.fetches(keysURL); got != 1 {
-			t.Errorf("got %d fetches; want 1", got)
+		if got := s.fetches(keysURL); got != 2 {
+			t.Errorf("got %d fetches; want 2", got)
 		}
 	})
 }
 
 func TestAFetchEnds(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		set  func(*jwks.Config)
+		want time.Duration
+	}{
+		{"by default", nil, 15 * time.Second},
+		{"as configured", func(c *jwks.Config) { c.FetchTimeout = time.Minute }, time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var fetched jwks.Fetch
+				s := serve(ec("a"))
+				cache := open(t, s, func(config *jwks.Config) {
+					config.OnFetch = func(f jwks.Fetch) { fetched = f }
+					if c.set != nil {
+						c.set(config)
+					}
+				})
+				warm(t, cache)
+				s.slow(time.Hour)
+				time.Sleep(time.Hour + c.want)
+				synctest.Wait()
+				if fetched.Err == nil || errors.Is(fetched.Err, context.DeadlineExceeded) || fetched.Duration != c.want {
+					t.Errorf("got %v after %v; want an error that is nobody's deadline after %v", fetched.Err, fetched.Duration, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitTimeoutCanBeConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("a"))
-		s.delay = time.Hour
-		var fetched jwks.Fetch
-		cache := open(t, s, func(c *jwks.Config) { c.OnFetch = func(f jwks.Fetch) { fetched = f } })
-		err := cache.Warm(t.Context())
-		synctest.Wait()
-		if err == nil || errors.Is(err, context.DeadlineExceeded) || fetched.Duration != 15*time.Second {
-			t.Errorf("got %v after %v; want an error that is nobody's deadline after 15s", err, fetched.Duration)
+		s.slow(time.Hour)
+		cache := open(t, s, func(c *jwks.Config) { c.WaitTimeout = time.Second })
+		began := time.Now()
+		ask(t, cache, "a", unavailable)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("waited %v; want 1s", took)
 		}
 	})
 }
 
-func TestTimeoutsCanBeConfigured(t *testing.T) {
+// Without keys, everybody waits: for a server that is slow, and for a
+// connection that hangs although the server is well again.
+func TestAFirstFetch(t *testing.T) {
+	until := func(t *testing.T, cache *jwks.Cache) time.Duration {
+		began := time.Now()
+		for cache.Warm(t.Context()) != nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return time.Since(began)
+	}
+	t.Run("from a slow server", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(ec("a"))
+			s.slow(8 * time.Second)
+			took := until(t, open(t, s, nil))
+			if took > 20*time.Second || s.fetches(keysURL) != 3 {
+				t.Errorf("took %v in %d fetches; want 20s at most, in 3", took, s.fetches(keysURL))
+			}
+		})
+	})
+	t.Run("over a connection that hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(ec("a"))
+			s.slow(time.Hour)
+			time.AfterFunc(time.Second, func() { s.slow(0) })
+			if took := until(t, open(t, s, nil)); took > 6*time.Second {
+				t.Errorf("took %v; want 6s at most", took)
+			}
+		})
+	})
+}
+
+// Whoever waits for one fetch and then for another still waits no longer.
+func TestTwoWaitsAreOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("a"))
-		s.delay = time.Hour
-		cache := open(t, s, func(c *jwks.Config) { c.WaitTimeout, c.FetchTimeout = time.Second, time.Minute })
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.slow(4 * time.Second)
+		go ask(t, cache, "made up", notThere)
+		synctest.Wait()
 		began := time.Now()
-		ask(t, cache, "a", unavailable)
-		waited := time.Since(began)
-		_ = cache.Warm(t.Context())
-		if ended := time.Since(began); waited != time.Second || ended != time.Minute {
-			t.Errorf("waited %v, fetched for %v; want 1s and 1m", waited, ended)
+		ask(t, cache, "b", unavailable)
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("waited %v; want 5s", took)
 		}
+		time.Sleep(time.Minute)
 	})
 }
 
