@@ -170,7 +170,9 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	p, ok := s.pages[r.URL.String()]
 	after := s.after
 	s.mu.Unlock()
-	time.Sleep(after)
+	if after > 0 {
+		<-time.After(after)
+	}
 	switch {
 	case !ok:
 		p.status = http.StatusNotFound

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A server is a key server whose answers can be changed at any moment. It
+// listens on loopback and counts how often it is asked.
+type server struct {
+	url  string
+	http *http.Server
+
+	mu     sync.Mutex
+	answer answer
+	asked  int
+}
+
+// An answer is what the server says, and how long it thinks before that. What
+// it says is decided when it is asked.
+type answer struct {
+	status int // zero: 200
+	body   string
+	delay  time.Duration
+}
+
+// unavailable is the answer in an outage. It has no Retry-After.
+var unavailable = answer{status: http.StatusServiceUnavailable, body: "out of order"}
+
+func newServer() (*server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{url: fmt.Sprintf("http://%s/jwks", listener.Addr())}
+	s.http = &http.Server{Handler: s}
+	go func() { _ = s.http.Serve(listener) }() // until close
+	return s, nil
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := s.ask()
+	select {
+	case <-time.After(a.delay):
+	case <-r.Context().Done():
+		return
+	}
+	if a.status != 0 {
+		w.WriteHeader(a.status)
+	}
+	_, _ = io.WriteString(w, a.body)
+}
+
+// ask returns the present answer, and counts.
+func (s *server) ask() answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	return s.answer
+}
+
+// say changes the answer from now on.
+func (s *server) say(a answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = a
+}
+
+// fetches returns how often the server has been asked.
+func (s *server) fetches() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+func (s *server) close() { _ = s.http.Close() }
