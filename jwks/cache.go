@@ -82,18 +82,12 @@ func NewCache(config Config) (*Cache, error) {
 // waits for at most one fetch, and for at most Config.WaitTimeout; of more than
 // 4096 who wait, the rest is told at once that the key set is unavailable.
 func (c *Cache) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
-	if keys, generation := c.held(question{kid, alg}); keys != nil {
-		return keys, generation, nil
+	if set := c.usable.Load(); set != nil {
+		if keys := set.held(question{kid, alg}); keys != nil {
+			return keys, set.generation, nil
+		}
 	}
 	return c.miss(ctx, question{kid, alg})
-}
-
-func (c *Cache) held(q question) ([]crypto.PublicKey, uint64) {
-	set := c.usable.Load()
-	if set == nil {
-		return nil, 0
-	}
-	return set.held(q), set.generation
 }
 
 // Keyfunc is a [jwt.Keyfunc]: it returns the key, or a [jwt.VerificationKeySet]
@@ -111,12 +105,7 @@ func (c *Cache) Keyfunc(token *jwt.Token) (any, error) {
 	if !ok || token.Method == nil { // RFC 7515 §4.1.4
 		return nil, errors.New("jwks: the token's kid is not a string, or its alg is not known")
 	}
-	q := question{kid, token.Method.Alg()}
-	keys, _ := c.held(q)
-	var err error
-	if keys == nil {
-		keys, _, err = c.miss(context.Background(), q)
-	}
+	keys, _, err := c.Keys(context.Background(), kid, token.Method.Alg())
 	switch {
 	case err != nil:
 		return nil, err

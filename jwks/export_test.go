@@ -13,11 +13,11 @@ func ReadSet(document []byte) (keys []crypto.PublicKey, answers [][]crypto.Publi
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, r := range set.table.slots {
-		if r == nil {
+	for _, s := range set.table.slots {
+		if s.record == nil {
 			continue
 		}
-		for _, answer := range r.keys {
+		for _, answer := range s.record {
 			if answer != nil {
 				answers = append(answers, answer)
 				keys = append(keys, answer...)
@@ -52,8 +52,7 @@ func Lookup(kids, asked []string) (found []bool, slots int) {
 		table.insert(kid)
 	}
 	for _, kid := range asked {
-		r := table.find(kid)
-		found = append(found, r != nil && r.kid == kid)
+		found = append(found, table.find(kid) != nil)
 	}
 	return found, len(table.slots)
 }

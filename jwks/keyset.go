@@ -52,11 +52,10 @@ var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
 
 // held answers q with keys or nil.
 func (s *keySet) held(q question) []crypto.PublicKey {
-	r := s.table.find(q.kid)
-	if r == nil {
-		return nil
+	if r := s.table.find(q.kid); r != nil {
+		return r[number(q.alg)]
 	}
-	return r.keys[number(q.alg)]
+	return nil
 }
 
 // find answers q: keys; an error if the kid is known but fits no key; or
