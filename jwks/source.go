@@ -17,7 +17,7 @@ const maxDocument = 1 << 20
 
 // A source asks the issuer. Only the fetch under way uses it, but for looking.
 type source struct {
-	looking atomic.Bool // at the metadata, not yet at the keys
+	looking atomic.Bool // at the metadata: the keys have not been asked for yet
 
 	config       Config
 	client       *fetch.Client
@@ -74,7 +74,6 @@ func isGone(err error) bool {
 // slow metadata server would leave none for the keys.
 func (s *source) discover(ctx context.Context) error {
 	s.looking.Store(true)
-	defer s.looking.Store(false)
 	if s.jwksURI != "" {
 		bounded, cancel := context.WithTimeout(ctx, s.config.FetchTimeout/2)
 		defer cancel()
@@ -104,6 +103,7 @@ func (s *source) moveTo(uri string) {
 // condition and past the caches on the way: an ETag that does not change with
 // the keys must not hide a rotation.
 func (s *source) read(ctx context.Context, urgent bool) (reply, error) {
+	s.looking.Store(false)
 	header := http.Header{"Accept": {"application/jwk-set+json, application/json"}} // RFC 7517 §8.5
 	conditional := s.etag != "" && !urgent
 	switch {
