@@ -35,17 +35,19 @@ type Cache struct {
 	refresh *time.Timer // asks again
 	expiry  *time.Timer // drops the keys
 	state   State       // what State cannot see elsewhere
-	answer  saved       // for File
 
 	keeper keeper
-	scold  sync.Once // about a hook that panics
+	hook   hook
 
 	// Only the fetch under way touches these.
 	source   *source
 	recalled bool // the file has been looked at
 }
 
-var errClosed = errors.New("jwks: the cache is closed")
+var (
+	errClosed = errors.New("jwks: the cache is closed")
+	errRanOut = errors.New("its keys have just run out")
+)
 
 // NewCache checks the configuration and returns a cache that has asked nothing
 // yet: the first request, or [Cache.Warm], does. All faults are reported at
@@ -65,7 +67,8 @@ func NewCache(config Config) (*Cache, error) {
 // and must not be changed.
 //
 // No keys and no error mean that the issuer was asked, now or within the last
-// two cooldowns, and had no such key. An error means one of these:
+// two cooldowns, and had no such key; of a kid longer than 256 bytes, that no set
+// has it. An error means one of these:
 //   - the key is there but not for this alg, or alg is not one that a key of a
 //     fetched set may have: it says so;
 //   - the question could not be asked: the key set or the metadata is
@@ -135,10 +138,19 @@ func (c *Cache) Warm(ctx context.Context) error {
 		return fmt.Errorf("jwks: stopped waiting for the key set: %w", ctx.Err())
 	case <-f.done:
 	}
-	if c.usable.Load() != nil { // f may have failed, and File have helped out
+	return c.afterwards(f)
+}
+
+// afterwards tells whether keys are held after a fetch. It may have failed, and
+// File have helped out.
+func (c *Cache) afterwards(f *flight) error {
+	switch {
+	case c.usable.Load() != nil:
 		return nil
+	case f.err != nil:
+		return f.err
 	}
-	return f.err
+	return c.unavailable(errRanOut, 0)
 }
 
 // Ready returns nil while usable keys are held, else why not. It does not
@@ -171,8 +183,11 @@ func (c *Cache) Close() error {
 	c.usable.Store(nil)
 	c.disarm(&c.refresh)
 	c.disarm(&c.expiry)
-	if c.flight != nil {
-		c.flight.cancel()
+	if f := c.flight; f != nil {
+		f.cancel()
+		f.err = errClosed
+		close(f.done)
+		c.flight = nil
 	}
 	c.mu.Unlock()
 	ended := make(chan struct{})

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
@@ -23,7 +24,7 @@ type Config struct {
 	URL string
 
 	// Issuer is the exact issuer identifier. The metadata must name it (RFC
-	// 8414 §3.3). With URL set it only serves the log.
+	// 8414 §3.3). With URL set it only serves the log, without its query.
 	Issuer string
 
 	// MetadataURL is where the metadata is read. Empty: the well-known places
@@ -55,19 +56,24 @@ type Config struct {
 	DangerouslyAllowHTTP bool
 
 	// Logger gets one warning when a refresh starts failing, one info when it
-	// recovers, and one warning for keys that are left out, without any key
-	// material. Nil: slog.Default().
+	// recovers, one error when the keys have run out, and one warning for each
+	// of these: keys that are left out, a File that is not used or not written,
+	// an OnFetch that panics. There is no key material in it. Nil:
+	// slog.Default().
 	Logger *slog.Logger
 
 	// OnFetch is called after each fetch, on the goroutine that made it: nobody
-	// waits for it but Close. Two calls may overlap. Nil: none.
+	// waits for it but Close. Until one call returns there is no other, and the
+	// fetches in between are not told. Nil: none.
 	OnFetch func(Fetch)
 
-	// File keeps the last good answer, so that after a restart an issuer that
-	// is down is no outage: its keys serve until usable-until. The first fetch
-	// is tried all the same, for 2 s. The file is replaced atomically and
-	// readable by its owner only; one that others may write is not believed.
-	// Whoever can write it decides who gets in. Empty: none is kept.
+	// File keeps the keys of the last good answer, so that after a restart an
+	// issuer that is down is no outage: they serve until usable-until. The
+	// first fetch is tried all the same, for 2 s. The file is replaced
+	// atomically and readable by its owner only. It is believed if it belongs
+	// to us or root, nobody else may write it, and it was saved under the same
+	// settings of where keys are taken from; but whoever can write its folder
+	// decides who gets in. One file is for one cache. Empty: none is kept.
 	File string
 
 	// RefreshAfter is when an answer is asked for again that does not say it
@@ -203,9 +209,4 @@ func (c Config) newClient() *fetch.Client {
 }
 
 // name says whose keys these are, for errors and logs.
-func (c Config) name() string {
-	if c.Issuer != "" {
-		return c.Issuer
-	}
-	return fetch.Redact(c.URL)
-}
+func (c Config) name() string { return fetch.Redact(cmp.Or(c.Issuer, c.URL)) }

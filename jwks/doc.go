@@ -35,7 +35,8 @@
 //     see it. It is shortened at random by up to a tenth, so that a fleet does
 //     not ask at once, and never exceeds three quarters of usable-until, so
 //     that an outage finds time left. This is also how long a withdrawn key
-//     still works while the issuer answers.
+//     still works while the issuer answers; so does the old key of a kid that
+//     was given another one, since a kid that is in the set is no reason to ask.
 //   - usable-until is 24 hours after the last good answer. Until then an
 //     unreachable issuer logs nobody out; afterwards a key that the issuer may
 //     have withdrawn long ago is no longer believed.
@@ -43,11 +44,12 @@
 //     kid, so kids that are not in the set must not turn into as many requests;
 //     yet after a flood of them a new key is seen within one cooldown. A kid
 //     that was asked for in vain, or was withdrawn, may not use the last of the
-//     budget: stale tokens that keep coming leave it to a rotation. It gets a
-//     second chance after one cooldown, for issuers that sign with a key a
-//     moment before they publish it.
+//     budget: stale tokens that keep coming leave it to a rotation. One that
+//     was not there gets a second chance after a cooldown, for issuers that sign
+//     with a key a moment before they publish it.
 //
-// The clocks are monotonic: setting the machine's time moves none of them.
+// The clocks are monotonic: setting the machine's time moves none of them. They
+// stand still with the machine, where it is suspended.
 //
 // # Who waits, and for how long
 //
@@ -64,17 +66,19 @@
 // respected within bounds. With Config.File, an outage may also span a restart.
 //
 // A refresh is conditional when the answer had an ETag (RFC 9110 §13.1.2). What
-// an unknown kid asks is not: an ETag that does not change with the keys would
-// hide a rotation.
+// somebody waits for is not, and neither is a refresh after half of usable-until
+// without a whole answer: an ETag that does not change with the keys would hide
+// a rotation, or keep a withdrawn key for ever.
 //
 // # What is a key
 //
 // An answer replaces the keys held only if it is a key set: status 200, not
-// redirected, at most 1 MiB, strict JSON, at most 500 keys and one of them
-// usable. Within it, keys that cannot or must not verify are left out, and the
+// redirected, at most 1 MiB, JSON with one member keys, at most 500 of them and
+// one usable, nested at most 16 deep and of at most 8192 members in all. Within
+// it, keys that cannot or must not verify are left out, and the
 // rest is used (RFC 7517 §5): only RSA of 2048 to 8192 bits, EC on P-256, P-384
 // and P-521, and Ed25519; never symmetric ones, nor those that carry private
-// members; use absent or "sig", key_ops absent or with "verify". A key with alg
+// members; use absent, empty or "sig", key_ops absent or with "verify". A key with alg
 // verifies that algorithm only, one without every algorithm of its type and
 // curve. At most 4 keys come back for one question.
 //

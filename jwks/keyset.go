@@ -74,7 +74,7 @@ func (s *keySet) has(kid string) bool { return s.table.find(kid) != nil }
 
 // generationOf is 0 beside an error: an error says nothing about a set.
 func generationOf(set *keySet, err error) uint64 {
-	if err != nil {
+	if err != nil || set == nil {
 		return 0
 	}
 	return set.generation

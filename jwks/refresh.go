@@ -29,6 +29,7 @@ const (
 // A flight is one fetch and whoever waits for it. It belongs to none of them.
 type flight struct {
 	cause  question // what it was started for; zero when for no kid in particular
+	urgent bool     // somebody waits for what it brings
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // set before done is closed
@@ -44,9 +45,6 @@ func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint6
 
 // obtain waits for what q needs, if that may be fetched.
 func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uint64, error) {
-	if len(q.kid) > maxKeyID { // keys with such a kid are left out of every set
-		return nil, c.generation(), nil
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("jwks: not asked for the key set: %w", err)
 	}
@@ -57,7 +55,7 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 		if f == nil {
 			return keys, generation, err
 		}
-		if err := c.wait(ctx, f, enough); err != nil {
+		if err := c.wait(ctx, f, enough.C); err != nil {
 			return nil, 0, err
 		}
 		keys, generation, err = c.settle(f, q)
@@ -73,7 +71,10 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	set := c.usable.Load() // again: a fetch may have ended since Keys looked
+	set := c.usable.Load()                  // again: a fetch may have ended since Keys looked
+	if len(q.kid) > maxKeyID && !c.closed { // keys with such a kid are left out of every set
+		return nil, nil, generationOf(set, nil), nil
+	}
 	if set == nil {
 		f, err = c.begin()
 		return f, nil, 0, err
@@ -93,7 +94,7 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 }
 
 // wait waits for the end of the fetch, of ctx, or of the time to wait.
-func (c *Cache) wait(ctx context.Context, f *flight, enough *time.Timer) error {
+func (c *Cache) wait(ctx context.Context, f *flight, enough <-chan time.Time) error {
 	defer c.waiting.Add(-1)
 	if c.waiting.Add(1) > maxWaiting {
 		return c.unavailable(fmt.Errorf("%d requests wait for it already", maxWaiting), waitAgain)
@@ -103,7 +104,7 @@ func (c *Cache) wait(ctx context.Context, f *flight, enough *time.Timer) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("jwks: stopped waiting for the key set: %w", ctx.Err())
-	case <-enough.C:
+	case <-enough:
 		return c.unavailable(c.slow(), waitAgain)
 	}
 }
@@ -126,20 +127,13 @@ func (c *Cache) settle(f *flight, q question) ([]crypto.PublicKey, uint64, error
 		}
 	}
 	c.state.Misses++
-	if f.err != nil {
+	switch {
+	case f.err != nil:
 		return nil, 0, f.err
-	}
-	if set == nil {
-		return nil, 0, c.unavailable(errors.New("its keys have just run out"), 0)
+	case set == nil:
+		return nil, 0, c.unavailable(errRanOut, 0)
 	}
 	return nil, set.generation, nil
-}
-
-func (c *Cache) generation() uint64 {
-	if set := c.usable.Load(); set != nil {
-		return set.generation
-	}
-	return 0
 }
 
 // demand returns the fetch to wait for when no keys are held, or says why there
@@ -171,25 +165,39 @@ func (c *Cache) begin() (*flight, error) {
 // under way.
 func (c *Cache) start(q question) *flight {
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &flight{cause: q, cancel: cancel, done: make(chan struct{})}
+	urgent := q != question{} || c.usable.Load() == nil
+	f := &flight{cause: q, urgent: urgent, cancel: cancel, done: make(chan struct{})}
 	c.flight = f
 	c.running.Go(func() { c.fly(ctx, f) })
 	return f
 }
 
-// fly asks and lands, come what may: a panic would end the program here, and a
-// fetch that never ended would be the last.
+// fly asks, lands, and tells. A panic of somebody else's code would end the
+// program here, and a fetch that never ended would be the last. So nothing but
+// the asking comes before the landing: a logger or a disk can hang.
 func (c *Cache) fly(ctx context.Context, f *flight) {
 	defer f.cancel()
 	event := Fetch{Start: time.Now()}
 	saved := c.recall()
 	r, err := c.askSafely(ctx, f, saved)
-	event.Duration = time.Since(event.Start)
-	c.land(f, r, saved, err, &event)
-	if err == nil {
+	event.Duration, event.Err, event.Omitted = time.Since(event.Start), err, len(r.omitted)
+	complaint := c.source.complaint(r.omitted)
+	report := c.land(f, r, saved, &event)
+	c.safely(saved.complaint(c.config), complaint, report)
+	if event.Err == nil {
 		c.keep()
 	}
 	c.tell(event)
+}
+
+// safely calls what is not nil.
+func (c *Cache) safely(calls ...func()) {
+	defer func() { _ = recover() }() // a logger that panics has nobody to complain to
+	for _, call := range calls {
+		if call != nil {
+			call()
+		}
+	}
 }
 
 func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r reply, err error) {
@@ -201,7 +209,7 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 	limit := c.limit(saved)
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err = c.source.ask(bounded, f.cause != question{})
+	r, err = c.source.ask(bounded, f.urgent)
 	if err != nil && bounded.Err() != nil {
 		err = timedOut(err, limit)
 	}
@@ -215,7 +223,7 @@ func (c *Cache) limit(saved *savedSet) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch whole := c.config.FetchTimeout; {
-	case saved != nil:
+	case saved.usable():
 		return min(whole, savedTimeout)
 	case c.usable.Load() == nil && c.outage.failures%3 != 2:
 		return min(whole, c.config.WaitTimeout)
@@ -233,28 +241,29 @@ func timedOut(err error, limit time.Duration) error {
 	return fmt.Errorf("no answer within %v", limit)
 }
 
-// land takes the result of a fetch and sets the clocks.
-func (c *Cache) land(f *flight, r reply, saved *savedSet, err error, event *Fetch) {
+// land takes the result of a fetch and sets the clocks. After Close nobody wants
+// it any more.
+func (c *Cache) land(f *flight, r reply, saved *savedSet, event *Fetch) (report func()) {
 	c.mu.Lock()
-	c.flight = nil
-	var report func()
-	switch {
-	case c.closed:
-		f.err = errClosed
+	defer c.mu.Unlock()
+	if c.closed {
 		event.Err = errClosed
-	case err != nil:
-		c.restore(saved)
-		report = c.failed(err)
-		f.err = c.outageError()
-	default:
+		return nil
+	}
+	c.state.Fetches++
+	if event.Err == nil {
 		report = c.succeeded(f, r, event)
+	} else {
+		c.state.Failures++
+		if !errors.Is(event.Err, discovery.ErrMismatch) { // what the issuer says now is more than what it said once
+			c.restore(saved)
+		}
+		report = c.failed(event.Err)
+		f.err = c.outageError()
 	}
-	c.count(err, event)
+	c.flight = nil
 	close(f.done)
-	c.mu.Unlock()
-	if report != nil {
-		report()
-	}
+	return report
 }
 
 // succeeded puts the set in place. One that equals the last keeps it, and with
@@ -262,12 +271,7 @@ func (c *Cache) land(f *flight, r reply, saved *savedSet, err error, event *Fetc
 func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	now := time.Now()
 	c.use(r.set, event)
-	event.Omitted = r.omitted
 	c.state.FetchedAt, c.state.Restored = now, false
-	c.answer.ReadAt = now
-	if r.document != nil && c.config.File != "" {
-		c.answer = saved{c.config.Issuer, c.config.URL, now, r.document}
-	}
 	ended := c.outage
 	c.outage = outage{}
 	c.renew(shorten(r.fresh, 0.1))
@@ -291,6 +295,7 @@ func (c *Cache) use(set *keySet, event *Fetch) {
 	switch {
 	case set == nil:
 		event.NotModified = true
+		c.state.NotModified++
 		set = c.last
 	case c.last == nil:
 		set.generation = 1
@@ -343,11 +348,16 @@ func (c *Cache) renew(after time.Duration) {
 	})
 }
 
-// expire sets usable-until. c.mu is held.
+// expire sets usable-until. From then on every request waits for a fetch, so
+// that those begin by request, and soon. c.mu is held.
 func (c *Cache) expire(after time.Duration) {
 	c.state.UsableUntil = time.Now().Add(after)
 	c.arm(&c.expiry, after, func() (report func()) {
 		c.usable.Store(nil)
+		c.disarm(&c.refresh)
+		if soon := time.Now().Add(mostRetryEmpty); c.outage.notBefore.After(soon) {
+			c.outage.notBefore, c.outage.next = soon, soon
+		}
 		return func() {
 			c.config.Logger.Error("jwks: the keys have run out, nobody can be let in", "issuer", c.config.name(), "usable_for", c.config.UsableFor)
 		}
@@ -370,9 +380,7 @@ func (c *Cache) arm(slot **time.Timer, delay time.Duration, f func() (report fun
 			report = f()
 		}
 		c.mu.Unlock()
-		if report != nil {
-			report()
-		}
+		c.safely(report)
 	})
 	*slot = timer
 }

@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,75 +14,91 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/MicahParks/jwkset"
 )
 
 const (
-	maxSaved = 2 << 20         // a document of maxDocument in base64, and the rest
-	maxAhead = 5 * time.Minute // of the file's clock before ours
+	maxSaved      = 2 << 20         // a document of maxDocument in base64, and the rest
+	maxAhead      = 5 * time.Minute // of the file's clock before ours
+	recallTimeout = time.Second     // for the disk
 )
 
-// saved is what Config.File holds: the last good answer, and whose it is. In
-// the file the SHA-256 of the JSON stands before it, in hex, on a line of its
-// own: what was damaged is noticed.
+// saved is what Config.File holds: the keys of the last good answer, and whose
+// they are. In the file the SHA-256 of the JSON stands before it, in hex, on a
+// line of its own: what was damaged is noticed.
 type saved struct {
-	Issuer   string    `json:"issuer"`
-	URL      string    `json:"url"`
+	Config   string    `json:"config"` // see Config.identity
 	ReadAt   time.Time `json:"read_at"`
 	Document []byte    `json:"document"`
 }
 
-// A savedSet is one that was read from the file and may be used.
-type savedSet struct {
-	set *keySet
-	at  time.Time
+// identity tells configurations apart that may believe different keys, so that
+// what a laxer one has saved is worth nothing to a stricter one.
+func (c Config) identity() string {
+	place := []string{c.URL}
+	if c.URL == "" {
+		place = []string{c.URL, c.Issuer, c.MetadataURL}
+		if c.MetadataKeys != nil {
+			place = append(place, hex.EncodeToString(c.MetadataKeys.set.identity[:]))
+		}
+	}
+	text := fmt.Sprintf("%q %t %t %t", place, c.SameOrigin, c.PublicAddressesOnly, c.DangerouslyAllowHTTP)
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // A keeper writes Config.File.
 type keeper struct {
 	mu      sync.Mutex
-	written time.Time
 	failing bool
 }
 
-// keep writes the last good answer. It runs after the fetch has landed, so that
-// nobody waits for the disk; of two that overlap, the later one stays.
+// keep writes the keys of the last good answer. It runs after the fetch has
+// landed, so that nobody waits for the disk. While one is at it the next does
+// not queue up: a disk that hangs must not gather them.
 func (c *Cache) keep() {
-	if c.config.File == "" {
+	if c.config.File == "" || !c.keeper.mu.TryLock() {
 		return
 	}
-	c.mu.Lock()
-	s := c.answer
-	c.mu.Unlock()
-	c.keeper.mu.Lock()
 	defer c.keeper.mu.Unlock()
-	if !s.ReadAt.After(c.keeper.written) {
-		return
-	}
-	err := writeSaved(c.config.File, s)
-	if err == nil {
-		c.keeper.written = s.ReadAt
-	}
+	c.mu.Lock()
+	set, at := c.last, c.state.FetchedAt
+	c.mu.Unlock()
+	err := writeSaved(c.config, set, at)
 	if err != nil && !c.keeper.failing {
-		c.config.Logger.Warn("jwks: the key set is not kept in File", "issuer", c.config.name(), "error", err)
+		c.safely(func() {
+			c.config.Logger.Warn("jwks: the key set is not kept in File", "issuer", c.config.name(), "error", err)
+		})
 	}
 	c.keeper.failing = err != nil
 }
 
 // writeSaved replaces the file as a whole: whoever reads sees the old or the
-// new one, whenever the power fails.
-func writeSaved(name string, s saved) error {
-	text, err := json.Marshal(s)
+// new one, whenever the power fails. It writes the keys that are used, not the
+// document: there may be a private one in there.
+func writeSaved(config Config, set *keySet, at time.Time) error {
+	memory := jwkset.NewMemoryStorage()
+	err := memory.KeyReplaceAll(context.Background(), set.jwks())
 	if err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(name), ".jwks-*") // mode 0600
+	document, err := memory.JSONPublic(context.Background())
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(saved{config.identity(), at, document})
+	if err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(config.File), ".jwks-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(file, "%x\n%s", sha256.Sum256(text), text)
 	err = errors.Join(err, file.Sync(), file.Close())
 	if err == nil {
-		err = os.Rename(file.Name(), name)
+		err = os.Rename(file.Name(), config.File)
 	}
 	if err != nil {
 		os.Remove(file.Name())
@@ -89,48 +106,61 @@ func writeSaved(name string, s saved) error {
 	return err
 }
 
-// recall returns what the file holds, the first time that it is asked, if it
-// may still be used.
+// A savedSet is what the file held: a set, or why there is none to use.
+type savedSet struct {
+	set *keySet
+	at  time.Time
+	err error
+}
+
+func (s *savedSet) usable() bool { return s != nil && s.set != nil }
+
+// complaint returns a warning about a file that is there and not used, or nil.
+func (s *savedSet) complaint(config Config) func() {
+	if s == nil || s.err == nil || errors.Is(s.err, fs.ErrNotExist) {
+		return nil
+	}
+	return func() {
+		config.Logger.Warn("jwks: the key set in File is not used", "issuer", config.name(), "error", s.err)
+	}
+}
+
+// recall returns what the file holds, the first time that it is asked; nil
+// afterwards, and without a file. A disk that hangs must not keep the issuer
+// from being asked.
 func (c *Cache) recall() *savedSet {
 	if c.config.File == "" || c.recalled {
 		return nil
 	}
 	c.recalled = true
-	s, err := c.readSaved()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.config.Logger.Warn("jwks: the key set in File is not used", "issuer", c.config.name(), "error", err)
+	read := make(chan *savedSet, 1)
+	c.running.Go(func() { read <- readSaved(c.config) })
+	late := time.NewTimer(recallTimeout)
+	defer late.Stop()
+	select {
+	case s := <-read:
+		return s
+	case <-late.C:
+		return &savedSet{err: fmt.Errorf("it could not be read within %v", recallTimeout)}
 	}
-	return s
 }
 
-func (c *Cache) readSaved() (*savedSet, error) {
-	file, err := openSaved(c.config.File)
+func readSaved(config Config) *savedSet {
+	file, err := openSaved(config.File)
 	if err != nil {
-		return nil, err
+		return &savedSet{err: err}
 	}
 	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, maxSaved+1))
 	if err != nil {
-		return nil, err
+		return &savedSet{err: err}
 	}
 	s, err := parseSaved(content)
 	if err != nil {
-		return nil, err
+		return &savedSet{err: err}
 	}
-	age := time.Since(s.ReadAt)
-	switch {
-	case s.Issuer != c.config.Issuer || s.URL != c.config.URL:
-		return nil, errors.New("it is of another issuer or URL than configured")
-	case age < -maxAhead:
-		return nil, errors.New("it is from the future: one of the clocks is wrong")
-	case age >= c.config.UsableFor:
-		return nil, fmt.Errorf("it is older than %v", c.config.UsableFor)
-	}
-	set, _, err := readSet(s.Document)
-	if err != nil {
-		return nil, err
-	}
-	return &savedSet{set, s.ReadAt}, nil
+	set, err := s.accept(config)
+	return &savedSet{set, s.ReadAt, err}
 }
 
 // parseSaved looks at the digest before anything else.
@@ -149,14 +179,33 @@ func parseSaved(content []byte) (s saved, err error) {
 	return s, nil
 }
 
+// accept returns the set if this configuration could have read it itself, and
+// recently.
+func (s saved) accept(config Config) (*keySet, error) {
+	switch age := time.Since(s.ReadAt); {
+	case s.Config != config.identity():
+		return nil, errors.New("it was saved under another configuration")
+	case age < -maxAhead:
+		return nil, errors.New("it is from the future: one of the clocks is wrong")
+	case age >= config.UsableFor:
+		return nil, fmt.Errorf("it is older than %v", config.UsableFor)
+	}
+	set, _, err := readSet(s.Document)
+	return set, err
+}
+
 // restore uses what the file held, when nothing else is there. c.mu is held.
 func (c *Cache) restore(s *savedSet) {
-	if s == nil || c.usable.Load() != nil {
+	if !s.usable() || c.usable.Load() != nil {
+		return
+	}
+	left := time.Until(s.at.Add(c.config.UsableFor))
+	if left <= 0 { // it has ended meanwhile
 		return
 	}
 	s.set.generation = 1
 	c.last = s.set
 	c.usable.Store(s.set)
 	c.state.FetchedAt, c.state.Restored = s.at, true
-	c.expire(min(time.Until(s.at.Add(c.config.UsableFor)), c.config.UsableFor))
+	c.expire(min(left, c.config.UsableFor))
 }

@@ -2,6 +2,7 @@ package jwks_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/MicahParks/jwkset"
 
 	"github.com/accesstoken/accesstoken/jwks"
 )
@@ -193,24 +196,13 @@ func TestAFileThatIsNotBelieved(t *testing.T) {
 			})
 		})
 	}
-	for _, c := range []struct {
-		name   string
-		change func(*jwks.Config)
-	}{
-		{"that of another URL", func(c *jwks.Config) { c.URL += "2" }},
-		{"that of another issuer", func(c *jwks.Config) { c.Issuer = issuer }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				file := filepath.Join(t.TempDir(), "keys")
-				save(t, file, ec("a"))
-				wantDisbelief(t, "another issuer or URL", func(config *jwks.Config) {
-					config.File = file
-					c.change(config)
-				})
-			})
+	t.Run("that of another URL", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "keys")
+			save(t, file, ec("a"))
+			wantDisbelief(t, "another configuration", func(c *jwks.Config) { c.URL, c.File = c.URL+"2", file })
 		})
-	}
+	})
 	t.Run("one from the future", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "keys")
 		synctest.Test(t, func(t *testing.T) {
@@ -234,10 +226,86 @@ func wantDisbelief(t *testing.T, want string, change func(*jwks.Config)) {
 		change(c)
 	})
 	ask(t, cache, "a", unavailable)
+	synctest.Wait() // nobody waits for the log
 	const said = "the key set in File is not used"
 	if got := log.String(); strings.Contains(got, said) != (want != "") || !strings.Contains(got, want) {
 		t.Errorf("log: got %q; want %q", got, want)
 	}
+}
+
+// What a laxer configuration has saved must not come back under a stricter one.
+func TestAFileOfALaxerConfiguration(t *testing.T) {
+	federation := must(jwkset.NewJWKFromKey(&ecKey().PublicKey, jwkset.JWKOptions{}))
+	for _, c := range []struct {
+		name    string
+		tighten func(*jwks.Config)
+	}{
+		{"one origin", func(c *jwks.Config) { c.SameOrigin = true }},
+		{"signed metadata", func(c *jwks.Config) { c.MetadataKeys = jwks.Static(federation) }},
+		{"another place of the metadata", func(c *jwks.Config) { c.MetadataURL = issuer + "/metadata" }},
+		{"another issuer", func(c *jwks.Config) { c.Issuer = issuer + "/other" }},
+		{"public addresses only", func(c *jwks.Config) { c.HTTPClient, c.PublicAddressesOnly, c.Issuer = nil, true, "https://127.0.0.1:1" }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "keys")
+				s := described("https://elsewhere.example/jwks", nil)
+				discovering := func(config *jwks.Config) { config.URL, config.Issuer, config.File = "", issuer, file }
+				lax := open(t, s, discovering)
+				warm(t, lax)
+				lax.Close()
+				s.set(metadataURL, errDown)
+				if cache := open(t, s, discovering); cache.Warm(t.Context()) != nil {
+					t.Error("under the same configuration: got an error; want the keys of the file")
+				}
+				strict := open(t, s, func(config *jwks.Config) {
+					discovering(config)
+					c.tighten(config)
+				})
+				if strict.Warm(t.Context()) == nil {
+					t.Error("under the stricter one: got nil; want an error")
+				}
+			})
+		})
+	}
+}
+
+// An issuer that contradicts the configuration is no outage.
+func TestAMismatchBringsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "keys")
+		s := described(keysURL, nil)
+		discovering := func(config *jwks.Config) { config.URL, config.Issuer, config.File = "", issuer, file }
+		before := open(t, s, discovering)
+		warm(t, before)
+		before.Close()
+		s.set(metadataURL, page{body: `{"issuer":"https://other.example.com","jwks_uri":"` + keysURL + `"}`})
+		wantMismatch(t, open(t, s, discovering))
+	})
+}
+
+func TestAKeyThatRunsOutMeanwhileIsNotRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "keys")
+		save(t, file, ec("a"))
+		time.Sleep(24*time.Hour - time.Second)
+		s := serve("")
+		s.delay = time.Hour
+		ask(t, open(t, s, keptIn(file)), "a", unavailable)
+	})
+}
+
+func TestNoPrivateKeyIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "keys")
+		save(t, file, document(jwk(&ecKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "b", members{"d": "c2VjcmV0"})))
+		content := read(t, file)
+		var saved struct{ Document []byte }
+		_, text, _ := bytes.Cut(content, []byte("\n"))
+		if err := json.Unmarshal(text, &saved); err != nil || !bytes.Contains(saved.Document, []byte(`"a"`)) || bytes.Contains(saved.Document, []byte("c2VjcmV0")) {
+			t.Errorf("got %s, %v; want the public key alone", saved.Document, err)
+		}
+	})
 }
 
 func TestADiskThatFailsIsSaidOnce(t *testing.T) {

@@ -3,6 +3,7 @@ package jwks
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -21,8 +22,9 @@ type State struct {
 	FetchedAt time.Time
 	Age       time.Duration
 
-	// NextRefresh is when the set is asked for again unasked. Zero: when the
-	// next request comes, because no keys are held or none was ever asked for.
+	// NextRefresh is when the set is asked for again unasked. Zero: it is being
+	// asked for, or will be when the next request comes, because no keys are
+	// held.
 	NextRefresh time.Time
 
 	// UsableUntil is when the keys are dropped unless an answer comes. Zero when
@@ -52,8 +54,8 @@ type Fetch struct {
 	Start    time.Time     // when it began
 	Duration time.Duration // until its end, discovery included
 
-	// Err is why it brought nothing. It names no value of the answer. Nil: the
-	// keys held are those of the issuer.
+	// Err is why it brought nothing. It has nothing of a key in it. Nil: the keys
+	// held are those of the issuer.
 	Err error
 
 	// NotModified: the issuer said that nothing has changed (304).
@@ -103,30 +105,26 @@ func (s *keySet) kids() []string {
 	return slices.Compact(kids) // entries are sorted by kid
 }
 
-// count notes the end of a fetch. c.mu is held.
-func (c *Cache) count(err error, event *Fetch) {
-	c.state.Fetches++
-	switch {
-	case err != nil:
-		c.state.Failures++
-		event.Err = err
-	case event.NotModified:
-		c.state.NotModified++
-	}
-}
-
-// tell calls the hook. One that panics must not end the program: it is called
-// on a goroutine that nobody else could recover.
+// tell calls the hook, which may panic or never return: it is called on a
+// goroutine that nobody else could recover, and on no second one meanwhile.
 func (c *Cache) tell(event Fetch) {
-	if c.config.OnFetch == nil {
+	if c.config.OnFetch == nil || !c.hook.mu.TryLock() {
 		return
 	}
+	defer c.hook.mu.Unlock()
 	defer func() {
-		if p := recover(); p != nil {
-			c.scold.Do(func() {
+		if p := recover(); p != nil && !c.hook.panicked {
+			c.hook.panicked = true
+			c.safely(func() {
 				c.config.Logger.Error("jwks: OnFetch panicked; this is said once", "issuer", c.config.name(), "panic", fmt.Sprint(p))
 			})
 		}
 	}()
 	c.config.OnFetch(event)
+}
+
+// A hook is Config.OnFetch at work.
+type hook struct {
+	mu       sync.Mutex
+	panicked bool
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
@@ -63,13 +62,21 @@ func staticEntry(key jwkset.JWK) (entry, error) {
 
 // Err reports every key that cannot be used, one per line, or that there is
 // none at all.
-func (s *Set) Err() error { return s.err }
+func (s *Set) Err() error {
+	if s.set == nil {
+		return errors.New("jwks: the set was not made by Static")
+	}
+	return s.err
+}
 
 // Keys returns the keys for a token with this kid and alg, as [Cache.Keys]
 // does. generation is always 1.
 func (s *Set) Keys(_ context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	q := question{kid, alg}
-	if !jose.Supported(alg) {
+	switch {
+	case s.set == nil:
+		return nil, 0, s.Err()
+	case !jose.Supported(alg):
 		return nil, 0, errNotForAlgorithm
 	}
 	keys, err = s.set.find(q)
@@ -114,27 +121,20 @@ func (s *KeyfuncSource) Keys(ctx context.Context, kid, alg string) (keys []crypt
 	switch {
 	case errors.Is(err, jwkset.ErrKeyNotFound):
 		return nil, 0, nil
-	case err != nil && s.declaresOther(ctx, kid, alg):
+	case err != nil && retryAfter(err) == 0 && s.declaresOther(ctx, kid, alg):
 		return nil, 0, errNotForAlgorithm
 	case err != nil:
-		return nil, 0, &noAnswer{err, kid}
+		return nil, 0, &noAnswer{err}
 	}
 	return fitting(found, kid, alg)
 }
 
-// noAnswer is an error of a keyfunc. Its text is left out if the kid is in it,
-// which nobody has verified.
-type noAnswer struct {
-	cause error
-	kid   string
-}
+// noAnswer is an error of a keyfunc. Its text may quote the token, which nobody
+// has verified, and so is left to those who unwrap it.
+type noAnswer struct{ cause error }
 
 func (e *noAnswer) Error() string {
-	text := e.cause.Error()
-	if e.kid != "" && strings.Contains(text, e.kid) {
-		text = "its error quotes the token"
-	}
-	return fmt.Sprintf("jwks: the keyfunc has no answer: %.300q", text)
+	return fmt.Sprintf("jwks: the keyfunc has no answer (%T)", e.cause)
 }
 
 func (e *noAnswer) Unwrap() error { return e.cause }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/MicahParks/jwkset"
 )
@@ -21,9 +22,9 @@ var errReadOnly = errors.New("jwks: the storage is the issuer's key set, which o
 // counts against the budget for unknown kids. Its error matches
 // [jwkset.ErrKeyNotFound] if the issuer was asked and has no such key. Of
 // several keys with one kid it returns one, always the same; [Cache.Keyfunc] and
-// [Cache.Keys] know them all. What reads the whole set does not wait longer than
-// [Cache.Warm]. Keys have the members by which they verify, and no certificates.
-// Writing is an error.
+// [Cache.Keys] know them all. What reads the whole set waits for keys to be held,
+// as KeyRead does. Keys have the members by which they verify, and no
+// certificates. Writing is an error.
 func (c *Cache) Storage() jwkset.Storage { return storage{c} }
 
 type storage struct{ cache *Cache }
@@ -34,26 +35,37 @@ func (s storage) KeyRead(ctx context.Context, keyID string) (jwkset.JWK, error) 
 		if _, _, err := s.cache.obtain(ctx, question{kid: keyID}); err != nil && !errors.Is(err, errNotForAlgorithm) {
 			return jwkset.JWK{}, err
 		}
-		set = s.cache.usable.Load()
-	}
-	if set != nil {
-		i := slices.IndexFunc(set.entries, func(e entry) bool { return e.kid == keyID })
-		if i >= 0 {
-			return set.entries[i].jwk, nil
+		if set = s.cache.usable.Load(); set == nil {
+			return jwkset.JWK{}, s.cache.unavailable(errRanOut, 0)
 		}
 	}
-	return jwkset.JWK{}, fmt.Errorf("jwks: %s has no key with this kid: %w", s.cache.config.name(), jwkset.ErrKeyNotFound)
+	i := slices.IndexFunc(set.entries, func(e entry) bool { return e.kid == keyID })
+	if i < 0 {
+		return jwkset.JWK{}, fmt.Errorf("jwks: %s has no key with this kid: %w", s.cache.config.name(), jwkset.ErrKeyNotFound)
+	}
+	return set.entries[i].jwk, nil
 }
 
 func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
-	if err := s.cache.Warm(ctx); err != nil {
+	f, err := s.cache.demand()
+	if err != nil {
 		return nil, err
 	}
-	set := s.cache.usable.Load()
-	if set == nil { // they ran out just now
-		return nil, s.cache.Ready()
+	if f != nil {
+		enough := time.NewTimer(s.cache.config.WaitTimeout)
+		defer enough.Stop()
+		if err := s.cache.wait(ctx, f, enough.C); err != nil {
+			return nil, err
+		}
 	}
-	return set.jwks(), nil
+	set := s.cache.usable.Load()
+	switch {
+	case set != nil:
+		return set.jwks(), nil
+	case f != nil:
+		return nil, s.cache.afterwards(f)
+	}
+	return nil, s.cache.unavailable(errRanOut, 0)
 }
 
 func (s *keySet) jwks() []jwkset.JWK {

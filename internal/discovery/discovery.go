@@ -102,7 +102,9 @@ func (s Source) URLs() []string {
 }
 
 // Read returns the metadata from the first place that has a usable document.
-// One without jwks_uri is used only if no other place has one with it.
+// One without jwks_uri is used only if no other place has one with it; and
+// neither that nor a mismatch counts while one of the places is out of order,
+// which may be the one that has it.
 func Read(ctx context.Context, client *fetch.Client, s Source) (Metadata, error) {
 	var keyless *Metadata
 	var mismatch error
@@ -123,6 +125,8 @@ func Read(ctx context.Context, client *fetch.Client, s Source) (Metadata, error)
 		}
 	}
 	switch {
+	case failed.outOfOrder:
+		return Metadata{}, failed
 	case keyless != nil:
 		return *keyless, nil
 	case mismatch != nil:
@@ -140,6 +144,8 @@ func (s Source) read(ctx context.Context, client *fetch.Client, place string) (M
 	case response.Status != 0 && response.Status != http.StatusOK:
 		return Metadata{}, request.StatusError(response)
 	case errors.Is(err, fetch.ErrTooLarge):
+		return Metadata{}, err
+	case errors.Is(err, fetch.ErrBroken):
 		return Metadata{}, err
 	case err != nil:
 		return Metadata{}, fmt.Errorf("%w: %w", errTransport, err)
@@ -269,14 +275,19 @@ func lower(r rune) rune {
 // unavailable collects why no place had a usable document. It is not an
 // errors.Join because it becomes part of one line.
 type unavailable struct {
-	reasons []string
-	after   time.Duration
+	reasons    []string
+	after      time.Duration
+	outOfOrder bool // one place may have a document at another time
 }
 
 func (u *unavailable) add(err error) {
 	u.reasons = append(u.reasons, err.Error())
-	if status := (*fetch.StatusError)(nil); errors.As(err, &status) {
+	status := (*fetch.StatusError)(nil)
+	if errors.As(err, &status) {
 		u.after = max(u.after, status.After)
+	}
+	if status == nil && errors.Is(err, fetch.ErrBroken) || status != nil && (status.Status >= 500 || status.Status == http.StatusTooManyRequests) {
+		u.outOfOrder = true
 	}
 }
 

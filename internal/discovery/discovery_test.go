@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -165,7 +166,7 @@ type reading struct {
 	name  string
 	pages map[string]page
 	want  discovery.Metadata
-	asked []string // nil: no more than the first place
+	asked []string
 	err   error
 }
 
@@ -178,11 +179,8 @@ func (c reading) check(t *testing.T) {
 	if errors.Is(err, discovery.ErrMismatch) && errors.Is(err, discovery.ErrUnavailable) {
 		t.Errorf("got %v; want one kind of error", err)
 	}
-	if c.asked != nil && !slices.Equal(asked, c.asked) {
+	if asked = slices.Compact(asked); !slices.Equal(asked, c.asked) { // net/http repeats a GET that met a connection just closed
 		t.Errorf("asked %q; want %q", asked, c.asked)
-	}
-	if c.asked == nil && slices.Contains(asked, inserted) {
-		t.Errorf("asked %q; want no place after a broken connection", asked)
 	}
 }
 
@@ -198,13 +196,32 @@ func TestRead(t *testing.T) {
 		{"absent members as null", map[string]page{oauth: {body: but(`"https://a.example/introspect"`, "null")}}, keys, all[:1], nil},
 
 		{"nowhere", nil, discovery.Metadata{}, all, discovery.ErrUnavailable},
-		{"a connection cut off", map[string]page{oauth: {status: -1}, inserted: {body: good}}, discovery.Metadata{}, nil, discovery.ErrUnavailable},
+		{"a connection cut off first", map[string]page{oauth: {status: -1}, inserted: {body: good}}, whole, all[:2], nil},
+		{"a connection cut off, and nothing elsewhere", map[string]page{oauth: {status: -1}}, discovery.Metadata{}, all, discovery.ErrUnavailable},
+		{"without keys first, and an error", map[string]page{oauth: {body: `{"issuer":"ISSUER"}`}, inserted: {status: 503}}, discovery.Metadata{}, all, discovery.ErrUnavailable},
+		{"without keys first, and too many requests", map[string]page{oauth: {body: `{"issuer":"ISSUER"}`}, inserted: {status: 429}}, discovery.Metadata{}, all, discovery.ErrUnavailable},
+		{"another issuer's first, and an error", map[string]page{oauth: {body: but("ISSUER", "https://other.example")}, appended: {status: 500}}, discovery.Metadata{}, all, discovery.ErrUnavailable},
+		{"another issuer's first, and one cut off", map[string]page{oauth: {body: but("ISSUER", "https://other.example")}, appended: {status: -1}}, discovery.Metadata{}, all, discovery.ErrUnavailable},
+		{"another issuer's first, and good ones", map[string]page{oauth: {body: but("ISSUER", "https://other.example")}, appended: {body: good}}, whole, all, nil},
 		{"keys in a file", map[string]page{oauth: {body: but("https://a.example/jwks", "file:///jwks")}}, discovery.Metadata{}, all, discovery.ErrMismatch},
 		{"keys of user and password", map[string]page{oauth: {body: but("https://a.example/jwks", "https://a.example@evil.example/jwks")}}, discovery.Metadata{}, all, discovery.ErrMismatch},
 		{"keys at the end of a long way", map[string]page{oauth: {body: but("/jwks", "/"+strings.Repeat("x", 2048))}}, discovery.Metadata{}, all, discovery.ErrMismatch},
 		{"introspection at the end of a long way", map[string]page{oauth: {body: but("/introspect", "/"+strings.Repeat("x", 2048))}}, keys, all[:1], nil},
 	} {
 		t.Run(c.name, c.check)
+	}
+}
+
+// All places are on one host: one that cannot be reached is not tried thrice.
+func TestAHostThatCannotBeReachedIsDialledOnce(t *testing.T) {
+	dialled := 0
+	client := fetch.New(&http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		dialled++
+		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	}}})
+	_, err := discovery.Read(t.Context(), client, discovery.Source{Issuer: "https://a.example"})
+	if !errors.Is(err, discovery.ErrUnavailable) || dialled != 1 {
+		t.Errorf("got %v after %d attempts; want ErrUnavailable after 1", err, dialled)
 	}
 }
 

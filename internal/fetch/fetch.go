@@ -20,6 +20,10 @@ import (
 // is zero.
 const DefaultTimeout = 5 * time.Second
 
+// ErrBroken is what an exchange fails with that began and did not end well: the
+// same server may answer another request.
+var ErrBroken = errors.New("the exchange broke off")
+
 // ErrTooLarge is what an answer longer than [Request.MaxBytes] is refused with.
 // Every other error of [Client.Do] means that no whole answer came.
 var ErrTooLarge = errors.New("the answer is too large")
@@ -208,8 +212,24 @@ func (r Request) explain(ctx, bounded context.Context, err error) error {
 	if refused := (*notPublicError)(nil); errors.As(err, &refused) {
 		return fmt.Errorf("%s: %w", where, refused)
 	}
-	return fmt.Errorf("%s: %s", where, r.cause(err))
+	if isUnconnected(err) {
+		return fmt.Errorf("%s: %s", where, r.cause(err))
+	}
+	return &brokenError{where + ": " + r.cause(err)}
 }
+
+// isUnconnected reports that the server was never spoken to.
+func isUnconnected(err error) bool {
+	dial := (*net.OpError)(nil)
+	certificate := (*tls.CertificateVerificationError)(nil)
+	return errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, &certificate)
+}
+
+// A brokenError matches [ErrBroken].
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return e.text }
+func (e *brokenError) Unwrap() error { return ErrBroken }
 
 func (r Request) cause(err error) string {
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
