@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,8 +13,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/MicahParks/jwkset"
 )
 
 const (
@@ -78,12 +75,7 @@ func (c *Cache) keep() {
 // new one, whenever the power fails. It writes the keys that are used, not the
 // document: there may be a private one in there.
 func writeSaved(config Config, set *keySet, at time.Time) error {
-	memory := jwkset.NewMemoryStorage()
-	err := memory.KeyReplaceAll(context.Background(), set.jwks())
-	if err != nil {
-		return err
-	}
-	document, err := memory.JSONPublic(context.Background())
+	document, err := json.Marshal(set.marshal())
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,19 @@ func (s storage) KeyRead(ctx context.Context, keyID string) (jwkset.JWK, error) 
 }
 
 func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
+	set, err := s.set(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]jwkset.JWK, len(set.entries))
+	for i, e := range set.entries {
+		keys[i] = e.jwk
+	}
+	return keys, nil
+}
+
+// set returns the set held, waiting for one as a request does.
+func (s storage) set(ctx context.Context) (*keySet, error) {
 	f, err := s.cache.demand()
 	if err != nil {
 		return nil, err
@@ -61,74 +74,66 @@ func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	set := s.cache.usable.Load()
 	switch {
 	case set != nil:
-		return set.jwks(), nil
-	case f != nil:
-		return nil, s.cache.afterwards(f)
+		return set, nil
+	case f != nil && f.err != nil:
+		return nil, f.err
 	}
 	return nil, s.cache.unavailable(errRanOut, 0)
-}
-
-func (s *keySet) jwks() []jwkset.JWK {
-	keys := make([]jwkset.JWK, len(s.entries))
-	for i, e := range s.entries {
-		keys[i] = e.jwk
-	}
-	return keys
 }
 
 func (s storage) KeyDelete(context.Context, string) (bool, error)   { return false, errReadOnly }
 func (s storage) KeyReplaceAll(context.Context, []jwkset.JWK) error { return errReadOnly }
 func (s storage) KeyWrite(context.Context, jwkset.JWK) error        { return errReadOnly }
 
-// copy holds the keys in jwkset's own storage, whose formats callers expect.
-func (s storage) copy(ctx context.Context) (jwkset.Storage, error) {
-	keys, err := s.KeyReadAll(ctx)
-	if err != nil {
-		return nil, err
+// marshal returns the set as it was published, but for what is not used. What
+// jwkset writes with options gives every Ed25519 key the alg EdDSA, which then is
+// none for "Ed25519" (RFC 9864).
+func (s *keySet) marshal() jwkset.JWKSMarshal {
+	m := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
+	for _, e := range s.entries {
+		m.Keys = append(m.Keys, e.jwk.Marshal())
 	}
-	memory := jwkset.NewMemoryStorage()
-	return memory, memory.KeyReplaceAll(ctx, keys)
-}
-
-func (s storage) JSON(ctx context.Context) (json.RawMessage, error) {
-	c, err := s.copy(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return c.JSON(ctx)
-}
-
-func (s storage) JSONPublic(ctx context.Context) (json.RawMessage, error) {
-	c, err := s.copy(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return c.JSONPublic(ctx)
-}
-
-// JSONPrivate has nothing private to write.
-func (s storage) JSONPrivate(ctx context.Context) (json.RawMessage, error) { return s.JSONPublic(ctx) }
-
-func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions, validate jwkset.JWKValidateOptions) (json.RawMessage, error) {
-	c, err := s.copy(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return c.JSONWithOptions(ctx, marshal, validate)
+	return m
 }
 
 func (s storage) Marshal(ctx context.Context) (jwkset.JWKSMarshal, error) {
-	c, err := s.copy(ctx)
+	set, err := s.set(ctx)
 	if err != nil {
 		return jwkset.JWKSMarshal{}, err
 	}
-	return c.Marshal(ctx)
+	return set.marshal(), nil
 }
 
+func (s storage) JSON(ctx context.Context) (json.RawMessage, error) {
+	m, err := s.Marshal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(m)
+}
+
+// All keys are public.
+
+func (s storage) JSONPublic(ctx context.Context) (json.RawMessage, error)  { return s.JSON(ctx) }
+func (s storage) JSONPrivate(ctx context.Context) (json.RawMessage, error) { return s.JSON(ctx) }
+
+func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions, validate jwkset.JWKValidateOptions) (json.RawMessage, error) {
+	m, err := s.MarshalWithOptions(ctx, marshal, validate)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(m)
+}
+
+// MarshalWithOptions does what jwkset's own storage does with the keys.
 func (s storage) MarshalWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions, validate jwkset.JWKValidateOptions) (jwkset.JWKSMarshal, error) {
-	c, err := s.copy(ctx)
+	keys, err := s.KeyReadAll(ctx)
 	if err != nil {
 		return jwkset.JWKSMarshal{}, err
 	}
-	return c.MarshalWithOptions(ctx, marshal, validate)
+	memory := jwkset.NewMemoryStorage()
+	if err := memory.KeyReplaceAll(ctx, keys); err != nil {
+		return jwkset.JWKSMarshal{}, err
+	}
+	return memory.MarshalWithOptions(ctx, marshal, validate)
 }
