@@ -8,12 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
+	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -64,8 +61,8 @@ func (c Claims) Decode(v any) error {
 	if err != nil {
 		return err
 	}
-	if err := jsonv2.Unmarshal(raw, v, exactNumbers); err != nil {
-		return fmt.Errorf("accesstoken: the claims do not fit %T: %w", v, shapeOf(err))
+	if err := jose.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("accesstoken: the claims do not fit %T: %w", v, err)
 	}
 	return nil
 }
@@ -79,29 +76,6 @@ func (c Claims) raw() ([]byte, error) {
 		return c.facts.answer, nil
 	}
 	return nil, errors.New("accesstoken: these claims come from no token; there is nothing to decode")
-}
-
-// exactNumbers keeps numbers that land in an any: float64 would turn
-// 9007199254740993 into its neighbour.
-var exactNumbers = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, v *any) error {
-	if d.PeekKind() != '0' {
-		return errors.ErrUnsupported
-	}
-	number, err := d.ReadValue()
-	*v = json.Number(number)
-	return err
-}))
-
-// shapeOf says where a value does not fit, and leaves the value out: the error
-// of the JSON package quotes it.
-func shapeOf(err error) error {
-	var semantic *jsonv2.SemanticError
-	if errors.As(err, &semantic) {
-		// Of the path only the claim's name: further down, names may be data.
-		name, _, _ := strings.Cut(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/")
-		return fmt.Errorf("%q: a JSON %v does not fit %v", name, semantic.JSONKind, semantic.GoType)
-	}
-	return errors.New("expected a pointer to a struct or a map")
 }
 
 // String names the issuer only: logs get no claims by accident.

@@ -91,6 +91,11 @@ type Issuer struct {
 	// several such issuers each needs its TokenPrefix.
 	Introspection *introspection.Client
 
+	// AlwaysIntrospect asks about this issuer's JWTs as well, once their
+	// signature is verified, so that revoked ones are refused: both must pass,
+	// and agree in iss, sub and client_id. It needs Introspection.
+	AlwaysIntrospect bool
+
 	// TokenPrefix is what this issuer's opaque tokens begin with.
 	TokenPrefix string
 
@@ -239,6 +244,9 @@ func (i Issuer) faults() (f faults) {
 		if !jose.Supported(algorithm) {
 			f.add("Algorithms: %q is not supported; choose among %v", algorithm, jose.DefaultAlgorithms())
 		}
+	}
+	if i.AlwaysIntrospect && i.Introspection == nil {
+		f.add("AlwaysIntrospect asks the issuer about its JWTs; set Introspection as well")
 	}
 	if i.TokenPrefix != "" && i.Introspection == nil {
 		f.add("TokenPrefix is for opaque tokens; set Introspection as well")

@@ -24,7 +24,9 @@ type issuer struct {
 	owned         *jwks.Cache // the same, when it was made here
 	introspection *introspection.Client
 	prefix        string
-	warnings      warnings
+
+	alwaysIntrospect bool
+	warnings         warnings
 }
 
 func newIssuer(config Config, settings Issuer, logger *slog.Logger) (*issuer, error) {
@@ -38,7 +40,9 @@ func newIssuer(config Config, settings Issuer, logger *slog.Logger) (*issuer, er
 		keys:          settings.Keys,
 		introspection: settings.Introspection,
 		prefix:        settings.TokenPrefix,
-		warnings:      warnings{logger: logger, issuer: settings.URL},
+
+		alwaysIntrospect: settings.AlwaysIntrospect,
+		warnings:         warnings{logger: logger, issuer: settings.URL},
 	}
 	if i.algorithms == nil {
 		i.algorithms = jose.DefaultAlgorithms()
@@ -109,15 +113,18 @@ func (i *issuer) warm(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	if err := source.Warm(ctx); err != nil && (i.introspection == nil || ctx.Err() != nil) {
+	if err := source.Warm(ctx); err != nil && (i.needsKeys() || ctx.Err() != nil) {
 		return err
 	}
 	return nil
 }
 
+// needsKeys is false for an issuer that can be asked about its tokens.
+func (i *issuer) needsKeys() bool { return i.introspection == nil || i.alwaysIntrospect }
+
 func (i *issuer) ready() error {
 	source, ok := i.keys.(interface{ Ready() error })
-	if !ok || i.introspection != nil {
+	if !ok || !i.needsKeys() {
 		return nil
 	}
 	return source.Ready()

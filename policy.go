@@ -12,6 +12,12 @@ import (
 type Policy struct {
 	_      [0]func()
 	Scopes scopes.Requirement // the scopes the token needs
+
+	// FreshIntrospection asks the issuer about a token that is introspected, now
+	// and whatever is cached: for the routes where a token that was revoked
+	// within introspection.Config.CacheFor must not pass. It means nothing to
+	// other tokens.
+	FreshIntrospection bool
 }
 
 // Err returns nil for a Policy that can be set up for a route, and otherwise
@@ -26,5 +32,8 @@ func (p Policy) Err() error {
 
 // And returns a Policy that demands both.
 func (p Policy) And(other Policy) Policy {
-	return Policy{Scopes: p.Scopes.And(other.Scopes)}
+	return Policy{
+		Scopes:             p.Scopes.And(other.Scopes),
+		FreshIntrospection: p.FreshIntrospection || other.FreshIntrospection,
+	}
 }

@@ -107,6 +107,8 @@ func (r rules) acceptsClaims(claims jose.Claims) *Error {
 	switch {
 	case claims.Fault != "":
 		return refusal(ClaimInvalid, claims.Fault+" has the wrong type")
+	case claims.Audience != nil && len(claims.Audience) == 0:
+		return refusal(ClaimInvalid, "aud names nobody")
 	case claims.Subject == "":
 		return refusal(ClaimInvalid, "sub is missing")
 	case claims.Expiry.IsZero():

@@ -109,7 +109,7 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 // in on it, and one matching [Unavailable] means that validity is unknown, not
 // denied. For a token that was verified before it performs no I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
-	claims, err := v.authenticate(ctx, credentials)
+	claims, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	if err == nil {
 		err = v.allow(claims, policy)
 	}
@@ -123,7 +123,11 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 // policy; a handler calls it when it knows what is to be done. The error is an
 // [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
-	if err := v.allow(claims, policy); err != nil {
+	err := v.allow(claims, policy)
+	if err == nil && policy.FreshIntrospection {
+		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials; set it where the route is set up, or call Authorize")
+	}
+	if err != nil {
 		return v.report(ctx, v.bind(err, policy))
 	}
 	return nil
@@ -145,7 +149,7 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 //
 // Key sources, HTTP clients and clocks are somebody else's code: one that
 // panics refuses the request.
-func (v *Validator) authenticate(ctx context.Context, credentials Credentials) (claims Claims, err error) {
+func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (claims Claims, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			claims, err = Claims{}, because(InternalError, fmt.Errorf("a key source, a clock or an HTTP client panicked: %v", p))
@@ -169,7 +173,10 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials) (
 	key := tokencache.KeyOf(token)
 	found, err := v.recall(ctx, key)
 	if found == nil && err == nil {
-		found, err = v.establish(ctx, key, token)
+		found, err = v.establish(ctx, key, token, fresh)
+	}
+	if err == nil {
+		err = v.confirm(ctx, found, token, fresh)
 	}
 	if err != nil {
 		return Claims{}, err
@@ -200,8 +207,8 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 }
 
 // establish verifies a token and, when it is good, remembers the facts.
-func (v *Validator) establish(ctx context.Context, key tokencache.Key, token string) (*facts, error) {
-	found, err := v.verify(ctx, token)
+func (v *Validator) establish(ctx context.Context, key tokencache.Key, token string, fresh bool) (*facts, error) {
+	found, err := v.verify(ctx, token, fresh)
 	if err != nil {
 		return nil, err
 	}

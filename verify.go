@@ -21,13 +21,13 @@ const maxAttempts = 4
 // verify finds out what a token says and whether its issuer said it. The form
 // of the token and the configuration choose between JWT and introspection,
 // never a failure: a forged JWT is not shown to anybody.
-func (v *Validator) verify(ctx context.Context, token string) (*facts, error) {
+func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*facts, error) {
 	if !challenge.IsToken68(token) {
 		return nil, v.fixed[CredentialsMalformed]
 	}
 	parsed, err := jose.Parse(token)
 	if errors.Is(err, jose.ErrNotJWT) {
-		return v.introspect(ctx, token)
+		return v.introspect(ctx, token, fresh)
 	}
 	if err != nil {
 		return nil, because(joseReason(err), err)
@@ -136,39 +136,69 @@ func retryAfter(err error) time.Duration {
 
 // introspect asks the one issuer that the configuration names for such a token
 // (RFC 7662), and applies the checks that are left to us (§2.2, §4).
-func (v *Validator) introspect(ctx context.Context, token string) (*facts, error) {
+func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*facts, error) {
 	i := v.opaqueIssuer(token)
 	if i == nil {
 		return nil, v.fixed[TokenMalformed]
 	}
-	response, err := i.introspection.Introspect(ctx, token)
+	claims, answer, err := v.ask(ctx, i, token, fresh)
 	if err != nil {
-		return nil, introspectionRefusal(ctx, err)
-	}
-	if !response.Active {
-		return nil, v.fixed[TokenInactive]
-	}
-	claims, err := jose.ReadClaims(response.Raw)
-	if err != nil {
-		return nil, because(IntrospectionUnavailable, err)
-	}
-	if claims.Issuer != "" && claims.Issuer != i.url {
-		return nil, refusal(IssuerUnknown, "the introspection answer names another issuer")
+		return nil, err
 	}
 	claims.Issuer = i.url
 	if err := i.acceptClient(claims.ClientID); err != nil {
 		return nil, err
 	}
 	found := newFacts(i, claims)
-	found.answer = response.Raw
+	found.answer = answer
 	return found, nil
+}
+
+// ask returns what the issuer says of an active token.
+func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool) (claims jose.Claims, answer []byte, err error) {
+	response, err := i.introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
+	if err != nil {
+		return claims, nil, introspectionRefusal(ctx, err)
+	}
+	if !response.Active {
+		return claims, nil, v.fixed[TokenInactive]
+	}
+	claims, err = jose.ReadClaims(response.Raw)
+	if err != nil {
+		return claims, nil, because(IntrospectionUnavailable, err)
+	}
+	if claims.Issuer != "" && claims.Issuer != i.url {
+		return claims, nil, refusal(IssuerUnknown, "the introspection answer names another issuer")
+	}
+	return claims, response.Raw, nil
+}
+
+// confirm asks about a JWT whose signature is good, where its issuer has to be
+// asked as well. What it was issued for and what the issuer says must be the same
+// token: an endpoint that says yes to everything would otherwise vouch for any.
+func (v *Validator) confirm(ctx context.Context, found *facts, token string, fresh bool) error {
+	if !found.issuer.alwaysIntrospect || found.key == nil {
+		return nil
+	}
+	said, _, err := v.ask(ctx, found.issuer, token, fresh)
+	switch {
+	case errors.Is(err, introspection.ErrUnsupportedTokenType):
+		return because(ResourceServerMisconfigured, err) // it introspects no JWTs: AlwaysIntrospect refuses all
+	case err != nil:
+		return err
+	case said.Subject != "" && said.Subject != found.subject:
+		return refusal(ClaimInvalid, "sub is another in the introspection answer")
+	case said.ClientID != "" && said.ClientID != found.clientID:
+		return refusal(ClaimInvalid, "client_id is another in the introspection answer")
+	}
+	return nil
 }
 
 func introspectionRefusal(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, introspection.ErrClientRefused):
 		return because(ResourceServerMisconfigured, err)
-	case errors.Is(err, introspection.ErrTokenType):
+	case errors.Is(err, introspection.ErrTokenType), errors.Is(err, introspection.ErrUnsupportedTokenType):
 		return because(TokenTypeMismatch, err)
 	}
 	return couldNotFindOut(ctx, IntrospectionUnavailable, err)

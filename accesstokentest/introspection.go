@@ -42,6 +42,10 @@ func (s *Server) Opaque(claims Claims) string {
 //
 // There is no scope unless one is given. The endpoint says what it is told: it
 // calls a token active whose exp has passed, until [Server.Revoke].
+//
+// A request whose Accept has application/token-introspection+jwt is answered
+// with the same in a JWT (RFC 9701), signed with RS256, for [ClientID]. Other
+// such answers are made with [Server.Sign] and given by [Server.Handle].
 func (s *Server) Remember(token string, claims Claims) {
 	defaults := s.Claims(Claims{"jti": nil, "active": true, "token_type": "Bearer"})
 	s.remember(token, override(defaults, claims))

@@ -81,6 +81,9 @@ type issuerSetup struct {
 	JWKSURI          string   `json:"jwks_uri"`
 	MetadataURL      string   `json:"metadata_url"`
 	Introspection    bool     `json:"introspection"`
+	AlwaysIntrospect bool     `json:"always_introspect"`
+	SignedAnswers    bool     `json:"signed_answers"`
+	CacheFor         string   `json:"cache_for"`
 	TokenPrefix      string   `json:"token_prefix"`
 	RequireTokenType bool     `json:"require_token_type"`
 	NoAudience       bool     `json:"no_audience"`

@@ -22,6 +22,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/jwks"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -314,6 +315,7 @@ func (w *world) issuer(t *testing.T, server *accesstokentest.Server, c issuerSet
 		Algorithms:                  c.Algorithms,
 		Clients:                     x.expandAll(c.Clients),
 		Profile:                     profile(t, c.Profile),
+		AlwaysIntrospect:            c.AlwaysIntrospect,
 		DangerouslyAcceptNoAudience: c.NoAudience,
 	}
 	if c.URL != "" {
@@ -323,14 +325,19 @@ func (w *world) issuer(t *testing.T, server *accesstokentest.Server, c issuerSet
 		relax(t, &issuer.Relax, demand)
 	}
 	if c.Introspection {
-		issuer.Introspection = must(introspection.NewClient(introspection.Config{
+		config := introspection.Config{
 			Endpoint:         server.IntrospectionEndpoint(),
 			ClientID:         accesstokentest.ClientID,
 			ClientSecret:     accesstokentest.ClientSecret,
 			RequireTokenType: c.RequireTokenType,
+			CacheFor:         duration(t, c.CacheFor),
 			Timeout:          duration(t, v.Config.HTTPTimeout),
 			HTTPClient:       server.Client(),
-		}))
+		}
+		if c.SignedAnswers {
+			config.Issuer, config.Keys = server.URL, jwks.Static(server.Keys()...)
+		}
+		issuer.Introspection = must(introspection.NewClient(config))
 	}
 	return issuer
 }

@@ -1,6 +1,7 @@
 package introspection
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,17 +32,45 @@ type Response struct {
 	Issuer    string     // iss
 	ID        string     // jti
 
-	// Raw is the answer as it came, for the members that have no field here.
+	// Raw is the answer as it came, or the token_introspection of a signed one,
+	// for the members that have no field here; [Response.Decode] reads them.
 	Raw json.RawMessage
 }
 
-// read takes nothing for an answer that does not say true or false.
-func read(answer fetch.Response) (Response, error) {
-	if !isJSON(answer.Header.Get("Content-Type")) {
-		return Response{}, errors.New("the answer is not JSON by its Content-Type")
+// Decode reads all members of an active answer into v, a pointer to a struct or
+// a map. Names match exactly, also in their case. Numbers stay exact: in an any
+// they arrive as [json.Number]. Members that v has no place for are left out. Of
+// an inactive answer there is nothing to decode, which is an error.
+func (r Response) Decode(v any) error {
+	if !r.Active || r.Raw == nil {
+		return errors.New("introspection: there is no active answer to decode")
 	}
+	if err := jose.Unmarshal(r.Raw, v); err != nil {
+		return fmt.Errorf("introspection: the answer does not fit %T: %w", v, err)
+	}
+	return nil
+}
+
+// read reads plain JSON, or a signed answer where that is demanded: neither is
+// taken for the other.
+func (c *Client) read(ctx context.Context, answer fetch.Response, now func() time.Time) (Response, error) {
+	if c.seal == nil {
+		if !isJSON(answer.Header.Get("Content-Type")) {
+			return Response{}, errors.New("the answer is not JSON by its Content-Type")
+		}
+		return readObject(answer.Body)
+	}
+	body, err := c.seal.open(ctx, answer, now())
+	if err != nil {
+		return Response{}, err
+	}
+	return readObject(body)
+}
+
+// readObject takes nothing for an answer that does not say true or false.
+func readObject(body []byte) (Response, error) {
 	var active string
-	err := jose.Object(answer.Body, func(name, value []byte) error {
+	err := jose.Object(body, func(name, value []byte) error {
 		if string(name) == "active" {
 			active = string(value)
 		}
@@ -55,7 +84,7 @@ func read(answer fetch.Response) (Response, error) {
 	case active != "true":
 		return Response{}, errors.New(`expected "active" to be true or false`)
 	}
-	return readActive(answer.Body)
+	return readActive(body)
 }
 
 func readActive(body []byte) (Response, error) {
@@ -67,6 +96,8 @@ func readActive(body []byte) (Response, error) {
 		return Response{}, fmt.Errorf("expected %q to have the type of RFC 7662 §2.2", claims.Fault)
 	case claims.ScopeList != nil:
 		return Response{}, errors.New(`expected "scope" to be a string`)
+	case claims.OtherUse: // Hydra says Bearer of a refresh token, and refresh_token in token_use
+		return Response{}, ErrTokenType
 	}
 	return Response{
 		Active:    true,

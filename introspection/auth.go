@@ -1,31 +1,58 @@
 package introspection
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 
+	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
 // request is RFC 7662 §2.1: a form, sent by POST, that no log of URLs sees.
-func (c *Client) request(token string) fetch.Request {
+func (c *Client) request(ctx context.Context, token string) (fetch.Request, error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	header := http.Header{"Accept": {"application/json"}}
-	c.authenticate(header, form)
-	return fetch.Request{URL: c.endpoint, Header: header, Form: form, Timeout: c.timeout, MaxBytes: maxAnswer}
+	header := http.Header{"Accept": {c.accept()}}
+	if err := c.authenticate(ctx, header, form); err != nil {
+		return fetch.Request{}, err
+	}
+	return fetch.Request{URL: c.endpoint, Header: header, Form: form, Timeout: c.timeout, MaxBytes: maxAnswer}, nil
 }
 
-// authentication is how the client shows who it is (RFC 6749 §2.3.1).
-func (c Config) authentication() func(http.Header, url.Values) {
-	id, secret := c.ClientID, c.ClientSecret
-	if c.AuthMethod == ClientSecretPost {
-		return func(_ http.Header, form url.Values) {
-			form.Set("client_id", id)
-			form.Set("client_secret", secret)
-		}
+// An authenticator adds to a request what shows who the client is. It is a
+// function because no fmt verb finds the secret in one.
+type authenticator func(ctx context.Context, header http.Header, form url.Values) error
+
+// authentication expects a Config that was checked.
+func (c Config) authentication() authenticator {
+	switch c.AuthMethod {
+	case ClientSecretPost:
+		return secretPost(c.ClientID, c.ClientSecret)
+	case ClientSecretJWT, PrivateKeyJWT:
+		return c.assertion()
+	case TLSClientAuth, SelfSignedTLSClientAuth:
+		return idAlone(c.ClientID)
+	case Bearer:
+		return bearer(c.BearerToken)
 	}
-	return func(header http.Header, _ url.Values) { header.Set("Authorization", basic(id, secret)) }
+	return secretBasic(c.ClientID, c.ClientSecret)
+}
+
+func secretPost(id, secret string) authenticator {
+	return func(_ context.Context, _ http.Header, form url.Values) error {
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+		return nil
+	}
+}
+
+func secretBasic(id, secret string) authenticator {
+	return func(_ context.Context, header http.Header, _ url.Values) error {
+		header.Set("Authorization", basic(id, secret))
+		return nil
+	}
 }
 
 // basic form-encodes id and secret before it joins them (RFC 6749 §2.3.1), so
@@ -33,4 +60,30 @@ func (c Config) authentication() func(http.Header, url.Values) {
 func basic(id, secret string) string {
 	pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret)
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
+}
+
+// idAlone says whose certificate it is that the connection has (RFC 8705 §2).
+func idAlone(id string) authenticator {
+	return func(_ context.Context, _ http.Header, form url.Values) error {
+		form.Set("client_id", id)
+		return nil
+	}
+}
+
+var errBearerToken = errors.New("BearerToken returned something that is no bearer token (RFC 6750 §2.1)")
+
+// bearer authorizes the call by an access token of our own (RFC 7662 §2.1).
+func bearer(source func(context.Context) (string, error)) authenticator {
+	tokens := newOutsider("BearerToken", source)
+	return func(ctx context.Context, header http.Header, _ url.Values) error {
+		token, err := tokens.ask(ctx)
+		switch {
+		case err != nil:
+			return err
+		case !challenge.IsToken68(token): // a line break would begin another field
+			return errBearerToken
+		}
+		header.Set("Authorization", "Bearer "+token)
+		return nil
+	}
 }

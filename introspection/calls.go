@@ -2,22 +2,31 @@ package introspection
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// maxCalls bounds how many calls are under way at once: a flood of invented
-// tokens must not become one of requests to the authorization server.
-const maxCalls = 64
+const (
+	// maxCalls bounds how many calls are under way at once: a flood of invented
+	// tokens must not become one of requests to the authorization server.
+	maxCalls = 64
+
+	// maxQueued bounds the calls that wait for one of those to end. Who comes
+	// later is told at once.
+	maxQueued = 1024
+)
 
 // calls are those under way, by the digest of their token. Who asks about the
 // same token shares one. A call belongs to none of them: it has a context of its
 // own, which ends when nobody waits any more.
 type calls struct {
 	lock     sync.Mutex
-	underWay map[[sha256.Size]byte]*call
+	underWay map[tokencache.Key]*call
+	alone    int // calls that nobody may join
 	slots    chan struct{}
 }
 
@@ -30,13 +39,19 @@ type call struct {
 }
 
 func newCalls() *calls {
-	return &calls{underWay: map[[sha256.Size]byte]*call{}, slots: make(chan struct{}, maxCalls)}
+	return &calls{underWay: map[tokencache.Key]*call{}, slots: make(chan struct{}, maxCalls)}
 }
 
+// A question is what a call asks. What it returns for later, unless nil, runs
+// when nobody waits for it any more.
+type question func(context.Context) (response Response, later func(), err error)
+
 // do joins the call about the token, or makes it.
-func (c *calls) do(ctx context.Context, token string, timeout time.Duration, ask func(context.Context) (Response, error)) (Response, error) {
-	key := sha256.Sum256([]byte(token))
-	shared := c.join(key, timeout, ask)
+func (c *calls) do(ctx context.Context, key tokencache.Key, timeout time.Duration, ask question) (Response, error) {
+	shared, err := c.join(key, timeout, ask)
+	if err != nil {
+		return Response{}, err
+	}
 	defer c.leave(key, shared)
 	select {
 	case <-shared.done:
@@ -46,38 +61,107 @@ func (c *calls) do(ctx context.Context, token string, timeout time.Duration, ask
 	}
 }
 
-func (c *calls) join(key [sha256.Size]byte, timeout time.Duration, ask func(context.Context) (Response, error)) *call {
+// doAlone makes a call that begins now and that nobody else joins.
+func (c *calls) doAlone(ctx context.Context, timeout time.Duration, ask question) (Response, error) {
+	if err := c.enter(); err != nil {
+		return Response{}, err
+	}
+	defer c.exit()
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	response, later, err := c.ask(bounded, ask)
+	if later != nil {
+		go run(later)
+	}
+	return response, err
+}
+
+// run keeps somebody else's panic from ending the program.
+func run(later func()) {
+	defer func() { _ = recover() }()
+	later()
+}
+
+func (c *calls) enter() error {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if c.full() {
+		return errBusy
+	}
+	c.alone++
+	return nil
+}
+
+func (c *calls) exit() {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.alone--
+}
+
+func (c *calls) full() bool { return len(c.underWay)+c.alone >= maxCalls+maxQueued }
+
+func (c *calls) join(key tokencache.Key, timeout time.Duration, ask question) (*call, error) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	if shared, ok := c.underWay[key]; ok {
 		shared.waiting++
-		return shared
+		return shared, nil
+	}
+	if c.full() {
+		return nil, errBusy
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	shared := &call{waiting: 1, cancel: cancel, done: make(chan struct{})}
+	shared := &call{waiting: 1, cancel: cancel, done: make(chan struct{}), err: errLost}
 	c.underWay[key] = shared
 	go func() {
-		defer close(shared.done)
-		shared.response, shared.err = c.ask(ctx, ask)
-		c.end(key, shared)
+		later := c.answer(ctx, key, shared, ask)
+		if later != nil {
+			run(later)
+		}
 	}()
-	return shared
+	return shared, nil
 }
 
-var errBusy = errors.New("introspection: too many introspections are under way")
+// errLost is what a call ends with whose goroutine somebody else's code has ended.
+var errLost = errors.New("introspection: the call ended without an answer")
 
-func (c *calls) ask(ctx context.Context, ask func(context.Context) (Response, error)) (Response, error) {
+// answer makes the call. It ends it, come what may.
+func (c *calls) answer(ctx context.Context, key tokencache.Key, shared *call, ask question) (later func()) {
+	defer close(shared.done)
+	defer c.end(key, shared)
+	shared.response, later, shared.err = c.ask(ctx, ask)
+	return later
+}
+
+// errBusy says nothing about the endpoint, and nothing about the token.
+var errBusy error = &busyError{}
+
+type busyError struct{}
+
+func (*busyError) Error() string { return "introspection: too many introspections are under way" }
+
+// RetryAfter returns when asking again may help.
+func (*busyError) RetryAfter() time.Duration { return time.Second }
+
+// ask waits for its turn. Whoever's code panics within, nothing is known of the
+// token: the goroutine is ours, and nobody else could recover.
+func (c *calls) ask(ctx context.Context, ask question) (response Response, later func(), err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			response, later, err = Response{}, nil, fmt.Errorf("introspection: asking panicked: %T", p)
+		}
+	}()
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 		return ask(ctx)
 	case <-ctx.Done():
-		return Response{}, errBusy
+		return Response{}, nil, errBusy
 	}
 }
 
 // leave ends the call with the last who waits for it.
-func (c *calls) leave(key [sha256.Size]byte, shared *call) {
+func (c *calls) leave(key tokencache.Key, shared *call) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	if shared.waiting--; shared.waiting == 0 {
@@ -87,13 +171,13 @@ func (c *calls) leave(key [sha256.Size]byte, shared *call) {
 }
 
 // end lets nobody join any more: the next to ask is told what is true then.
-func (c *calls) end(key [sha256.Size]byte, ended *call) {
+func (c *calls) end(key tokencache.Key, ended *call) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	c.forget(key, ended)
 }
 
-func (c *calls) forget(key [sha256.Size]byte, old *call) {
+func (c *calls) forget(key tokencache.Key, old *call) {
 	if c.underWay[key] == old {
 		delete(c.underWay, key)
 	}

@@ -7,11 +7,19 @@
 //		ClientSecret: secret,
 //	})
 //
-// Set it as an issuer's Introspection, and the validator asks it about the
+// The client authenticates itself by a secret, by a JWT that a key signs, by a
+// certificate or by an access token of its own: see [AuthMethod].
+//
+// Set a client as an issuer's Introspection, and the validator asks it about the
 // tokens of that issuer that are no JWTs. It can also be used alone.
 //
-// Nothing is cached: a revoked token is refused from the next call on. Only who
-// asks about a token while a call about it is under way shares its answer.
+// Nothing is cached unless Config.CacheFor says so: a revoked token is refused
+// from the next call on, or at most CacheFor later. Who asks about a token while
+// a call about it is under way shares its answer.
+//
+// An endpoint that does not answer is left alone after five failures in a row, for
+// half a second at first and half a minute at most; then one question at a time
+// probes it, and the first answer ends that.
 package introspection
 
 import (
@@ -19,11 +27,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
 // The errors of [Client.Introspect] that are not a matter of trying again. All
@@ -31,11 +39,16 @@ import (
 var (
 	// ErrClientRefused: the endpoint refuses our own credentials (RFC 7662
 	// §2.3). It says nothing about the token, and somebody has to look at it.
-	ErrClientRefused = errors.New("introspection: the endpoint refuses this client; check ClientID, ClientSecret and AuthMethod")
+	ErrClientRefused = errors.New("introspection: the endpoint refuses this client; check ClientID, AuthMethod and what it needs")
 
 	// ErrTokenType: the token is active, and is no access token (RFC 7662 §2.1
 	// lets a refresh token be introspected as well).
 	ErrTokenType = errors.New("introspection: the token is active, but it is not an access token")
+
+	// ErrUnsupportedTokenType: the endpoint introspects no tokens of this kind
+	// (unsupported_token_type, RFC 7009 §2.2.1, with a 400); some say so of JWT
+	// access tokens. The token may be good: it has to be judged by other means.
+	ErrUnsupportedTokenType = errors.New("introspection: the endpoint does not introspect tokens of this kind")
 )
 
 // maxAnswer bounds an answer's size in bytes.
@@ -47,9 +60,13 @@ type Client struct {
 	endpoint         string
 	timeout          time.Duration
 	requireTokenType bool
-	authenticate     func(http.Header, url.Values) // holds the secret where no fmt verb finds it
+	authenticate     authenticator
 	fetch            *fetch.Client
+	seal             *seal // nil: answers are plain JSON
 	calls            *calls
+	cache            *cache
+	breaker          *breaker
+	shared           *sharedStore // nil without a Store
 }
 
 // NewClient checks the Config and makes a Client, without any I/O. The error
@@ -64,8 +81,12 @@ func NewClient(config Config) (*Client, error) {
 		timeout:          config.Timeout,
 		requireTokenType: config.RequireTokenType,
 		authenticate:     config.authentication(),
-		fetch:            fetch.New(config.HTTPClient),
+		fetch:            fetch.New(config.httpClient()),
+		seal:             config.seal(),
 		calls:            newCalls(),
+		cache:            newCache(config),
+		breaker:          new(breaker),
+		shared:           newSharedStore(config),
 	}, nil
 }
 
@@ -79,32 +100,127 @@ func (c *Client) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())
 
 // Introspect asks whether a token is active and what it stands for. An inactive
 // token is no error: the Response says so, and nothing else. An error that is
-// neither [ErrClientRefused] nor [ErrTokenType] means that nothing is known of
-// the token; if the endpoint said when to come back, the error has a method
-// RetryAfter() time.Duration. No error contains the token or the secret.
+// none of [ErrClientRefused], [ErrTokenType] and the like means that nothing is
+// known of the token; if there is a time to come back, the error has a method
+// RetryAfter() time.Duration. No error contains the token or a secret.
 //
 // Who asks about one token at the same time shares one call. It goes on when one
-// of them leaves, and ends with the last; at most 64 calls are under way at once.
+// of them leaves, and ends with the last; at most 64 calls are under way at once,
+// and 1024 wait for their turn.
 func (c *Client) Introspect(ctx context.Context, token string) (Response, error) {
+	return c.IntrospectWith(ctx, token, Options{})
+}
+
+// Options say how one question is put.
+type Options struct {
+	_ [0]func()
+
+	// Fresh asks the endpoint, whatever is cached, and by a call that begins now.
+	// The answer is cached as any other.
+	Fresh bool
+
+	// Leeway is how long after its exp a token is still good to whoever asks. A
+	// cached answer ends then as well.
+	Leeway time.Duration
+
+	// Now is the clock by which exp, the cache and a signed answer are judged;
+	// nil is time.Now.
+	Now func() time.Time
+}
+
+// IntrospectWith is [Client.Introspect] with options.
+func (c *Client) IntrospectWith(ctx context.Context, token string, options Options) (Response, error) {
 	if err := ctx.Err(); err != nil { // nobody waits for the answer: the token stays here
 		return Response{}, fmt.Errorf("introspection: %w", err)
 	}
-	response, err := c.calls.do(ctx, token, c.timeout, func(ctx context.Context) (Response, error) {
-		return c.ask(ctx, token)
-	})
-	if err != nil && ctx.Err() != nil {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	key := tokencache.KeyOf(token)
+	if kept, ok := c.cache.get(key, options.Now()); ok && !options.Fresh {
+		return kept.clone(), nil
+	}
+	response, err := c.put(ctx, key, token, options)
+	switch {
+	case err == nil:
+		return response, nil
+	case ctx.Err() != nil:
 		return Response{}, fmt.Errorf("introspection: %w", ctx.Err())
 	}
+	if kept, ok := c.cache.getStale(key, options.Now()); ok && !options.Fresh && isOutage(err) {
+		return kept.clone(), nil
+	}
+	return Response{}, err
+}
+
+// put puts the question, unless the endpoint is to be left alone.
+func (c *Client) put(ctx context.Context, key tokencache.Key, token string, options Options) (Response, error) {
+	if err := c.breaker.refuses(); err != nil && c.shared == nil {
+		return Response{}, err
+	}
+	ask := func(ctx context.Context) (Response, func(), error) { return c.find(ctx, key, token, options) }
+	if options.Fresh {
+		return c.calls.doAlone(ctx, c.timeout, ask)
+	}
+	return c.calls.do(ctx, key, c.timeout, ask)
+}
+
+// find looks for the answer in the Store, and then asks for it. What it returns
+// for later shares it.
+func (c *Client) find(ctx context.Context, key tokencache.Key, token string, options Options) (r Response, later func(), err error) {
+	if !options.Fresh {
+		now := options.Now()
+		if r, fresh, ok := c.shared.get(ctx, token, now); ok {
+			c.cache.put(key, r, earlier(fresh, c.cache.until(r, now, options.Leeway)), options.Leeway)
+			return r, nil, nil
+		}
+	}
+	r, err = c.askUnlessOpen(ctx, token, options.Now)
+	if err != nil {
+		return Response{}, nil, err
+	}
+	now := options.Now()
+	fresh := c.cache.until(r, now, options.Leeway)
+	c.cache.put(key, r, fresh, options.Leeway)
+	return r, func() { c.shared.put(context.WithoutCancel(ctx), token, r, fresh, now) }, nil
+}
+
+func (c *Client) askUnlessOpen(ctx context.Context, token string, now func() time.Time) (Response, error) {
+	probe, err := c.breaker.allow()
+	if err != nil {
+		return Response{}, err
+	}
+	learned := false
+	defer func() {
+		if !learned {
+			c.breaker.abandon(probe)
+		}
+	}()
+	response, err := c.ask(ctx, token, now)
+	if ctx.Err() == context.Canceled { // whoever asked has left, and that says nothing of the endpoint
+		return response, err
+	}
+	learned = true
+	failure := err
+	if !isFailure(err) {
+		failure = nil
+	}
+	c.breaker.done(probe, failure, retryAfter(err))
 	return response, err
 }
 
 // ask makes the call.
-func (c *Client) ask(ctx context.Context, token string) (Response, error) {
-	request := c.request(token)
+func (c *Client) ask(ctx context.Context, token string, now func() time.Time) (Response, error) {
+	request, err := c.request(ctx, token)
+	if err != nil {
+		return Response{}, fmt.Errorf("introspection: %w", err)
+	}
 	answer, err := c.fetch.Do(ctx, request)
 	switch {
 	case refusesClient(answer):
 		return Response{}, ErrClientRefused
+	case refusesTokenType(answer):
+		return Response{}, ErrUnsupportedTokenType
 	case answer.Status != 0 && answer.Status != http.StatusOK: // whatever became of its body
 		return Response{}, fmt.Errorf("introspection: %w", request.StatusError(answer))
 	case err != nil && ctx.Err() != nil:
@@ -112,9 +228,12 @@ func (c *Client) ask(ctx context.Context, token string) (Response, error) {
 	case err != nil:
 		return Response{}, fmt.Errorf("introspection: %w", err)
 	}
-	response, err := read(answer)
-	if err != nil {
-		return Response{}, fmt.Errorf("introspection: %s: %w", fetch.Redact(c.endpoint), err)
+	response, err := c.read(ctx, answer, now)
+	switch {
+	case errors.Is(err, ErrTokenType):
+		return Response{}, ErrTokenType
+	case err != nil:
+		return Response{}, &unusableError{fmt.Errorf("introspection: %s: %w", fetch.Redact(c.endpoint), err)}
 	}
 	if response.Active && !c.isAccessToken(response.TokenType) {
 		return Response{}, ErrTokenType
@@ -136,12 +255,21 @@ func refusesClient(answer fetch.Response) bool {
 	return false
 }
 
+// refusesTokenType finds out whether the endpoint knows the kind of token, and
+// introspects none of it.
+func refusesTokenType(answer fetch.Response) bool {
+	return answer.Status == http.StatusBadRequest && errorCode(answer.Body) == "unsupported_token_type"
+}
+
 func errorCode(body []byte) (code string) {
-	_ = jose.Object(body, func(name, value []byte) error {
+	err := jose.Object(body, func(name, value []byte) error {
 		if string(name) == "error" {
 			code, _ = jose.String(value)
 		}
 		return nil
 	})
+	if err != nil { // a code that may be another
+		return ""
+	}
 	return code
 }

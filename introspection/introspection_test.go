@@ -226,7 +226,7 @@ func TestWhatTheServerLeftOutIsZero(t *testing.T) {
 
 // Whoever takes one of these for a yes lets strangers in; whoever takes one for
 // a no logs everybody out.
-func TestAnAnswerThatCannotBeUsedSaysNothingOfTheToken(t *testing.T) {
+func TestINTRO03And07AnAnswerThatCannotBeUsedSaysNothingOfTheToken(t *testing.T) {
 	const jsonType = "application/json"
 	for name, endpoint := range map[string]http.HandlerFunc{
 		`active is "true"`:             answers(200, jsonType, `{"active":"true"}`),
@@ -294,7 +294,7 @@ func TestAnAnswerThatCannotBeUsedSaysNothingOfTheToken(t *testing.T) {
 	}
 }
 
-func TestAnInactiveAnswerHasNothingElse(t *testing.T) {
+func TestINTRO03AnInactiveAnswerHasNothingElse(t *testing.T) {
 	for name, body := range map[string]string{
 		"alone":                       `{"active":false}`,
 		"among white space":           " {\n \"active\" : false\t} ",
@@ -312,7 +312,7 @@ func TestAnInactiveAnswerHasNothingElse(t *testing.T) {
 	}
 }
 
-func TestContentTypesOfJSON(t *testing.T) {
+func TestINTRO07ContentTypesOfJSON(t *testing.T) {
 	for _, contentType := range []string{"application/json", "Application/JSON;charset=UTF-8", "application/vnd.example.introspection+json"} {
 		response, err := newClient(t, serve(t, answers(200, contentType, `{"active":true}`)), nil).Introspect(t.Context(), token)
 		if err != nil || !response.Active {
@@ -321,7 +321,7 @@ func TestContentTypesOfJSON(t *testing.T) {
 	}
 }
 
-func TestTheLargestAnswer(t *testing.T) {
+func TestINTRO07TheLargestAnswer(t *testing.T) {
 	body := `{"active":true,"x":"` + strings.Repeat("x", 64<<10-22) + `"}`
 	response, err := newClient(t, serve(t, answers(200, "application/json", body)), nil).Introspect(t.Context(), token)
 	if err != nil || len(response.Raw) != 64<<10 {
@@ -329,7 +329,7 @@ func TestTheLargestAnswer(t *testing.T) {
 	}
 }
 
-func TestARedirectIsNotFollowed(t *testing.T) {
+func TestINTRO07ARedirectIsNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			hits := 0
@@ -355,7 +355,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestWhenTheEndpointRefusesUs(t *testing.T) {
+func TestINTRO08WhenTheEndpointRefusesUs(t *testing.T) {
 	huge := strings.Repeat("x", 100<<10)
 	for name, endpoint := range map[string]http.HandlerFunc{
 		"401":                           answers(401, "application/json", `{"error":"invalid_client"}`),
@@ -388,7 +388,7 @@ func TestWhenTheEndpointRefusesUs(t *testing.T) {
 	})
 }
 
-func TestWhenToComeBack(t *testing.T) {
+func TestINTRO08WhenToComeBack(t *testing.T) {
 	huge := strings.Repeat("x", 100<<10)
 	date := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
 	for _, test := range []struct {
@@ -420,7 +420,7 @@ func TestWhenToComeBack(t *testing.T) {
 	}
 }
 
-func TestOnlyAccessTokensAreAccepted(t *testing.T) {
+func TestINTRO06OnlyAccessTokensAreAccepted(t *testing.T) {
 	const required, optional = true, false
 	for _, test := range []struct {
 		name, body string
@@ -471,7 +471,7 @@ func half(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).Flush()
 }
 
-func TestACallIsBoundedInTime(t *testing.T) {
+func TestINTRO08ACallIsBoundedInTime(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and does not shake hands
 	if err != nil {
 		t.Fatal(err)
@@ -570,7 +570,7 @@ func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 // A server, or what sits before it, may send back what it was sent: an error
 // must not quote it.
-func TestErrorsQuoteNothingThatTheServerReflects(t *testing.T) {
+func TestINTRO16ErrorsQuoteNothingThatTheServerReflects(t *testing.T) {
 	for name, reply := range map[string]string{
 		"in the status line":         "HTTP/1.1 " + token + "\r\n\r\n",
 		"instead of HTTP":            token + "\r\n\r\n",
@@ -667,7 +667,7 @@ func TestNewClientReportsEveryFaultAtOnce(t *testing.T) {
 		{"a fragment in the endpoint", func(c *introspection.Config) { c.Endpoint += "#x" }, []string{"Endpoint"}},
 		{"no client id", func(c *introspection.Config) { c.ClientID = "" }, []string{"ClientID"}},
 		{"no secret", func(c *introspection.Config) { c.ClientSecret = "" }, []string{"ClientSecret"}},
-		{"a method that is not supported", func(c *introspection.Config) { c.AuthMethod = "private_key_jwt" }, []string{"private_key_jwt"}},
+		{"a method that is not supported", func(c *introspection.Config) { c.AuthMethod = "tls" }, []string{`"tls"`}},
 		{"a negative Timeout", func(c *introspection.Config) { c.Timeout = -time.Second }, []string{"Timeout"}},
 		{"everything at once", func(c *introspection.Config) {
 			*c = introspection.Config{ClientSecret: secret, AuthMethod: "none", Timeout: -1}

@@ -13,7 +13,7 @@ type Claims struct {
 	ClientID        string    // client_id
 	AuthorizedParty string    // azp
 	ID              string    // jti
-	Audience        []string  // aud: a string or a non-empty array of strings (RFC 7519 §4.1.3)
+	Audience        []string  // aud: a string or an array of strings (RFC 7519 §4.1.3); an empty one is not nil
 	Expiry          time.Time // exp
 	NotBefore       time.Time // nbf
 	IssuedAt        time.Time // iat
@@ -22,6 +22,7 @@ type Claims struct {
 	TokenType       string    // token_type, of an introspection answer
 
 	OtherKind bool // has the marks of an ID, refresh or logout token
+	OtherUse  bool // says so itself, in token_use or typ; OtherKind as well
 
 	Confirmation Confirmation // cnf (RFC 7800)
 
@@ -96,7 +97,7 @@ func (c *Claims) readKind(value []byte) bool {
 	kind, ok := String(value)
 	switch strings.ToLower(kind) {
 	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
-		c.OtherKind = true
+		c.OtherKind, c.OtherUse = true, true
 	}
 	return ok
 }
@@ -105,8 +106,7 @@ func readAudience(value []byte) ([]string, bool) {
 	if one, ok := String(value); ok {
 		return []string{one}, true
 	}
-	list, ok := Strings(value)
-	return list, ok && len(list) > 0
+	return Strings(value)
 }
 
 func (c *Claims) readScope(value []byte) (ok bool) {

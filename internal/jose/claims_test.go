@@ -28,7 +28,7 @@ func TestReadClaims(t *testing.T) {
 // A claim of the wrong type is a fault, never an absent claim.
 func TestReadClaimsOfTheWrongType(t *testing.T) {
 	wrong := map[string][]string{
-		"aud":   {`[]`, `[["a"]]`, `["a",1]`, `[1]`, `["a",null]`, `[null]`, `{"a":1}`, `1`, `null`, `true`},
+		"aud":   {`[["a"]]`, `["a",1]`, `[1]`, `["a",null]`, `[null]`, `{"a":1}`, `1`, `null`, `true`},
 		"scope": {`1`, `null`, `true`, `{}`, `[1]`, `["a",null]`, `[["a"]]`},
 		"amr":   {`"pwd"`, `[1]`, `null`, `{}`},
 		"cnf":   {`null`, `"x"`, `[]`, `[{"jkt":"a"}]`, `1`, `{}`, `true`},
@@ -46,6 +46,14 @@ func TestReadClaimsOfTheWrongType(t *testing.T) {
 				t.Errorf("%s %s: got fault %q, %v; want fault %q", name, value, got.Fault, err, name)
 			}
 		}
+	}
+}
+
+// Some servers write it for a token that is for nobody in particular.
+func TestReadClaimsOfNoAudience(t *testing.T) {
+	got, err := jose.ReadClaims([]byte(`{"aud":[]}`))
+	if err != nil || got.Fault != "" || got.Audience == nil || len(got.Audience) != 0 {
+		t.Errorf("got %#v, fault %q, %v; want an empty list that is not nil", got.Audience, got.Fault, err)
 	}
 }
 

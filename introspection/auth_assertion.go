@@ -1,0 +1,183 @@
+package introspection
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	_ "crypto/sha512" // crypto.SHA384 and crypto.SHA512
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"math/big"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
+
+const (
+	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523 §2.2
+
+	// assertionLife is for one request, with a little for a clock that is ahead
+	// of ours. Whoever steals an assertion has no more.
+	assertionLife = 60 * time.Second
+)
+
+// assertion sends a new JWT with each request (RFC 7523 §2.2). The client_id
+// beside it is optional (RFC 7521 §4.2), but some servers look for the client by
+// it alone.
+func (c Config) assertion() authenticator {
+	id := c.ClientID
+	jwts := newOutsider(string(c.AuthMethod), c.sealed())
+	return func(ctx context.Context, _ http.Header, form url.Values) error {
+		jwt, err := jwts.ask(ctx)
+		if err != nil {
+			return err
+		}
+		form.Set("client_id", id)
+		form.Set("client_assertion_type", assertionType)
+		form.Set("client_assertion", jwt)
+		return nil
+	}
+}
+
+// The header of an assertion. Its typ keeps the assertion from being taken for
+// another JWT that the same key signs (draft-ietf-oauth-rfc7523bis).
+type assertionHeader struct {
+	Type      string `json:"typ"`
+	Algorithm string `json:"alg"`
+	KeyID     string `json:"kid,omitempty"`
+}
+
+// The claims of an assertion (RFC 7523 §3). The audience is the issuer as one
+// string, and never an endpoint: a server that names another's endpoint as its
+// own would get assertions that are good there (draft-ietf-oauth-rfc7523bis).
+type assertionClaims struct {
+	Issuer   string `json:"iss"`
+	Subject  string `json:"sub"`
+	Audience string `json:"aud"`
+	IssuedAt int64  `json:"iat"`
+	Expiry   int64  `json:"exp"`
+	ID       string `json:"jti"`
+}
+
+// sealed returns what makes one assertion.
+func (c Config) sealed() func(context.Context) (string, error) {
+	id, issuer := c.ClientID, c.Issuer
+	algorithm, sign := c.signature()
+	header := part(assertionHeader{Type: "client-authentication+jwt", Algorithm: algorithm, KeyID: c.ClientKeyID})
+	return func(context.Context) (string, error) {
+		now := time.Now()
+		input := header + "." + part(assertionClaims{
+			Issuer:   id,
+			Subject:  id,
+			Audience: issuer,
+			IssuedAt: now.Unix(),
+			Expiry:   now.Add(assertionLife).Unix(),
+			ID:       rand.Text(), // of 128 bits and more: a server refuses to see one twice
+		})
+		signature, err := sign([]byte(input))
+		return input + "." + base64.RawURLEncoding.EncodeToString(signature), err
+	}
+}
+
+// part encodes one part of a JWS. These structs always have a JSON.
+func part(v any) string {
+	text, _ := json.Marshal(v)
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func (c Config) signature() (algorithm string, sign func([]byte) ([]byte, error)) {
+	if c.AuthMethod == ClientSecretJWT {
+		secret := []byte(c.ClientSecret) // as it is (OpenID Connect Core §10.1)
+		return "HS256", func(input []byte) ([]byte, error) {
+			mac := hmac.New(sha256.New, secret)
+			mac.Write(input)
+			return mac.Sum(nil), nil
+		}
+	}
+	algorithm = c.keyAlgorithm()
+	return algorithm, func(input []byte) ([]byte, error) { return signJWS(c.ClientKey, algorithm, input) }
+}
+
+// keyAlgorithm is the one that Config names, or the most widely known of those
+// that the key has. It is empty if there is none.
+func (c Config) keyAlgorithm() string {
+	key := publicKey(c.ClientKey)
+	algorithms := []string{"RS256", "ES256", "ES384", "ES512", "EdDSA"}
+	if c.ClientKeyAlgorithm != "" {
+		algorithms = []string{c.ClientKeyAlgorithm}
+	}
+	for _, algorithm := range algorithms {
+		if jose.Fits(algorithm, key) {
+			return algorithm
+		}
+	}
+	return ""
+}
+
+// publicKey returns nil for a key that is none: a nil *rsa.PrivateKey is a
+// crypto.Signer, and panics.
+func publicKey(key crypto.Signer) (public crypto.PublicKey) {
+	defer func() {
+		if recover() != nil {
+			public = nil
+		}
+	}()
+	return key.Public()
+}
+
+// signing says how to ask a crypto.Signer for each algorithm (RFC 7518 §3.1,
+// RFC 8037 §3.1).
+var signing = map[string]crypto.SignerOpts{
+	"RS256":   crypto.SHA256,
+	"RS384":   crypto.SHA384,
+	"RS512":   crypto.SHA512,
+	"PS256":   &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256},
+	"PS384":   &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA384},
+	"PS512":   &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA512},
+	"ES256":   crypto.SHA256,
+	"ES384":   crypto.SHA384,
+	"ES512":   crypto.SHA512,
+	"Ed25519": crypto.Hash(0),
+	"EdDSA":   crypto.Hash(0),
+}
+
+// signJWS is here because golang-jwt signs with keys in memory only, and the
+// point of a crypto.Signer is that the key may be elsewhere.
+func signJWS(key crypto.Signer, algorithm string, input []byte) ([]byte, error) {
+	signature, err := crypto.SignMessage(key, rand.Reader, input, signing[algorithm])
+	if err != nil {
+		return nil, err
+	}
+	if public, ok := key.Public().(*ecdsa.PublicKey); ok {
+		return fixed(signature, (public.Curve.Params().BitSize+7)/8)
+	}
+	return signature, nil
+}
+
+// A malformedSignature is found by its type, like every error of a signer.
+type malformedSignature struct{}
+
+func (malformedSignature) Error() string { return "expected the ASN.1 of an ECDSA signature" }
+
+// fixed turns the ASN.1 of an ECDSA signature into r and s of size bytes each,
+// as a JWS has them (RFC 7518 §3.4).
+func fixed(signature []byte, size int) ([]byte, error) {
+	var pair struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(signature, &pair)
+	if err != nil || len(rest) > 0 || !fits(pair.R, size) || !fits(pair.S, size) {
+		return nil, malformedSignature{}
+	}
+	both := make([]byte, 2*size)
+	pair.R.FillBytes(both[:size])
+	pair.S.FillBytes(both[size:])
+	return both, nil
+}
+
+func fits(n *big.Int, size int) bool { return n.Sign() > 0 && n.BitLen() <= 8*size }
