@@ -1,7 +1,7 @@
 # make check is the whole gate. make help lists the rest.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-TAGS        = browser,ratio# of the lanes that go test ./... leaves out
+TAGS        = browser,interop,ratio# of the lanes that go test ./... leaves out
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    = 1m
 BENCH       = .
@@ -63,8 +63,15 @@ soak: ## a key set under a thousand goroutines for SOAK=60s, with the race detec
 bench-jwks: ## how the caches of other libraries take rotations, floods and outages; about a quarter of an hour
 	go run -C benchmarks/compare/jwks . -write README.md
 
+interop: ## real authorization servers: oidc-provider and Hydra, installed as needed (npm, gcc)
+	go test -C interop -tags interop -count=1 -timeout 30m -v .
+
+redis: ## introspection answers shared by Redis: examples/redis twice, beside a redis-server
+	@command -v redis-server >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server)
+	go test -C examples -tags interop -count=1 ./redis
+
 browser: ## the quickstart in a headless browser; screenshots in examples/browser/screenshots
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke soak bench-jwks browser
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke soak bench-jwks interop redis browser

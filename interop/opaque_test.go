@@ -1,0 +1,105 @@
+//go:build interop
+
+package interop_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// opaqueTokens tests what holds on every server about tokens that have to be
+// introspected. subject is that of a client that acts for itself.
+func opaqueTokens(t *testing.T, s *server, subject string) {
+	issuer := accesstoken.Issuer{URL: s.issuer, Introspection: newClient(t, s.asks())}
+	rs := serve(t, issuer)
+
+	t.Run("active", func(t *testing.T) {
+		found := rs.expect(t, "/", s.issue(t, "opaque", resource, "read"), allowed())
+		expectCaller(t, found, caller{Issuer: s.issuer, Subject: subject, ClientID: "opaque", Audience: []string{resource}, Scopes: "read", Expires: true})
+	})
+	t.Run("active, without the scope", func(t *testing.T) {
+		rs.expect(t, "/write", s.issue(t, "opaque", resource, "read"), forbidden(accesstoken.ScopeInsufficient))
+	})
+	t.Run("active, with the scope", func(t *testing.T) {
+		rs.expect(t, "/write", s.issue(t, "opaque", resource, "read write"), allowed())
+	})
+	t.Run("revoked", func(t *testing.T) {
+		token := s.issue(t, "opaque", resource, "read")
+		rs.expect(t, "/", token, allowed())
+		s.revoke(t, "opaque", token)
+		rs.expect(t, "/", token, invalid(accesstoken.TokenInactive))
+	})
+	t.Run("never issued", func(t *testing.T) {
+		rs.expect(t, "/", neverIssued, invalid(accesstoken.TokenInactive))
+	})
+	t.Run("for another resource server", func(t *testing.T) {
+		rs.expect(t, "/", s.issue(t, "opaque", otherResource, "read"), invalid(accesstoken.AudienceMismatch))
+	})
+	t.Run("for nobody in particular", func(t *testing.T) {
+		rs.expect(t, "/", s.issue(t, "opaque", "", "read"), invalid(accesstoken.AudienceMismatch))
+	})
+	t.Run("of a user", func(t *testing.T) {
+		found := rs.expect(t, "/", s.logIn(t).Access, allowed())
+		if found.Issuer != s.issuer || found.Subject != "alice" || found.ClientID != "app" {
+			t.Errorf("got %+v; want alice, by way of app", found)
+		}
+	})
+	t.Run("an ID token", func(t *testing.T) {
+		rs.expect(t, "/", s.logIn(t).ID, invalid(accesstoken.TokenTypeMismatch))
+	})
+	t.Run("a refresh token", func(t *testing.T) {
+		refresh := s.logIn(t).Refresh
+		if got, _ := rs.call(t, "/", refresh); got.status != http.StatusUnauthorized {
+			t.Errorf("got %+v; want 401", got)
+		}
+		rs.expect(t, "/", s.refresh(t, refresh).Access, allowed()) // it was one
+	})
+	t.Run("many bad ones", func(t *testing.T) { crowd(t, s) })
+	t.Run("revoked, and cached", func(t *testing.T) { remembered(t, s) })
+}
+
+const (
+	neverIssued = "nobody-has-issued-this"
+
+	// JWE has five parts, and a header that can be read: {"alg":"dir"}.
+	encrypted = "eyJhbGciOiJkaXIifQ..AAAA.AAAA.AAAA"
+)
+
+// crowd presents bad tokens of each kind, of which nobody may conclude that the
+// endpoint is out of order.
+func crowd(t *testing.T, s *server) {
+	good := s.issue(t, "opaque", resource, "read")
+	for name, bad := range map[string]string{
+		"never issued":                neverIssued,
+		"for another resource server": s.issue(t, "opaque", otherResource, "read"),
+		"for nobody in particular":    s.issue(t, "opaque", "", "read"),
+		"refresh":                     s.logIn(t).Refresh,
+		"encrypted":                   encrypted,
+	} {
+		t.Run(name, func(t *testing.T) {
+			rs := serve(t, accesstoken.Issuer{URL: s.issuer, Introspection: newClient(t, s.asks())})
+			for range 20 {
+				if got, _ := rs.call(t, "/", bad); got.status != http.StatusUnauthorized {
+					t.Fatalf("got %+v; want it refused as what it is: a bad token", got)
+				}
+			}
+			rs.expect(t, "/", good, allowed())
+		})
+	}
+}
+
+// remembered tests what an answer that is kept costs, and what gets around it.
+func remembered(t *testing.T, s *server) {
+	config := s.asks()
+	config.CacheFor = time.Hour
+	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Introspection: newClient(t, config)})
+	token := s.issue(t, "opaque", resource, "read")
+	rs.expect(t, "/", token, allowed())
+	s.revoke(t, "opaque", token)
+	rs.expect(t, "/", token, allowed())
+	rs.expect(t, "/fresh", token, invalid(accesstoken.TokenInactive))
+	rs.expect(t, "/", token, invalid(accesstoken.TokenInactive))
+}

@@ -1,0 +1,161 @@
+//go:build interop
+
+package interop_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"sync/atomic"
+	"testing"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// A resourceServer is ours: three routes over net/http behind a Validator. /write
+// demands the scope write, /fresh that the issuer is asked now, / any valid token.
+type resourceServer struct {
+	url     string
+	refused atomic.Pointer[accesstoken.Error] // the last refusal
+}
+
+// A caller is what a handler finds in its context.
+type caller struct {
+	Issuer, Subject, ClientID string
+	Audience                  []string
+	Scopes                    string
+	Expires                   bool
+}
+
+// serve starts a resource server that accepts the issuer's tokens.
+func serve(t *testing.T, issuer accesstoken.Issuer) *resourceServer {
+	t.Helper()
+	rs := &resourceServer{}
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: resource,
+		Issuers:  []accesstoken.Issuer{issuer},
+		OnRefuse: func(_ context.Context, refused *accesstoken.Error) { rs.refused.Store(refused) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	auth := middleware.New(v, nil)
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", auth.Require(scopes.None()).Wrap(http.HandlerFunc(describe)))
+	mux.Handle("GET /write", auth.Require(scopes.All("write")).Wrap(http.HandlerFunc(describe)))
+	mux.Handle("GET /fresh", auth.RequirePolicy(accesstoken.Policy{Scopes: scopes.None(), FreshIntrospection: true}).Wrap(http.HandlerFunc(describe)))
+	web := httptest.NewServer(mux)
+	t.Cleanup(web.Close)
+	rs.url = web.URL
+	return rs
+}
+
+// describe answers with the caller.
+func describe(w http.ResponseWriter, r *http.Request) {
+	claims, ok := accesstoken.FromContext(r.Context())
+	if !ok {
+		http.Error(w, "there are no claims in the context", http.StatusTeapot)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(caller{
+		Issuer:   claims.Issuer,
+		Subject:  claims.Subject,
+		ClientID: claims.ClientID,
+		Audience: claims.Audience(),
+		Scopes:   claims.Scopes().String(),
+		Expires:  !claims.Expiry.IsZero(),
+	})
+}
+
+// A verdict is what became of a request.
+type verdict struct {
+	status    int
+	reason    accesstoken.Reason // "" for 200
+	challenge bool               // WWW-Authenticate was sent
+}
+
+// The verdicts that all servers share.
+func allowed() verdict { return verdict{status: http.StatusOK} }
+func invalid(reason accesstoken.Reason) verdict {
+	return verdict{http.StatusUnauthorized, reason, true}
+}
+func forbidden(reason accesstoken.Reason) verdict { return verdict{http.StatusForbidden, reason, true} }
+func unavailable(reason accesstoken.Reason) verdict {
+	return verdict{http.StatusServiceUnavailable, reason, false}
+}
+func misconfigured() verdict {
+	return verdict{http.StatusInternalServerError, accesstoken.ResourceServerMisconfigured, false}
+}
+
+// call presents a token, and returns who the handler found; that is nobody if
+// the request was refused.
+func (rs *resourceServer) call(t *testing.T, path, token string) (got verdict, found caller) {
+	t.Helper()
+	rs.refused.Store(nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, rs.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	got = verdict{status: response.StatusCode, challenge: response.Header.Get("WWW-Authenticate") != ""}
+	if refused := rs.refused.Load(); refused != nil {
+		got.reason = refused.Reason
+		t.Logf("refused with %d: %v", got.status, refused)
+	}
+	if response.StatusCode == http.StatusOK {
+		if err := json.NewDecoder(response.Body).Decode(&found); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return got, found
+}
+
+// expect presents a token and compares.
+func (rs *resourceServer) expect(t *testing.T, path, token string, want verdict) caller {
+	t.Helper()
+	got, found := rs.call(t, path, token)
+	if got != want {
+		t.Errorf("GET %s: got %+v; want %+v", path, got, want)
+	}
+	return found
+}
+
+// expectCaller compares who a handler found.
+func expectCaller(t *testing.T, got, want caller) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v; want %+v", got, want)
+	}
+}
+
+// newClient makes an introspection client for the resource server's own
+// credentials at the server.
+func newClient(t *testing.T, config introspection.Config) *introspection.Client {
+	t.Helper()
+	client, err := introspection.NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// asks is the Config of a resource server with a secret.
+func (s *server) asks() introspection.Config {
+	return introspection.Config{Endpoint: s.introspection, ClientID: "resource-server", ClientSecret: s.secret}
+}

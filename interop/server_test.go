@@ -1,0 +1,194 @@
+//go:build interop
+
+package interop_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// The audiences that tokens are asked for.
+const (
+	resource      = "https://api.example.com"
+	otherResource = "https://other.example.com"
+)
+
+// redirectURI is where codes are sent. Nobody listens: the flow stops there.
+const redirectURI = "http://127.0.0.1:1/callback"
+
+// A server is an authorization server at work. On each, the clients opaque and
+// jwt act for themselves and get such tokens, and app acts for the user alice
+// and gets opaque ones.
+type server struct {
+	process       *process
+	issuer        string
+	metadata      map[string]any
+	introspection string // the endpoint
+	audience      string // the request parameter that names the resource server
+	secret        string // of every client that has one
+}
+
+// newSecret is a secret for one run.
+func newSecret() string { return rand.Text() + rand.Text() }
+
+// endpoint reads a URL from the server's metadata.
+func (s *server) endpoint(t *testing.T, name string) string {
+	t.Helper()
+	endpoint, ok := s.metadata[name].(string)
+	if !ok {
+		t.Fatalf("the metadata of %s has no %s", s.issuer, name)
+	}
+	return endpoint
+}
+
+// tokens are a token endpoint's answer (RFC 6749 §5.1).
+type tokens struct {
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+	ID      string `json:"id_token"`
+}
+
+// grant asks the token endpoint.
+func (s *server) grant(t *testing.T, client string, form url.Values) (got tokens) {
+	t.Helper()
+	body := s.post(t, s.endpoint(t, "token_endpoint"), client, form)
+	if err := json.Unmarshal(body, &got); err != nil || got.Access == "" {
+		t.Fatalf("the token endpoint gave no access token to %s: %v", client, err)
+	}
+	return got
+}
+
+// issue gets an access token for a client that acts for itself. An empty
+// audience asks for none.
+func (s *server) issue(t *testing.T, client, audience, scope string) string {
+	t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}
+	if audience != "" {
+		form.Set(s.audience, audience)
+	}
+	return s.grant(t, client, form).Access
+}
+
+// logIn gets tokens for alice with an authorization code (RFC 6749 §4.1, PKCE).
+func (s *server) logIn(t *testing.T) tokens {
+	t.Helper()
+	verifier, state := rand.Text()+rand.Text(), rand.Text()
+	challenge := sha256.Sum256([]byte(verifier))
+	code := s.authorize(t, url.Values{
+		"response_type":         {"code"},
+		"client_id":             {"app"},
+		"redirect_uri":          {redirectURI},
+		"scope":                 {"openid offline_access read"},
+		"state":                 {state},
+		"nonce":                 {rand.Text()},
+		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
+		"code_challenge_method": {"S256"},
+		s.audience:              {resource},
+	})
+	if got := code.Get("state"); got != state {
+		t.Fatalf("the authorization endpoint answers %v; want a code with our state", code)
+	}
+	return s.grant(t, "app", url.Values{
+		"grant_type":    {"authorization_code"},
+		"code":          {code.Get("code")},
+		"redirect_uri":  {redirectURI},
+		"code_verifier": {verifier},
+	})
+}
+
+// authorize follows all redirects, as a browser does, to the redirect URI, and
+// returns its query.
+func (s *server) authorize(t *testing.T, request url.Values) (answer url.Values) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), redirectURI) {
+			answer = r.URL.Query()
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}
+	response, err := browser.Get(s.endpoint(t, "authorization_endpoint") + "?" + request.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if answer == nil {
+		body, _ := io.ReadAll(response.Body)
+		t.Fatalf("the authorization endpoint ends with %s\n%s", response.Status, body)
+	}
+	return answer
+}
+
+// refresh gets new tokens with a refresh token (RFC 6749 §6).
+func (s *server) refresh(t *testing.T, token string) tokens {
+	t.Helper()
+	return s.grant(t, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+}
+
+// revoke takes a token back (RFC 7009).
+func (s *server) revoke(t *testing.T, client, token string) {
+	t.Helper()
+	s.post(t, s.endpoint(t, "revocation_endpoint"), client, url.Values{"token": {token}})
+}
+
+// post sends a form as a client, and wants 200. accept, if there is any, is what
+// media types it asks for.
+func (s *server) post(t *testing.T, endpoint, client string, form url.Values, accept ...string) (body []byte) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header["Accept"] = accept
+	request.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(s.secret))
+	if body, err = send(request, http.StatusOK); err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// sendJSON sends a document, and wants a status.
+func sendJSON(ctx context.Context, method, url string, document any, status int) (body []byte, err error) {
+	content, err := json.Marshal(document)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(content))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return send(request, status)
+}
+
+// send makes a request, and wants a status.
+func send(request *http.Request, status int) (body []byte, err error) {
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if body, err = io.ReadAll(response.Body); err != nil {
+		return nil, err
+	}
+	if response.StatusCode != status {
+		return nil, fmt.Errorf("%s %s answers %s; want %d\n%s", request.Method, request.URL.Path, response.Status, status, body)
+	}
+	return body, nil
+}
