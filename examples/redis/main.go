@@ -1,0 +1,69 @@
+// Command redis is a resource server over net/http that has opaque tokens introspected (RFC 7662), and shares the
+// answers with its replicas through Redis. STORE_KEY is the same for all of them: openssl rand -base64 32.
+//
+//	CLIENT_ID=api CLIENT_SECRET=… REDIS_URL=redis://127.0.0.1:6379 STORE_KEY=… \
+//		go run ./redis -issuer https://login.example.com -resource https://api.example.com \
+//		-introspect https://login.example.com/introspect
+//	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8090/hello
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+func main() {
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
+	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
+	endpoint := flag.String("introspect", os.Getenv("INTROSPECTION_ENDPOINT"), "the introspection endpoint")
+	flag.Parse()
+	store, err := newStore(os.Getenv("REDIS_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := readKey(os.Getenv("STORE_KEY"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	introspect, err := introspection.NewClient(introspection.Config{
+		Endpoint: *endpoint, ClientID: os.Getenv("CLIENT_ID"), ClientSecret: os.Getenv("CLIENT_SECRET"),
+		CacheFor: time.Minute, Store: store, StoreKey: key, OnStoreError: warn,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: *resource,
+		Issuers:  []accesstoken.Issuer{{URL: *issuer, Introspection: introspect}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(serve(v, *addr))
+}
+
+func serve(v *accesstoken.Validator, addr string) error {
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := accesstoken.FromContext(r.Context())
+		fmt.Fprintf(w, "hello %s\n", claims.Subject)
+	})
+	auth := middleware.New(v, nil)
+	mux := http.NewServeMux()
+	mux.Handle("GET /hello", auth.Require(scopes.None()).Wrap(hello))
+	mux.Handle("GET /secret", auth.Require(scopes.All("secret:read")).Wrap(hello))
+	server := &http.Server{
+		Addr: addr, Handler: mux,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	}
+	return server.ListenAndServe()
+}
