@@ -54,7 +54,7 @@ func newGate(t *testing.T, change func(*introspection.Config)) (*gate, *introspe
 	return g, client
 }
 
-func TestWhoAsksAboutOneTokenSharesOneCall(t *testing.T) {
+func TestINTRO11WhoAsksAboutOneTokenSharesOneCall(t *testing.T) {
 	g, client := newGate(t, nil)
 	const askers = 200
 	first, leave := context.WithCancel(t.Context())
@@ -131,7 +131,7 @@ func answer(r *http.Request, body string) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-func TestAFloodOfTokensIsNoFloodOfCalls(t *testing.T) {
+func TestINTRO11AFloodOfTokensIsNoFloodOfCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const askers, most = 200, 64
 		var calls atomic.Int32

@@ -129,3 +129,23 @@ func claimsIn(t *testing.T, ctx context.Context) accesstoken.Claims {
 	}
 	return claims
 }
+
+// A policy that wants a fresh answer gets one, whoever has let the request in:
+// of this validator, for these credentials, a moment ago.
+func TestINTRO10AFreshAnswerIsNotTheOuterOnes(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as)
+	token := as.Opaque(nil)
+	ctx, _, err := adapter.Authorize(t.Context(), v, accesstoken.Bearer(token), accesstoken.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	as.Revoke(token)
+	if _, _, err := adapter.Authorize(ctx, v, accesstoken.Bearer(token), accesstoken.Policy{}); err != nil {
+		t.Errorf("the same request again: got %v; want nil", err)
+	}
+	_, _, err = adapter.Authorize(ctx, v, accesstoken.Bearer(token), accesstoken.Policy{FreshIntrospection: true})
+	if !errors.Is(err, accesstoken.TokenInactive) {
+		t.Errorf("a fresh answer: got %v; want TokenInactive", err)
+	}
+}
