@@ -63,6 +63,9 @@ soak: ## a key set under a thousand goroutines for SOAK=60s, with the race detec
 bench-jwks: ## how the caches of other libraries take rotations, floods and outages; about a quarter of an hour
 	go run -C benchmarks/compare/jwks . -write README.md
 
+bench-introspection: ## how introspection clients take load, outages and floods; some 7 minutes
+	go run -C benchmarks/compare/introspection . -write README.md
+
 interop: ## real authorization servers: oidc-provider and Hydra, installed as needed (npm, gcc)
 	go test -C interop -tags interop -count=1 -timeout 30m -v .
 
@@ -74,4 +77,4 @@ browser: ## the quickstart in a headless browser; screenshots in examples/browse
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke soak bench-jwks interop redis browser
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke soak bench-jwks bench-introspection interop redis browser

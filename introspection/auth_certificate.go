@@ -42,6 +42,7 @@ func showing(certificate tls.Certificate) *http.Transport {
 	}
 	transport.TLSHandshakeTimeout = connectTimeout
 	transport.MaxResponseHeaderBytes = 64 << 10
+	transport.MaxIdleConnsPerHost = maxCalls // or each call beyond two would dial anew
 	transport.DialContext = bounded(transport.DialContext)
 	return transport
 }

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	breakAfter  = 5 // failures in a row
-	firstBreak  = 500 * time.Millisecond
-	longestOpen = 30 * time.Second
+	breakAfter   = 5 // failures in a row
+	firstBreak   = 500 * time.Millisecond
+	longestBreak = 2 * time.Second  // what an outage costs beyond its end, against a probe in that time
+	longestAsked = 30 * time.Second // what a Retry-After can ask for
 )
 
 // A breaker keeps requests from an endpoint that does not answer: theirs, which
@@ -79,10 +80,10 @@ func (b *breaker) done(probe bool, err error, after time.Duration) {
 	if !probe && !b.until.IsZero() || !probe && b.failures < breakAfter && after == 0 {
 		return
 	}
-	pause := min(firstBreak<<min(b.opened, 10), longestOpen)
+	pause := min(firstBreak<<min(b.opened, 10), longestBreak)
 	pause -= time.Duration(rand.Float64() * 0.2 * float64(pause)) // so that a fleet does not probe in step
 	b.opened++
-	b.until = time.Now().Add(max(pause, min(after, longestOpen)))
+	b.until = time.Now().Add(max(pause, min(after, longestAsked)))
 }
 
 // abandon gives back a probe whose answer nobody learned.

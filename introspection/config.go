@@ -116,6 +116,8 @@ type Config struct {
 
 	// HTTPClient makes the calls; nil is a client of our own. It is copied, and
 	// the copy follows no redirects: the body holds a live token and our secret.
+	// Its transport should keep 64 connections (MaxIdleConnsPerHost), as ours
+	// does, or most calls under load dial anew.
 	HTTPClient *http.Client
 
 	// DangerouslyAllowHTTP accepts a plain http Endpoint on any host.

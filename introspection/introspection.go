@@ -18,8 +18,9 @@
 // a call about it is under way shares its answer.
 //
 // An endpoint that does not answer is left alone after five failures in a row, for
-// half a second at first and half a minute at most; then one question at a time
-// probes it, and the first answer ends that.
+// half a second at first and two seconds at most, or for up to half a minute if it
+// asks for that; then one question at a time probes it, and the first answer ends
+// that.
 package introspection
 
 import (

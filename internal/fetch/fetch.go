@@ -20,6 +20,8 @@ import (
 // is zero.
 const DefaultTimeout = 5 * time.Second
 
+const maxIdle = 64
+
 // ErrBroken is what an exchange fails with that began and did not end well: the
 // same server may answer another request.
 var ErrBroken = errors.New("the exchange broke off")
@@ -84,6 +86,7 @@ func bound(transport *http.Transport) {
 	transport.TLSClientConfig.MinVersion = max(transport.TLSClientConfig.MinVersion, tls.VersionTLS12) // RFC 9325 §3.1.1
 	transport.TLSHandshakeTimeout = connectTimeout
 	transport.MaxResponseHeaderBytes = 64 << 10
+	transport.MaxIdleConnsPerHost = maxIdle // of net/http's 2, the rest of 64 calls at a time would dial anew each time
 	//lint:ignore SA1019 a program may still set it on http.DefaultTransport
 	if transport.DialContext == nil && transport.Dial == nil {
 		transport.DialContext = new(net.Dialer).DialContext

@@ -12,6 +12,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -394,5 +396,41 @@ func TestCheckURL(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%q: got %q; want it without the secret", c.url, err)
 		}
+	}
+}
+
+// As many connections are kept as are used at once: with those of net/http, each
+// call beyond two would dial anew, and shake hands.
+func TestConnectionsAreUsedAgain(t *testing.T) {
+	var opened atomic.Int64
+	const atOnce = 16
+	var arrived sync.WaitGroup
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		arrived.Done()
+		arrived.Wait()
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	client := fetch.New(nil)
+	defer client.Close()
+	for range 5 {
+		arrived.Add(atOnce)
+		var asking sync.WaitGroup
+		for range atOnce {
+			asking.Go(func() {
+				if _, err := client.Do(t.Context(), fetch.Request{URL: server.URL, MaxBytes: 1}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		asking.Wait()
+	}
+	if got := opened.Load(); got > 2*atOnce {
+		t.Errorf("opened %d connections for %d requests at once; want %d at most", got, atOnce, 2*atOnce)
 	}
 }

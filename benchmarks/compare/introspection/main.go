@@ -1,0 +1,133 @@
+// Command introspection measures introspection clients: the same tokens, floods and
+// failures for this project's, for that of zitadel/oidc, and for one written by hand.
+// It prints one Markdown table.
+//
+//	go run -C benchmarks/compare/introspection . -peer accesstoken,zitadel -only same,outage
+//
+// README.md says what the rows are and how to read them.
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// The table in a file stands between these lines.
+const begin, end = "<!-- begin: generated -->", "<!-- end: generated -->"
+
+func main() {
+	log.SetFlags(log.Ltime)
+	log.SetPrefix("introspection: ")
+	var (
+		only  = flag.String("only", "", "scenarios to run, by name: "+names(scenarios))
+		peer  = flag.String("peer", "", "implementations to run, by name: "+names(implementations))
+		write = flag.String("write", "", "file whose table is replaced")
+	)
+	flag.Parse()
+	if err := run(*only, *peer, *write); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(only, peer, write string) error {
+	rows, err := choose(scenarios, only)
+	if err != nil {
+		return err
+	}
+	columns, err := choose(implementations, peer)
+	if err != nil {
+		return err
+	}
+	t := table{rows: rows, columns: columns}
+	for _, row := range rows {
+		log.Printf("%s: %s", row.name, row.title)
+		cells, err := try(row, columns)
+		if err != nil {
+			return err
+		}
+		t.cells = append(t.cells, cells)
+	}
+	fmt.Print(t.markdown())
+	if write == "" {
+		return nil
+	}
+	return replace(write, t.markdown())
+}
+
+// try runs one scenario with each implementation, together or one by one.
+func try(s scenario, with []implementation) ([]string, error) {
+	cells, faults := make([]string, len(with)), make([]error, len(with))
+	var running sync.WaitGroup
+	for n, i := range with {
+		running.Go(func() { cells[n], faults[n] = tryOne(s, i) })
+		if !s.together {
+			running.Wait()
+		}
+	}
+	running.Wait()
+	for n, fault := range faults {
+		if fault != nil {
+			return nil, fmt.Errorf("%s, %s: %w", s.name, with[n].name, fault)
+		}
+	}
+	return cells, nil
+}
+
+func tryOne(s scenario, i implementation) (string, error) {
+	t, err := newTrial(context.Background(), i)
+	if err != nil {
+		return "", err
+	}
+	defer t.close()
+	found, err := s.run(t)
+	return found.String(), err
+}
+
+// named is what can be chosen on the command line.
+type named interface{ id() string }
+
+func ids[T named](all []T) []string {
+	var list []string
+	for _, one := range all {
+		list = append(list, one.id())
+	}
+	return list
+}
+
+func names[T named](all []T) string { return strings.Join(ids(all), ", ") }
+
+// choose returns those of all that a comma-separated list names, in their own
+// order; all of them if it names none.
+func choose[T named](all []T, list string) ([]T, error) {
+	if list == "" {
+		return all, nil
+	}
+	wanted := strings.Split(list, ",")
+	for _, name := range wanted {
+		if !slices.ContainsFunc(all, func(one T) bool { return one.id() == name }) {
+			return nil, fmt.Errorf("expected some of %s; got %q", names(all), name)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(one T) bool { return !slices.Contains(wanted, one.id()) }), nil
+}
+
+// replace puts the table between the marks of the file.
+func replace(name, table string) error {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	before, rest, found := bytes.Cut(content, []byte(begin))
+	_, after, closed := bytes.Cut(rest, []byte(end))
+	if !found || !closed {
+		return fmt.Errorf("%s has no lines %q and %q", name, begin, end)
+	}
+	return os.WriteFile(name, slices.Concat(before, []byte(begin+"\n\n"+table+"\n"+end), after), 0o644)
+}

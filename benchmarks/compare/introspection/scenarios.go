@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"iter"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A scenario is one row of the table.
+type scenario struct {
+	name  string
+	title string
+
+	// together allows several implementations at once: the scenario takes long
+	// and does little.
+	together bool
+
+	run func(t *trial) (finding, error)
+}
+
+func (s scenario) id() string { return s.name }
+
+const usual = 200 // look-ups a second
+
+var scenarios = []scenario{
+	{
+		name: "same", title: "1,000 look-ups of one token at once; the server takes 50 ms",
+		run: sameToken,
+	},
+	{
+		name: "cancel", title: "the first to ask gives up after 20 ms, 999 wait with it for the same token; the server takes 200 ms",
+		run: firstGivesUp,
+	},
+	{
+		name: "made-up", title: "made-up tokens one after another from 64 goroutines",
+		run: madeUp,
+	},
+	{
+		name: "slow", title: "the server takes 10 s, 200 look-ups/s of different tokens for 15 s, callers would wait for 30 s",
+		run: slow,
+	},
+	{
+		name: "outage", title: "503 for 10 s, then all is well again; 200 look-ups/s of different tokens until the first success",
+		run: outage, together: true,
+	},
+	{
+		name: "flapping", title: "2 s well, 2 s 503, and so on for 20 s; 200 look-ups/s of different tokens",
+		run: flapping, together: true,
+	},
+	{
+		name: "again", title: "the same 1,000 tokens over and over from 16 goroutines, for 3 s",
+		run: again,
+	},
+	{
+		name: "new", title: "tokens that nobody asked for before, from 16 goroutines, for 3 s",
+		run: fresh,
+	},
+}
+
+func sameToken(t *trial) (finding, error) {
+	t.server.behave(behaviour{delay: 50 * time.Millisecond})
+	c, err := t.open()
+	if err != nil {
+		return finding{}, err
+	}
+	requests := load(t.life, c, 0, same(t.crowd))
+	f := found(requests, t.calls(), within(durations(requests)))
+	f.answerable = true
+	return f, nil
+}
+
+func firstGivesUp(t *trial) (finding, error) {
+	t.server.behave(behaviour{delay: 200 * time.Millisecond})
+	c, err := t.open()
+	if err != nil {
+		return finding{}, err
+	}
+	impatient, cancel := context.WithTimeout(t.life, 20*time.Millisecond)
+	defer cancel()
+	var first sync.WaitGroup
+	first.Go(func() { judge(impatient, c, good+"same") })
+	time.Sleep(10 * time.Millisecond) // so that it is the first
+	requests := load(t.life, c, 0, same(t.crowd-1))
+	first.Wait()
+	f := found(requests, t.calls(), within(durations(requests)))
+	f.answerable = true
+	return f, nil
+}
+
+func madeUp(t *trial) (finding, error) {
+	t.cacheFor = time.Hour // so that what is gone was pushed out, and did not end
+	c, err := t.warm()
+	if err != nil {
+		return finding{}, err
+	}
+	held := t.holds(c)
+	before := t.heap()
+	var asked atomic.Int64
+	w := toil(t.life, c, 64, false, func() string {
+		if asked.Add(1) > int64(t.madeUp) {
+			return ""
+		}
+		return rand.Text()
+	})
+	grown := fmt.Sprintf("heap %+.1f MiB", float64(t.heap()-before)/(1<<20))
+	kept := ""
+	if held {
+		kept = "the active token is still held"
+		if !t.holds(c) {
+			kept = "**the active token was pushed out**"
+		}
+	}
+	return finding{verdicts: w.verdicts, answerable: true, notes: []string{grown, kept, t.connections()}}, nil
+}
+
+func slow(t *trial) (finding, error) {
+	c, err := t.warm()
+	if err != nil {
+		return finding{}, err
+	}
+	t.server.behave(behaviour{delay: 10 * time.Second})
+	goroutines := t.watchGoroutines()
+	requests := load(t.life, c, usual, different(usual*15))
+	return found(requests, within(durations(requests)), counted(goroutines(), "goroutine")+" more",
+		counted(t.server.counted().peak, "call")+" at a time"), nil
+}
+
+// watchGoroutines begins to watch. What it returns ends that, and returns by
+// how many there were more than at first.
+func (t *trial) watchGoroutines() (stop func() int) {
+	baseline, peak := t.goroutines(), 0
+	ctx, cancel := context.WithCancel(t.life)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				peak = max(peak, t.goroutines()-baseline)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() int {
+		cancel()
+		watching.Wait()
+		return peak
+	}
+}
+
+func outage(t *trial) (finding, error) {
+	c, err := t.warm()
+	if err != nil {
+		return finding{}, err
+	}
+	t.server.behave(failing)
+	before := t.server.counted().calls
+	requests := load(t.life, c, usual, different(usual*10))
+	calls := counted(t.server.counted().calls-before, "call")
+	t.server.behave(behaviour{})
+	return found(requests, calls, within(durations(requests)), recovery(t.untilSuccess(c))), nil
+}
+
+// untilSuccess looks tokens up until one succeeds, for a minute at most.
+func (t *trial) untilSuccess(c client) []*request {
+	w := &watched{client: c}
+	return load(t.life, w, usual, func(yield func(string) bool) {
+		for n := range usual * 60 {
+			if w.succeeded.Load() || !yield(good+"later-"+strconv.Itoa(n)) {
+				return
+			}
+		}
+	})
+}
+
+type watched struct {
+	client
+	succeeded atomic.Bool
+}
+
+func (w *watched) lookUp(ctx context.Context, token string) (bool, error) {
+	active, err := w.client.lookUp(ctx, token)
+	if err == nil {
+		w.succeeded.Store(true)
+	}
+	return active, err
+}
+
+const phase = usual * 2 // look-ups in which the server is well, or is not
+
+func flapping(t *trial) (finding, error) {
+	c, err := t.warm()
+	if err != nil {
+		return finding{}, err
+	}
+	before := t.server.counted().calls
+	requests := load(t.life, c, usual, t.flap(usual*20))
+	calls := counted(t.server.counted().calls-before, "call")
+	lost, well := 0, 0
+	for n, r := range requests {
+		if isWell(n) {
+			well++
+			if r.verdict == unavailable {
+				lost++
+			}
+		}
+	}
+	note := boldIf(lost > 0, fmt.Sprintf("%s of %s lost", thousands(lost), thousands(well))) + " while it was well"
+	return found(requests, note, calls), nil
+}
+
+// flap changes the server's behaviour with the look-ups.
+func (t *trial) flap(n int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		asked := 0
+		for token := range different(n) {
+			switch {
+			case asked%phase != 0:
+			case isWell(asked):
+				t.server.behave(behaviour{})
+			default:
+				t.server.behave(failing)
+			}
+			asked++
+			if !yield(token) {
+				return
+			}
+		}
+	}
+}
+
+func isWell(n int) bool { return n/phase%2 == 0 }
+
+func again(t *trial) (finding, error) {
+	const tokens = 1000
+	return t.race(func(n int64) string { return good + strconv.FormatInt(n%tokens, 10) }, tokens)
+}
+
+func fresh(t *trial) (finding, error) {
+	return t.race(func(n int64) string { return good + strconv.FormatInt(n, 10) }, 0)
+}
+
+// race looks tokens up for 3 seconds, after the first ones of them.
+func (t *trial) race(token func(n int64) string, first int) (finding, error) {
+	c, err := t.warm()
+	if err != nil {
+		return finding{}, err
+	}
+	for n := range first {
+		if ask(t.life, c, token(int64(n))) != right {
+			return finding{}, fmt.Errorf("it does not find %q active", token(int64(n)))
+		}
+	}
+	var asked atomic.Int64
+	var over atomic.Bool
+	defer time.AfterFunc(3*time.Second, func() { over.Store(true) }).Stop()
+	began := time.Now()
+	w := toil(t.life, c, 16, true, func() string {
+		if over.Load() {
+			return ""
+		}
+		return token(asked.Add(1))
+	})
+	speed := thousands(int(float64(len(w.took))/time.Since(began).Seconds())) + "/s"
+	return finding{verdicts: w.verdicts, answerable: true, notes: []string{speed, within(w.took), t.connections()}}, nil
+}
+
+func (t *trial) calls() string { return counted(t.server.counted().calls, "call") }
+
+func (t *trial) connections() string { return counted(t.server.counted().connections, "connection") }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A server is an introspection endpoint (RFC 7662) whose behaviour can be changed
+// at any moment. It listens on loopback and counts what reaches it.
+type server struct {
+	url  string
+	http *http.Server
+
+	mu        sync.Mutex
+	behaviour behaviour
+	count     counts
+}
+
+// A behaviour is how long the server thinks, and what it says then. It is
+// decided when a call arrives.
+type behaviour struct {
+	delay  time.Duration
+	status int // zero: 200 and an answer
+}
+
+// failing is a server out of order. It has no Retry-After.
+var failing = behaviour{status: http.StatusServiceUnavailable}
+
+type counts struct {
+	calls       int
+	now, peak   int // calls under way
+	connections int
+}
+
+func newServer() (*server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{url: fmt.Sprintf("http://%s/introspect", listener.Addr())}
+	s.http = &http.Server{Handler: s, ConnState: s.connected}
+	go func() { _ = s.http.Serve(listener) }() // until close
+	return s, nil
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b := s.enter()
+	defer s.leave()
+	token := r.PostFormValue("token") // first: only then is a client that leaves noticed
+	if b.delay > 0 {
+		select {
+		case <-time.After(b.delay):
+		case <-r.Context().Done():
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if b.status != 0 {
+		w.WriteHeader(b.status)
+		_, _ = io.WriteString(w, `{"error":"temporarily_unavailable"}`) // who reads "not active" here is wrong
+		return
+	}
+	_ = json.NewEncoder(w).Encode(answer(token))
+}
+
+// Tokens that begin so are active.
+const good = "good-"
+
+func isGood(token string) bool { return strings.HasPrefix(token, good) }
+
+func answer(token string) map[string]any {
+	if !isGood(token) {
+		return map[string]any{"active": false}
+	}
+	return map[string]any{
+		"active":    true,
+		"sub":       "alice",
+		"client_id": "app",
+		"scope":     "orders:read orders:write",
+		"aud":       "https://api.example.com",
+		"exp":       time.Now().Add(time.Hour).Unix(),
+	}
+}
+
+// enter counts a call and returns the present behaviour.
+func (s *server) enter() behaviour {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.calls++
+	s.count.now++
+	s.count.peak = max(s.count.peak, s.count.now)
+	return s.behaviour
+}
+
+func (s *server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.now--
+}
+
+func (s *server) connected(_ net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.count.connections++
+	}
+}
+
+// behave changes the behaviour from now on.
+func (s *server) behave(b behaviour) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behaviour = b
+}
+
+func (s *server) counted() counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
+}
+
+func (s *server) close() { _ = s.http.Close() }
