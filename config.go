@@ -93,7 +93,8 @@ type Issuer struct {
 
 	// AlwaysIntrospect asks about this issuer's JWTs as well, once their
 	// signature is verified, so that revoked ones are refused: both must pass,
-	// and agree in iss, sub and client_id. It needs Introspection.
+	// and agree in iss, sub, client_id and jti, as far as the answer has them. The
+	// scopes are the JWT's. It needs Introspection.
 	AlwaysIntrospect bool
 
 	// TokenPrefix is what this issuer's opaque tokens begin with.

@@ -224,3 +224,28 @@ func TestATypeThatIsNotIntrospected(t *testing.T) {
 	validate(t, v, as.Token(nil), accesstoken.ResourceServerMisconfigured)
 	validate(t, v, as.Opaque(nil), accesstoken.TokenTypeMismatch)
 }
+
+// INTRO-04 of the answer about a JWT: "both must pass".
+func TestAlwaysIntrospectAppliesLocalChecks(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Introspection, c.Issuers[0].AlwaysIntrospect = introspecting(t, as, nil), true
+	})
+	for name, c := range map[string]struct {
+		said accesstokentest.Claims
+		want accesstoken.Reason
+	}{
+		"exp over":    {accesstokentest.Claims{"exp": time.Now().Add(-time.Hour).Unix()}, accesstoken.TokenExpired},
+		"nbf to come": {accesstokentest.Claims{"nbf": time.Now().Add(time.Hour).Unix()}, accesstoken.TokenNotYetValid},
+		"foreign aud": {accesstokentest.Claims{"aud": "https://other.example"}, accesstoken.AudienceMismatch},
+		"cnf":         {accesstokentest.Claims{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}, accesstoken.BindingRequired},
+		"DPoP":        {accesstokentest.Claims{"token_type": "DPoP"}, accesstoken.BindingRequired},
+		"another jti": {accesstokentest.Claims{"jti": "another"}, accesstoken.ClaimInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := as.Token(nil)
+			as.Remember(token, c.said)
+			validate(t, v, token, c.want)
+		})
+	}
+}

@@ -174,8 +174,8 @@ func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool
 }
 
 // confirm asks about a JWT whose signature is good, where its issuer has to be
-// asked as well. What it was issued for and what the issuer says must be the same
-// token: an endpoint that says yes to everything would otherwise vouch for any.
+// asked as well. What the answer says is held against the token and, as that of an
+// opaque one, against clock, binding and audience. The scopes are the JWT's.
 func (v *Validator) confirm(ctx context.Context, found *facts, token string, fresh bool) error {
 	if !found.issuer.alwaysIntrospect || found.key == nil {
 		return nil
@@ -190,8 +190,14 @@ func (v *Validator) confirm(ctx context.Context, found *facts, token string, fre
 		return refusal(ClaimInvalid, "sub is another in the introspection answer")
 	case said.ClientID != "" && said.ClientID != found.clientID:
 		return refusal(ClaimInvalid, "client_id is another in the introspection answer")
+	case said.ID != "" && found.id != "" && said.ID != found.id:
+		return refusal(ClaimInvalid, "jti is another in the introspection answer")
 	}
-	return nil
+	answer := newFacts(found.issuer, said)
+	if len(answer.audience) == 0 {
+		answer.audience = found.audience // left out: the JWT's own holds
+	}
+	return v.accept(answer)
 }
 
 func introspectionRefusal(ctx context.Context, err error) error {

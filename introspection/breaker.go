@@ -4,14 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
 const (
 	breakAfter   = 5 // failures in a row
 	firstBreak   = 500 * time.Millisecond
-	longestBreak = 2 * time.Second  // what an outage costs beyond its end, against a probe in that time
+	longestBreak = time.Second      // what an outage costs beyond its end, against a probe in that time
 	longestAsked = 30 * time.Second // what a Retry-After can ask for
 )
 
@@ -69,6 +73,7 @@ func (b *breaker) done(probe bool, err error, after time.Duration) {
 	defer b.mu.Unlock()
 	if probe {
 		b.probing = false
+		probe = !b.until.IsZero() // another answer may have closed it meanwhile
 	}
 	if err == nil {
 		b.failures, b.opened, b.until, b.cause = 0, 0, time.Time{}, nil
@@ -125,7 +130,21 @@ func isFailure(err error) bool {
 // no use, may be somebody else.
 func isOutage(err error) bool {
 	unusable := (*unusableError)(nil)
-	return (isFailure(err) || errors.Is(err, errBusy)) && !errors.As(err, &unusable)
+	return (isFailure(err) || errors.Is(err, errBusy)) && !errors.As(err, &unusable) && !errors.Is(err, fetch.ErrTooLarge) && !isAnswer(err)
+}
+
+// isAnswer is true of a status by which an endpoint that works says something of
+// this request: neither 408, 429 nor 5xx.
+func isAnswer(err error) bool {
+	status := (*fetch.StatusError)(nil)
+	return errors.As(err, &status) && status.Status < 500 && status.Status != http.StatusRequestTimeout && status.Status != http.StatusTooManyRequests
+}
+
+// isOfTheToken is true of a status that another token need not get: whoever
+// invents tokens must not shut the endpoint for the others.
+func isOfTheToken(err error) bool {
+	status := (*fetch.StatusError)(nil)
+	return errors.As(err, &status) && slices.Contains([]int{400, 413, 414, 422, 431}, status.Status)
 }
 
 // An unusableError is an answer that is none.

@@ -26,6 +26,7 @@ type cache struct {
 // A kept answer.
 type kept struct {
 	response Response
+	asked    time.Time // when the question was put
 	fresh    time.Time // used again until then
 	stale    time.Time // and until then, while the server cannot be asked
 }
@@ -40,11 +41,11 @@ func newCache(config Config) *cache {
 }
 
 // get returns the answer that may be used in place of a question.
-func (c *cache) get(key tokencache.Key, now time.Time) (Response, bool) {
+func (c *cache) get(key tokencache.Key, now time.Time, leeway time.Duration) (Response, bool) {
 	if c.keepFor == 0 {
 		return Response{}, false
 	}
-	if k, ok := c.active.Get(key).(*kept); ok && now.Before(k.fresh) {
+	if k, ok := c.active.Get(key).(*kept); ok && now.Before(k.fresh) && now.Before(k.response.Expiry.Add(leeway)) {
 		return k.response, true
 	}
 	if k, ok := c.inactive.Get(key).(*kept); ok && now.Before(k.fresh) {
@@ -54,28 +55,34 @@ func (c *cache) get(key tokencache.Key, now time.Time) (Response, bool) {
 }
 
 // getStale returns the answer that may be used because none can be had.
-func (c *cache) getStale(key tokencache.Key, now time.Time) (Response, bool) {
+func (c *cache) getStale(key tokencache.Key, now time.Time, leeway time.Duration) (Response, bool) {
 	k, ok := c.active.Get(key).(*kept)
-	if !ok || c.grace == 0 || !now.Before(k.stale) {
+	if !ok || c.grace == 0 || !now.Before(k.stale) || !now.Before(k.response.Expiry.Add(leeway)) {
 		return Response{}, false
 	}
 	return k.response, true
 }
 
-// until returns how long an answer of now may be used again: for CacheFor, or
-// what is left of the token, its end being exp and the leeway. Zero: not at all.
-func (c *cache) until(r Response, now time.Time, leeway time.Duration) time.Time {
+// until returns how long the answer to a question may be used again: for CacheFor
+// from when it was put, or what was left of the token then, its end being exp and
+// the leeway. Zero: not at all.
+func (c *cache) until(r Response, asked time.Time, leeway time.Duration) time.Time {
 	switch {
 	case c.keepFor == 0, r.Active && r.Expiry.IsZero():
 		return time.Time{}
 	case !r.Active:
-		return now.Add(min(c.keepFor, mostInactive))
+		return asked.Add(min(c.keepFor, mostInactive))
 	}
-	return earlier(now.Add(c.keepFor), r.Expiry.Add(leeway))
+	return earlier(asked.Add(c.keepFor), r.Expiry.Add(leeway))
 }
 
-// put keeps an answer in place of the one before.
-func (c *cache) put(key tokencache.Key, r Response, fresh time.Time, leeway time.Duration) {
+// put keeps an answer in place of one to a question that was put before.
+func (c *cache) put(key tokencache.Key, r Response, asked, fresh time.Time, leeway time.Duration) {
+	for _, side := range []*tokencache.Cache{c.active, c.inactive} {
+		if k, ok := side.Get(key).(*kept); ok && k.asked.After(asked) {
+			return // that was asked later
+		}
+	}
 	switch {
 	case fresh.IsZero():
 		c.active.Drop(key)
@@ -83,10 +90,10 @@ func (c *cache) put(key tokencache.Key, r Response, fresh time.Time, leeway time
 	case r.Active:
 		c.inactive.Drop(key)
 		stale := earlier(fresh.Add(c.grace), r.Expiry.Add(leeway))
-		c.active.Put(key, &kept{r, fresh, stale}, 500+2*len(r.Raw))
+		c.active.Put(key, &kept{r, asked, fresh, stale}, 500+2*len(r.Raw))
 	default:
 		c.active.Drop(key)
-		c.inactive.Put(key, &kept{fresh: fresh}, 300)
+		c.inactive.Put(key, &kept{asked: asked, fresh: fresh}, 300)
 	}
 }
 

@@ -66,14 +66,19 @@ func (c *calls) doAlone(ctx context.Context, timeout time.Duration, ask question
 	if err := c.enter(); err != nil {
 		return Response{}, err
 	}
-	defer c.exit()
 	bounded, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	response, later, err := c.ask(bounded, ask)
-	if later != nil {
-		go run(later)
+	own := &call{cancel: cancel, done: make(chan struct{}), err: errLost}
+	go func() {
+		if later := c.answer(bounded, own, ask, c.exit); later != nil {
+			run(later)
+		}
+	}()
+	select {
+	case <-own.done:
+		return own.response.clone(), own.err // the cache has the other
+	case <-ctx.Done():
+		return Response{}, ctx.Err()
 	}
-	return response, err
 }
 
 // run keeps somebody else's panic from ending the program.
@@ -114,8 +119,7 @@ func (c *calls) join(key tokencache.Key, timeout time.Duration, ask question) (*
 	shared := &call{waiting: 1, cancel: cancel, done: make(chan struct{}), err: errLost}
 	c.underWay[key] = shared
 	go func() {
-		later := c.answer(ctx, key, shared, ask)
-		if later != nil {
+		if later := c.answer(ctx, shared, ask, func() { c.end(key, shared) }); later != nil {
 			run(later)
 		}
 	}()
@@ -126,10 +130,11 @@ func (c *calls) join(key tokencache.Key, timeout time.Duration, ask question) (*
 var errLost = errors.New("introspection: the call ended without an answer")
 
 // answer makes the call. It ends it, come what may.
-func (c *calls) answer(ctx context.Context, key tokencache.Key, shared *call, ask question) (later func()) {
-	defer close(shared.done)
-	defer c.end(key, shared)
-	shared.response, later, shared.err = c.ask(ctx, ask)
+func (c *calls) answer(ctx context.Context, made *call, ask question, end func()) (later func()) {
+	defer made.cancel()
+	defer close(made.done)
+	defer end()
+	made.response, later, made.err = c.ask(ctx, ask)
 	return later
 }
 

@@ -106,8 +106,8 @@ type Config struct {
 	StoreKey []byte
 
 	// OnStoreError is told what goes wrong with the Store: an access that fails,
-	// a value that was tampered with. It must be safe for concurrent use. Nil:
-	// nobody is.
+	// a value that was tampered with. Until one call returns there is no other,
+	// and what goes wrong in between is not told. Nil: nobody is.
 	OnStoreError func(error)
 
 	// RequireTokenType refuses an active answer that has no token_type: some
@@ -164,6 +164,9 @@ func (c Config) check() error {
 	}
 	if c.Store != nil && (c.CacheFor == 0 || len(c.StoreKey) < 32) {
 		faults = append(faults, errors.New("introspection: Store holds what is cached, under a key: set CacheFor, and StoreKey to 32 random bytes or more"))
+	}
+	if c.Store != nil && c.ClientID == "" {
+		faults = append(faults, errors.New("introspection: Store needs ClientID: two resource servers may be told different things about one token"))
 	}
 	if c.Store == nil && (c.StoreKey != nil || c.OnStoreError != nil) {
 		faults = append(faults, errors.New("introspection: StoreKey and OnStoreError are for Store; set it as well"))

@@ -18,7 +18,7 @@
 // a call about it is under way shares its answer.
 //
 // An endpoint that does not answer is left alone after five failures in a row, for
-// half a second at first and two seconds at most, or for up to half a minute if it
+// half a second at first and a second at most, or for up to half a minute if it
 // asks for that; then one question at a time probes it, and the first answer ends
 // that.
 package introspection
@@ -138,7 +138,7 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 		options.Now = time.Now
 	}
 	key := tokencache.KeyOf(token)
-	if kept, ok := c.cache.get(key, options.Now()); ok && !options.Fresh {
+	if kept, ok := c.cache.get(key, options.Now(), options.Leeway); ok && !options.Fresh {
 		return kept.clone(), nil
 	}
 	response, err := c.put(ctx, key, token, options)
@@ -148,7 +148,7 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 	case ctx.Err() != nil:
 		return Response{}, fmt.Errorf("introspection: %w", ctx.Err())
 	}
-	if kept, ok := c.cache.getStale(key, options.Now()); ok && !options.Fresh && isOutage(err) {
+	if kept, ok := c.cache.getStale(key, options.Now(), options.Leeway); ok && !options.Fresh && isOutage(err) {
 		return kept.clone(), nil
 	}
 	return Response{}, err
@@ -160,10 +160,14 @@ func (c *Client) put(ctx context.Context, key tokencache.Key, token string, opti
 		return Response{}, err
 	}
 	ask := func(ctx context.Context) (Response, func(), error) { return c.find(ctx, key, token, options) }
-	if options.Fresh {
-		return c.calls.doAlone(ctx, c.timeout, ask)
+	timeout := c.timeout // c.fetch bounds the call itself
+	if c.shared != nil && !options.Fresh {
+		timeout += storeTimeout
 	}
-	return c.calls.do(ctx, key, c.timeout, ask)
+	if options.Fresh {
+		return c.calls.doAlone(ctx, timeout, ask)
+	}
+	return c.calls.do(ctx, key, timeout, ask)
 }
 
 // find looks for the answer in the Store, and then asks for it. What it returns
@@ -171,19 +175,27 @@ func (c *Client) put(ctx context.Context, key tokencache.Key, token string, opti
 func (c *Client) find(ctx context.Context, key tokencache.Key, token string, options Options) (r Response, later func(), err error) {
 	if !options.Fresh {
 		now := options.Now()
-		if r, fresh, ok := c.shared.get(ctx, token, now); ok {
-			c.cache.put(key, r, earlier(fresh, c.cache.until(r, now, options.Leeway)), options.Leeway)
-			return r, nil, nil
+		if r, v, ok := c.shared.get(ctx, token); ok {
+			// What another replica allows is no more than what we do.
+			fresh := earlier(v.Fresh, c.cache.until(r, v.Asked, options.Leeway))
+			if now.Before(fresh) && !v.Asked.After(now.Add(leeway)) {
+				c.cache.put(key, r, v.Asked, fresh, options.Leeway)
+				return r, nil, nil
+			}
 		}
 	}
+	asked := options.Now()
 	r, err = c.askUnlessOpen(ctx, token, options.Now)
+	if errors.Is(err, ErrTokenType) {
+		c.cache.put(key, Response{}, asked, time.Time{}, 0) // what was kept before is wrong
+	}
 	if err != nil {
 		return Response{}, nil, err
 	}
+	fresh := c.cache.until(r, asked, options.Leeway)
+	c.cache.put(key, r, asked, fresh, options.Leeway)
 	now := options.Now()
-	fresh := c.cache.until(r, now, options.Leeway)
-	c.cache.put(key, r, fresh, options.Leeway)
-	return r, func() { c.shared.put(context.WithoutCancel(ctx), token, r, fresh, now) }, nil
+	return r, func() { c.shared.put(context.WithoutCancel(ctx), token, r, asked, fresh, now) }, nil
 }
 
 func (c *Client) askUnlessOpen(ctx context.Context, token string, now func() time.Time) (Response, error) {
@@ -191,14 +203,19 @@ func (c *Client) askUnlessOpen(ctx context.Context, token string, now func() tim
 	if err != nil {
 		return Response{}, err
 	}
-	learned := false
+	learned, began := false, time.Now()
 	defer func() {
 		if !learned {
 			c.breaker.abandon(probe)
 		}
 	}()
 	response, err := c.ask(ctx, token, now)
-	if ctx.Err() == context.Canceled { // whoever asked has left, and that says nothing of the endpoint
+	// Whoever asked has left, or the time went by before the question was put:
+	// that says nothing of the endpoint.
+	if ended := ctx.Err(); ended == context.Canceled || ended != nil && time.Since(began) < c.timeout*9/10 {
+		return response, err
+	}
+	if isOfTheToken(err) {
 		return response, err
 	}
 	learned = true
@@ -206,7 +223,11 @@ func (c *Client) askUnlessOpen(ctx context.Context, token string, now func() tim
 	if !isFailure(err) {
 		failure = nil
 	}
-	c.breaker.done(probe, failure, retryAfter(err))
+	after := time.Duration(0) // as the endpoint wants it, not as its keys do
+	if status := (*fetch.StatusError)(nil); errors.As(err, &status) {
+		after = status.After
+	}
+	c.breaker.done(probe, failure, after)
 	return response, err
 }
 

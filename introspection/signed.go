@@ -133,7 +133,7 @@ func (s *seal) checkSignature(ctx context.Context, token jose.Token) error {
 	case ctx.Err() != nil: // the call's own, which is not the caller's to see
 		return errors.New("its keys did not come in time")
 	case err != nil:
-		return fmt.Errorf("its keys: %w", err)
+		return &keysError{err.Error(), retryAfter(err)}
 	}
 	for _, key := range keys[:min(len(keys), maxAttempts)] {
 		if token.Verify(key) == nil {
@@ -184,3 +184,15 @@ func tokenIntrospection(payload []byte) (answer []byte, err error) {
 	}
 	return answer, err
 }
+
+// A keysError is what a KeySource failed with. It does not wrap that: an error
+// of ours, or of a context, is not the endpoint's word.
+type keysError struct {
+	text  string
+	after time.Duration
+}
+
+func (e *keysError) Error() string { return "its keys: " + e.text }
+
+// RetryAfter returns when the source may know more.
+func (e *keysError) RetryAfter() time.Duration { return e.after }

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -37,12 +38,13 @@ const storeTimeout = 250 * time.Millisecond
 
 // A sharedStore is Config.Store at work.
 type sharedStore struct {
-	store  Store
-	names  []byte
-	values cipher.AEAD
-	place  string // whose answers these are
-	report func(error)
-	access chan struct{} // one for each access under way
+	store     Store
+	names     []byte
+	values    cipher.AEAD
+	place     string // whose answers these are
+	report    func(error)
+	reporting sync.Mutex
+	access    chan struct{} // one for each access under way
 }
 
 // newSharedStore returns nil without a Store.
@@ -50,7 +52,7 @@ func newSharedStore(config Config) *sharedStore {
 	if config.Store == nil {
 		return nil
 	}
-	s := &sharedStore{store: config.Store, place: fmt.Sprintf("%q %q", config.Endpoint, config.ClientID), report: config.OnStoreError, access: make(chan struct{}, maxCalls)}
+	s := &sharedStore{store: config.Store, place: fmt.Sprintf("%q %q %q %t %t", config.Endpoint, config.ClientID, config.Issuer, config.Keys != nil, config.RequireTokenType), report: config.OnStoreError, access: make(chan struct{}, maxCalls)}
 	s.names = derive(config.StoreKey, "names")
 	block, err := aes.NewCipher(derive(config.StoreKey, "values"))
 	if err != nil {
@@ -81,31 +83,32 @@ func (s *sharedStore) name(token string) string {
 
 // stored is a value before it is encrypted.
 type stored struct {
+	Asked  time.Time       `json:"asked"`
 	Fresh  time.Time       `json:"fresh"` // used again until then
 	Answer json.RawMessage `json:"answer,omitempty"`
 }
 
 // get returns the answer that another process has put there. A store that fails
 // costs time, and a value that is not ours is none.
-func (s *sharedStore) get(ctx context.Context, token string, now time.Time) (r Response, fresh time.Time, ok bool) {
+func (s *sharedStore) get(ctx context.Context, token string) (r Response, v stored, ok bool) {
 	if s == nil {
-		return Response{}, fresh, false
+		return Response{}, v, false
 	}
 	name := s.name(token)
 	sealed, err := s.within(ctx, func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
 	switch {
 	case err != nil:
 		s.complain(ctx, err)
-		return Response{}, fresh, false
+		return Response{}, v, false
 	case sealed == nil:
-		return Response{}, fresh, false
+		return Response{}, v, false
 	}
-	kept, r, err := s.open(name, sealed)
+	v, r, err = s.open(name, sealed)
 	if err != nil {
 		s.complain(ctx, err)
-		return Response{}, fresh, false
+		return Response{}, v, false
 	}
-	return r, kept.Fresh, now.Before(kept.Fresh)
+	return r, v, true
 }
 
 var errForged = errors.New("introspection: a value in the store was not put there by us, or not under this name, and is ignored")
@@ -126,11 +129,11 @@ func (s *sharedStore) open(name string, sealed []byte) (v stored, r Response, er
 }
 
 // put shares an answer until fresh.
-func (s *sharedStore) put(ctx context.Context, token string, r Response, fresh, now time.Time) {
+func (s *sharedStore) put(ctx context.Context, token string, r Response, asked, fresh, now time.Time) {
 	if s == nil || !fresh.After(now) {
 		return
 	}
-	v := stored{Fresh: fresh}
+	v := stored{Asked: asked, Fresh: fresh}
 	if r.Active {
 		v.Answer = r.Raw
 	}
@@ -147,7 +150,7 @@ func (s *sharedStore) put(ctx context.Context, token string, r Response, fresh, 
 	}
 }
 
-var errHangs = errors.New("introspection: accesses to the store do not return when their context ends; no more are made until some do")
+var errHangs = errors.New("introspection: 64 accesses to the store are under way; no more are made until some return")
 
 // within bounds an access by time and number, whether or not it heeds its
 // context: many clients of such stores do not, unless they are told to. One that
@@ -185,9 +188,14 @@ func (s *sharedStore) within(ctx context.Context, access func(context.Context) (
 
 var errPanicked = errors.New("introspection: the store panicked")
 
-// complain reports what is wrong with the store, not with whoever left.
+// complain reports what is wrong with the store, not with whoever left. Nobody
+// waits for the report, and while one is being made there is no other.
 func (s *sharedStore) complain(ctx context.Context, err error) {
-	if s.report != nil && ctx.Err() == nil {
-		s.report(err)
+	if s.report == nil || ctx.Err() != nil || !s.reporting.TryLock() {
+		return
 	}
+	go run(func() {
+		defer s.reporting.Unlock()
+		s.report(err)
+	})
 }
