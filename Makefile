@@ -60,7 +60,7 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 soak: ## a key set under a thousand goroutines for SOAK=60s, with the race detector; SEED=n replays
 	go test -race -count=1 -v -run '^TestSoak$$' ./jwks -soak $(SOAK) -seed $(SEED)
 
-bench-jwks: ## how the caches of other libraries take rotations, floods and outages; about a quarter of an hour
+bench-jwks: ## how the caches of other libraries take rotations, floods and outages; some 6 minutes
 	go run -C benchmarks/compare/jwks . -write README.md
 
 bench-introspection: ## how introspection clients take load, outages and floods; some 7 minutes

@@ -44,7 +44,7 @@ const (
 	SelfSignedTLSClientAuth AuthMethod = "self_signed_tls_client_auth"
 
 	// Bearer sends an access token of the resource server's own (RFC 7662 §2.1).
-	// It needs BearerToken, and no ClientID.
+	// It needs BearerToken; and ClientID only where Keys or Store does.
 	Bearer AuthMethod = "Bearer"
 )
 

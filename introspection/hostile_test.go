@@ -21,7 +21,8 @@ import (
 
 // What a hostile reader found.
 
-// 1a. A replica whose CacheFor is shorter (an operator lowers it; rolling deploy).
+// What another replica stored is used for this one's own CacheFor, which an
+// operator may have lowered.
 func TestStoreDifferentCacheFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := &endpoint{answer: active(2 * time.Hour)}, &memory{}
@@ -35,7 +36,7 @@ func TestStoreDifferentCacheFor(t *testing.T) {
 	})
 }
 
-// 1b. A replica whose clock is ahead / leeway bigger.
+// And for this one's own leeway.
 func TestStoreDifferentLeeway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := &endpoint{answer: active(10 * time.Second)}, &memory{}
@@ -71,7 +72,7 @@ func TestStoreClockAhead(t *testing.T) {
 	})
 }
 
-// 1c. RequireTokenType does not hold for answers of the Store.
+// Who demands a token_type takes no answer that was stored without that demand.
 func TestStoreRequireTokenType(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := &endpoint{answer: active(time.Hour)}, &memory{} // no token_type
@@ -89,7 +90,7 @@ func (k noKeys) Keys(context.Context, string, string) ([]crypto.PublicKey, uint6
 	return nil, 0, k.err
 }
 
-// 1d. Who demands signed answers takes an unsigned one from the Store.
+// Who demands signed answers takes no unsigned one from the Store.
 func TestStoreSigned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := &endpoint{answer: active(time.Hour)}, &memory{}
@@ -103,7 +104,8 @@ func TestStoreSigned(t *testing.T) {
 	})
 }
 
-// 1d'. The Bearer method has no ClientID.
+// A token that is revoked while its question is under way is refused CacheFor
+// after that question.
 func TestCacheForCountsFromTheQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: active(time.Hour), delay: 4 * time.Second}
@@ -117,7 +119,8 @@ func TestCacheForCountsFromTheQuestion(t *testing.T) {
 	})
 }
 
-// 1f. An older call that ends later puts a token back that a Fresh call knew to be revoked.
+// An older call that ends later does not bring a token back that a fresh one knew
+// to be revoked.
 func TestOlderAnswerReplacesNewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: active(time.Hour), delay: 4 * time.Second}
@@ -131,7 +134,7 @@ func TestOlderAnswerReplacesNewer(t *testing.T) {
 	})
 }
 
-// 1g. stale after an answer that is no outage.
+// An endpoint that answers is no outage, whatever it says.
 func TestStaleAfterAnAnswer(t *testing.T) {
 	for _, status := range []int{302, 400, 404, 410, 413, 422} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -169,7 +172,7 @@ func TestStaleAfterAnAnswer(t *testing.T) {
 	})
 }
 
-// odd answers 400 for odd tokens.
+// odd is an endpoint that answers otherwise for odd tokens.
 type odd struct {
 	*endpoint
 	status int
@@ -186,7 +189,7 @@ func (o odd) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// 3a.
+// Whoever invents tokens that an endpoint dislikes does not shut it for others.
 func TestBreakerOddTokens(t *testing.T) {
 	for _, status := range []int{400, 413, 414, 422, 431} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -202,7 +205,7 @@ func TestBreakerOddTokens(t *testing.T) {
 	}
 }
 
-// 3b. The caller's own deadline (gRPC: the peer's) counts as the endpoint's failure.
+// A caller's own deadline, in gRPC the peer's, is no failure of the endpoint.
 func TestBreakerCallersDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: active(time.Hour), delay: 20 * time.Millisecond}
@@ -219,7 +222,7 @@ func TestBreakerCallersDeadline(t *testing.T) {
 	})
 }
 
-// 3c. The wait for a turn eats the call's time, and the endpoint is blamed.
+// Neither is a wait for a turn that eats the call's time.
 func TestBreakerQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: always(`{"active":false}`), delay: 400 * time.Millisecond}
@@ -234,7 +237,7 @@ func TestBreakerQueue(t *testing.T) {
 	})
 }
 
-// 3d. A slow Store makes the endpoint look slow.
+// Nor is a Store that is slow.
 func TestBreakerSlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: active(time.Hour), delay: 100 * time.Millisecond}
@@ -243,7 +246,7 @@ func TestBreakerSlowStore(t *testing.T) {
 	})
 }
 
-// 2. An error of a KeySource that wraps ours.
+// An error of a KeySource that wraps one of ours is not the endpoint's word.
 func TestKeysErrorOfOurs(t *testing.T) {
 	for _, ours := range []error{introspection.ErrTokenType, introspection.ErrUnsupportedTokenType, introspection.ErrClientRefused} {
 		server, _ := record(t)
@@ -253,7 +256,7 @@ func TestKeysErrorOfOurs(t *testing.T) {
 	}
 }
 
-// 4. A hook that panics or hangs.
+// A hook that panics costs no answer.
 func TestOnStoreErrorPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: active(time.Hour)}
@@ -264,7 +267,7 @@ func TestOnStoreErrorPanics(t *testing.T) {
 	})
 }
 
-// 5. A panic value of a transport.
+// What a transport panics with may hold the token.
 func TestTransportPanicQuoted(t *testing.T) {
 	client := newCaching(t, &endpoint{}, func(c *introspection.Config) {
 		c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -297,7 +300,7 @@ type later struct{}
 func (later) Error() string             { return "keys: later" }
 func (later) RetryAfter() time.Duration { return time.Hour }
 
-// One RetryAfter of the KeySource's shuts the endpoint for 30 s.
+// A KeySource that wants to be left alone does not shut the endpoint.
 func TestKeysRetryAfterIsNotTheEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := withKeys(t, noKeys{later{}})
@@ -318,7 +321,7 @@ func TestAKeysErrorIsNotTheEndpointsWord(t *testing.T) {
 	}
 }
 
-// A probe that ends after the breaker was closed opens it alone.
+// A probe that fails after the breaker was closed does not open it alone.
 func TestOldProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: active(time.Hour), delay: 3 * time.Second}
@@ -340,7 +343,7 @@ func TestOldProbe(t *testing.T) {
 	})
 }
 
-// A hook that hangs holds callers without a deadline.
+// A hook that hangs holds up nobody.
 func TestOnStoreErrorHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: active(time.Hour)}
@@ -384,7 +387,7 @@ func TestDeafTransport(t *testing.T) {
 	})
 }
 
-// The answer of a Fresh call is the cache's own memory (and the Store's later).
+// A fresh answer is the caller's to change, as any other.
 func TestFreshSharesMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{answer: always(fmt.Sprintf(`{"active":true,"aud":["a"],"exp":%d}`, time.Now().Add(time.Hour).Unix()))}
