@@ -32,7 +32,7 @@ func Rewrite(document []byte) (text []byte, equal bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if text, err = json.Marshal(set.marshal()); err != nil {
+	if text, err = json.Marshal(set.document()); err != nil {
 		return nil, false, err
 	}
 	again, left, err := readSet(text)

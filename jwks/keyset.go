@@ -41,11 +41,12 @@ type keySet struct {
 
 // An entry is a key that may verify.
 type entry struct {
-	kid  string
-	algs []string
-	key  crypto.PublicKey
-	der  string // PKIX form: equal keys have equal ones
-	jwk  jwkset.JWK
+	kid    string
+	algs   []string
+	key    crypto.PublicKey
+	der    string // PKIX form: equal keys have equal ones
+	jwk    jwkset.JWK
+	issuer string // whom the JWK names as its only user, or "": see Cache.For
 }
 
 var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
@@ -84,7 +85,7 @@ func generationOf(set *keySet, err error) uint64 {
 // of a set no meaning, so that of the entries is made the same for equal sets.
 func newKeySet(entries []entry) *keySet {
 	slices.SortFunc(entries, func(a, b entry) int {
-		return cmp.Or(strings.Compare(a.kid, b.kid), strings.Compare(a.der, b.der), slices.Compare(a.algs, b.algs))
+		return cmp.Or(strings.Compare(a.kid, b.kid), strings.Compare(a.der, b.der), slices.Compare(a.algs, b.algs), strings.Compare(a.issuer, b.issuer))
 	})
 	s := &keySet{table: newTable(len(entries) + 1), entries: entries}
 	all := s.table.insert("")
@@ -103,14 +104,19 @@ func identify(sorted []entry) [sha256.Size]byte {
 	var text []byte
 	field := func(s string) { text = append(binary.AppendUvarint(text, uint64(len(s))), s...) }
 	for i, e := range sorted {
-		if i > 0 && e.kid == sorted[i-1].kid && e.der == sorted[i-1].der && slices.Equal(e.algs, sorted[i-1].algs) {
+		if i > 0 && e.equals(sorted[i-1]) {
 			continue // said twice
 		}
 		field(e.kid)
 		field(e.der)
 		field(strings.Join(e.algs, " "))
+		field(e.issuer)
 	}
 	return sha256.Sum256(text)
+}
+
+func (e entry) equals(other entry) bool {
+	return e.kid == other.kid && e.der == other.der && e.issuer == other.issuer && slices.Equal(e.algs, other.algs)
 }
 
 // An omission tells why a key of a document is not used. It names no value of
@@ -216,22 +222,30 @@ func readKey(raw []byte) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	if err := checkMembers(m); err != nil {
+	if err := checkMembers(m.JWKMarshal); err != nil {
 		return entry{}, err
 	}
 	// jwkset would refuse unregistered key_ops, of which RFC 7517 §4.3 allows any.
-	key, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipKeyOps: true})
+	key, err := jwkset.NewJWKFromMarshal(m.JWKMarshal, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipKeyOps: true})
 	if err != nil {
 		return entry{}, errValues // jwkset's errors may quote values
 	}
-	return newEntry(key, m)
+	e, err := newEntry(key, m.JWKMarshal)
+	e.issuer = m.Issuer
+	return e, err
+}
+
+// A documentKey is a JWK as it stands in a document.
+type documentKey struct {
+	jwkset.JWKMarshal
+	Issuer string `json:"issuer,omitempty"` // registered nowhere; Entra ID has it
 }
 
 // readMembers reads the members of a JWK that matter here, by their exact
 // names. Certificates are left out on purpose: they are not what makes a key
 // of this set trusted, and one that Go cannot parse must not cost the key.
-func readMembers(raw []byte) (jwkset.JWKMarshal, error) {
-	var m jwkset.JWKMarshal
+func readMembers(raw []byte) (documentKey, error) {
+	var m documentKey
 	var private error
 	err := jose.Object(raw, func(name, value []byte) error {
 		if string(value) == "null" { // what some serializers write for an absent member
@@ -258,6 +272,8 @@ func readMembers(raw []byte) (jwkset.JWKMarshal, error) {
 			return member(&m.N, value)
 		case "e":
 			return member(&m.E, value)
+		case "issuer":
+			return member(&m.Issuer, value)
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv": // RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2; RFC 9964
 			private = errPrivate
 		case "k": // RFC 7518 §6.4.1
@@ -340,7 +356,7 @@ func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
 	if err != nil {
 		return entry{}, errValues
 	}
-	return entry{m.KID, algs, key, string(der), jwk}, nil
+	return entry{kid: m.KID, algs: algs, key: key, der: string(der), jwk: jwk}, nil
 }
 
 // algorithms returns what a key may verify, or why it may verify nothing.

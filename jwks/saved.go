@@ -75,7 +75,7 @@ func (c *Cache) keep() {
 // new one, whenever the power fails. It writes the keys that are used, not the
 // document: there may be a private one in there.
 func writeSaved(config Config, set *keySet, at time.Time) error {
-	document, err := json.Marshal(set.marshal())
+	document, err := json.Marshal(set.document())
 	if err != nil {
 		return err
 	}

@@ -96,6 +96,15 @@ func (s *keySet) marshal() jwkset.JWKSMarshal {
 	return m
 }
 
+// document returns the set as readSet reads it.
+func (s *keySet) document() any {
+	keys := []documentKey{}
+	for _, e := range s.entries {
+		keys = append(keys, documentKey{e.jwk.Marshal(), e.issuer})
+	}
+	return map[string]any{"keys": keys}
+}
+
 func (s storage) Marshal(ctx context.Context) (jwkset.JWKSMarshal, error) {
 	set, err := s.set(ctx)
 	if err != nil {
