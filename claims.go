@@ -18,14 +18,13 @@ import (
 // what it likes, and reaches nothing that another request sees.
 //
 // A user is the pair of Issuer and Subject, never the Subject alone (RFC 7519
-// §4.1.2). When a client acts for itself, as with the client credentials grant,
-// many issuers make Subject equal to ClientID.
+// §4.1.2). When a client acts for itself, [Claims.ClientItself] tells.
 //
 // Claims are untrusted input for whatever comes next: SQL, paths, logs.
 type Claims struct {
 	_        [0]func()
 	Issuer   string    // iss
-	Subject  string    // sub; empty when an introspection answer names none
+	Subject  string    // sub; empty when an introspection answer names none, or the profile lets it be absent
 	ClientID string    // client_id; empty when the profile lets it be absent
 	ID       string    // jti; empty when the profile lets it be absent
 	Expiry   time.Time // exp; zero when an introspection answer has none
@@ -61,6 +60,10 @@ func (c Claims) Decode(v any) error {
 	if err != nil {
 		return err
 	}
+	return decode(raw, v)
+}
+
+func decode(raw []byte, v any) error {
 	if err := jose.Unmarshal(raw, v); err != nil {
 		return fmt.Errorf("accesstoken: the claims do not fit %T: %w", v, err)
 	}

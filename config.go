@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/scopes"
 )
 
 // Config says what a [Validator] accepts. Resource and one Issuer have to be
@@ -40,6 +42,12 @@ type Config struct {
 	// Leeway accounts for clock skew in exp, nbf and iat: 30 s if zero, none if
 	// negative, at most 5 min. A token ends at exp + Leeway.
 	Leeway time.Duration
+
+	// ScopeImplies says which scopes a broader one stands for: with
+	// {"admin": {"read", "write"}} a token with admin may do what read allows. What
+	// is implied may imply more. It counts where a Policy is judged;
+	// [Claims.Scopes] is what was granted. Nil: each scope stands for itself.
+	ScopeImplies map[string][]string
 
 	// Realm is the realm of the challenges, printable ASCII.
 	Realm string
@@ -111,13 +119,38 @@ type Issuer struct {
 	// Profile is what this issuer's JWT access tokens look like.
 	Profile Profile
 
-	// Clients, unless nil, lists the client ids (client_id) whose tokens are
-	// accepted.
+	// Clients, unless nil, lists the client ids whose tokens are accepted: in
+	// client_id, or where the Profile finds the client. Cognito and Google
+	// demand it, as does Keycloak with DangerouslyAcceptNoAudience.
 	Clients []string
 
-	// Tenants is for the profiles of Entra ID. There is none yet: setting it is
-	// a fault.
+	// Tenants lists the tenants (tid) of Entra ID whose tokens are accepted, by
+	// their GUIDs. It may be nil if URL names the one tenant, and must not be if
+	// URL has {tenantid} in its place.
 	Tenants []string
+
+	// Demand lists claims that a token must have and, for each, the values of
+	// which it must have one, exactly: a string, true or false, or one element
+	// of an array. CI demands it. Claims that have a field of their own here,
+	// such as aud, do not belong in it.
+	Demand map[string][]string
+
+	// Accept, unless nil, judges a token that has passed everything else but
+	// the Policy, on every request. It can refuse what would be accepted, never the
+	// reverse: with a [Reason] or an error that wraps one, such as
+	// ClaimInvalid, or with [Deny]. Any other error, and a panic, is an
+	// InternalError. It must be safe for concurrent use.
+	Accept func(ctx context.Context, claims Claims) error
+
+	// MaxAge refuses tokens whose iat is longer ago, give or take the Leeway;
+	// MaxLifetime those whose exp is further from their iat. Both then demand
+	// iat, and MaxLifetime exp. Zero: no limit.
+	MaxAge, MaxLifetime time.Duration
+
+	// SingleAudience refuses tokens that name another resource server beside
+	// this one: with one scope for several, a right at one may be a right at all
+	// (RFC 9068 §3, §5).
+	SingleAudience bool
 
 	// Relax departs from RFC 9068 field by field, for an issuer that has no
 	// Profile of its own.
@@ -186,6 +219,7 @@ func (c Config) faults() (f faults) {
 	if c.PublicAddressesOnly && c.HTTPClient != nil {
 		f.add("PublicAddressesOnly and HTTPClient exclude each other; connections are made by the client's own transport")
 	}
+	f.hierarchy(c.ScopeImplies)
 	if len(c.Issuers) == 0 {
 		f.add("Issuers is empty; name the authorization server whose tokens are accepted")
 	}
@@ -252,16 +286,56 @@ func (i Issuer) faults() (f faults) {
 	if i.TokenPrefix != "" && i.Introspection == nil {
 		f.add("TokenPrefix is for opaque tokens; set Introspection as well")
 	}
-	if _, known := profiles[i.Profile]; !known {
-		f.add("Profile %v is unknown", i.Profile)
+	if i.MaxAge < 0 || i.MaxLifetime < 0 {
+		f.add("MaxAge is %v and MaxLifetime %v; expected positive durations, or zero for no limit", i.MaxAge, i.MaxLifetime)
 	}
-	if i.Relax != (Relax{}) && i.Profile != RFC9068 {
-		f.add("Relax is for the profile RFC9068; %v says by itself what it relaxes", i.Profile)
+	f.demand(i.Demand)
+	return append(f, i.profileFaults()...)
+}
+
+// profileFaults reports what the profile finds missing: what it relaxes is made
+// up for by these lists.
+func (i Issuer) profileFaults() (f faults) {
+	r, known := profiles[i.Profile]
+	switch {
+	case !known:
+		f.add("Profile %v is unknown; choose one of this package's", i.Profile)
+		return f
+	case i.Relax != (Relax{}) && i.Profile != RFC9068:
+		f.add("Relax is for the profile RFC9068; %s says by itself what it relaxes", r.name)
 	}
-	if i.Tenants != nil {
-		f.add("Tenants is for the profiles of Entra ID")
+	if r.listClients && i.Clients == nil {
+		f.add("Clients is nil; the profile %s demands the client ids whose tokens are accepted", r.name)
 	}
-	return f
+	if i.Profile == Keycloak && i.DangerouslyAcceptNoAudience && i.Clients == nil {
+		f.add("Clients is nil; with DangerouslyAcceptNoAudience the profile Keycloak demands the client ids whose tokens are accepted")
+	}
+	if r.listDemand && len(i.Demand) == 0 {
+		f.add("Demand is empty; the profile %s demands claims that tell our jobs from everybody's, such as sub or repository", r.name)
+	}
+	return append(f, i.tenantFaults()...)
+}
+
+// demand wants a Demand that can be met, and says something.
+func (f *faults) demand(demand map[string][]string) {
+	for _, claim := range slices.Sorted(maps.Keys(demand)) {
+		values := demand[claim]
+		switch {
+		case claim == "" || len(values) == 0 || slices.Contains(values, ""):
+			f.add("Demand[%q] has no values, or an empty one; list those of which a token must have one", claim)
+		case slices.Contains([]string{"iss", "aud", "exp", "nbf", "iat", "scope", "scp", "cnf"}, claim):
+			f.add("Demand[%q]: what is right there is said elsewhere: in URL, Audience, MaxAge, or a route's Policy", claim)
+		}
+	}
+}
+
+// hierarchy wants scopes that a token can have.
+func (f *faults) hierarchy(implies map[string][]string) {
+	for _, broad := range slices.Sorted(maps.Keys(implies)) {
+		if err := scopes.All(append([]string{broad}, implies[broad]...)...).Err(); err != nil || len(implies[broad]) == 0 {
+			f.add("ScopeImplies[%q] names no scopes, or something that is none; list scope-tokens (RFC 6749 §3.3)", broad)
+		}
+	}
 }
 
 // checkKeySource finds a source that is none, such as the nil of a failed
@@ -278,8 +352,10 @@ func checkKeySource(source KeySource) error {
 
 // collisions reports what two issuers may not share.
 func (i Issuer) collisions(other Issuer) (f faults) {
-	if i.URL == other.URL {
-		f.add("both have the URL %q", fetch.Redact(i.URL))
+	for _, id := range i.identities() {
+		if slices.ContainsFunc(other.identities(), func(o identity) bool { return o.url == id.url }) {
+			f.add("both have the URL %q", fetch.Redact(id.url))
+		}
 	}
 	if i.Keys != nil && reflect.TypeOf(i.Keys).Comparable() && i.Keys == other.Keys {
 		f.add("both have the same Keys, so either could sign for the other")

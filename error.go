@@ -69,7 +69,7 @@ func refusal(reason Reason, detail string) *Error { return &Error{Reason: reason
 func because(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
 
 // Error returns the operator's text: the reason in words, what was expected,
-// and the cause.
+// the cause, and what to set where the setting may be at fault.
 func (e *Error) Error() string {
 	text := "accesstoken: " + e.outcome().text
 	if e.Reason != "" {
@@ -80,6 +80,9 @@ func (e *Error) Error() string {
 	}
 	if e.cause != nil {
 		text += ": " + e.cause.Error()
+	}
+	if e.advice != "" {
+		text += "; " + e.advice
 	}
 	return text
 }

@@ -21,25 +21,27 @@ type facts struct {
 	id         string
 	audience   []string
 	scope      scopes.Set
-	expiry     time.Time // zero when an introspection answer has none
+	implied    scopes.Set // scope, and what Config.ScopeImplies adds
+	expiry     time.Time  // zero when an introspection answer has none
 	issuedAt   time.Time
 	notBefore  time.Time
 	bound      jose.Confirmation
+	isDPoP     bool             // an introspection answer says that it is a DPoP token
+	actor      *jose.Actor      // nil: nobody acts for the subject
 	answer     []byte           // of an introspection, for Decode
 	key        crypto.PublicKey // that signed; nil for an introspected token
 	keyID, alg string
 	generation atomic.Uint64 // of the key source when the key was last seen in it
+
+	withoutUser bool // the client acts for itself
 }
 
 func newFacts(i *issuer, claims jose.Claims) *facts {
-	scope := claims.Scope
-	if claims.ScopeList != nil {
-		scope = strings.Join(claims.ScopeList, " ")
+	scope := claims.Scope.Text
+	if claims.Scope.List != nil {
+		scope = strings.Join(claims.Scope.List, " ")
 	}
-	bound := claims.Confirmation
-	if strings.EqualFold(claims.TokenType, "DPoP") {
-		bound.Present, bound.Thumbprint = true, true // said by an introspection answer
-	}
+	granted := scopes.Parse(scope)
 	return &facts{
 		issuer:    i,
 		iss:       claims.Issuer,
@@ -47,11 +49,14 @@ func newFacts(i *issuer, claims jose.Claims) *facts {
 		clientID:  claims.ClientID,
 		id:        claims.ID,
 		audience:  claims.Audience,
-		scope:     scopes.Parse(scope),
+		scope:     granted,
+		implied:   i.hierarchy.widen(granted),
 		expiry:    claims.Expiry,
 		issuedAt:  claims.IssuedAt,
 		notBefore: claims.NotBefore,
-		bound:     bound,
+		bound:     claims.Confirmation,
+		isDPoP:    strings.EqualFold(claims.TokenType, "DPoP"),
+		actor:     claims.Actor,
 	}
 }
 
@@ -91,17 +96,34 @@ func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
+// acceptAge refuses a token that is older, or lives longer, than the issuer's
+// tokens may. One that does not say how old it is does not get around that.
+func (f *facts) acceptAge(now time.Time, leeway time.Duration) error {
+	oldest, longest := f.issuer.settings.MaxAge, f.issuer.settings.MaxLifetime
+	switch {
+	case oldest == 0 && longest == 0:
+		return nil
+	case f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero():
+		return refusal(ClaimInvalid, "iat or exp is missing, and MaxAge or MaxLifetime is set")
+	case oldest > 0 && now.Sub(f.issuedAt) > oldest+leeway:
+		return refusal(ClaimInvalid, "the token is older than MaxAge")
+	case longest > 0 && f.expiry.Sub(f.issuedAt) > longest:
+		return refusal(ClaimInvalid, "the token lives longer than MaxLifetime")
+	}
+	return nil
+}
+
 // acceptBinding refuses what is bound to a key: nothing here can check a proof
 // of possession, and a bound token without one is a stolen one (RFC 9449 §7.2,
 // RFC 8705 §3). A cnf that nobody understands is refused as well; RFC 7800 §3.1
 // would have it ignored, which turns a bound token into a bearer token.
 func (f *facts) acceptBinding() error {
 	switch {
+	case f.isDPoP || f.bound.KeyThumbprint != "":
+		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
 	case !f.bound.Present:
 		return nil
-	case f.bound.Thumbprint:
-		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
-	case f.bound.Certificate:
+	case f.bound.CertificateThumbprint != "":
 		return refusal(BindingMismatch, "the token is bound to a client certificate, and none was presented")
 	}
 	return refusal(BindingRequired, "the token's cnf has no member that can be checked")
@@ -109,8 +131,14 @@ func (f *facts) acceptBinding() error {
 
 // size estimates the facts' weight in the cache, in bytes.
 func (f *facts) size() int {
-	const itself = 400 // the struct, its key in the cache and the cache's own entry
+	const itself = 460 // the struct, its key in the cache and the cache's own entry
 	size := itself + len(f.iss) + len(f.subject) + len(f.clientID) + len(f.id) + len(f.scope.String()) + len(f.keyID)
+	if f.implied != f.scope {
+		size += len(f.implied.String())
+	}
+	if f.actor != nil {
+		size += 48 + len(f.actor.Issuer) + len(f.actor.Subject) + len(f.actor.ClientID)
+	}
 	for _, audience := range f.audience {
 		size += 16 + len(audience)
 	}

@@ -2,53 +2,81 @@ package accesstoken
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
-	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// An issuer is an [Issuer] at work. It shares nothing with another one.
+// An issuer is an [Issuer] at work, or one of its tenants. It shares nothing with
+// that of another.
 type issuer struct {
-	url           string
-	rules         rules
-	algorithms    []string
-	audience      []string
-	clients       []string
-	noAudience    bool
-	keys          KeySource
-	owned         *jwks.Cache // the same, when it was made here
-	introspection *introspection.Client
-	prefix        string
-
-	alwaysIntrospect bool
-	warnings         warnings
+	settings   Issuer
+	url        string
+	tenants    []string // nil: tid means nothing
+	rules      rules
+	algorithms []string
+	audience   []string
+	keys       KeySource
+	owned      *jwks.Cache // the same, when it was made here
+	hierarchy  hierarchy
+	warnings   warnings
 }
 
-func newIssuer(config Config, settings Issuer, logger *slog.Logger) (*issuer, error) {
-	i := &issuer{
-		url:           settings.URL,
-		rules:         settings.rules(),
-		algorithms:    slices.Clone(settings.Algorithms),
-		audience:      firstSet(settings.Audience, config.Audience, []string{config.Resource}),
-		clients:       slices.Clone(settings.Clients),
-		noAudience:    settings.DangerouslyAcceptNoAudience,
-		keys:          settings.Keys,
-		introspection: settings.Introspection,
-		prefix:        settings.TokenPrefix,
+// newIssuers makes an Issuer work: one for each iss that its tokens may have.
+func newIssuers(config Config, settings Issuer, logger *slog.Logger) ([]*issuer, error) {
+	keys, owned, err := keySource(config, settings, logger)
+	if err != nil {
+		return nil, err
+	}
+	settings = settings.clone()
+	settings.warn(logger)
+	var all []*issuer
+	for _, id := range settings.identities() {
+		all = append(all, &issuer{
+			settings:   settings,
+			url:        id.url,
+			tenants:    id.tenants,
+			rules:      settings.rules(),
+			algorithms: firstSet(settings.Algorithms, jose.DefaultAlgorithms()),
+			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
+			keys:       settings.keysOf(id, keys),
+			owned:      owned,
+			hierarchy:  newHierarchy(config.ScopeImplies),
+			warnings:   warnings{logger: logger, issuer: id.url},
+		})
+	}
+	return all, nil
+}
 
-		alwaysIntrospect: settings.AlwaysIntrospect,
-		warnings:         warnings{logger: logger, issuer: settings.URL},
+// clone keeps what the caller does with its own lists from mattering any more.
+func (i Issuer) clone() Issuer {
+	i.Clients = slices.Clone(i.Clients)
+	i.Tenants = slices.Clone(i.Tenants)
+	i.Demand = maps.Clone(i.Demand)
+	for claim, values := range i.Demand {
+		i.Demand[claim] = slices.Clone(values)
 	}
-	if i.algorithms == nil {
-		i.algorithms = jose.DefaultAlgorithms()
+	return i
+}
+
+// warn says what is likely to be a mistake, and may be none.
+func (i Issuer) warn(logger *slog.Logger) {
+	if i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/") {
+		logger.Warn("accesstoken: this looks like Okta's org authorization server, whose access tokens are for Okta itself",
+			"issuer", i.URL, "advice", "take a custom authorization server, such as https://<domain>/oauth2/default")
 	}
-	if i.keys != nil {
-		return i, nil
+}
+
+// keySource returns where the keys come from, and the cache that was made for it.
+func keySource(config Config, settings Issuer, logger *slog.Logger) (KeySource, *jwks.Cache, error) {
+	if settings.Keys != nil {
+		return settings.Keys, nil, nil
 	}
 	cache, err := jwks.NewCache(jwks.Config{
 		URL:                  settings.JWKSURI,
@@ -59,11 +87,7 @@ func newIssuer(config Config, settings Issuer, logger *slog.Logger) (*issuer, er
 		Logger:               logger,
 		DangerouslyAllowHTTP: settings.DangerouslyAllowHTTP,
 	})
-	if err != nil {
-		return nil, err
-	}
-	i.keys, i.owned = cache, cache
-	return i, nil
+	return cache, cache, err
 }
 
 func firstSet(lists ...[]string) []string {
@@ -78,13 +102,14 @@ func firstSet(lists ...[]string) []string {
 // acceptAudience compares exactly (RFC 7519 §4.1.3): no prefix, no case, no
 // trailing slash is made up for.
 func (i *issuer) acceptAudience(audience []string) error {
-	if len(audience) == 0 && i.noAudience {
+	if len(audience) == 0 && (i.settings.DangerouslyAcceptNoAudience || i.rules.noAudience) {
 		return nil
 	}
-	for _, named := range audience {
-		if slices.Contains(i.audience, named) {
-			return nil
-		}
+	if i.settings.SingleAudience && len(audience) > 1 {
+		return refusal(AudienceMismatch, "the token is for others as well, and SingleAudience is set")
+	}
+	if i.isNamed(audience) {
+		return nil
 	}
 	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.audience))
 	i.warnings.give(refused, func() (cause, advice string) {
@@ -94,9 +119,13 @@ func (i *issuer) acceptAudience(audience []string) error {
 	return refused
 }
 
+func (i *issuer) isNamed(audience []string) bool {
+	return slices.ContainsFunc(audience, func(named string) bool { return slices.Contains(i.audience, named) })
+}
+
 // acceptClient demands one of the listed clients, where there is a list.
 func (i *issuer) acceptClient(id string) error {
-	if i.clients == nil || slices.Contains(i.clients, id) {
+	if i.settings.Clients == nil || slices.Contains(i.settings.Clients, id) {
 		return nil
 	}
 	refused := refusal(ClaimInvalid, "the client is not among Clients")
@@ -120,7 +149,9 @@ func (i *issuer) warm(ctx context.Context) error {
 }
 
 // needsKeys is false for an issuer that can be asked about its tokens.
-func (i *issuer) needsKeys() bool { return i.introspection == nil || i.alwaysIntrospect }
+func (i *issuer) needsKeys() bool {
+	return i.settings.Introspection == nil || i.settings.AlwaysIntrospect
+}
 
 func (i *issuer) ready() error {
 	source, ok := i.keys.(interface{ Ready() error })
@@ -137,19 +168,94 @@ func (i *issuer) close() error {
 	return i.owned.Close()
 }
 
-// acceptJWT judges a verified token by the profile, and tells the operator what
-// to set when the issuer is of another kind than configured.
-func (i *issuer) acceptJWT(header jose.Header, claims jose.Claims) error {
-	err := i.rules.accepts(header, claims)
+// acceptJWT judges a verified token by the profile and the lists, and returns
+// what it claims in the words of RFC 9068. It tells the operator what to set when
+// the issuer is of another kind than configured.
+func (i *issuer) acceptJWT(token jose.Token, said jose.Claims) (jose.Claims, error) {
+	claims, err := i.rules.translate(said)
 	if err == nil {
-		return i.acceptClient(claims.ClientID)
+		err = i.rules.accepts(token.Header, claims)
 	}
-	if err.advice != "" {
-		i.warnings.give(err, func() (cause, advice string) {
-			return fmt.Sprintf("%s; the header's typ is %s", err.detail, describeType(header)), err.advice
-		})
+	switch {
+	case err != nil && err.advice != "":
+		return claims, i.advise(err, token.Header, said)
+	case err != nil:
+		return claims, err
+	case i.tenants != nil && !slices.Contains(i.tenants, claims.TenantID):
+		return claims, refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
 	}
-	return err
+	claims.Issuer = i.url // one name for a user, where iss has several spellings
+	return claims, i.acceptSaid(claims, token.Payload)
+}
+
+// acceptSaid demands what the configuration lists, of a JWT or of an answer.
+func (i *issuer) acceptSaid(claims jose.Claims, raw []byte) error {
+	if err := i.acceptClient(claims.ClientID); err != nil {
+		return err
+	}
+	return i.acceptDemand(raw)
+}
+
+// acceptDemand reads the claims again: few issuers have a Demand.
+func (i *issuer) acceptDemand(raw []byte) error {
+	if len(i.settings.Demand) == 0 {
+		return nil
+	}
+	met := 0
+	err := jose.Object(raw, func(name, value []byte) error {
+		if values, demanded := i.settings.Demand[string(name)]; demanded && isOneOf(value, values) {
+			met++
+		}
+		return nil
+	})
+	if err == nil && met == len(i.settings.Demand) {
+		return nil
+	}
+	refused := refusal(ClaimInvalid, "a claim does not have a value that Demand lists")
+	i.warnings.give(refused, func() (cause, advice string) {
+		return refused.detail, "if that token may call this resource server, add its values to Demand"
+	})
+	return refused
+}
+
+// isOneOf compares a claim: a string, true or false, or the strings of an array.
+func isOneOf(value []byte, listed []string) bool {
+	if texts, ok := jose.Strings(value); ok {
+		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })
+	}
+	text, ok := jose.String(value)
+	if !ok && (string(value) == "true" || string(value) == "false") {
+		text, ok = string(value), true
+	}
+	return ok && slices.Contains(listed, text)
+}
+
+// accept lets the operator's own code have its say about a good token. It can
+// only narrow: what it returns is a refusal or nothing.
+func (i *issuer) accept(ctx context.Context, claims Claims) error {
+	if i.settings.Accept == nil {
+		return nil
+	}
+	err := i.settings.Accept(ctx, claims)
+	if err == nil || asError(err) != nil {
+		return err
+	}
+	var reason Reason
+	if errors.As(err, &reason) && outcomes[reason].status != 0 {
+		return because(reason, err)
+	}
+	return because(InternalError, err)
+}
+
+// advise says which profile would have accepted the token, if one would.
+func (i *issuer) advise(refused *Error, header jose.Header, said jose.Claims) error {
+	if p, found := suggestion(header, said); found && (i.isNamed(said.Audience) || profiles[p].noAudience) {
+		refused.advice = "this issuer does not follow RFC 9068; set Profile: accesstoken." + p.name()
+	}
+	i.warnings.give(refused, func() (cause, advice string) {
+		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), refused.advice
+	})
+	return refused
 }
 
 func describeType(header jose.Header) string {

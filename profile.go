@@ -2,37 +2,103 @@ package accesstoken
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-
-	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
 // A Profile is what an issuer's JWT access tokens look like. Every one demands
-// a good signature, iss, aud, sub, exp and iat; a profile that relaxes RFC 9068
-// demands something else in return. The zero Profile is RFC9068.
+// a good signature, the exact iss, our aud, exp and iat; a profile that relaxes
+// RFC 9068 demands something else in return, so that no other token of the same
+// issuer gets in. The zero Profile is RFC9068. [Profile.String] says in full what
+// a profile relaxes and what it demands.
 type Profile int
 
 // The profiles.
 const (
 	// RFC9068 is the JWT profile for access tokens, to the letter: typ at+jwt,
-	// and client_id and jti are there.
+	// and client_id and jti are there. Authlete, Curity, Duende, oidc-provider
+	// and others follow it, and Auth0 can be told to.
 	RFC9068 Profile = iota
 
 	// Zitadel is for ZITADEL and for servers made with its library
-	// github.com/zitadel/oidc. It accepts typ JWT, and a token without
-	// client_id or jti. In return it refuses what has the marks of another kind of
-	// token (nonce, at_hash, c_hash, s_hash, events, a token_use or typ that says
-	// so), and an aud that names only the client.
+	// github.com/zitadel/oidc.
 	Zitadel
+
+	// Auth0 is for tokens in Auth0's own dialect. Its issuer ends in a slash:
+	// "https://tenant.eu.auth0.com/". For the dialect "rfc9068_profile" take
+	// RFC9068.
+	Auth0
+
+	// EntraV2 is for Microsoft Entra ID's tokens of version 2.0, with the
+	// issuer "https://login.microsoftonline.com/{tenantid}/v2.0", and the API's
+	// client id as audience. For several tenants write {tenantid} as it stands
+	// here, list the Tenants, and set MetadataURL to that of "common" or
+	// "organizations".
+	EntraV2
+
+	// EntraV1 is for tokens of version 1.0, with the issuer
+	// "https://sts.windows.net/{tenantid}/" and the App ID URI or the client id
+	// as audience. Which version an API gets is set in its app registration
+	// (requestedAccessTokenVersion). Set MetadataURL to
+	// "https://login.microsoftonline.com/<tenant>/.well-known/openid-configuration".
+	EntraV1
+
+	// Okta is for a custom authorization server:
+	// "https://dev-1.okta.com/oauth2/default". The access tokens of the org
+	// server, without /oauth2/ in its URL, are for Okta itself.
+	Okta
+
+	// Keycloak is for a realm: "https://sso.example.com/realms/main". Its
+	// tokens name an API in aud once the realm has an audience mapper for it.
+	Keycloak
+
+	// Cognito is for a user pool of Amazon Cognito. Its tokens have no aud:
+	// Clients takes its place.
+	Cognito
+
+	// Hydra is for Ory Hydra with the access token strategy "jwt". Its tokens
+	// have the aud that the client asked for.
+	Hydra
+
+	// Duende is for Duende IdentityServer, whose tokens follow RFC 9068 but for
+	// the array in scope, and the sub that is missing where no user is.
+	Duende
+
+	// Google is for ID tokens as credentials: Google's access tokens cannot be
+	// validated by anybody but Google, and its service accounts and the Cloud's
+	// own proxies send ID tokens in their place. Anybody can get one with our
+	// aud: Clients is what counts. The issuer is "https://accounts.google.com".
+	Google
+
+	// Kubernetes is for the projected tokens of service accounts. Whose they
+	// are is in Subject: "system:serviceaccount:<namespace>:<name>".
+	Kubernetes
+
+	// CI is for the ID tokens of GitHub Actions, GitLab and the like as
+	// credentials. Everybody who has an account there gets one with our aud:
+	// Demand names the repositories, as in
+	// {"repository": {"acme/shop"}, "ref": {"refs/heads/main"}}.
+	CI
 )
 
-// String returns the profile's name.
+// String returns the profile's name, what it relaxes of RFC 9068 and what it
+// demands in return.
 func (p Profile) String() string {
-	if rules, ok := profiles[p]; ok {
-		return rules.name
+	r, ok := profiles[p]
+	if !ok {
+		return fmt.Sprintf("Profile(%d)", int(p))
 	}
-	return fmt.Sprintf("Profile(%d)", int(p))
+	if r.relaxed() == nil {
+		return r.name + " relaxes nothing"
+	}
+	return r.name + " relaxes: " + strings.Join(r.relaxed(), "; ") + ". It demands: " + strings.Join(r.demanded(), "; ")
+}
+
+// name returns the profile's name alone.
+func (p Profile) name() string {
+	if r, ok := profiles[p]; ok {
+		return r.name
+	}
+	return p.String()
 }
 
 // Relax departs from the profile RFC9068, for an issuer that has no [Profile]
@@ -47,20 +113,151 @@ type Relax struct {
 	ScopeArray bool // accept scope as an array of strings
 }
 
-// rules are what a profile comes down to.
+// rules are what a profile comes down to. The zero value of each field is what
+// RFC 9068 says.
 type rules struct {
-	name              string
-	types             []string // accepted header typ, in lower case, without application/
-	noType            bool     // accept an absent typ
-	clientID, id      bool     // demand client_id, jti
-	scopeArray        bool     // accept scope as an array
-	refuseOthers      bool     // refuse the marks of other kinds of token
-	audienceNotClient bool     // refuse an aud that names only the client
+	name string
+
+	// What is relaxed.
+	types      []string // header typ, in lower case and without application/, in place of at+jwt
+	noType     bool     // typ may be absent
+	client     []string // claims that name the client, in place of client_id
+	noClient   bool     // the client may be absent
+	tokenID    string   // the claim that identifies the token, in place of jti
+	noTokenID  bool     // it may be absent
+	scope      []string // claims that hold the scopes, in place of scope
+	scopeArray bool     // the scopes may come as an array
+	noSubject  bool     // sub may be absent, where no user is
+	noAudience bool     // aud may be absent
+
+	emptyAudience bool // aud may be empty, which is no better than absent
+	bareIssuer    bool // iss may leave its https:// out
+	idTokens      bool // ID tokens are what is sent
+
+	// Where things are that Claims has methods for.
+	clientSuffix string   // what sub adds to the client that acts for itself
+	groups       []string // the path to the groups, in place of groups
+	roles        []string // the path to the roles, in place of roles
+	entitlements []string // the path to the entitlements, in place of entitlements
+
+	// What is demanded in return.
+	refuseOthers      bool     // no marks of other kinds of token
+	audienceNotClient bool     // an aud that names more than the client
+	use               string   // token_use
+	kinds             []string // typ in the payload
+	version           string   // ver
+	tenant            bool     // tid is a tenant of ours
+	grant             bool     // scopes, or roles in a token for an application
+	someScope         bool     // a claim with scopes, if an empty one
+	noGraph           bool     // no nonce in the header
+	serviceAccount    bool     // sub names a service account
+	verifiedEmail     bool     // an email is verified
+	listClients       bool     // Issuer.Clients
+	listDemand        bool     // Issuer.Demand
 }
 
 var profiles = map[Profile]rules{
-	RFC9068: {name: "RFC9068", types: []string{"at+jwt"}, clientID: true, id: true},
-	Zitadel: {name: "Zitadel", types: []string{"jwt", "at+jwt"}, refuseOthers: true, audienceNotClient: true},
+	RFC9068: {name: "RFC9068"},
+	Zitadel: {
+		name: "Zitadel", types: []string{"jwt", "at+jwt"}, noClient: true, noTokenID: true,
+		refuseOthers: true, audienceNotClient: true,
+	},
+	Auth0: {
+		name: "Auth0", types: []string{"jwt", "at+jwt"}, client: []string{"azp", "client_id"}, noTokenID: true,
+		clientSuffix: "@clients", entitlements: []string{"permissions"},
+		refuseOthers: true, audienceNotClient: true,
+	},
+	EntraV2: {
+		name: "EntraV2", types: []string{"jwt"}, client: []string{"azp"}, tokenID: "uti", noTokenID: true, scope: []string{"scp"},
+		refuseOthers: true, version: `"2.0"`, tenant: true, grant: true, noGraph: true,
+	},
+	EntraV1: {
+		name: "EntraV1", types: []string{"jwt"}, client: []string{"appid"}, tokenID: "uti", noTokenID: true, scope: []string{"scp"},
+		refuseOthers: true, version: `"1.0"`, tenant: true, grant: true, noGraph: true,
+	},
+	Okta: {
+		name: "Okta", types: []string{"at+jwt", "okta-internal-at+jwt"}, noType: true, client: []string{"cid"}, scope: []string{"scp"}, scopeArray: true,
+		refuseOthers: true, version: "1",
+	},
+	Keycloak: {
+		name: "Keycloak", types: []string{"jwt", "at+jwt"}, client: []string{"azp", "client_id"},
+		roles:        []string{"realm_access", "roles"},
+		refuseOthers: true, kinds: []string{"Bearer", "DPoP"},
+	},
+	Cognito: {
+		name: "Cognito", types: []string{"at+jwt"}, noType: true, noAudience: true,
+		groups:       []string{"cognito:groups"},
+		refuseOthers: true, use: "access", listClients: true,
+	},
+	Hydra: {
+		name: "Hydra", types: []string{"jwt", "at+jwt"}, scope: []string{"scp", "scope"}, scopeArray: true, emptyAudience: true,
+		refuseOthers: true, someScope: true,
+	},
+	Duende: {
+		name: "Duende", scopeArray: true, noSubject: true,
+		refuseOthers: true,
+	},
+	Google: {
+		name: "Google", types: []string{"jwt"}, client: []string{"azp"}, noTokenID: true, bareIssuer: true, idTokens: true,
+		verifiedEmail: true, listClients: true,
+	},
+	Kubernetes: {
+		name: "Kubernetes", noType: true, noClient: true, noTokenID: true,
+		refuseOthers: true, serviceAccount: true,
+	},
+	CI: {
+		name: "CI", types: []string{"jwt"}, noClient: true, noTokenID: true, idTokens: true,
+		refuseOthers: true, listDemand: true,
+	},
+}
+
+// relaxed lists in words what the rules drop of RFC 9068.
+func (r rules) relaxed() (list []string) {
+	say := func(so bool, what string) {
+		if so {
+			list = append(list, what)
+		}
+	}
+	say(r.idTokens, "ID tokens are accepted as credentials")
+	say(r.types != nil, "typ is "+strings.Join(r.types, " or "))
+	say(r.noType, "typ may be absent")
+	say(r.client != nil, "the client is in "+strings.Join(r.client, " or "))
+	say(r.noClient, "the client may be absent")
+	say(r.tokenID != "", "the token's id is in "+r.tokenID)
+	say(r.noTokenID, "the token's id may be absent")
+	say(r.scope != nil, "the scopes are in "+strings.Join(r.scope, " or "))
+	say(r.scopeArray, "the scopes may be an array")
+	say(r.noSubject, "sub may be absent")
+	say(r.noAudience, "aud may be absent")
+	say(r.emptyAudience, "aud may be empty where it may be absent")
+	say(r.groups != nil, "the groups are in "+strings.Join(r.groups, "."))
+	say(r.roles != nil, "the roles are in "+strings.Join(r.roles, "."))
+	say(r.entitlements != nil, "the entitlements are in "+strings.Join(r.entitlements, "."))
+	say(r.bareIssuer, "iss may leave out https://")
+	return list
+}
+
+// demanded lists in words what the rules ask for beside or in place of it.
+func (r rules) demanded() (list []string) {
+	say := func(so bool, what string) {
+		if so {
+			list = append(list, what)
+		}
+	}
+	say(r.refuseOthers, "no nonce, at_hash, c_hash, s_hash or events, and no token_use or typ of another kind of token")
+	say(r.audienceNotClient, "an aud that names more than the client")
+	say(r.use != "", "token_use "+r.use)
+	say(r.kinds != nil, "typ "+strings.Join(r.kinds, " or ")+" in the payload")
+	say(r.version != "", "ver "+r.version)
+	say(r.tenant, "tid of the issuer's tenant")
+	say(r.grant, "scopes, or roles in a token for an application")
+	say(r.someScope, "a claim with the scopes")
+	say(r.noGraph, "no nonce in the header")
+	say(r.serviceAccount, "sub system:serviceaccount:<namespace>:<name>")
+	say(r.verifiedEmail, "email_verified beside email")
+	say(r.listClients, "a client among Issuer.Clients")
+	say(r.listDemand, "what Issuer.Demand says")
+	return list
 }
 
 // rules returns the profile's rules with the issuer's relaxations.
@@ -74,78 +271,8 @@ func (i Issuer) rules() rules {
 		r.types, r.noType = []string{"at+jwt", "jwt"}, true
 		r.audienceNotClient = true
 	}
-	r.id = r.id && !i.Relax.JTI
-	r.clientID = r.clientID && !i.Relax.ClientID
+	r.noTokenID = i.Relax.JTI
+	r.noClient = i.Relax.ClientID
 	r.scopeArray = i.Relax.ScopeArray
 	return r
-}
-
-// accepts judges a verified token by the profile: its kind first, then what it
-// must say.
-func (r rules) accepts(header jose.Header, claims jose.Claims) *Error {
-	switch {
-	case !r.acceptsType(header):
-		return departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
-	case r.refuseOthers && claims.OtherKind:
-		return refusal(TokenTypeMismatch, "the token has the marks of an ID, refresh or logout token")
-	case r.audienceNotClient && onlyClient(claims):
-		return refusal(TokenTypeMismatch, "the audience names only the client, as an ID token's does")
-	}
-	return r.acceptsClaims(claims)
-}
-
-func (r rules) acceptsType(header jose.Header) bool {
-	if !header.HasType {
-		return r.noType
-	}
-	return slices.ContainsFunc(r.types, header.HasMediaType)
-}
-
-// acceptsClaims demands what RFC 9068 §2.2 makes REQUIRED. A missing exp is
-// refused: such a token would be good for ever. aud is judged on every request.
-func (r rules) acceptsClaims(claims jose.Claims) *Error {
-	switch {
-	case claims.Fault != "":
-		return refusal(ClaimInvalid, claims.Fault+" has the wrong type")
-	case claims.Audience != nil && len(claims.Audience) == 0:
-		return refusal(ClaimInvalid, "aud names nobody")
-	case claims.Subject == "":
-		return refusal(ClaimInvalid, "sub is missing")
-	case claims.Expiry.IsZero():
-		return refusal(ClaimInvalid, "exp is missing")
-	case claims.IssuedAt.IsZero():
-		return refusal(ClaimInvalid, "iat is missing")
-	case r.clientID && claims.ClientID == "":
-		return departs(ClaimInvalid, "client_id is missing", "ClientID")
-	case r.id && claims.ID == "":
-		return departs(ClaimInvalid, "jti is missing", "JTI")
-	case claims.ScopeList != nil && !r.scopeArray:
-		return departs(ClaimInvalid, "scope is an array", "ScopeArray")
-	case slices.ContainsFunc(claims.ScopeList, isNoScope):
-		return refusal(ClaimInvalid, "scope has an element that is no scope")
-	}
-	return nil
-}
-
-// isNoScope finds elements of a scope array that would come apart into several
-// scopes.
-func isNoScope(scope string) bool { return scope == "" || strings.Contains(scope, " ") }
-
-// departs refuses a token for what a named profile, or a field of Relax, would
-// accept, and says so to the operator.
-func departs(reason Reason, detail, field string) *Error {
-	refused := refusal(reason, detail)
-	refused.advice = "if it is an ID token, the client sends the wrong one; if this issuer does not follow RFC 9068, " +
-		"set its Profile (ZITADEL: accesstoken.Zitadel), or Relax: accesstoken.Relax{" + field + ": true}"
-	return refused
-}
-
-// onlyClient reports whether every audience is the client itself.
-func onlyClient(claims jose.Claims) bool {
-	for _, audience := range claims.Audience {
-		if audience != claims.ClientID && audience != claims.AuthorizedParty {
-			return false
-		}
-	}
-	return len(claims.Audience) > 0
 }

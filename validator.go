@@ -27,6 +27,7 @@ const cacheBytes = 64 << 20
 // It is safe for concurrent use.
 type Validator struct {
 	issuers      map[string]*issuer // by URL, which is how a token's iss finds its issuer
+	aliases      map[string]*issuer // by other spellings of iss
 	introspected []*issuer          // those with an introspection client
 	leeway       time.Duration
 	now          func() time.Time
@@ -47,6 +48,7 @@ func NewValidator(config Config) (*Validator, error) {
 	found := config.faults()
 	v := &Validator{
 		issuers:  map[string]*issuer{},
+		aliases:  map[string]*issuer{},
 		leeway:   config.leeway(),
 		now:      config.Now,
 		logger:   config.Logger,
@@ -76,17 +78,34 @@ func NewValidator(config Config) (*Validator, error) {
 
 func (v *Validator) addIssuers(config Config) (f faults) {
 	for i, settings := range config.Issuers {
-		added, err := newIssuer(config, settings, v.logger)
+		added, err := newIssuers(config, settings, v.logger)
 		if err != nil {
 			f.add("Issuers[%d] %q: %w", i, fetch.Redact(settings.URL), err)
 			continue
 		}
-		v.issuers[settings.URL] = added
-		if added.introspection != nil {
-			v.introspected = append(v.introspected, added)
+		for _, one := range added {
+			v.add(one)
 		}
 	}
 	return f
+}
+
+func (v *Validator) add(i *issuer) {
+	v.issuers[i.url] = i
+	if i.rules.bareIssuer {
+		v.aliases[strings.TrimPrefix(i.url, "https://")] = i
+	}
+	if i.settings.Introspection != nil {
+		v.introspected = append(v.introspected, i)
+	}
+}
+
+// issuerOf returns the issuer that iss names, or nil.
+func (v *Validator) issuerOf(iss string) *issuer {
+	if i := v.issuers[iss]; i != nil {
+		return i
+	}
+	return v.aliases[iss]
 }
 
 // sentence puts the package's name before each fault.
@@ -152,7 +171,7 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (claims Claims, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			claims, err = Claims{}, because(InternalError, fmt.Errorf("a key source, a clock or an HTTP client panicked: %v", p))
+			claims, err = Claims{}, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %v", p))
 		}
 	}()
 	token := credentials.token
@@ -181,7 +200,11 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	if err != nil {
 		return Claims{}, err
 	}
-	return found.claims(token), nil
+	claims = found.claims(token)
+	if err := found.issuer.accept(ctx, claims); err != nil {
+		return Claims{}, err
+	}
+	return claims, nil
 }
 
 // recall returns the facts about a token that was verified before, if they
@@ -233,6 +256,9 @@ func (v *Validator) accept(found *facts) error {
 	case now.Add(v.leeway).Before(found.issuedAt):
 		return refusal(TokenNotYetValid, "iat lies in the future")
 	}
+	if err := found.acceptAge(now, v.leeway); err != nil {
+		return err
+	}
 	if err := found.acceptBinding(); err != nil {
 		return err
 	}
@@ -249,7 +275,7 @@ func (v *Validator) allow(claims Claims, policy Policy) error {
 	if err := policy.Scopes.Err(); err != nil {
 		return because(ResourceServerMisconfigured, err)
 	}
-	if !policy.Scopes.MetBy(claims.Scopes()) {
+	if !policy.Scopes.MetBy(claims.facts.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
 	return nil
@@ -365,7 +391,7 @@ func (v *Validator) Close() error {
 // configuration, or nil.
 func (v *Validator) opaqueIssuer(token string) *issuer {
 	for _, i := range v.introspected {
-		if strings.HasPrefix(token, i.prefix) {
+		if strings.HasPrefix(token, i.settings.TokenPrefix) {
 			return i
 		}
 	}

@@ -56,12 +56,15 @@ func (v *Validator) verifyJWT(ctx context.Context, token jose.Token) (*facts, er
 	if err != nil {
 		return nil, because(TokenMalformed, err)
 	}
-	i := v.issuers[claims.Issuer]
+	i := v.issuerOf(claims.Issuer)
 	if i == nil {
 		return nil, v.fixed[IssuerUnknown]
 	}
 	if !slices.Contains(i.algorithms, token.Algorithm) {
 		return nil, v.fixed[AlgorithmNotAllowed]
+	}
+	if i.rules.noGraph && token.HasNonce {
+		return nil, refusal(TokenTypeMismatch, "the header has a nonce, so the token is for Microsoft Graph, and nobody else can verify it")
 	}
 	if !token.HasPossibleSignature() {
 		return nil, refusal(SignatureInvalid, "its length is wrong for the algorithm")
@@ -74,10 +77,12 @@ func (v *Validator) verifyJWT(ctx context.Context, token jose.Token) (*facts, er
 	if err != nil {
 		return nil, err
 	}
-	if err := i.acceptJWT(token.Header, claims); err != nil {
+	claims, err = i.acceptJWT(token, claims)
+	if err != nil {
 		return nil, err
 	}
 	found := newFacts(i, claims)
+	found.withoutUser = i.rules.withoutUser(claims)
 	found.key, found.keyID, found.alg = key, token.KeyID, token.Algorithm
 	found.generation.Store(generation)
 	return found, nil
@@ -146,17 +151,18 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 		return nil, err
 	}
 	claims.Issuer = i.url
-	if err := i.acceptClient(claims.ClientID); err != nil {
+	if err := i.acceptSaid(claims, answer); err != nil {
 		return nil, err
 	}
 	found := newFacts(i, claims)
+	found.withoutUser = rules{}.withoutUser(claims)
 	found.answer = answer
 	return found, nil
 }
 
 // ask returns what the issuer says of an active token.
 func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool) (claims jose.Claims, answer []byte, err error) {
-	response, err := i.introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
+	response, err := i.settings.Introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
 	if err != nil {
 		return claims, nil, introspectionRefusal(ctx, err)
 	}
@@ -177,7 +183,7 @@ func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool
 // asked as well. What the answer says is held against the token and, as that of an
 // opaque one, against clock, binding and audience. The scopes are the JWT's.
 func (v *Validator) confirm(ctx context.Context, found *facts, token string, fresh bool) error {
-	if !found.issuer.alwaysIntrospect || found.key == nil {
+	if !found.issuer.settings.AlwaysIntrospect || found.key == nil {
 		return nil
 	}
 	said, _, err := v.ask(ctx, found.issuer, token, fresh)

@@ -36,6 +36,8 @@ type vector struct {
 	Scope     string             `json:"scope"`     // what the challenge asks for
 	Granted   *string            `json:"granted"`   // the scopes that the handler finds, unless nil
 	Subject   *string            `json:"subject"`   // the subject that the handler finds, unless nil
+	Client    *string            `json:"client"`    // the client that the handler finds, unless nil
+	Itself    *bool              `json:"itself"`    // whether the client acts for itself, unless nil
 	Untouched []string           `json:"untouched"` // servers that get no request: "as", "other"
 }
 
@@ -59,34 +61,41 @@ type rawParts struct {
 
 // A setup is what the resource server is configured with.
 type setup struct {
-	Audience    []string     `json:"audience"`
-	Leeway      string       `json:"leeway"`
-	All         []string     `json:"all"`
-	Any         []string     `json:"any"`
-	Optional    bool         `json:"optional"`
-	CORS        bool         `json:"cors"`
-	Deadline    string       `json:"deadline"`     // of each request
-	HTTPTimeout string       `json:"http_timeout"` // of each question to the issuer
-	Issuer      issuerSetup  `json:"issuer"`
-	Other       *issuerSetup `json:"other"` // nil: not an issuer of ours
+	Audience    []string            `json:"audience"`
+	Leeway      string              `json:"leeway"`
+	All         []string            `json:"all"`
+	Any         []string            `json:"any"`
+	Optional    bool                `json:"optional"`
+	CORS        bool                `json:"cors"`
+	Deadline    string              `json:"deadline"`     // of each request
+	HTTPTimeout string              `json:"http_timeout"` // of each question to the issuer
+	Implies     map[string][]string `json:"implies"`      // broader scopes
+	Issuer      issuerSetup         `json:"issuer"`
+	Other       *issuerSetup        `json:"other"` // nil: not an issuer of ours
 }
 
 type issuerSetup struct {
-	URL              string   `json:"url"` // "" is the server's own
-	Profile          string   `json:"profile"`
-	Relax            []string `json:"relax"`
-	Audience         []string `json:"audience"`
-	Algorithms       []string `json:"algorithms"`
-	Clients          []string `json:"clients"`
-	JWKSURI          string   `json:"jwks_uri"`
-	MetadataURL      string   `json:"metadata_url"`
-	Introspection    bool     `json:"introspection"`
-	AlwaysIntrospect bool     `json:"always_introspect"`
-	SignedAnswers    bool     `json:"signed_answers"`
-	CacheFor         string   `json:"cache_for"`
-	TokenPrefix      string   `json:"token_prefix"`
-	RequireTokenType bool     `json:"require_token_type"`
-	NoAudience       bool     `json:"no_audience"`
+	URL              string              `json:"url"` // "" is the server's own
+	Profile          string              `json:"profile"`
+	Relax            []string            `json:"relax"`
+	Audience         []string            `json:"audience"`
+	Algorithms       []string            `json:"algorithms"`
+	Clients          []string            `json:"clients"`
+	JWKSURI          string              `json:"jwks_uri"`
+	MetadataURL      string              `json:"metadata_url"`
+	Introspection    bool                `json:"introspection"`
+	AlwaysIntrospect bool                `json:"always_introspect"`
+	SignedAnswers    bool                `json:"signed_answers"`
+	CacheFor         string              `json:"cache_for"`
+	TokenPrefix      string              `json:"token_prefix"`
+	RequireTokenType bool                `json:"require_token_type"`
+	NoAudience       bool                `json:"no_audience"`
+	Tenants          []string            `json:"tenants"`
+	Demand           map[string][]string `json:"demand"`
+	MaxAge           string              `json:"max_age"`
+	MaxLifetime      string              `json:"max_lifetime"`
+	SingleAudience   bool                `json:"single_audience"`
+	Accept           string              `json:"accept"` // what the hook says: see accept
 }
 
 // A state is what is the matter with the authorization server "as". A fault is a

@@ -350,6 +350,15 @@ func checkClaims(t *testing.T, carrier string, claims accesstoken.Claims, v vect
 	if v.Config.Issuer.URL != "" {
 		issuer = texts{w: w}.expand(v.Config.Issuer.URL)
 	}
+	if len(v.Config.Issuer.Tenants) > 0 {
+		issuer = strings.ReplaceAll(issuer, "{tenantid}", v.Config.Issuer.Tenants[0])
+	}
+	if v.Client != nil && claims.ClientID != (texts{w: w}).expand(*v.Client) {
+		t.Errorf("%s: got client %q; want %q", carrier, claims.ClientID, *v.Client)
+	}
+	if v.Itself != nil && claims.ClientItself() != *v.Itself {
+		t.Errorf("%s: the client acts for itself: got %v; want %v", carrier, claims.ClientItself(), *v.Itself)
+	}
 	if claims.Issuer != issuer || claims.Subject != subject || claims.Scopes().String() != granted {
 		t.Errorf("%s: got iss %q, sub %q, scope %q; want %q, %q, %q", carrier,
 			claims.Issuer, claims.Subject, claims.Scopes(), issuer, subject, granted)

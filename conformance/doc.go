@@ -21,8 +21,8 @@
 // The outcomes are OK, ANON (the handler runs, without claims), NOCRED, BADREQ,
 // INVTOK, SCOPE, FORBID, UNAVAIL, CONFIG and DEADLINE (the caller's time was up).
 //
-// In every text of a case these are replaced: ${as}, ${as:upper} and ${other},
-// the URLs of the two authorization servers; ${canary}, a word that must never
+// In every text of a case these are replaced: ${as}, ${as:upper},
+// ${as:bare} (without https://) and ${other}, the URLs of the two authorization servers; ${canary}, a word that must never
 // come back; ${now-30s}, seconds since 1970; ${token}; ${header} and ${claims},
 // the members of the good header and payload without their braces; ${byte:ff};
 // ${repeat:x:9}; ${good} and ${jwk}, public keys of the two servers. A header

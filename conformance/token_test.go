@@ -50,8 +50,11 @@ func (x texts) value(name string) string {
 	word, argument, _ := strings.Cut(name, ":")
 	switch word {
 	case "as":
-		if argument == "upper" {
+		switch argument {
+		case "upper":
 			return strings.ToUpper(x.w.as.URL)
+		case "bare":
+			return strings.TrimPrefix(x.w.as.URL, "https://")
 		}
 		return x.w.as.URL
 	case "other":

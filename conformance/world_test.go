@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -239,14 +240,15 @@ func (w *world) play(t *testing.T, v vector) *scene {
 	w.restore()
 	s := &scene{policy: policyOf(v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
 	config := accesstoken.Config{
-		Resource:   resource,
-		Audience:   v.Config.Audience,
-		Leeway:     duration(t, v.Config.Leeway),
-		HTTPClient: w.client(duration(t, v.Config.HTTPTimeout)),
-		Logger:     s.logger(),
-		Now:        func() time.Time { return w.now.Add(time.Duration(s.later.Load())) },
-		OnRefuse:   s.onRefuse,
-		Issuers:    []accesstoken.Issuer{w.issuer(t, w.as, v.Config.Issuer, v)},
+		Resource:     resource,
+		ScopeImplies: v.Config.Implies,
+		Audience:     v.Config.Audience,
+		Leeway:       duration(t, v.Config.Leeway),
+		HTTPClient:   w.client(duration(t, v.Config.HTTPTimeout)),
+		Logger:       s.logger(),
+		Now:          func() time.Time { return w.now.Add(time.Duration(s.later.Load())) },
+		OnRefuse:     s.onRefuse,
+		Issuers:      []accesstoken.Issuer{w.issuer(t, w.as, v.Config.Issuer, v)},
 	}
 	if v.Config.Other != nil {
 		config.Issuers = append(config.Issuers, w.issuer(t, w.other, *v.Config.Other, v))
@@ -316,7 +318,15 @@ func (w *world) issuer(t *testing.T, server *accesstokentest.Server, c issuerSet
 		Clients:                     x.expandAll(c.Clients),
 		Profile:                     profile(t, c.Profile),
 		AlwaysIntrospect:            c.AlwaysIntrospect,
+		Tenants:                     c.Tenants,
+		Demand:                      c.Demand,
+		MaxAge:                      duration(t, c.MaxAge),
+		MaxLifetime:                 duration(t, c.MaxLifetime),
+		SingleAudience:              c.SingleAudience,
 		DangerouslyAcceptNoAudience: c.NoAudience,
+	}
+	if c.Accept != "" {
+		issuer.Accept = accept(t, c.Accept)
 	}
 	if c.URL != "" {
 		issuer.URL = x.expand(c.URL)
@@ -345,12 +355,36 @@ func (w *world) issuer(t *testing.T, server *accesstokentest.Server, c issuerSet
 func profile(t *testing.T, name string) accesstoken.Profile {
 	t.Helper()
 	for p := accesstoken.RFC9068; p < 100; p++ {
-		if name == "" || p.String() == name {
+		if name == "" || strings.HasPrefix(p.String(), name+" relaxes") {
 			return p
 		}
 	}
 	t.Fatalf("no profile is called %q", name)
 	return 0
+}
+
+// accept returns a hook that wants the private claim to be there and then
+// returns what a case says: "ok", "deny", "panic", "error", or a reason.
+func accept(t *testing.T, verdict string) func(context.Context, accesstoken.Claims) error {
+	t.Helper()
+	verdicts := map[string]error{
+		"ok": nil, "deny": accesstoken.Deny(accesstoken.PolicyDenied, nil), "error": errors.New("the hook broke"),
+	}
+	err, known := verdicts[verdict]
+	return func(_ context.Context, claims accesstoken.Claims) error {
+		var private struct {
+			Private map[string][]string `json:"private"`
+		}
+		switch {
+		case claims.Decode(&private) != nil || private.Private[canary] == nil:
+			return accesstoken.ClaimInvalid
+		case verdict == "panic":
+			panic("the hook broke")
+		case known:
+			return err
+		}
+		return fmt.Errorf("the hook says: %w", accesstoken.Reason(verdict))
+	}
 }
 
 func relax(t *testing.T, r *accesstoken.Relax, demand string) {

@@ -94,14 +94,14 @@ func readActive(body []byte) (Response, error) {
 		return Response{}, err
 	case claims.Fault != "":
 		return Response{}, fmt.Errorf("expected %q to have the type of RFC 7662 §2.2", claims.Fault)
-	case claims.ScopeList != nil:
+	case claims.Scope.List != nil:
 		return Response{}, errors.New(`expected "scope" to be a string`)
 	case claims.OtherUse: // Hydra says Bearer of a refresh token, and refresh_token in token_use
 		return Response{}, ErrTokenType
 	}
 	return Response{
 		Active:    true,
-		Scope:     scopes.Parse(claims.Scope),
+		Scope:     scopes.Parse(claims.Scope.Text),
 		ClientID:  claims.ClientID,
 		TokenType: claims.TokenType,
 		Expiry:    claims.Expiry,

@@ -1,6 +1,8 @@
 package jose
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,37 +19,70 @@ type Claims struct {
 	Expiry          time.Time // exp
 	NotBefore       time.Time // nbf
 	IssuedAt        time.Time // iat
-	Scope           string    // scope, space-delimited
-	ScopeList       []string  // scope, when it came as an array of strings
+	Scope           Scope     // scope
 	TokenType       string    // token_type, of an introspection answer
 
 	OtherKind bool // has the marks of an ID, refresh or logout token
 	OtherUse  bool // says so itself, in token_use or typ; OtherKind as well
 
 	Confirmation Confirmation // cnf (RFC 7800)
+	Actor        *Actor       // act (RFC 8693 §4.1), the outermost
+
+	// What single issuers say in their own way. Here a wrong type is an absent
+	// one: who reads these demands a value.
+	Scp             Scope  // scp: Entra ID, Okta, Hydra
+	Use             string // token_use: Cognito, Hydra
+	Type            string // typ in the payload: Keycloak
+	AppID           string // appid: Entra ID
+	CID             string // cid: Okta
+	UTI             string // uti: Entra ID
+	TenantID        string // tid: Entra ID
+	IDType          string // idtyp: Entra ID
+	Version         string // ver as it stands in JSON, a string or a number: Entra ID, Okta
+	HasRoles        bool   // roles is an array, and not empty: Entra ID
+	UnverifiedEmail bool   // email without email_verified true: Google
 
 	// Fault names the first member that has a wrong type, or "". A claim of the
 	// wrong type is never taken for an absent one.
 	Fault string
 }
 
+// A Scope is a scope claim in one of the forms that are in use.
+type Scope struct {
+	Text  string   // space-delimited (RFC 6749 §3.3)
+	List  []string // an array of strings in its place; an empty one is not nil
+	Fault bool     // it has another type
+}
+
+// IsThere reports whether the token has the claim. An empty string is none.
+func (s Scope) IsThere() bool { return s.Text != "" || s.List != nil || s.Fault }
+
 // A Confirmation tells what a token is bound to.
 type Confirmation struct {
-	Present     bool // there is a cnf
-	Thumbprint  bool // it has jkt: a DPoP key (RFC 9449 §6.1)
-	Certificate bool // it has x5t#S256: a client certificate (RFC 8705 §3.1)
+	Present               bool   // there is a cnf
+	KeyThumbprint         string // jkt: of a DPoP key (RFC 9449 §6.1)
+	CertificateThumbprint string // x5t#S256: of a client certificate (RFC 8705 §3.1)
 }
+
+// An Actor is who acts on behalf of the subject.
+type Actor struct{ Issuer, Subject, ClientID string }
 
 // ReadClaims reads the claims of a payload. Its errors match [ErrMalformed].
 func ReadClaims(payload []byte) (Claims, error) {
-	var c Claims
-	if err := Object(payload, c.read); err != nil {
+	var r claimsReader
+	if err := Object(payload, r.read); err != nil {
 		return Claims{}, ErrMalformed
 	}
-	return c, nil
+	r.UnverifiedEmail = r.email && !r.emailVerified
+	return r.Claims, nil
 }
 
-func (c *Claims) read(name, value []byte) error {
+type claimsReader struct {
+	Claims
+	email, emailVerified bool
+}
+
+func (c *claimsReader) read(name, value []byte) error {
 	ok := true
 	switch string(name) {
 	case "iss":
@@ -75,15 +110,25 @@ func (c *Claims) read(name, value []byte) error {
 	case "amr":
 		_, ok = Strings(value)
 	case "scope":
-		ok = c.readScope(value)
+		c.Scope = readScope(value)
+		ok = !c.Scope.Fault
 	case "token_type":
 		c.TokenType, ok = String(value)
 	case "nonce", "at_hash", "c_hash", "s_hash", "events":
 		c.OtherKind = true
-	case "token_use", "typ":
-		ok = c.readKind(value)
+	case "token_use":
+		c.Use, ok = c.readKind(value)
+	case "typ":
+		c.Type, ok = c.readKind(value)
 	case "cnf":
 		ok = c.Confirmation.read(value)
+	case "act":
+		c.Actor = new(Actor)
+		ok = c.Actor.read(value)
+	case "authorization_details":
+		ok = isDetails(value)
+	default:
+		c.readOwn(name, value)
 	}
 	if !ok && c.Fault == "" {
 		c.Fault = string(name)
@@ -91,15 +136,42 @@ func (c *Claims) read(name, value []byte) error {
 	return nil
 }
 
+// readOwn reads what only some issuers have.
+func (c *claimsReader) readOwn(name, value []byte) {
+	switch string(name) {
+	case "scp":
+		c.Scp = readScope(value)
+	case "appid":
+		c.AppID, _ = String(value)
+	case "cid":
+		c.CID, _ = String(value)
+	case "uti":
+		c.UTI, _ = String(value)
+	case "tid":
+		c.TenantID, _ = String(value)
+	case "idtyp":
+		c.IDType, _ = String(value)
+	case "ver":
+		c.Version = string(value)
+	case "roles":
+		roles, _ := Strings(value)
+		c.HasRoles = len(roles) > 0
+	case "email":
+		c.email = true
+	case "email_verified":
+		c.emailVerified = string(value) == "true"
+	}
+}
+
 // readKind reads the members by which issuers tell their tokens apart in the
-// payload: token_use (Cognito, Hydra) and typ (Keycloak).
-func (c *Claims) readKind(value []byte) bool {
-	kind, ok := String(value)
+// payload.
+func (c *claimsReader) readKind(value []byte) (kind string, ok bool) {
+	kind, ok = String(value)
 	switch strings.ToLower(kind) {
 	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
 		c.OtherKind, c.OtherUse = true, true
 	}
-	return ok
+	return kind, ok
 }
 
 func readAudience(value []byte) ([]string, bool) {
@@ -109,12 +181,14 @@ func readAudience(value []byte) ([]string, bool) {
 	return Strings(value)
 }
 
-func (c *Claims) readScope(value []byte) (ok bool) {
-	if c.Scope, ok = String(value); ok {
-		return true
+func readScope(value []byte) (s Scope) {
+	ok := false
+	if s.Text, ok = String(value); ok {
+		return s
 	}
-	c.ScopeList, ok = Strings(value)
-	return ok
+	s.List, ok = Strings(value)
+	s.Fault = !ok
+	return s
 }
 
 // read accepts an object with at least one member (RFC 7800 §3.1).
@@ -124,12 +198,56 @@ func (c *Confirmation) read(value []byte) bool {
 		members++
 		switch string(name) {
 		case "jkt":
-			c.Thumbprint = true
+			return thumbprint(&c.KeyThumbprint, value)
 		case "x5t#S256":
-			c.Certificate = true
+			return thumbprint(&c.CertificateThumbprint, value)
 		}
 		return nil
 	})
 	c.Present = true
 	return err == nil && members > 0
+}
+
+var errMember = errors.New("a member has the wrong type")
+
+func thumbprint(to *string, value []byte) error {
+	if *to, _ = String(value); *to == "" {
+		return errMember
+	}
+	return nil
+}
+
+// read accepts an object (RFC 8693 §4.1). What it says of further actors is
+// information, and left where it is.
+func (a *Actor) read(value []byte) bool {
+	return Object(value, func(name, value []byte) error {
+		ok := true
+		switch string(name) {
+		case "iss":
+			a.Issuer, ok = String(value)
+		case "sub":
+			a.Subject, ok = String(value)
+		case "client_id":
+			a.ClientID, ok = String(value)
+		}
+		if !ok {
+			return errMember
+		}
+		return nil
+	}) == nil
+}
+
+// isDetails reports an array of objects with a string type each (RFC 9396 §2).
+func isDetails(value []byte) bool {
+	elements, ok := Elements(value)
+	return ok && !slices.ContainsFunc(elements, func(detail []byte) bool {
+		typed := false
+		err := Object(detail, func(name, value []byte) error {
+			if string(name) == "type" {
+				_, typed = String(value)
+			}
+			return nil
+		})
+		return err != nil || !typed
+	})
 }

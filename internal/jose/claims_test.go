@@ -18,7 +18,7 @@ func TestReadClaims(t *testing.T) {
 	want := jose.Claims{
 		Issuer: "https://login.example.com", Subject: "alice", ClientID: "client", AuthorizedParty: "party", ID: "1",
 		Audience: []string{"a", "b"}, Expiry: time.Unix(1700000000, 0), NotBefore: time.Unix(1600000000, 250_000_000), IssuedAt: time.Unix(1600000000, 0),
-		Scope: "a b", TokenType: "Bearer",
+		Scope: jose.Scope{Text: "a b"}, TokenType: "Bearer",
 	}
 	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
@@ -31,7 +31,10 @@ func TestReadClaimsOfTheWrongType(t *testing.T) {
 		"aud":   {`[["a"]]`, `["a",1]`, `[1]`, `["a",null]`, `[null]`, `{"a":1}`, `1`, `null`, `true`},
 		"scope": {`1`, `null`, `true`, `{}`, `[1]`, `["a",null]`, `[["a"]]`},
 		"amr":   {`"pwd"`, `[1]`, `null`, `{}`},
-		"cnf":   {`null`, `"x"`, `[]`, `[{"jkt":"a"}]`, `1`, `{}`, `true`},
+		"cnf":   {`null`, `"x"`, `[]`, `[{"jkt":"a"}]`, `1`, `{}`, `true`, `{"jkt":1}`, `{"jkt":null}`, `{"jkt":""}`, `{"x5t#S256":[]}`},
+		"act":   {`null`, `"alice"`, `[]`, `1`, `{"sub":1}`, `{"iss":null}`, `{"client_id":[]}`},
+
+		"authorization_details": {`null`, `"x"`, `{"type":"a"}`, `[1]`, `["a"]`, `[{}]`, `[{"type":1}]`, `[{"type":"a"},{"Type":"b"}]`, `[{"type":"a"},null]`},
 	}
 	for _, name := range []string{"iss", "sub", "jti", "client_id", "azp", "acr", "token_type"} {
 		wrong[name] = []string{`1`, `null`, `true`, `[]`, `["x"]`, `{}`}
@@ -127,9 +130,9 @@ func TestReadClaimsScope(t *testing.T) {
 		{`{"scope":[]}`, "", []string{}}, // present, which some issuers do not allow
 	} {
 		got, err := jose.ReadClaims([]byte(test.payload))
-		same := fmt.Sprintf("%#v", got.ScopeList) == fmt.Sprintf("%#v", test.list)
-		if err != nil || got.Fault != "" || got.Scope != test.scope || !same {
-			t.Errorf("%s: got %q, %#v, %v; want %q, %#v", test.payload, got.Scope, got.ScopeList, err, test.scope, test.list)
+		want := jose.Scope{Text: test.scope, List: test.list}
+		if err != nil || got.Fault != "" || fmt.Sprintf("%#v", got.Scope) != fmt.Sprintf("%#v", want) {
+			t.Errorf("%s: got %#v, %v; want %#v", test.payload, got.Scope, err, want)
 		}
 	}
 }
@@ -150,13 +153,13 @@ func TestReadClaimsIDTokenMarks(t *testing.T) {
 func TestReadClaimsConfirmation(t *testing.T) {
 	for payload, want := range map[string]jose.Confirmation{
 		`{}`:                                     {},
-		`{"cnf":{"jkt":"a"}}`:                    {Present: true, Thumbprint: true},
-		`{"cnf":{"x5t#S256":"a"}}`:               {Present: true, Certificate: true},
-		`{"cnf":{"jkt":"a","x5t#S256":"a"}}`:     {Present: true, Thumbprint: true, Certificate: true},
+		`{"cnf":{"jkt":"a"}}`:                    {Present: true, KeyThumbprint: "a"},
+		`{"cnf":{"x5t#S256":"a"}}`:               {Present: true, CertificateThumbprint: "a"},
+		`{"cnf":{"jkt":"a","x5t#S256":"a"}}`:     {Present: true, KeyThumbprint: "a", CertificateThumbprint: "a"},
 		`{"cnf":{"jwk":{"kty":"OKP"}}}`:          {Present: true},
 		`{"cnf":{"JKT":"a"}}`:                    {Present: true},
 		`{"cnf":{"x":{"jkt":"a"}}}`:              {Present: true},
-		`{"cnf":{"jk\u0074":null}}`:              {Present: true, Thumbprint: true},
+		`{"cnf":{"jk\u0074":"b"}}`:               {Present: true, KeyThumbprint: "b"},
 		`{"cnf":null}`:                           {Present: true},
 		`{"cnf":"a"}`:                            {Present: true},
 		`{"cnf":[]}`:                             {Present: true},
@@ -164,11 +167,38 @@ func TestReadClaimsConfirmation(t *testing.T) {
 		`{"cnf":` + many(257) + `}`:              {Present: true},
 		`{"cnf":{"a":` + nested(14) + `}}`:       {Present: true},
 		`{"CNF":{"jkt":"a"},"x":{"cnf":"a"}}`:    {},
-		`{"\u0063nf":{"jkt":"a"},"sub":"mixed"}`: {Present: true, Thumbprint: true},
+		`{"\u0063nf":{"jkt":"a"},"sub":"mixed"}`: {Present: true, KeyThumbprint: "a"},
 	} {
 		if got, err := jose.ReadClaims([]byte(payload)); err != nil || got.Confirmation != want {
 			t.Errorf("%.60s: got %+v, %v; want %+v", payload, got.Confirmation, err, want)
 		}
+	}
+}
+
+func TestReadClaimsActor(t *testing.T) {
+	got, err := jose.ReadClaims([]byte(`{"act":{"sub":"admin","iss":"i","client_id":"c","x":1,"act":{"sub":"nested"}}}`))
+	if want := (jose.Actor{Issuer: "i", Subject: "admin", ClientID: "c"}); err != nil || got.Fault != "" || *got.Actor != want {
+		t.Errorf("got %+v, fault %q, %v; want the outermost actor, %+v", got.Actor, got.Fault, err, want)
+	}
+	if got, _ := jose.ReadClaims([]byte(`{"x":{"act":{}}}`)); got.Actor != nil {
+		t.Errorf("got the actor %+v; want none", got.Actor)
+	}
+}
+
+// What only some issuers have is no fault of a token, whatever its type.
+func TestReadClaimsOfSingleIssuers(t *testing.T) {
+	good := `{"scp":["a"],"token_use":"access","typ":"Bearer","appid":"1","cid":"2","uti":"3","tid":"4","idtyp":"app","ver":1,"roles":["x"],"email":"e"}`
+	want := jose.Claims{
+		Scp: jose.Scope{List: []string{"a"}}, Use: "access", Type: "Bearer", AppID: "1", CID: "2", UTI: "3",
+		TenantID: "4", IDType: "app", Version: "1", HasRoles: true, UnverifiedEmail: true,
+	}
+	if got, err := jose.ReadClaims([]byte(good)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	other := `{"scp":1,"appid":1,"cid":[],"uti":{},"tid":null,"idtyp":1,"ver":"2.0","roles":{"a":1},"email":"e","email_verified":true}`
+	want = jose.Claims{Scp: jose.Scope{Fault: true}, Version: `"2.0"`}
+	if got, err := jose.ReadClaims([]byte(other)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 }
 
@@ -177,7 +207,7 @@ func TestReadClaimsCopies(t *testing.T) {
 	payload := []byte(`{"iss":"issuer","sub":"alice","aud":["a","b"],"scope":["x","y"],"jti":"1"}`)
 	got, err := jose.ReadClaims(payload)
 	clear(payload)
-	text := strings.Join([]string{got.Issuer, got.Subject, got.Audience[0], got.Audience[1], got.ScopeList[0], got.ScopeList[1], got.ID}, " ")
+	text := strings.Join([]string{got.Issuer, got.Subject, got.Audience[0], got.Audience[1], got.Scope.List[0], got.Scope.List[1], got.ID}, " ")
 	if err != nil || text != "issuer alice a b x y 1" {
 		t.Errorf("got %q, %v; want issuer alice a b x y 1", text, err)
 	}

@@ -41,6 +41,7 @@ type Header struct {
 	KeyID     string
 	Type      string
 	HasType   bool
+	HasNonce  bool // as tokens for Microsoft Graph have: their signature is none over what is sent
 }
 
 // Parse takes a token apart. It returns [ErrNotJWT] for what does not have the
@@ -104,6 +105,8 @@ func readHeader(raw []byte) (Header, error) {
 			return h.readKeyID(value)
 		case "typ":
 			return h.readType(value)
+		case "nonce":
+			h.HasNonce = true
 		case "cty":
 			// A nested JWT (RFC 7519 §5.2) is never taken for a plain one.
 			if content, ok := String(value); !ok || isMediaType(content, "jwt") {

@@ -162,6 +162,25 @@ func Strings(value []byte) (elements []string, ok bool) {
 	return elements, decoder.PeekKind() == ']'
 }
 
+// Elements returns the elements of a JSON array as they stand.
+func Elements(value []byte) (elements [][]byte, ok bool) {
+	if len(value) == 0 || value[0] != '[' {
+		return nil, false
+	}
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(value))
+	if _, err := decoder.ReadToken(); err != nil {
+		return nil, false
+	}
+	for decoder.PeekKind() != ']' {
+		element, err := decoder.ReadValue()
+		if err != nil {
+			return nil, false
+		}
+		elements = append(elements, bytes.Clone(element))
+	}
+	return elements, true
+}
+
 // latest is 9999-12-31T23:59:59Z, the last second that RFC 3339 can write. A
 // later one is no date: time.Unix near the ends of int64 compares as the past.
 const latest = 253402300799

@@ -1,0 +1,207 @@
+package accesstoken
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
+
+// An Actor is who acts on behalf of the subject (act, RFC 8693 §4.1). What is
+// absent is empty.
+type Actor struct {
+	Issuer   string // iss
+	Subject  string // sub
+	ClientID string // client_id
+}
+
+// A Confirmation is what the token is bound to (cnf, RFC 7800). What is absent is
+// empty.
+type Confirmation struct {
+	KeyThumbprint         string // jkt: the RFC 7638 thumbprint of a DPoP key (RFC 9449 §6.1)
+	CertificateThumbprint string // x5t#S256: of a client certificate (RFC 8705 §3.1)
+}
+
+// An AuthorizationDetail is one element of authorization_details, with the
+// members that RFC 9396 §2.2 knows. What else is in it, [AuthorizationDetail.Decode]
+// reads. A type that the resource server does not know grants nothing.
+type AuthorizationDetail struct {
+	Type       string   `json:"type"`       // what kind of authorization this is
+	Identifier string   `json:"identifier"` // of one resource
+	Locations  []string `json:"locations"`  // of the resources, usually URLs
+	Actions    []string `json:"actions"`    // that are allowed there
+	DataTypes  []string `json:"datatypes"`  // that are asked for
+	Privileges []string `json:"privileges"` // levels or kinds of privilege
+
+	raw []byte
+}
+
+// Decode reads all members into v, as [Claims.Decode] does.
+func (d AuthorizationDetail) Decode(v any) error {
+	if d.raw == nil {
+		return errors.New("accesstoken: this authorization detail comes from no token; there is nothing to decode")
+	}
+	return decode(d.raw, v)
+}
+
+// ClientItself reports whether the client acts for itself, and no user is behind
+// the request, as with the client credentials grant. Then Subject names the
+// client, even if a user of that name exists (RFC 9700 §4.15). It goes by what
+// RFC 9068 §2.2 and the Profile say; false means that the token does not tell.
+func (c Claims) ClientItself() bool { return c.facts != nil && c.facts.withoutUser }
+
+// Actor returns who acts on behalf of the subject, and false if nobody does.
+// It is the current actor; those before it are information, and for Decode
+// (RFC 8693 §4.1).
+func (c Claims) Actor() (Actor, bool) {
+	if c.facts == nil || c.facts.actor == nil {
+		return Actor{}, false
+	}
+	return Actor(*c.facts.actor), true
+}
+
+// Confirmation returns what the token is bound to, and false if it is a bearer
+// token. A token with a cnf is refused so far, whatever comes with it.
+func (c Claims) Confirmation() (Confirmation, bool) {
+	if c.facts == nil || !c.facts.bound.Present {
+		return Confirmation{}, false
+	}
+	return Confirmation{c.facts.bound.KeyThumbprint, c.facts.bound.CertificateThumbprint}, true
+}
+
+// AuthTime returns when the user authenticated (auth_time), or zero.
+func (c Claims) AuthTime() (when time.Time) {
+	c.read("auth_time", func(value []byte) { when, _ = jose.NumericDate(value) })
+	return when
+}
+
+// ACR returns the authentication context class (acr), or "".
+func (c Claims) ACR() (class string) {
+	c.read("acr", func(value []byte) { class, _ = jose.String(value) })
+	return class
+}
+
+// AMR returns the authentication methods (amr), or nil.
+func (c Claims) AMR() (methods []string) {
+	c.read("amr", func(value []byte) { methods, _ = jose.Strings(value) })
+	return methods
+}
+
+// Groups returns the groups of the subject: groups, or where the Profile finds
+// them. Nil means that the token names none. Elements may be strings or objects
+// with a string value (RFC 9068 §2.2.3.1, RFC 7643 §4.1.2). The error says that
+// the claim has another form, or that the issuer left it out because it is too
+// long (_claim_names, OpenID Connect Core §5.6.2).
+func (c Claims) Groups() ([]string, error) { return c.values(c.profile().groups, "groups") }
+
+// Roles returns the roles of the subject, as Groups does the groups.
+func (c Claims) Roles() ([]string, error) { return c.values(c.profile().roles, "roles") }
+
+// Entitlements returns the entitlements of the subject, as Groups does the
+// groups.
+func (c Claims) Entitlements() ([]string, error) {
+	return c.values(c.profile().entitlements, "entitlements")
+}
+
+// AuthorizationDetails returns what was authorized in detail
+// (authorization_details, RFC 9396 §9.1), or nil. The error says that an element
+// has a member of a wrong type.
+func (c Claims) AuthorizationDetails() (details []AuthorizationDetail, err error) {
+	c.read("authorization_details", func(value []byte) {
+		elements, _ := jose.Elements(value)
+		for _, element := range elements {
+			detail := AuthorizationDetail{raw: element}
+			if err = decode(element, &detail); err != nil {
+				return
+			}
+			details = append(details, detail)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return details, nil
+}
+
+func (c Claims) profile() rules {
+	if c.facts == nil {
+		return rules{}
+	}
+	return c.facts.issuer.rules
+}
+
+// read finds a member of the claims. The value is valid during the call only.
+func (c Claims) read(claim string, found func(value []byte)) {
+	raw, err := c.raw()
+	if err != nil {
+		return
+	}
+	readMember(raw, claim, found)
+}
+
+func readMember(object []byte, member string, found func(value []byte)) {
+	_ = jose.Object(object, func(name, value []byte) error { // it was read before, when the token was verified
+		if string(name) == member {
+			found(value)
+		}
+		return nil
+	})
+}
+
+// values reads a list at the end of a path of members.
+func (c Claims) values(path []string, standard string) (values []string, err error) {
+	if path == nil {
+		path = []string{standard}
+	}
+	raw, err := c.raw()
+	if err != nil {
+		return nil, nil
+	}
+	if isLeftOut(raw, path[0]) {
+		return nil, fmt.Errorf("accesstoken: the issuer left %q out, because it is too long (_claim_names); ask the issuer for it", path[0])
+	}
+	for _, member := range path {
+		value := []byte(nil)
+		readMember(raw, member, func(v []byte) { value = slices.Clone(v) })
+		raw = value
+	}
+	values, ok := listOf(raw)
+	if !ok {
+		return nil, fmt.Errorf("accesstoken: expected strings, or objects with a value, in the claim %q", path[0])
+	}
+	return values, nil
+}
+
+// isLeftOut reports a claim that is kept elsewhere.
+func isLeftOut(raw []byte, claim string) (out bool) {
+	readMember(raw, "_claim_names", func(names []byte) {
+		readMember(names, claim, func([]byte) { out = true })
+	})
+	return out
+}
+
+// listOf reads what RFC 7643 §2.4 calls a multi-valued attribute, or the one
+// string that some serializers make of a list of one. Null and absent are the
+// same there (§2.5).
+func listOf(value []byte) (list []string, ok bool) {
+	if value == nil || string(value) == "null" {
+		return nil, true
+	}
+	if text, ok := jose.String(value); ok {
+		return []string{text}, true
+	}
+	elements, ok := jose.Elements(value)
+	for _, element := range elements {
+		text, is := jose.String(element)
+		if !is {
+			readMember(element, "value", func(v []byte) { text, is = jose.String(v) })
+		}
+		if !is {
+			return nil, false
+		}
+		list = append(list, text)
+	}
+	return list, ok
+}

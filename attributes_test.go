@@ -1,0 +1,151 @@
+package accesstoken_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+)
+
+func TestListsComeAsStringsOrAsObjects(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	for name, test := range map[string]struct {
+		value any
+		want  []string
+		fails bool
+	}{
+		"absent":                    {nil, nil, false},
+		"strings":                   {[]string{"a", "b"}, []string{"a", "b"}, false},
+		"objects":                   {[]any{map[string]any{"value": "a", "display": "A"}, map[string]any{"value": "b"}}, []string{"a", "b"}, false},
+		"both":                      {[]any{"a", map[string]any{"value": "b"}}, []string{"a", "b"}, false},
+		"a list of one as a string": {"a b", []string{"a b"}, false},
+		"an empty list":             {[]any{}, nil, false},
+		"null":                      {json.RawMessage("null"), nil, false},
+		"numbers":                   {[]any{1}, nil, true},
+		"a number":                  {1, nil, true},
+		"an object":                 {map[string]any{"value": "a"}, nil, true},
+		"an object without a value": {[]any{map[string]any{"Value": "a"}}, nil, true},
+		"an object with a number":   {[]any{map[string]any{"value": 1}}, nil, true},
+	} {
+		claims := claimsOf(t, as, accesstokentest.Claims{"groups": test.value, "roles": test.value, "entitlements": test.value})
+		for method, read := range map[string]func() ([]string, error){"Groups": claims.Groups, "Roles": claims.Roles, "Entitlements": claims.Entitlements} {
+			got, err := read()
+			if !slices.Equal(got, test.want) || (err != nil) != test.fails {
+				t.Errorf("%s, %s: got %q, %v; want %q, an error: %v", name, method, got, err, test.want, test.fails)
+			}
+		}
+	}
+}
+
+// A list that the issuer keeps elsewhere is not an empty one.
+func TestAListThatWasLeftOutIsAnError(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	claims := claimsOf(t, as, accesstokentest.Claims{"_claim_names": map[string]any{"groups": "src1"}, "roles": []string{"a"}})
+	if got, err := claims.Groups(); err == nil || !strings.Contains(err.Error(), "_claim_names") {
+		t.Errorf("Groups: got %q, %v; want an error", got, err)
+	}
+	if got, err := claims.Roles(); err != nil || !slices.Equal(got, []string{"a"}) {
+		t.Errorf("Roles: got %q, %v; want a", got, err)
+	}
+}
+
+func TestAProfileKnowsWhereTheListsAre(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	read := func(issuer accesstoken.Issuer, header map[string]any, claims accesstokentest.Claims) accesstoken.Claims {
+		issuer.URL = as.URL
+		v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{issuer} })
+		found, err := v.Validate(t.Context(), accesstoken.Bearer(as.Sign(header, as.Claims(claims))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	keycloak := read(accesstoken.Issuer{Profile: accesstoken.Keycloak}, map[string]any{"typ": "JWT"},
+		accesstokentest.Claims{"azp": "c", "client_id": "c", "typ": "Bearer", "roles": []string{"other"}, "realm_access": map[string]any{"roles": []string{"a"}}})
+	if got, err := keycloak.Roles(); err != nil || !slices.Equal(got, []string{"a"}) {
+		t.Errorf("Keycloak: got roles %q, %v; want those of the realm", got, err)
+	}
+	cognito := read(accesstoken.Issuer{Profile: accesstoken.Cognito, Clients: []string{"c"}}, map[string]any{},
+		accesstokentest.Claims{"client_id": "c", "token_use": "access", "cognito:groups": []string{"a"}})
+	if got, err := cognito.Groups(); err != nil || !slices.Equal(got, []string{"a"}) {
+		t.Errorf("Cognito: got groups %q, %v; want a", got, err)
+	}
+	auth0 := read(accesstoken.Issuer{Profile: accesstoken.Auth0}, map[string]any{"typ": "JWT"},
+		accesstokentest.Claims{"azp": "c", "client_id": "c", "permissions": []string{"a"}})
+	if got, err := auth0.Entitlements(); err != nil || !slices.Equal(got, []string{"a"}) {
+		t.Errorf("Auth0: got entitlements %q, %v; want the permissions", got, err)
+	}
+}
+
+func TestHowTheUserAuthenticated(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	claims := claimsOf(t, as, accesstokentest.Claims{"auth_time": 1700000000, "acr": "urn:mfa", "amr": []string{"pwd", "otp"}})
+	if got := fmt.Sprintf("%d %s %v", claims.AuthTime().Unix(), claims.ACR(), claims.AMR()); got != "1700000000 urn:mfa [pwd otp]" {
+		t.Errorf("got %s; want what the token says", got)
+	}
+	claims = claimsOf(t, as, nil)
+	if !claims.AuthTime().IsZero() || claims.ACR() != "" || claims.AMR() != nil {
+		t.Errorf("got %v, %q, %q; want nothing of a token that does not say", claims.AuthTime(), claims.ACR(), claims.AMR())
+	}
+}
+
+// Only the current actor counts (RFC 8693 §4.1).
+func TestTheActorIsTheOutermost(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	claims := claimsOf(t, as, accesstokentest.Claims{"sub": "alice", "act": map[string]any{"sub": "service", "act": map[string]any{"sub": "admin"}}})
+	if got, ok := claims.Actor(); !ok || got != (accesstoken.Actor{Subject: "service"}) || claims.Subject != "alice" {
+		t.Errorf("got %+v, %v for %s; want service for alice", got, ok, claims.Subject)
+	}
+	if got, ok := claimsOf(t, as, accesstokentest.Claims{"may_act": map[string]any{"sub": "service"}}).Actor(); ok {
+		t.Errorf("got %+v; want no actor: may_act is not act", got)
+	}
+}
+
+func TestAuthorizationDetails(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	claims := claimsOf(t, as, accesstokentest.Claims{"authorization_details": []any{
+		map[string]any{"type": "payment", "actions": []string{"initiate"}, "locations": []string{"https://x"}, "datatypes": []string{"d"},
+			"privileges": []string{"p"}, "identifier": "account", "amount": json.Number("9007199254740993")},
+		map[string]any{"type": "account", "Actions": []string{"read"}},
+	}})
+	details, err := claims.AuthorizationDetails()
+	if err != nil || len(details) != 2 {
+		t.Fatalf("got %+v, %v; want two", details, err)
+	}
+	first := details[0]
+	if got := fmt.Sprintf("%+v", []any{first.Type, first.Identifier, first.Actions, first.Locations, first.DataTypes, first.Privileges}); got != "[payment account [initiate] [https://x] [d] [p]]" {
+		t.Errorf("got %s; want what the token says", got)
+	}
+	var own struct {
+		Amount int64 `json:"amount"`
+	}
+	if err := first.Decode(&own); err != nil || own.Amount != 9007199254740993 {
+		t.Errorf("got %+v, %v; want the exact amount", own, err)
+	}
+	if details[1].Type != "account" || details[1].Actions != nil {
+		t.Errorf("got %+v; want no actions, since only Actions are there", details[1])
+	}
+	claims = claimsOf(t, as, accesstokentest.Claims{"authorization_details": []any{map[string]any{"type": "a", "actions": "read"}}})
+	if details, err := claims.AuthorizationDetails(); err == nil || details != nil {
+		t.Errorf("actions as a string: got %+v, %v; want an error", details, err)
+	}
+	if err := (accesstoken.AuthorizationDetail{}).Decode(&own); err == nil {
+		t.Error("Decode of a detail of no token: got nil; want an error")
+	}
+}
+
+func TestClaimsOfNobodyHaveNoAttributes(t *testing.T) {
+	var claims accesstoken.Claims
+	groups, err := claims.Groups()
+	details, err2 := claims.AuthorizationDetails()
+	_, acting := claims.Actor()
+	_, bound := claims.Confirmation()
+	if groups != nil || details != nil || err != nil || err2 != nil || acting || bound || claims.ClientItself() || claims.ACR() != "" || claims.AuthTime() != (time.Time{}) {
+		t.Errorf("got %v, %v, %v, %v; want nothing", groups, details, err, err2)
+	}
+}

@@ -1,0 +1,46 @@
+package accesstoken
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// A hierarchy says for each scope which others it stands for, directly or by way
+// of others. It is made once, and read on every new token.
+type hierarchy map[string][]string
+
+func newHierarchy(implies map[string][]string) hierarchy {
+	h := hierarchy{}
+	for broad := range implies {
+		reached := map[string]bool{}
+		reach(implies, broad, reached)
+		delete(reached, broad)
+		h[broad] = slices.Sorted(maps.Keys(reached))
+	}
+	return h
+}
+
+// reach collects what a scope implies. What goes round in a circle ends there.
+func reach(implies map[string][]string, broad string, reached map[string]bool) {
+	for _, narrow := range implies[broad] {
+		if !reached[narrow] {
+			reached[narrow] = true
+			reach(implies, narrow, reached)
+		}
+	}
+}
+
+// widen adds what the granted scopes imply.
+func (h hierarchy) widen(granted scopes.Set) scopes.Set {
+	var added []string
+	for scope := range granted.All() {
+		added = append(added, h[scope]...)
+	}
+	if added == nil {
+		return granted
+	}
+	return scopes.Parse(granted.String() + " " + strings.Join(added, " "))
+}

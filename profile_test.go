@@ -1,0 +1,254 @@
+package accesstoken_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/jwks"
+)
+
+// What a profile relaxes and demands is a decision, and shows in a commit as a
+// changed line of testdata/profiles.txt.
+func TestProfilesPrintThemselves(t *testing.T) {
+	var got strings.Builder
+	for p := accesstoken.RFC9068; !strings.HasPrefix(p.String(), "Profile("); p++ {
+		got.WriteString(p.String() + "\n")
+	}
+	want, err := os.ReadFile("testdata/profiles.txt")
+	if err != nil || got.String() != string(want) {
+		t.Errorf("got\n%s\n%v; want testdata/profiles.txt:\n%s", got.String(), err, want)
+	}
+	if got := accesstoken.Profile(99).String(); got != "Profile(99)" {
+		t.Errorf("got %s; want Profile(99)", got)
+	}
+}
+
+func TestTheOperatorIsToldWhichProfileToTry(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	const tenant = "11111111-2222-3333-4444-555555555555"
+	for _, test := range []struct {
+		want   string
+		header map[string]any
+		claims accesstokentest.Claims
+	}{
+		{"Auth0", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "azp": "c"}},
+		{"EntraV2", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "scope": nil, "azp": "c", "scp": "a", "tid": tenant, "ver": "2.0"}},
+		{"EntraV1", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "scope": nil, "appid": "c", "scp": "a", "tid": tenant, "ver": "1.0"}},
+		{"Okta", map[string]any{"typ": nil}, accesstokentest.Claims{"client_id": nil, "scope": nil, "cid": "c", "scp": []string{"a"}, "ver": 1}},
+		{"Keycloak", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "azp": "c", "typ": "Bearer"}},
+		{"Cognito", map[string]any{"typ": nil}, accesstokentest.Claims{"aud": nil, "token_use": "access"}},
+		{"Hydra", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"scope": nil, "scp": []string{"a"}}},
+		{"Duende", nil, accesstokentest.Claims{"scope": []string{"a"}}},
+		{"Duende", nil, accesstokentest.Claims{"sub": nil}},
+		{"Kubernetes", map[string]any{"typ": nil}, accesstokentest.Claims{"client_id": nil, "sub": "system:serviceaccount:prod:orders"}},
+	} {
+		t.Run(test.want, func(t *testing.T) {
+			var log bytes.Buffer
+			v := newValidator(t, as, func(c *accesstoken.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			header := map[string]any{"typ": "at+jwt"}
+			for name, value := range test.header {
+				header[name] = value
+				if value == nil {
+					delete(header, name)
+				}
+			}
+			_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Sign(header, as.Claims(test.claims))))
+			want := "set Profile: accesstoken." + test.want
+			if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.Contains(log.String(), want) {
+				t.Errorf("got %v, log %s; want both to say %q", err, log.String(), want)
+			}
+		})
+	}
+}
+
+// An ID token is not what a profile is for.
+func TestNoProfileIsSuggestedForAnIDToken(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	for name, claims := range map[string]accesstokentest.Claims{
+		"of Auth0":    {"client_id": nil, "azp": "c", "nonce": "n"},
+		"of Keycloak": {"client_id": nil, "azp": "c", "typ": "ID"},
+		"of Cognito":  {"token_use": "id"},
+		"for others":  {"client_id": nil, "azp": "c", "aud": "another"},
+	} {
+		v := newValidator(t, as, nil)
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Sign(map[string]any{"typ": "JWT"}, as.Claims(claims))))
+		if err == nil || strings.Contains(err.Error(), "set Profile:") || !strings.Contains(err.Error(), "if it is an ID token") {
+			t.Errorf("%s: got %v; want no profile suggested", name, err)
+		}
+	}
+}
+
+func TestOktasOrgServerIsWarnedOf(t *testing.T) {
+	for url, want := range map[string]bool{"https://dev-1.okta.com": true, "https://dev-1.okta.com/oauth2/default": false} {
+		var log bytes.Buffer
+		v, err := accesstoken.NewValidator(accesstoken.Config{
+			Resource: resource,
+			Logger:   slog.New(slog.NewTextHandler(&log, nil)),
+			Issuers:  []accesstoken.Issuer{{URL: url, Profile: accesstoken.Okta}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = v.Close()
+		if got := strings.Contains(log.String(), "for Okta itself"); got != want {
+			t.Errorf("%s: got the log %q; want a warning: %v", url, log.String(), want)
+		}
+	}
+}
+
+func TestAProfileWithoutWhatItDemandsIsNoConfiguration(t *testing.T) {
+	client, err := introspection.NewClient(introspection.Config{Endpoint: "https://a.example/introspect", ClientID: "a", ClientSecret: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const any = "https://login.microsoftonline.com/{tenantid}/v2.0"
+	metadata := "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration"
+	for _, test := range []struct {
+		name   string
+		issuer accesstoken.Issuer
+		want   string
+	}{
+		{"Cognito without clients", accesstoken.Issuer{Profile: accesstoken.Cognito}, "Clients is nil; the profile Cognito demands"},
+		{"Google without clients", accesstoken.Issuer{Profile: accesstoken.Google}, "Clients is nil; the profile Google demands"},
+		{"Cognito with empty clients", accesstoken.Issuer{Profile: accesstoken.Cognito, Clients: []string{}}, "Clients is set but empty"},
+		{"Keycloak without aud and clients", accesstoken.Issuer{Profile: accesstoken.Keycloak, DangerouslyAcceptNoAudience: true}, "Clients is nil; with DangerouslyAcceptNoAudience"},
+		{"CI without a demand", accesstoken.Issuer{Profile: accesstoken.CI}, "Demand is empty; the profile CI demands"},
+		{"a demand without values", accesstoken.Issuer{Demand: map[string][]string{"repository": {}}}, `Demand["repository"] has no values`},
+		{"a demand of nothing", accesstoken.Issuer{Demand: map[string][]string{"repository": {""}}}, `Demand["repository"] has no values`},
+		{"a demand of an audience", accesstoken.Issuer{Demand: map[string][]string{"aud": {"x"}}}, `Demand["aud"]: what is right there is said elsewhere`},
+		{"Entra without a tenant", accesstoken.Issuer{Profile: accesstoken.EntraV2}, "Tenants is empty, and URL names no tenant"},
+		{"Entra with empty tenants", accesstoken.Issuer{Profile: accesstoken.EntraV1, Tenants: []string{}}, "Tenants is set but empty"},
+		{"Entra with a domain", accesstoken.Issuer{Profile: accesstoken.EntraV2, Tenants: []string{"contoso.com"}}, "tid never holds a domain name"},
+		{"Entra with common in its URL", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://login.microsoftonline.com/common/v2.0"}, "with several tenants URL has {tenantid}"},
+		{"several tenants that nobody listed", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata}, "Tenants is empty, and URL names no tenant"},
+		{"several tenants without metadata", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, Tenants: []string{"1"}}, "MetadataURL is empty"},
+		{"several tenants and introspection", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata, Tenants: []string{"1"}, Introspection: client}, "Introspection is for one issuer"},
+		{"tenants elsewhere", accesstoken.Issuer{Profile: accesstoken.Auth0, Tenants: []string{"1"}}, "Tenants is for the profiles EntraV1 and EntraV2"},
+		{"a template elsewhere", accesstoken.Issuer{URL: "https://a.example/{tenantid}"}, "URL has {tenantid}, which is for"},
+		{"a negative age", accesstoken.Issuer{MaxAge: -1}, "MaxAge is -1ns"},
+	} {
+		if test.issuer.URL == "" {
+			test.issuer.URL = "https://a.example"
+		}
+		v, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{test.issuer}})
+		if err == nil {
+			_ = v.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v; want one fault that says %q", test.name, err, test.want)
+		}
+	}
+}
+
+func TestTwoIssuersWithATenantInCommonAreNoConfiguration(t *testing.T) {
+	_, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{
+		{URL: "https://a.example/{tenantid}/v2.0", JWKSURI: "https://a.example/jwks", Profile: accesstoken.EntraV2, Tenants: []string{"1", "2"}},
+		{URL: "https://a.example/2/v2.0", Profile: accesstoken.EntraV2},
+	}})
+	if err == nil || !strings.Contains(err.Error(), `both have the URL "https://a.example/2/v2.0"`) {
+		t.Errorf("got %v; want the tenant that is there twice", err)
+	}
+}
+
+func TestAScopeHierarchyNamesScopes(t *testing.T) {
+	for name, implies := range map[string]map[string][]string{
+		"nothing implied": {"admin": {}}, "two in one": {"admin": {"a b"}}, "an empty one": {"": {"a"}},
+	} {
+		_, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, ScopeImplies: implies, Issuers: []accesstoken.Issuer{{URL: "https://a.example"}}})
+		if err == nil || !strings.Contains(err.Error(), "ScopeImplies[") {
+			t.Errorf("%s: got %v; want the fault of ScopeImplies", name, err)
+		}
+	}
+}
+
+// The tenants of Entra ID share a document: one fetch serves all, and a key that
+// says whose it is signs for nobody else.
+func TestTenantsShareOneCache(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers = []accesstoken.Issuer{{
+			URL: as.URL + "/{tenantid}/v2.0", JWKSURI: as.JWKSURI(), Profile: accesstoken.EntraV2, Tenants: []string{"1", "2"},
+		}}
+	})
+	if err := v.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"1", "2"} {
+		token := as.Sign(map[string]any{"typ": "JWT"}, as.Claims(accesstokentest.Claims{
+			"iss": as.URL + "/" + tenant + "/v2.0", "tid": tenant, "ver": "2.0", "azp": "c", "scp": "a", "uti": "id-" + tenant,
+		}))
+		for range 2 { // the second one from the cache
+			claims, err := v.Validate(t.Context(), accesstoken.Bearer(token))
+			if err != nil || claims.Issuer != as.URL+"/"+tenant+"/v2.0" || claims.ID != "id-"+tenant || claims.ClientID != "c" {
+				t.Errorf("got %q, %q, %q, %v; want the tenant's own", claims.Issuer, claims.ID, claims.ClientID, err)
+			}
+		}
+	}
+	if got := as.Requests(accesstokentest.JWKSPath); got != 1 {
+		t.Errorf("got %d fetches of the keys; want 1", got)
+	}
+	if err := v.Ready(); err != nil {
+		t.Errorf("Ready: got %v; want nil", err)
+	}
+}
+
+// A cache that the caller made knows the keys of tenants as well.
+func TestTenantsOfACallersOwnCache(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	cache, err := jwks.NewCache(jwks.Config{URL: as.JWKSURI(), HTTPClient: as.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	if cache.For("x") == nil {
+		t.Fatal("got no view; want one")
+	}
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers = []accesstoken.Issuer{{URL: as.URL + "/1/", Keys: cache, Profile: accesstoken.EntraV1}}
+	})
+	token := as.Sign(map[string]any{"typ": "JWT"}, as.Claims(accesstokentest.Claims{
+		"iss": as.URL + "/1/", "tid": "1", "ver": "1.0", "appid": "c", "scp": "a",
+	}))
+	if _, err := v.Validate(t.Context(), accesstoken.Bearer(token)); err != nil {
+		t.Errorf("got %v; want the token accepted", err)
+	}
+}
+
+// Accept runs on every request, with the caller's context and the claims, also
+// for a token that is remembered.
+func TestAcceptIsAskedOnEveryRequest(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	type key struct{}
+	blocked := false
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Accept = func(ctx context.Context, claims accesstoken.Claims) error {
+			if ctx.Value(key{}) != "caller" || claims.Subject != "alice" {
+				return errors.New("not what the request brought")
+			}
+			if blocked {
+				return accesstoken.Deny("ACCOUNT_CLOSED", nil)
+			}
+			return nil
+		}
+	})
+	ctx := context.WithValue(t.Context(), key{}, "caller")
+	credentials := accesstoken.Bearer(as.Token(accesstokentest.Claims{"sub": "alice"}))
+	for range 2 {
+		if _, err := v.Validate(ctx, credentials); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blocked = true
+	_, err := v.Validate(ctx, credentials)
+	if refused := wantReason(t, err, "ACCOUNT_CLOSED"); refused.HTTPStatus() != 403 {
+		t.Errorf("got %d; want 403", refused.HTTPStatus())
+	}
+}

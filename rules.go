@@ -1,0 +1,224 @@
+package accesstoken
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
+
+// accepts judges a verified token by the profile: its kind first, then what it
+// must say. The claims come [rules.translate]d.
+func (r rules) accepts(header jose.Header, claims jose.Claims) *Error {
+	if err := r.acceptsKind(header, claims); err != nil {
+		return err
+	}
+	return r.acceptsClaims(claims)
+}
+
+// acceptsKind refuses what is no access token (RFC 8725 §3.11, §3.12).
+func (r rules) acceptsKind(header jose.Header, claims jose.Claims) *Error {
+	switch {
+	case !r.acceptsType(header):
+		return departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
+	case r.refuseOthers && claims.OtherKind:
+		return refusal(TokenTypeMismatch, "the token has the marks of an ID, refresh or logout token")
+	case claims.OtherUse:
+		return refusal(TokenTypeMismatch, "the token says that it is an ID, refresh or logout token")
+	case r.audienceNotClient && onlyClient(claims):
+		return refusal(TokenTypeMismatch, "the audience names only the client, as an ID token's does")
+	case r.use != "" && claims.Use != r.use:
+		return refusal(TokenTypeMismatch, "token_use is not "+r.use)
+	case r.kinds != nil && !slices.Contains(r.kinds, claims.Type):
+		return refusal(TokenTypeMismatch, "typ in the payload is not "+strings.Join(r.kinds, " or "))
+	case r.version != "" && claims.Version != r.version:
+		return refusal(TokenTypeMismatch, "ver is not "+r.version)
+	}
+	return nil
+}
+
+func (r rules) acceptsType(header jose.Header) bool {
+	if !header.HasType {
+		return r.noType
+	}
+	if r.types == nil {
+		return header.HasMediaType("at+jwt")
+	}
+	return slices.ContainsFunc(r.types, header.HasMediaType)
+}
+
+// acceptsClaims demands what RFC 9068 §2.2 makes REQUIRED, or what the profile
+// demands in its place. A missing exp is refused: such a token would be good for
+// ever. aud is judged on every request.
+func (r rules) acceptsClaims(claims jose.Claims) *Error {
+	switch {
+	case claims.Fault != "":
+		return refusal(ClaimInvalid, claims.Fault+" has the wrong type")
+	case claims.Audience != nil && len(claims.Audience) == 0 && !r.emptyAudience:
+		return refusal(ClaimInvalid, "aud names nobody")
+	case claims.Subject == "" && !r.noSubject:
+		return departs(ClaimInvalid, "sub is missing", "")
+	case claims.Expiry.IsZero():
+		return refusal(ClaimInvalid, "exp is missing")
+	case claims.IssuedAt.IsZero():
+		return refusal(ClaimInvalid, "iat is missing")
+	case claims.ClientID == "" && !r.noClient:
+		return departs(ClaimInvalid, strings.Join(r.clientClaims(), " or ")+" is missing", "ClientID")
+	case claims.ID == "" && !r.noTokenID:
+		return departs(ClaimInvalid, "jti is missing", "JTI")
+	case claims.Scope.List != nil && !r.scopeArray:
+		return departs(ClaimInvalid, "scope is an array", "ScopeArray")
+	case slices.ContainsFunc(claims.Scope.List, isNoScope):
+		return refusal(ClaimInvalid, "scope has an element that is no scope")
+	case r.grant && !isGrant(claims):
+		return refusal(ClaimInvalid, "the token has neither scp nor, for an application, roles")
+	case r.someScope && !claims.Scope.IsThere():
+		return refusal(ClaimInvalid, strings.Join(r.scope, " or ")+" is missing")
+	case r.serviceAccount && !isServiceAccount(claims.Subject):
+		return refusal(ClaimInvalid, "sub is not system:serviceaccount:<namespace>:<name>")
+	case r.verifiedEmail && claims.UnverifiedEmail:
+		return refusal(ClaimInvalid, "email is not verified")
+	}
+	return nil
+}
+
+// departs refuses a token for what another profile, or a field of Relax, accepts.
+func departs(reason Reason, detail, field string) *Error {
+	refused := refusal(reason, detail)
+	refused.advice = "if it is an ID token, the client sends the wrong one; if this issuer does not follow RFC 9068, " +
+		"set its Profile (ZITADEL: accesstoken.Zitadel)"
+	if field != "" {
+		refused.advice += ", or Relax: accesstoken.Relax{" + field + ": true}"
+	}
+	return refused
+}
+
+// isNoScope finds elements of a scope array that would come apart into several
+// scopes.
+func isNoScope(scope string) bool { return scope == "" || strings.Contains(scope, " ") }
+
+// isGrant tells access tokens of Entra ID from its ID tokens, which may have
+// roles: the user's. A token for an application has no scopes, and roles.
+func isGrant(claims jose.Claims) bool {
+	return claims.Scope.Text != "" || claims.HasRoles && (claims.IDType == "" || claims.IDType == "app")
+}
+
+// isServiceAccount reports the name of a service account of Kubernetes.
+func isServiceAccount(subject string) bool {
+	rest, ok := strings.CutPrefix(subject, "system:serviceaccount:")
+	namespace, name, _ := strings.Cut(rest, ":")
+	return ok && namespace != "" && name != "" && !strings.Contains(name, ":")
+}
+
+// onlyClient reports whether every audience is the client itself.
+func onlyClient(claims jose.Claims) bool {
+	for _, audience := range claims.Audience {
+		if audience != claims.ClientID && audience != claims.AuthorizedParty {
+			return false
+		}
+	}
+	return len(claims.Audience) > 0
+}
+
+// translate puts what an issuer says in claims of its own where RFC 9068 has it.
+func (r rules) translate(claims jose.Claims) (jose.Claims, *Error) {
+	client, agree := r.clientIn(claims)
+	if !agree {
+		return claims, refusal(ClaimInvalid, strings.Join(r.client, " and ")+" name two clients")
+	}
+	claims.ClientID = client
+	if r.tokenID == "uti" {
+		claims.ID = claims.UTI
+	}
+	if claims.Scope = r.scopeIn(claims); claims.Scope.Fault && claims.Fault == "" {
+		claims.Fault = "scp"
+	}
+	return claims, nil
+}
+
+func (r rules) clientClaims() []string {
+	if r.client == nil {
+		return []string{"client_id"}
+	}
+	return r.client
+}
+
+// clientIn returns the client; several claims may name it, but not two clients.
+func (r rules) clientIn(claims jose.Claims) (client string, agree bool) {
+	if r.client == nil {
+		return claims.ClientID, true
+	}
+	for _, claim := range r.client {
+		named := namedIn(claim, claims)
+		if named != "" && client != "" && named != client {
+			return "", false
+		}
+		if client == "" {
+			client = named
+		}
+	}
+	return client, true
+}
+
+func namedIn(claim string, claims jose.Claims) string {
+	switch claim {
+	case "client_id":
+		return claims.ClientID
+	case "azp":
+		return claims.AuthorizedParty
+	case "appid":
+		return claims.AppID
+	case "cid":
+		return claims.CID
+	}
+	panic("accesstoken: no client is named in " + claim)
+}
+
+// scopeIn returns the first of the claims with scopes that is there.
+func (r rules) scopeIn(claims jose.Claims) jose.Scope {
+	found := claims.Scope
+	for _, claim := range slices.Backward(r.scope) {
+		switch {
+		case claim == "scp" && (len(r.scope) == 1 || claims.Scp.IsThere()):
+			found = claims.Scp
+		case claim == "scope" && claims.Scope.IsThere():
+			found = claims.Scope
+		}
+	}
+	return found
+}
+
+// withoutUser reports whether the client acts for itself. RFC 9068 §2.2 makes sub
+// the client's then; some issuers have other ways to say it.
+func (r rules) withoutUser(claims jose.Claims) bool {
+	switch {
+	case r.serviceAccount, r.grant && claims.Scope.Text == "", r.noSubject && claims.Subject == "":
+		return true
+	}
+	return claims.ClientID != "" && strings.TrimSuffix(claims.Subject, r.clientSuffix) == claims.ClientID
+}
+
+// suggestion returns the profile whose marks a token has that another one
+// refuses, or false. Where ID tokens are the credentials, the issuer is the mark.
+func suggestion(header jose.Header, claims jose.Claims) (Profile, bool) {
+	switch {
+	case strings.HasSuffix(claims.Issuer, "accounts.google.com"):
+		return Google, true
+	case claims.Issuer == "https://token.actions.githubusercontent.com":
+		return CI, true
+	}
+	marked := map[Profile]bool{
+		Cognito: true, Keycloak: true, EntraV2: true, EntraV1: true, Okta: true, Kubernetes: true,
+		Duende: claims.Scope.List != nil || claims.Subject == "",
+		Hydra:  claims.Scp.IsThere(),
+		Auth0:  claims.AuthorizedParty != "",
+	}
+	for _, p := range []Profile{Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Duende, Hydra, Auth0} {
+		r := profiles[p]
+		translated, err := r.translate(claims)
+		if marked[p] && err == nil && r.accepts(header, translated) == nil {
+			return p, true
+		}
+	}
+	return RFC9068, false
+}

@@ -1,0 +1,109 @@
+package accesstoken
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/jwks"
+)
+
+// anyTenant stands for the tenant in Entra ID's metadata of several tenants, and
+// in the URL of an Issuer with several Tenants.
+const anyTenant = "{tenantid}"
+
+// tenantFaults reports what is wrong with Tenants, and with a URL that is for
+// several of them.
+func (i Issuer) tenantFaults() (f faults) {
+	template := strings.Contains(i.URL, anyTenant)
+	if !profiles[i.Profile].tenant {
+		if i.Tenants != nil {
+			f.add("Tenants is for the profiles EntraV1 and EntraV2")
+		}
+		if template {
+			f.add("URL has %s, which is for the profiles EntraV1 and EntraV2; write the issuer's own URL", anyTenant)
+		}
+		return f
+	}
+	f.list("Tenants", i.Tenants)
+	switch {
+	case i.tenants() == nil:
+		f.add("Tenants is empty, and URL names no tenant; list the tenant ids (tid) whose tokens are accepted")
+	case slices.ContainsFunc(i.tenants(), isNoTenant):
+		f.add("Tenants: expected tenant ids, which are GUIDs: tid never holds a domain name, and with several tenants URL has %s", anyTenant)
+	}
+	if template && i.MetadataURL == "" && i.JWKSURI == "" && i.Keys == nil {
+		f.add("MetadataURL is empty; with %s in URL the metadata is that of several tenants: "+
+			"https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration, or organizations in place of common", anyTenant)
+	}
+	if template && i.Introspection != nil {
+		f.add("Introspection is for one issuer, and URL has %s", anyTenant)
+	}
+	return f
+}
+
+func isNoTenant(tenant string) bool {
+	return strings.ContainsAny(tenant, "./{}") || slices.Contains([]string{"common", "organizations", "consumers"}, tenant)
+}
+
+// tenants returns those that are listed, or the one that URL names.
+func (i Issuer) tenants() []string {
+	if i.Tenants != nil {
+		return i.Tenants
+	}
+	u, err := url.Parse(i.URL)
+	if err != nil {
+		return nil
+	}
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	if tenant == "" || tenant == anyTenant {
+		return nil
+	}
+	return []string{tenant}
+}
+
+// An identity is one iss, with the tenants (tid) that go with it.
+type identity struct {
+	url     string
+	tenants []string // nil: tid means nothing
+}
+
+// identities returns what iss may be: URL, or with the tenants of Entra ID what
+// it comes to for each.
+func (i Issuer) identities() (all []identity) {
+	switch {
+	case !i.rules().tenant:
+		return []identity{{i.URL, nil}}
+	case !strings.Contains(i.URL, anyTenant):
+		return []identity{{i.URL, i.tenants()}}
+	}
+	for _, tenant := range i.Tenants {
+		all = append(all, identity{strings.ReplaceAll(i.URL, anyTenant, tenant), []string{tenant}})
+	}
+	return all
+}
+
+// keysOf returns the keys that may sign for one identity. Entra ID publishes
+// those of all tenants in one document, and says in a member of each whose they
+// are, for version 1.0 as well in the form of 2.0.
+func (i Issuer) keysOf(id identity, keys KeySource) KeySource {
+	cache, ok := keys.(*jwks.Cache)
+	if !ok || id.tenants == nil {
+		return keys
+	}
+	spellings := []string{id.url, i.URL}
+	for _, host := range []string{"login.microsoftonline.com", hostOf(i.MetadataURL), hostOf(i.JWKSURI), hostOf(i.URL)} {
+		for _, tenant := range append([]string{anyTenant}, id.tenants...) {
+			spellings = append(spellings, "https://"+host+"/"+tenant+"/v2.0")
+		}
+	}
+	return cache.For(spellings...)
+}
+
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
