@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
@@ -273,4 +274,90 @@ func ExampleError() {
 	// Output:
 	// 401 16 TOKEN_EXPIRED
 	// true false
+}
+
+// A realm of Keycloak, whose roles decide.
+func ExampleProfile() {
+	as, err := accesstokentest.Start() // stands for Keycloak
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+	validator, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource:   "https://api.example.com",
+		Issuers:    []accesstoken.Issuer{{URL: as.URL, Profile: accesstoken.Keycloak, Clients: []string{"shop"}}},
+		HTTPClient: as.Client(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer validator.Close()
+
+	token := as.Sign(map[string]any{"typ": "JWT"}, as.Claims(accesstokentest.Claims{
+		"typ": "Bearer", "azp": "shop", "client_id": nil, "realm_access": map[string]any{"roles": []string{"clerk"}},
+	}))
+	claims, err := validator.Validate(context.Background(), accesstoken.Bearer(token))
+	if err != nil {
+		log.Fatal(err)
+	}
+	roles, err := claims.Roles()
+	fmt.Println(claims.ClientID, roles, err)
+	// Output: shop [clerk] <nil>
+}
+
+// Entra ID with the tenants of three customers: one issuer, one set of keys.
+func ExampleIssuer_tenants() {
+	validator, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "6b1f0c9e-9a57-4c0b-8a0c-1a2b3c4d5e6f", // the API's client id
+		Issuers: []accesstoken.Issuer{{
+			URL:         "https://login.microsoftonline.com/{tenantid}/v2.0",
+			MetadataURL: "https://login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration",
+			Profile:     accesstoken.EntraV2,
+			Tenants: []string{
+				"11111111-aaaa-bbbb-cccc-000000000001",
+				"11111111-aaaa-bbbb-cccc-000000000002",
+				"11111111-aaaa-bbbb-cccc-000000000003",
+			},
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer validator.Close()
+	fmt.Println("no request was made so far")
+	// Output: no request was made so far
+}
+
+// What no list can say, a function can: it narrows, and never widens.
+func ExampleIssuer_accept() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+	validator, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://api.example.com",
+		Issuers: []accesstoken.Issuer{{
+			URL: as.URL,
+			Accept: func(_ context.Context, claims accesstoken.Claims) error {
+				if groups, err := claims.Groups(); err != nil || !slices.Contains(groups, "staff") {
+					return accesstoken.Deny("NOT_STAFF", err)
+				}
+				return nil
+			},
+		}},
+		HTTPClient: as.Client(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer validator.Close()
+
+	_, err = validator.Validate(context.Background(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"groups": []string{"guests"}})))
+	fmt.Println(err)
+	_, err = validator.Validate(context.Background(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"groups": []string{"staff"}})))
+	fmt.Println(err)
+	// Output:
+	// accesstoken: not staff: denied by the application
+	// <nil>
 }
