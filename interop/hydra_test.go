@@ -19,16 +19,17 @@ import (
 
 func TestHydra(t *testing.T) {
 	s := startHydra(t)
-	relaxed := accesstoken.Relax{Typ: true} // its tokens have typ JWT
 	t.Run("opaque", func(t *testing.T) { opaqueTokens(t, s.server, "opaque") })
-	t.Run("JWT", func(t *testing.T) { jwtTokens(t, s.server, relaxed, "") })
-	t.Run("JWT, not relaxed", func(t *testing.T) {
+	t.Run("JWT", func(t *testing.T) { jwtTokens(t, s.server, accesstoken.Hydra, "read write") })
+	t.Run("JWT, held against RFC 9068", func(t *testing.T) {
 		rs := serve(t, accesstoken.Issuer{URL: s.issuer})
 		rs.expect(t, "/", s.issue(t, "jwt", resource, "read"), invalid(accesstoken.TokenTypeMismatch))
 	})
 	t.Run("JWT without an audience", func(t *testing.T) {
-		rs := serve(t, accesstoken.Issuer{URL: s.issuer, Relax: relaxed})
-		rs.expect(t, "/", s.issue(t, "jwt", "", "read"), invalid(accesstoken.ClaimInvalid))
+		rs := serve(t, accesstoken.Issuer{URL: s.issuer, Profile: accesstoken.Hydra})
+		rs.expect(t, "/", s.issue(t, "jwt", "", "read"), invalid(accesstoken.AudienceMismatch))
+		rs = serve(t, accesstoken.Issuer{URL: s.issuer, Profile: accesstoken.Hydra, DangerouslyAcceptNoAudience: true})
+		rs.expect(t, "/", s.issue(t, "jwt", "", "read"), allowed())
 	})
 	t.Run("whoever asks is answered", func(t *testing.T) {
 		config := s.asks()
@@ -45,8 +46,8 @@ func TestHydra(t *testing.T) {
 		}
 	})
 	t.Run("a revoked JWT", func(t *testing.T) {
-		speaks := accesstoken.Issuer{URL: s.issuer, Relax: relaxed, Introspection: newClient(t, s.asks())}
-		asked := accesstoken.Issuer{URL: s.issuer, Relax: relaxed, Introspection: newClient(t, s.asks()), AlwaysIntrospect: true}
+		speaks := accesstoken.Issuer{URL: s.issuer, Profile: accesstoken.Hydra, Introspection: newClient(t, s.asks())}
+		asked := accesstoken.Issuer{URL: s.issuer, Profile: accesstoken.Hydra, Introspection: newClient(t, s.asks()), AlwaysIntrospect: true}
 		alone, confirmed := serve(t, speaks), serve(t, asked)
 		token := s.issue(t, "jwt", resource, "read")
 		alone.expect(t, "/", token, allowed())
@@ -61,8 +62,8 @@ func TestHydra(t *testing.T) {
 		rs := serve(t, accesstoken.Issuer{URL: s.issuer, Introspection: newClient(t, config)})
 		rs.expect(t, "/", s.issue(t, "opaque", resource, "read"), unavailable(accesstoken.IntrospectionUnavailable))
 	})
-	t.Run("rotation", func(t *testing.T) { rotation(t, s, relaxed) })
-	t.Run("gone", func(t *testing.T) { gone(t, s.server, relaxed) })
+	t.Run("rotation", func(t *testing.T) { rotation(t, s) })
+	t.Run("gone", func(t *testing.T) { gone(t, s.server, accesstoken.Hydra) })
 }
 
 // hydraAnswers is what README.md says of it.
@@ -90,8 +91,8 @@ func hydraAnswers(t *testing.T, s *hydra) {
 
 // rotation tests that new keys are seen, and withdrawn ones too, while the
 // validator runs.
-func rotation(t *testing.T, s *hydra, relaxed accesstoken.Relax) {
-	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Relax: relaxed})
+func rotation(t *testing.T, s *hydra) {
+	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Profile: accesstoken.Hydra})
 	keySet := s.admin + "/admin/keys/hydra.jwt.access-token"
 	rotate := func(kid string) (token string) {
 		key := map[string]any{"alg": "ES256", "use": "sig", "kid": kid}
@@ -117,7 +118,7 @@ func rotation(t *testing.T, s *hydra, relaxed accesstoken.Relax) {
 // a string, and Hydra can do that as well.
 func TestHydraScopeClaim(t *testing.T) {
 	s := startHydra(t, "STRATEGIES_JWT_SCOPE_CLAIM=string")
-	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Relax: accesstoken.Relax{Typ: true}})
+	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Profile: accesstoken.Hydra})
 	rs.expect(t, "/write", s.issue(t, "jwt", resource, "read"), forbidden(accesstoken.ScopeInsufficient))
 	rs.expect(t, "/write", s.issue(t, "jwt", resource, "read write"), allowed())
 }

@@ -12,8 +12,8 @@ import (
 // jwtTokens tests what holds on every server about JWT access tokens, with the
 // keys that discovery finds. scopes are what the validator reads in a token that
 // has read and write.
-func jwtTokens(t *testing.T, s *server, relax accesstoken.Relax, scopes string) {
-	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Relax: relax})
+func jwtTokens(t *testing.T, s *server, profile accesstoken.Profile, scopes string) {
+	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Profile: profile})
 	token := s.issue(t, "jwt", resource, "read write")
 
 	t.Run("for us", func(t *testing.T) {
@@ -38,8 +38,8 @@ func jwtTokens(t *testing.T, s *server, relax accesstoken.Relax, scopes string) 
 }
 
 // gone tests what is left when the server is not there any more.
-func gone(t *testing.T, s *server, relax accesstoken.Relax) {
-	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Relax: relax, Introspection: newClient(t, s.asks())})
+func gone(t *testing.T, s *server, profile accesstoken.Profile) {
+	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Profile: profile, Introspection: newClient(t, s.asks())})
 	opaque, first, second := s.issue(t, "opaque", resource, "read"), s.issue(t, "jwt", resource, "read"), s.issue(t, "jwt", resource, "read")
 	rs.expect(t, "/", opaque, allowed())
 	rs.expect(t, "/", first, allowed())

@@ -19,9 +19,8 @@ import (
 func TestOIDCProvider(t *testing.T) {
 	keys := newKeys(t)
 	s := startOIDCProvider(t, publicJWKs(t, keys)...)
-	follows := accesstoken.Relax{} // RFC 9068 to the letter
 	t.Run("opaque", func(t *testing.T) { opaqueTokens(t, s, "") })
-	t.Run("JWT", func(t *testing.T) { jwtTokens(t, s, follows, "read write") })
+	t.Run("JWT", func(t *testing.T) { jwtTokens(t, s, accesstoken.RFC9068, "read write") })
 	t.Run("algorithms", func(t *testing.T) { signingAlgorithms(t, s) })
 	t.Run("credentials", func(t *testing.T) { credentials(t, s, keys) })
 	t.Run("signed answers", func(t *testing.T) { signedAnswers(t, s) })
@@ -42,7 +41,7 @@ func TestOIDCProvider(t *testing.T) {
 		rs.expect(t, "/", s.issue(t, "opaque", resource, "read"), allowed())
 	})
 	t.Run("answers", func(t *testing.T) { oidcProviderAnswers(t, s) })
-	t.Run("gone", func(t *testing.T) { gone(t, s, follows) })
+	t.Run("gone", func(t *testing.T) { gone(t, s, accesstoken.RFC9068) })
 }
 
 // oidcProviderAnswers is what README.md says of it.
