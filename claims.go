@@ -54,7 +54,8 @@ func (c Claims) Audience() []string {
 // Decode reads all claims of the token, or all members of the introspection
 // answer, into v, a pointer to a struct or a map. Names match exactly, also in
 // their case. Numbers stay exact: in an any they arrive as [json.Number].
-// Members that v has no place for are left out.
+// Members that v has no place for go into its field tagged `json:",embed"`, a
+// map[string]any or map[string]json.RawMessage, or are left out.
 func (c Claims) Decode(v any) error {
 	raw, err := c.raw()
 	if err != nil {

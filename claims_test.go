@@ -84,6 +84,31 @@ func TestDecodeKeepsNamesAndNumbersExact(t *testing.T) {
 	}
 }
 
+func TestDecodeKeepsUnknownMembersExact(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	claims := claimsOf(t, as, accesstokentest.Claims{"plan": "gold", "Plan": "upper", "account": json.Number("9007199254740993"), "deep": map[string]any{"n": json.Number("0.10")}})
+	var values struct {
+		Plan string         `json:"plan"`
+		Rest map[string]any `json:",embed"`
+	}
+	if err := claims.Decode(&values); err != nil || values.Plan != "gold" {
+		t.Fatalf("got %+v, %v; want gold", values, err)
+	}
+	if got := fmt.Sprintf("%T %v %v %v", values.Rest["account"], values.Rest["account"], values.Rest["deep"], values.Rest["Plan"]); got != "json.Number 9007199254740993 map[n:0.10] upper" {
+		t.Errorf("got %s; want exact numbers, and Plan, which is not plan", got)
+	}
+	if _, twice := values.Rest["plan"]; twice {
+		t.Error("got plan among the unknown; want only what has no field")
+	}
+	var raw struct {
+		Plan string                     `json:"plan"`
+		Rest map[string]json.RawMessage `json:",embed"`
+	}
+	if err := claims.Decode(&raw); err != nil || string(raw.Rest["deep"]) != `{"n":0.10}` || string(raw.Rest["account"]) != "9007199254740993" {
+		t.Errorf("got %s, %v; want the members as they stand", raw.Rest, err)
+	}
+}
+
 func TestDecodeErrorsSayWhereAndNotWhat(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	claims := claimsOf(t, as, accesstokentest.Claims{"plan": "canary"})
