@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ type Claims struct {
 	TenantID        string // tid: Entra ID
 	IDType          string // idtyp: Entra ID
 	Version         string // ver as it stands in JSON, a string or a number: Entra ID, Okta
-	HasRoles        bool   // roles is an array, and not empty: Entra ID
+	HasRoles        bool   // roles is an array that begins with a string: Entra ID
 	UnverifiedEmail bool   // email without email_verified true: Google
 
 	// Fault names the first member that has a wrong type, or "". A claim of the
@@ -154,8 +155,7 @@ func (c *claimsReader) readOwn(name, value []byte) {
 	case "ver":
 		c.Version = string(value)
 	case "roles":
-		roles, _ := Strings(value)
-		c.HasRoles = len(roles) > 0
+		c.HasRoles = value[0] == '[' && bytes.HasPrefix(bytes.TrimLeft(value[1:], " \t\r\n"), []byte{'"'})
 	case "email":
 		c.email = true
 	case "email_verified":

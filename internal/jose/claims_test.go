@@ -195,6 +195,11 @@ func TestReadClaimsOfSingleIssuers(t *testing.T) {
 	if got, err := jose.ReadClaims([]byte(good)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
+	for roles, want := range map[string]bool{`["a"]`: true, "[ \n\"a\"]": true, `[]`: false, `[ ]`: false, `[1]`: false, `"a"`: false, `{}`: false, `null`: false} {
+		if got, err := jose.ReadClaims([]byte(`{"roles":` + roles + `}`)); err != nil || got.HasRoles != want {
+			t.Errorf("roles %s: got %v, %v; want %v", roles, got.HasRoles, err, want)
+		}
+	}
 	other := `{"scp":1,"appid":1,"cid":[],"uti":{},"tid":null,"idtyp":1,"ver":"2.0","roles":{"a":1},"email":"e","email_verified":true}`
 	want = jose.Claims{Scp: jose.Scope{Fault: true}, Version: `"2.0"`}
 	if got, err := jose.ReadClaims([]byte(other)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
