@@ -90,7 +90,7 @@ func (c Claims) AMR() (methods []string) {
 }
 
 // Groups returns the groups of the subject: groups, or where the Profile finds
-// them. Nil means that the token names none. Elements may be strings or objects
+// them (at Keycloak, those of the realm). Nil means that the token names none there. Elements may be strings or objects
 // with a string value (RFC 9068 §2.2.3.1, RFC 7643 §4.1.2). The error says that
 // the claim has another form, or that the issuer left it out because it is too
 // long (_claim_names, OpenID Connect Core §5.6.2).
@@ -163,15 +163,30 @@ func (c Claims) values(path []string, standard string) (values []string, err err
 		return nil, fmt.Errorf("accesstoken: the issuer left %q out, because it is too long (_claim_names); ask the issuer for it", path[0])
 	}
 	for _, member := range path {
-		value := []byte(nil)
-		readMember(raw, member, func(v []byte) { value = slices.Clone(v) })
-		raw = value
+		if raw, err = memberOf(raw, member); err != nil {
+			break
+		}
 	}
 	values, ok := listOf(raw)
-	if !ok {
+	if err != nil || !ok {
 		return nil, fmt.Errorf("accesstoken: expected strings, or objects with a value, in the claim %q", path[0])
 	}
 	return values, nil
+}
+
+// memberOf returns a member of an object, or nil for one that is absent or in an
+// object that is.
+func memberOf(object []byte, member string) (found []byte, err error) {
+	if object == nil {
+		return nil, nil
+	}
+	err = jose.Object(object, func(name, value []byte) error {
+		if string(name) == member {
+			found = slices.Clone(value)
+		}
+		return nil
+	})
+	return found, err
 }
 
 // isLeftOut reports a claim that is kept elsewhere.

@@ -70,6 +70,11 @@ func TestAProfileKnowsWhereTheListsAre(t *testing.T) {
 	if got, err := keycloak.Roles(); err != nil || !slices.Equal(got, []string{"a"}) {
 		t.Errorf("Keycloak: got roles %q, %v; want those of the realm", got, err)
 	}
+	broken := read(accesstoken.Issuer{Profile: accesstoken.Keycloak}, map[string]any{"typ": "JWT"},
+		accesstokentest.Claims{"azp": "c", "client_id": "c", "typ": "Bearer", "realm_access": []string{"admin"}})
+	if got, err := broken.Roles(); err == nil || got != nil {
+		t.Errorf("Keycloak: got roles %q, %v; want an error where realm_access is no object", got, err)
+	}
 	cognito := read(accesstoken.Issuer{Profile: accesstoken.Cognito, Clients: []string{"c"}}, map[string]any{},
 		accesstokentest.Claims{"client_id": "c", "token_use": "access", "cognito:groups": []string{"a"}})
 	if got, err := cognito.Groups(); err != nil || !slices.Equal(got, []string{"a"}) {

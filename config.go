@@ -121,12 +121,15 @@ type Issuer struct {
 
 	// Clients, unless nil, lists the client ids whose tokens are accepted: in
 	// client_id, or where the Profile finds the client. Cognito and Google
-	// demand it, as does Keycloak with DangerouslyAcceptNoAudience.
+	// demand it, as does Keycloak with DangerouslyAcceptNoAudience; the tokens of
+	// Kubernetes and CI name no client.
 	Clients []string
 
 	// Tenants lists the tenants (tid) of Entra ID whose tokens are accepted, by
 	// their GUIDs. It may be nil if URL names the one tenant, and must not be if
-	// URL has {tenantid} in its place.
+	// URL has {tenantid} in its place. All share one set of keys, in which some
+	// sign for one tenant only: that is heeded if Keys is nil, a *jwks.Cache or
+	// has its method For.
 	Tenants []string
 
 	// Demand lists claims that a token must have and, for each, the values of
@@ -138,8 +141,9 @@ type Issuer struct {
 	// Accept, unless nil, judges a token that has passed everything else but
 	// the Policy, on every request. It can refuse what would be accepted, never the
 	// reverse: with a [Reason] or an error that wraps one, such as
-	// ClaimInvalid, or with [Deny]. Any other error, and a panic, is an
-	// InternalError. It must be safe for concurrent use.
+	// ClaimInvalid, with [Deny], or with [Unavailable] if it could not find out.
+	// Any other error, and a panic, is an InternalError. It must be safe for
+	// concurrent use.
 	Accept func(ctx context.Context, claims Claims) error
 
 	// MaxAge refuses tokens whose iat is longer ago, give or take the Leeway;
@@ -147,9 +151,9 @@ type Issuer struct {
 	// iat, and MaxLifetime exp. Zero: no limit.
 	MaxAge, MaxLifetime time.Duration
 
-	// SingleAudience refuses tokens that name another resource server beside
-	// this one: with one scope for several, a right at one may be a right at all
-	// (RFC 9068 §3, §5).
+	// SingleAudience refuses tokens that name somebody else beside this resource
+	// server: with one scope for several, a right at one may be a right at all
+	// (RFC 9068 §3, §5). Auth0 adds itself to the aud of a user's token.
 	SingleAudience bool
 
 	// Relax departs from RFC 9068 field by field, for an issuer that has no
@@ -220,6 +224,7 @@ func (c Config) faults() (f faults) {
 		f.add("PublicAddressesOnly and HTTPClient exclude each other; connections are made by the client's own transport")
 	}
 	f.hierarchy(c.ScopeImplies)
+	urls := map[string]int{} // which issuer has it
 	if len(c.Issuers) == 0 {
 		f.add("Issuers is empty; name the authorization server whose tokens are accepted")
 	}
@@ -231,6 +236,12 @@ func (c Config) faults() (f faults) {
 			for _, fault := range issuer.collisions(other) {
 				f.add("Issuers[%d] and Issuers[%d]: %w", j, i, fault)
 			}
+		}
+		for _, id := range issuer.identities() {
+			if j, taken := urls[id.url]; taken && j != i {
+				f.add("Issuers[%d] and Issuers[%d]: both have the URL %q", j, i, fetch.Redact(id.url))
+			}
+			urls[id.url] = i
 		}
 	}
 	return f
@@ -310,14 +321,20 @@ func (i Issuer) profileFaults() (f faults) {
 	if i.Profile == Keycloak && i.DangerouslyAcceptNoAudience && i.Clients == nil {
 		f.add("Clients is nil; with DangerouslyAcceptNoAudience the profile Keycloak demands the client ids whose tokens are accepted")
 	}
-	if r.listDemand && len(i.Demand) == 0 {
-		f.add("Demand is empty; the profile %s demands claims that tell our jobs from everybody's, such as sub or repository", r.name)
+	if r.clientless && i.Clients != nil {
+		f.add("Clients is set, and no token of the profile %s names a client; use Demand", r.name)
+	}
+	if r.listDemand && i.Demand == nil {
+		f.add("Demand is nil; the profile %s demands claims that tell our jobs from everybody's, such as sub or repository", r.name)
 	}
 	return append(f, i.tenantFaults()...)
 }
 
 // demand wants a Demand that can be met, and says something.
 func (f *faults) demand(demand map[string][]string) {
+	if demand != nil && len(demand) == 0 {
+		f.add("Demand is set but empty; leave it nil for none")
+	}
 	for _, claim := range slices.Sorted(maps.Keys(demand)) {
 		values := demand[claim]
 		switch {
@@ -352,13 +369,8 @@ func checkKeySource(source KeySource) error {
 
 // collisions reports what two issuers may not share.
 func (i Issuer) collisions(other Issuer) (f faults) {
-	for _, id := range i.identities() {
-		if slices.ContainsFunc(other.identities(), func(o identity) bool { return o.url == id.url }) {
-			f.add("both have the URL %q", fetch.Redact(id.url))
-		}
-	}
 	if i.Keys != nil && reflect.TypeOf(i.Keys).Comparable() && i.Keys == other.Keys {
-		f.add("both have the same Keys, so either could sign for the other")
+		f.add("both have the same Keys, so either could sign for the other; for tenants of Entra ID see jwks.Cache.For")
 	}
 	// An opaque token is sent to one issuer only: sending it round would show
 	// a live token to a server that did not issue it.

@@ -105,7 +105,7 @@ func (f *facts) acceptAge(now time.Time, leeway time.Duration) error {
 		return nil
 	case f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero():
 		return refusal(ClaimInvalid, "iat or exp is missing, and MaxAge or MaxLifetime is set")
-	case oldest > 0 && now.Sub(f.issuedAt) > oldest+leeway:
+	case oldest > 0 && now.Sub(f.issuedAt)-leeway > oldest:
 		return refusal(ClaimInvalid, "the token is older than MaxAge")
 	case longest > 0 && f.expiry.Sub(f.issuedAt) > longest:
 		return refusal(ClaimInvalid, "the token lives longer than MaxLifetime")

@@ -33,14 +33,24 @@ func reach(implies map[string][]string, broad string, reached map[string]bool) {
 	}
 }
 
-// widen adds what the granted scopes imply.
+// widen adds what the granted scopes imply, each once: a token may have
+// thousands of scopes.
 func (h hierarchy) widen(granted scopes.Set) scopes.Set {
-	var added []string
-	for scope := range granted.All() {
-		added = append(added, h[scope]...)
-	}
-	if added == nil {
+	if len(h) == 0 {
 		return granted
 	}
-	return scopes.Parse(granted.String() + " " + strings.Join(added, " "))
+	seen, added := map[string]bool{}, map[string]bool{}
+	for scope := range granted.All() {
+		if h[scope] == nil || seen[scope] {
+			continue
+		}
+		seen[scope] = true
+		for _, implied := range h[scope] {
+			added[implied] = true
+		}
+	}
+	if len(added) == 0 {
+		return granted
+	}
+	return scopes.Parse(granted.String() + " " + strings.Join(slices.Sorted(maps.Keys(added)), " "))
 }

@@ -29,7 +29,7 @@ type issuer struct {
 }
 
 // newIssuers makes an Issuer work: one for each iss that its tokens may have.
-func newIssuers(config Config, settings Issuer, logger *slog.Logger) ([]*issuer, error) {
+func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.Logger) ([]*issuer, error) {
 	keys, owned, err := keySource(config, settings, logger)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func newIssuers(config Config, settings Issuer, logger *slog.Logger) ([]*issuer,
 			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
 			keys:       settings.keysOf(id, keys),
 			owned:      owned,
-			hierarchy:  newHierarchy(config.ScopeImplies),
+			hierarchy:  implied,
 			warnings:   warnings{logger: logger, issuer: id.url},
 		})
 	}
@@ -67,9 +67,19 @@ func (i Issuer) clone() Issuer {
 
 // warn says what is likely to be a mistake, and may be none.
 func (i Issuer) warn(logger *slog.Logger) {
-	if i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/") {
-		logger.Warn("accesstoken: this looks like Okta's org authorization server, whose access tokens are for Okta itself",
-			"issuer", i.URL, "advice", "take a custom authorization server, such as https://<domain>/oauth2/default")
+	say := func(cause, advice string) {
+		logger.Warn("accesstoken: "+cause, "issuer", i.URL, "profile", i.Profile.name(), "advice", advice)
+	}
+	switch {
+	case i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/"):
+		say("this looks like Okta's org authorization server, whose access tokens are for Okta itself",
+			"take a custom authorization server, such as https://<domain>/oauth2/default")
+	case i.Profile == Auth0 && strings.HasSuffix(i.URL, ".auth0.com"):
+		say("Auth0's issuers end in a slash", "write "+i.URL+"/")
+	case i.Profile == EntraV2 && strings.Contains(i.URL, "//sts.windows.net/"):
+		say("this is the issuer of Entra ID's tokens of version 1.0", "take the Profile EntraV1")
+	case i.Profile == EntraV1 && strings.HasSuffix(i.URL, "/v2.0"):
+		say("this is the issuer of Entra ID's tokens of version 2.0", "take the Profile EntraV2")
 	}
 }
 
@@ -105,8 +115,9 @@ func (i *issuer) acceptAudience(audience []string) error {
 	if len(audience) == 0 && (i.settings.DangerouslyAcceptNoAudience || i.rules.noAudience) {
 		return nil
 	}
-	if i.settings.SingleAudience && len(audience) > 1 {
-		return refusal(AudienceMismatch, "the token is for others as well, and SingleAudience is set")
+	if i.settings.SingleAudience && i.isNamed(audience) && slices.ContainsFunc(audience, i.isOther) {
+		return i.warned(refusal(AudienceMismatch, "the token is for others as well, and SingleAudience is set"),
+			"have the client ask the issuer for tokens with our audience alone")
 	}
 	if i.isNamed(audience) {
 		return nil
@@ -120,7 +131,16 @@ func (i *issuer) acceptAudience(audience []string) error {
 }
 
 func (i *issuer) isNamed(audience []string) bool {
-	return slices.ContainsFunc(audience, func(named string) bool { return slices.Contains(i.audience, named) })
+	return slices.ContainsFunc(audience, func(named string) bool { return !i.isOther(named) })
+}
+
+// isOther reports an audience that is not us.
+func (i *issuer) isOther(named string) bool { return !slices.Contains(i.audience, named) }
+
+// warned tells the operator of a genuine token that is refused.
+func (i *issuer) warned(refused *Error, advice string) *Error {
+	i.warnings.give(refused, func() (string, string) { return refused.detail, advice })
+	return refused
 }
 
 // acceptClient demands one of the listed clients, where there is a list.
@@ -128,11 +148,8 @@ func (i *issuer) acceptClient(id string) error {
 	if i.settings.Clients == nil || slices.Contains(i.settings.Clients, id) {
 		return nil
 	}
-	refused := refusal(ClaimInvalid, "the client is not among Clients")
-	i.warnings.give(refused, func() (cause, advice string) {
-		return refused.detail, "if the client may call this resource server, add it to Clients"
-	})
-	return refused
+	return i.warned(refusal(ClaimInvalid, strings.Join(i.rules.clientClaims(), " or ")+" is not among Clients"),
+		"if the client may call this resource server, add it to Clients")
 }
 
 // warm fetches the keys. An issuer that can be asked about its tokens need not
@@ -176,13 +193,11 @@ func (i *issuer) acceptJWT(token jose.Token, said jose.Claims) (jose.Claims, err
 	if err == nil {
 		err = i.rules.accepts(token.Header, claims)
 	}
-	switch {
-	case err != nil && err.advice != "":
+	if err == nil && i.tenants != nil && !slices.Contains(i.tenants, claims.TenantID) {
+		err = refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
+	}
+	if err != nil {
 		return claims, i.advise(err, token.Header, said)
-	case err != nil:
-		return claims, err
-	case i.tenants != nil && !slices.Contains(i.tenants, claims.TenantID):
-		return claims, refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
 	}
 	claims.Issuer = i.url // one name for a user, where iss has several spellings
 	return claims, i.acceptSaid(claims, token.Payload)
@@ -211,11 +226,8 @@ func (i *issuer) acceptDemand(raw []byte) error {
 	if err == nil && met == len(i.settings.Demand) {
 		return nil
 	}
-	refused := refusal(ClaimInvalid, "a claim does not have a value that Demand lists")
-	i.warnings.give(refused, func() (cause, advice string) {
-		return refused.detail, "if that token may call this resource server, add its values to Demand"
-	})
-	return refused
+	return i.warned(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
+		"if that token may call this resource server, add its values to Demand")
 }
 
 // isOneOf compares a claim: a string, true or false, or the strings of an array.
@@ -237,11 +249,18 @@ func (i *issuer) accept(ctx context.Context, claims Claims) error {
 		return nil
 	}
 	err := i.settings.Accept(ctx, claims)
-	if err == nil || asError(err) != nil {
-		return err
-	}
+	_, isNil := err.(*Error)
 	var reason Reason
-	if errors.As(err, &reason) && outcomes[reason].status != 0 {
+	switch {
+	case err == nil:
+		return nil
+	case asError(err) != nil:
+		return err
+	case isNil:
+		return refusal(InternalError, "Accept returned a nil *Error")
+	case errors.Is(err, Unavailable) || ctx.Err() != nil:
+		return couldNotFindOut(ctx, StatusUnavailable, err)
+	case errors.As(err, &reason) && outcomes[reason].status != 0:
 		return because(reason, err)
 	}
 	return because(InternalError, err)
@@ -249,11 +268,15 @@ func (i *issuer) accept(ctx context.Context, claims Claims) error {
 
 // advise says which profile would have accepted the token, if one would.
 func (i *issuer) advise(refused *Error, header jose.Header, said jose.Claims) error {
-	if p, found := suggestion(header, said); found && (i.isNamed(said.Audience) || profiles[p].noAudience) {
-		refused.advice = "this issuer does not follow RFC 9068; set Profile: accesstoken." + p.name()
+	advice := "fmt.Println(accesstoken." + i.rules.name + ") prints what this profile demands"
+	if p, found := suggestion(header, said, i.isNamed(said.Audience)); found && p != i.settings.Profile {
+		refused.advice = "this issuer's tokens are of another kind; set Profile: accesstoken." + p.name()
 	}
-	i.warnings.give(refused, func() (cause, advice string) {
-		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), refused.advice
+	if refused.advice != "" {
+		advice = refused.advice
+	}
+	i.warnings.give(refused, func() (string, string) {
+		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), advice
 	})
 	return refused
 }

@@ -8,24 +8,26 @@ import (
 // A Profile is what an issuer's JWT access tokens look like. Every one demands
 // a good signature, the exact iss, our aud, exp and iat; a profile that relaxes
 // RFC 9068 demands something else in return, so that no other token of the same
-// issuer gets in. The zero Profile is RFC9068. [Profile.String] says in full what
-// a profile relaxes and what it demands.
+// issuer gets in, and none lets in what says of itself, in token_use or typ, that
+// it is an ID, refresh or logout token. The zero Profile is RFC9068.
+// [Profile.String] says in full what a profile relaxes and what it demands.
 type Profile int
 
 // The profiles.
 const (
 	// RFC9068 is the JWT profile for access tokens, to the letter: typ at+jwt,
-	// and client_id and jti are there. Authlete, Curity, Duende, oidc-provider
-	// and others follow it, and Auth0 can be told to.
+	// and client_id and jti are there. oidc-provider and others follow it, and
+	// Auth0 can be told to.
 	RFC9068 Profile = iota
 
 	// Zitadel is for ZITADEL and for servers made with its library
-	// github.com/zitadel/oidc.
+	// github.com/zitadel/oidc. At ZITADEL every client can ask for any project's
+	// aud: the scopes and roles say who may do what.
 	Zitadel
 
 	// Auth0 is for tokens in Auth0's own dialect. Its issuer ends in a slash:
-	// "https://tenant.eu.auth0.com/". For the dialect "rfc9068_profile" take
-	// RFC9068.
+	// "https://tenant.eu.auth0.com/". Beside the API, aud may name Auth0's own
+	// /userinfo. For the dialect "rfc9068_profile" take RFC9068.
 	Auth0
 
 	// EntraV2 is for Microsoft Entra ID's tokens of version 2.0, with the
@@ -70,13 +72,16 @@ const (
 	Google
 
 	// Kubernetes is for the projected tokens of service accounts. Whose they
-	// are is in Subject: "system:serviceaccount:<namespace>:<name>".
+	// are is in Subject: "system:serviceaccount:<namespace>:<name>". Its keys may
+	// need an HTTPClient that trusts the cluster's CA and shows a token.
 	Kubernetes
 
 	// CI is for the ID tokens of GitHub Actions, GitLab and the like as
 	// credentials. Everybody who has an account there gets one with our aud:
-	// Demand names the repositories, as in
-	// {"repository": {"acme/shop"}, "ref": {"refs/heads/main"}}.
+	// Demand names the jobs that may call. On GitHub, for one, a pull request of
+	// a stranger can run with the ref of the main branch, and so
+	// {"repository_id": {"1296269"}, "ref": {"refs/heads/main"}, "event_name": {"push"}}
+	// or the environment of a deployment says more than the ref alone.
 	CI
 )
 
@@ -105,7 +110,8 @@ func (p Profile) name() string {
 // of its own. Each field drops one demand. With any of them set, tokens that
 // have the marks of another kind (nonce, at_hash, c_hash, s_hash, events, a
 // token_use or typ in the payload that says so) are refused in return; and with
-// Typ, those whose aud names only the client.
+// Typ, those whose aud names only the client that client_id or azp names. Our
+// audience should not be a client's id then: that is the aud of its ID tokens.
 type Relax struct {
 	Typ        bool // accept typ JWT and an absent typ beside at+jwt; other kinds of JWT stay refused
 	JTI        bool // accept a token without jti
@@ -123,8 +129,8 @@ type rules struct {
 	noType     bool     // typ may be absent
 	client     []string // claims that name the client, in place of client_id
 	noClient   bool     // the client may be absent
-	tokenID    string   // the claim that identifies the token, in place of jti
-	noTokenID  bool     // it may be absent
+	uti        bool     // uti identifies the token, in place of jti
+	noTokenID  bool     // the token's id may be absent
 	scope      []string // claims that hold the scopes, in place of scope
 	scopeArray bool     // the scopes may come as an array
 	noSubject  bool     // sub may be absent, where no user is
@@ -135,13 +141,17 @@ type rules struct {
 	idTokens      bool // ID tokens are what is sent
 
 	// Where things are that Claims has methods for.
-	clientSuffix string   // what sub adds to the client that acts for itself
+	clientSuffix string   // what sub adds to a client that acts for itself
+	userID       bool     // only a user's token has uid
+	clientless   bool     // no client is named, ever
 	groups       []string // the path to the groups, in place of groups
 	roles        []string // the path to the roles, in place of roles
 	entitlements []string // the path to the entitlements, in place of entitlements
 
 	// What is demanded in return.
-	refuseOthers      bool     // no marks of other kinds of token
+	refuseNonce       bool     // no nonce, which ID tokens have
+	refuseOthers      bool     // no other marks of ID and logout tokens
+	refuseAZP         bool     // no azp, which ID tokens have
 	audienceNotClient bool     // an aud that names more than the client
 	use               string   // token_use
 	kinds             []string // typ in the payload
@@ -160,24 +170,24 @@ var profiles = map[Profile]rules{
 	RFC9068: {name: "RFC9068"},
 	Zitadel: {
 		name: "Zitadel", types: []string{"jwt", "at+jwt"}, noClient: true, noTokenID: true,
-		refuseOthers: true, audienceNotClient: true,
+		refuseNonce: true, refuseOthers: true, refuseAZP: true, audienceNotClient: true,
 	},
 	Auth0: {
 		name: "Auth0", types: []string{"jwt", "at+jwt"}, client: []string{"azp", "client_id"}, noTokenID: true,
 		clientSuffix: "@clients", entitlements: []string{"permissions"},
-		refuseOthers: true, audienceNotClient: true,
+		refuseNonce: true, refuseOthers: true, audienceNotClient: true,
 	},
 	EntraV2: {
-		name: "EntraV2", types: []string{"jwt"}, client: []string{"azp"}, tokenID: "uti", noTokenID: true, scope: []string{"scp"},
-		refuseOthers: true, version: `"2.0"`, tenant: true, grant: true, noGraph: true,
+		name: "EntraV2", types: []string{"jwt"}, client: []string{"azp"}, uti: true, noTokenID: true, scope: []string{"scp"},
+		refuseNonce: true, refuseOthers: true, version: `"2.0"`, tenant: true, grant: true, noGraph: true,
 	},
 	EntraV1: {
-		name: "EntraV1", types: []string{"jwt"}, client: []string{"appid"}, tokenID: "uti", noTokenID: true, scope: []string{"scp"},
-		refuseOthers: true, version: `"1.0"`, tenant: true, grant: true, noGraph: true,
+		name: "EntraV1", types: []string{"jwt"}, client: []string{"appid"}, uti: true, noTokenID: true, scope: []string{"scp"},
+		refuseNonce: true, refuseOthers: true, version: `"1.0"`, tenant: true, grant: true, noGraph: true,
 	},
 	Okta: {
-		name: "Okta", types: []string{"at+jwt", "okta-internal-at+jwt"}, noType: true, client: []string{"cid"}, scope: []string{"scp"}, scopeArray: true,
-		refuseOthers: true, version: "1",
+		name: "Okta", types: []string{"at+jwt"}, noType: true, client: []string{"cid"}, scope: []string{"scp"}, scopeArray: true, userID: true,
+		refuseNonce: true, refuseOthers: true, version: "1",
 	},
 	Keycloak: {
 		name: "Keycloak", types: []string{"jwt", "at+jwt"}, client: []string{"azp", "client_id"},
@@ -186,28 +196,28 @@ var profiles = map[Profile]rules{
 	},
 	Cognito: {
 		name: "Cognito", types: []string{"at+jwt"}, noType: true, noAudience: true,
-		groups:       []string{"cognito:groups"},
-		refuseOthers: true, use: "access", listClients: true,
+		groups:      []string{"cognito:groups"},
+		refuseNonce: true, refuseOthers: true, use: "access", listClients: true,
 	},
 	Hydra: {
 		name: "Hydra", types: []string{"jwt", "at+jwt"}, scope: []string{"scp", "scope"}, scopeArray: true, emptyAudience: true,
-		refuseOthers: true, someScope: true,
+		refuseNonce: true, refuseOthers: true, someScope: true,
 	},
 	Duende: {
 		name: "Duende", scopeArray: true, noSubject: true,
-		refuseOthers: true,
+		refuseNonce: true, refuseOthers: true,
 	},
 	Google: {
 		name: "Google", types: []string{"jwt"}, client: []string{"azp"}, noTokenID: true, bareIssuer: true, idTokens: true,
 		verifiedEmail: true, listClients: true,
 	},
 	Kubernetes: {
-		name: "Kubernetes", noType: true, noClient: true, noTokenID: true,
-		refuseOthers: true, serviceAccount: true,
+		name: "Kubernetes", types: []string{"jwt"}, noType: true, noClient: true, clientless: true, noTokenID: true,
+		refuseNonce: true, refuseOthers: true, serviceAccount: true,
 	},
 	CI: {
-		name: "CI", types: []string{"jwt"}, noClient: true, noTokenID: true, idTokens: true,
-		refuseOthers: true, listDemand: true,
+		name: "CI", types: []string{"jwt"}, noType: true, noClient: true, clientless: true, noTokenID: true, idTokens: true,
+		refuseNonce: true, refuseOthers: true, listDemand: true,
 	},
 }
 
@@ -223,7 +233,7 @@ func (r rules) relaxed() (list []string) {
 	say(r.noType, "typ may be absent")
 	say(r.client != nil, "the client is in "+strings.Join(r.client, " or "))
 	say(r.noClient, "the client may be absent")
-	say(r.tokenID != "", "the token's id is in "+r.tokenID)
+	say(r.uti, "the token's id is in uti")
 	say(r.noTokenID, "the token's id may be absent")
 	say(r.scope != nil, "the scopes are in "+strings.Join(r.scope, " or "))
 	say(r.scopeArray, "the scopes may be an array")
@@ -244,7 +254,9 @@ func (r rules) demanded() (list []string) {
 			list = append(list, what)
 		}
 	}
-	say(r.refuseOthers, "no nonce, at_hash, c_hash, s_hash or events, and no token_use or typ of another kind of token")
+	say(r.refuseNonce, "no nonce")
+	say(r.refuseOthers, "no at_hash, c_hash, s_hash or events")
+	say(r.refuseAZP, "no azp")
 	say(r.audienceNotClient, "an aud that names more than the client")
 	say(r.use != "", "token_use "+r.use)
 	say(r.kinds != nil, "typ "+strings.Join(r.kinds, " or ")+" in the payload")
@@ -266,7 +278,7 @@ func (i Issuer) rules() rules {
 	if i.Relax == (Relax{}) {
 		return r
 	}
-	r.refuseOthers = true
+	r.refuseNonce, r.refuseOthers = true, true
 	if i.Relax.Typ {
 		r.types, r.noType = []string{"at+jwt", "jwt"}, true
 		r.audienceNotClient = true

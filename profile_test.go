@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -28,6 +29,48 @@ func TestProfilesPrintThemselves(t *testing.T) {
 	}
 	if got := accesstoken.Profile(99).String(); got != "Profile(99)" {
 		t.Errorf("got %s; want Profile(99)", got)
+	}
+}
+
+// What comes first must not keep the advice on what comes next from the log.
+func TestTheAdviceDoesNotDependOnTheOrder(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	var log bytes.Buffer
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	for _, kind := range []string{"ID", "Bearer"} {
+		token := as.Sign(map[string]any{"typ": "JWT"}, as.Claims(accesstokentest.Claims{"azp": "c", "client_id": nil, "typ": kind, "aud": "account"}))
+		if _, err := v.Validate(t.Context(), accesstoken.Bearer(token)); err == nil {
+			t.Fatal("got it accepted; want a refusal")
+		}
+	}
+	if !strings.Contains(log.String(), "if it is an ID token") || !strings.Contains(log.String(), "set Profile: accesstoken.Keycloak") {
+		t.Errorf("got the log %s; want both", log.String())
+	}
+}
+
+// A profile that is set is not suggested again.
+func TestWhatAProfileRefusesIsSaidInItsOwnWords(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	for name, test := range map[string]struct {
+		issuer accesstoken.Issuer
+		claims accesstokentest.Claims
+		want   string
+	}{
+		"Keycloak without azp":        {accesstoken.Issuer{Profile: accesstoken.Keycloak}, accesstokentest.Claims{"client_id": nil, "typ": "Bearer"}, "fmt.Println(accesstoken.Keycloak)"},
+		"an application without role": {accesstoken.Issuer{Profile: accesstoken.EntraV2, Tenants: []string{"1"}}, accesstokentest.Claims{"azp": "c", "ver": "2.0", "tid": "1"}, "neither scp nor"},
+		"another tenant":              {accesstoken.Issuer{Profile: accesstoken.EntraV2, Tenants: []string{"1"}}, accesstokentest.Claims{"azp": "c", "ver": "2.0", "tid": "2", "scp": "a"}, "tid is not"},
+		"another client":              {accesstoken.Issuer{Profile: accesstoken.Google, Clients: []string{"a"}}, accesstokentest.Claims{"azp": "c"}, "azp is not among Clients"},
+	} {
+		var log bytes.Buffer
+		test.issuer.URL = as.URL
+		v := newValidator(t, as, func(c *accesstoken.Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			c.Issuers = []accesstoken.Issuer{test.issuer}
+		})
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Sign(map[string]any{"typ": "JWT"}, as.Claims(test.claims))))
+		if err == nil || strings.Contains(err.Error(), "Relax") || strings.Contains(err.Error(), "set Profile") || !strings.Contains(log.String(), test.want) {
+			t.Errorf("%s: got %v, log %s; want the log to say %q, and neither Relax nor a profile", name, err, log.String(), test.want)
+		}
 	}
 }
 
@@ -86,20 +129,32 @@ func TestNoProfileIsSuggestedForAnIDToken(t *testing.T) {
 	}
 }
 
-func TestOktasOrgServerIsWarnedOf(t *testing.T) {
-	for url, want := range map[string]bool{"https://dev-1.okta.com": true, "https://dev-1.okta.com/oauth2/default": false} {
+func TestAnIssuerOfAnotherKindIsWarnedOf(t *testing.T) {
+	for _, test := range []struct {
+		profile   accesstoken.Profile
+		url, want string
+	}{
+		{accesstoken.Okta, "https://dev-1.okta.com", "for Okta itself"},
+		{accesstoken.Okta, "https://dev-1.okta.com/oauth2/default", ""},
+		{accesstoken.Auth0, "https://tenant.eu.auth0.com", "write https://tenant.eu.auth0.com/"},
+		{accesstoken.Auth0, "https://tenant.eu.auth0.com/", ""},
+		{accesstoken.EntraV2, "https://sts.windows.net/1/", "take the Profile EntraV1"},
+		{accesstoken.EntraV1, "https://login.microsoftonline.com/1/v2.0", "take the Profile EntraV2"},
+		{accesstoken.EntraV1, "https://sts.windows.net/1/", ""},
+		{accesstoken.EntraV2, "https://login.microsoftonline.com/1/v2.0", ""},
+	} {
 		var log bytes.Buffer
 		v, err := accesstoken.NewValidator(accesstoken.Config{
 			Resource: resource,
 			Logger:   slog.New(slog.NewTextHandler(&log, nil)),
-			Issuers:  []accesstoken.Issuer{{URL: url, Profile: accesstoken.Okta}},
+			Issuers:  []accesstoken.Issuer{{URL: test.url, Profile: test.profile}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = v.Close()
-		if got := strings.Contains(log.String(), "for Okta itself"); got != want {
-			t.Errorf("%s: got the log %q; want a warning: %v", url, log.String(), want)
+		if !strings.Contains(log.String(), test.want) || test.want == "" && log.Len() > 0 {
+			t.Errorf("%s: got the log %q; want it to say %q", test.url, log.String(), test.want)
 		}
 	}
 }
@@ -120,17 +175,24 @@ func TestAProfileWithoutWhatItDemandsIsNoConfiguration(t *testing.T) {
 		{"Google without clients", accesstoken.Issuer{Profile: accesstoken.Google}, "Clients is nil; the profile Google demands"},
 		{"Cognito with empty clients", accesstoken.Issuer{Profile: accesstoken.Cognito, Clients: []string{}}, "Clients is set but empty"},
 		{"Keycloak without aud and clients", accesstoken.Issuer{Profile: accesstoken.Keycloak, DangerouslyAcceptNoAudience: true}, "Clients is nil; with DangerouslyAcceptNoAudience"},
-		{"CI without a demand", accesstoken.Issuer{Profile: accesstoken.CI}, "Demand is empty; the profile CI demands"},
+		{"CI without a demand", accesstoken.Issuer{Profile: accesstoken.CI}, "Demand is nil; the profile CI demands"},
+		{"CI with an empty demand", accesstoken.Issuer{Profile: accesstoken.CI, Demand: map[string][]string{}}, "Demand is set but empty"},
+		{"a demand that is empty by accident", accesstoken.Issuer{Demand: map[string][]string{}}, "Demand is set but empty"},
+		{"clients where no token names one", accesstoken.Issuer{Profile: accesstoken.Kubernetes, Clients: []string{"a"}}, "no token of the profile Kubernetes names a client"},
+		{"several tenants that nobody listed, below a path", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/x/{tenantid}/v2.0", JWKSURI: "https://a.example/jwks"}, "Tenants is nil"},
+		{"a tenant in the URL that is not listed", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/1/v2.0", Tenants: []string{"2"}}, `Tenants does not have "1"`},
+		{"a tenant twice", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata, Tenants: []string{"1", "1"}}, "lists a tenant twice"},
+		{"a tenant in capitals", accesstoken.Issuer{Profile: accesstoken.EntraV2, Tenants: []string{"ABC"}}, "GUIDs in lower case"},
 		{"a demand without values", accesstoken.Issuer{Demand: map[string][]string{"repository": {}}}, `Demand["repository"] has no values`},
 		{"a demand of nothing", accesstoken.Issuer{Demand: map[string][]string{"repository": {""}}}, `Demand["repository"] has no values`},
 		{"a demand of an audience", accesstoken.Issuer{Demand: map[string][]string{"aud": {"x"}}}, `Demand["aud"]: what is right there is said elsewhere`},
-		{"Entra without a tenant", accesstoken.Issuer{Profile: accesstoken.EntraV2}, "Tenants is empty, and URL names no tenant"},
+		{"Entra without a tenant", accesstoken.Issuer{Profile: accesstoken.EntraV2}, "Tenants is nil, and URL names no tenant"},
 		{"Entra with empty tenants", accesstoken.Issuer{Profile: accesstoken.EntraV1, Tenants: []string{}}, "Tenants is set but empty"},
 		{"Entra with a domain", accesstoken.Issuer{Profile: accesstoken.EntraV2, Tenants: []string{"contoso.com"}}, "tid never holds a domain name"},
 		{"Entra with common in its URL", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://login.microsoftonline.com/common/v2.0"}, "with several tenants URL has {tenantid}"},
-		{"several tenants that nobody listed", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata}, "Tenants is empty, and URL names no tenant"},
+		{"several tenants that nobody listed", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata}, "Tenants is nil, and URL names no tenant"},
 		{"several tenants without metadata", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, Tenants: []string{"1"}}, "MetadataURL is empty"},
-		{"several tenants and introspection", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata, Tenants: []string{"1"}, Introspection: client}, "Introspection is for one issuer"},
+		{"several tenants and introspection", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata, Tenants: []string{"1"}, Introspection: client}, "Entra ID has no introspection endpoint"},
 		{"tenants elsewhere", accesstoken.Issuer{Profile: accesstoken.Auth0, Tenants: []string{"1"}}, "Tenants is for the profiles EntraV1 and EntraV2"},
 		{"a template elsewhere", accesstoken.Issuer{URL: "https://a.example/{tenantid}"}, "URL has {tenantid}, which is for"},
 		{"a negative age", accesstoken.Issuer{MaxAge: -1}, "MaxAge is -1ns"},
@@ -208,9 +270,6 @@ func TestTenantsOfACallersOwnCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cache.Close()
-	if cache.For("x") == nil {
-		t.Fatal("got no view; want one")
-	}
 	v := newValidator(t, as, func(c *accesstoken.Config) {
 		c.Issuers = []accesstoken.Issuer{{URL: as.URL + "/1/", Keys: cache, Profile: accesstoken.EntraV1}}
 	})
@@ -219,6 +278,26 @@ func TestTenantsOfACallersOwnCache(t *testing.T) {
 	}))
 	if _, err := v.Validate(t.Context(), accesstoken.Bearer(token)); err != nil {
 		t.Errorf("got %v; want the token accepted", err)
+	}
+}
+
+// A hook that fails refuses, and says nothing of what it was given.
+func TestAcceptCannotLetTheSubjectOut(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	for name, test := range map[string]struct {
+		accept func(context.Context, accesstoken.Claims) error
+		want   accesstoken.Reason
+	}{
+		"a panic with a claim": {func(_ context.Context, claims accesstoken.Claims) error { panic(claims.Subject) }, accesstoken.InternalError},
+		"a nil *Error":         {func(context.Context, accesstoken.Claims) error { return (*accesstoken.Error)(nil) }, accesstoken.InternalError},
+		"could not find out":   {func(context.Context, accesstoken.Claims) error { return accesstoken.Unavailable }, accesstoken.StatusUnavailable},
+		"a policy of its own":  {func(context.Context, accesstoken.Claims) error { return fmt.Errorf("x: %w", accesstoken.TokenInactive) }, accesstoken.TokenInactive},
+	} {
+		v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Accept = test.accept })
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"sub": "canary"})))
+		if refused := wantReason(t, err, test.want); strings.Contains(refused.Error(), "canary") || strings.Contains(refused.Error(), "nil pointer") {
+			t.Errorf("%s: got %v; want no claim in it, and no accident", name, refused)
+		}
 	}
 }
 

@@ -20,9 +20,9 @@ func (r rules) accepts(header jose.Header, claims jose.Claims) *Error {
 func (r rules) acceptsKind(header jose.Header, claims jose.Claims) *Error {
 	switch {
 	case !r.acceptsType(header):
-		return departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
-	case r.refuseOthers && claims.OtherKind:
-		return refusal(TokenTypeMismatch, "the token has the marks of an ID, refresh or logout token")
+		return r.departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
+	case r.refuseNonce && claims.Nonce, r.refuseOthers && claims.OtherKind, r.refuseAZP && claims.AuthorizedParty != "":
+		return refusal(TokenTypeMismatch, "the token has the marks of an ID or logout token")
 	case claims.OtherUse:
 		return refusal(TokenTypeMismatch, "the token says that it is an ID, refresh or logout token")
 	case r.audienceNotClient && onlyClient(claims):
@@ -57,22 +57,22 @@ func (r rules) acceptsClaims(claims jose.Claims) *Error {
 	case claims.Audience != nil && len(claims.Audience) == 0 && !r.emptyAudience:
 		return refusal(ClaimInvalid, "aud names nobody")
 	case claims.Subject == "" && !r.noSubject:
-		return departs(ClaimInvalid, "sub is missing", "")
+		return r.departs(ClaimInvalid, "sub is missing", "")
 	case claims.Expiry.IsZero():
 		return refusal(ClaimInvalid, "exp is missing")
 	case claims.IssuedAt.IsZero():
 		return refusal(ClaimInvalid, "iat is missing")
 	case claims.ClientID == "" && !r.noClient:
-		return departs(ClaimInvalid, strings.Join(r.clientClaims(), " or ")+" is missing", "ClientID")
+		return r.departs(ClaimInvalid, strings.Join(r.clientClaims(), " or ")+" is missing", "ClientID")
 	case claims.ID == "" && !r.noTokenID:
-		return departs(ClaimInvalid, "jti is missing", "JTI")
+		return r.departs(ClaimInvalid, "jti is missing", "JTI")
 	case claims.Scope.List != nil && !r.scopeArray:
-		return departs(ClaimInvalid, "scope is an array", "ScopeArray")
+		return r.departs(ClaimInvalid, "scope is an array", "ScopeArray")
 	case slices.ContainsFunc(claims.Scope.List, isNoScope):
 		return refusal(ClaimInvalid, "scope has an element that is no scope")
 	case r.grant && !isGrant(claims):
 		return refusal(ClaimInvalid, "the token has neither scp nor, for an application, roles")
-	case r.someScope && !claims.Scope.IsThere():
+	case r.someScope && !claims.Scope.Present:
 		return refusal(ClaimInvalid, strings.Join(r.scope, " or ")+" is missing")
 	case r.serviceAccount && !isServiceAccount(claims.Subject):
 		return refusal(ClaimInvalid, "sub is not system:serviceaccount:<namespace>:<name>")
@@ -83,8 +83,11 @@ func (r rules) acceptsClaims(claims jose.Claims) *Error {
 }
 
 // departs refuses a token for what another profile, or a field of Relax, accepts.
-func departs(reason Reason, detail, field string) *Error {
+func (r rules) departs(reason Reason, detail, field string) *Error {
 	refused := refusal(reason, detail)
+	if r.name != profiles[RFC9068].name {
+		return refused
+	}
 	refused.advice = "if it is an ID token, the client sends the wrong one; if this issuer does not follow RFC 9068, " +
 		"set its Profile (ZITADEL: accesstoken.Zitadel)"
 	if field != "" {
@@ -97,8 +100,9 @@ func departs(reason Reason, detail, field string) *Error {
 // scopes.
 func isNoScope(scope string) bool { return scope == "" || strings.Contains(scope, " ") }
 
-// isGrant tells access tokens of Entra ID from its ID tokens, which may have
-// roles: the user's. A token for an application has no scopes, and roles.
+// isGrant demands of Entra ID's tokens what somebody has granted: scopes to a
+// client that acts for a user, or else roles to an application. A user's ID token
+// may have roles as well; it names no client (azp, appid), which is demanded, too.
 func isGrant(claims jose.Claims) bool {
 	return claims.Scope.Text != "" || claims.HasRoles && (claims.IDType == "" || claims.IDType == "app")
 }
@@ -127,7 +131,7 @@ func (r rules) translate(claims jose.Claims) (jose.Claims, *Error) {
 		return claims, refusal(ClaimInvalid, strings.Join(r.client, " and ")+" name two clients")
 	}
 	claims.ClientID = client
-	if r.tokenID == "uti" {
+	if r.uti {
 		claims.ID = claims.UTI
 	}
 	if claims.Scope = r.scopeIn(claims); claims.Scope.Fault && claims.Fault == "" {
@@ -179,9 +183,9 @@ func (r rules) scopeIn(claims jose.Claims) jose.Scope {
 	found := claims.Scope
 	for _, claim := range slices.Backward(r.scope) {
 		switch {
-		case claim == "scp" && (len(r.scope) == 1 || claims.Scp.IsThere()):
+		case claim == "scp" && (len(r.scope) == 1 || claims.Scp.Present):
 			found = claims.Scp
-		case claim == "scope" && claims.Scope.IsThere():
+		case claim == "scope" && claims.Scope.Present:
 			found = claims.Scope
 		}
 	}
@@ -194,24 +198,27 @@ func (r rules) withoutUser(claims jose.Claims) bool {
 	switch {
 	case r.serviceAccount, r.grant && claims.Scope.Text == "", r.noSubject && claims.Subject == "":
 		return true
+	case r.userID && claims.UID != "":
+		return false
 	}
 	return claims.ClientID != "" && strings.TrimSuffix(claims.Subject, r.clientSuffix) == claims.ClientID
 }
 
 // suggestion returns the profile whose marks a token has that another one
-// refuses, or false. Where ID tokens are the credentials, the issuer is the mark.
-func suggestion(header jose.Header, claims jose.Claims) (Profile, bool) {
-	switch {
-	case strings.HasSuffix(claims.Issuer, "accounts.google.com"):
+// refuses, or false. Where ID tokens are the credentials, the issuer is the mark;
+// where there is no mark that no ID token has, its being for us must do.
+func suggestion(header jose.Header, claims jose.Claims, forUs bool) (Profile, bool) {
+	switch claims.Issuer {
+	case "https://accounts.google.com":
 		return Google, true
-	case claims.Issuer == "https://token.actions.githubusercontent.com":
+	case "https://token.actions.githubusercontent.com":
 		return CI, true
 	}
 	marked := map[Profile]bool{
 		Cognito: true, Keycloak: true, EntraV2: true, EntraV1: true, Okta: true, Kubernetes: true,
-		Duende: claims.Scope.List != nil || claims.Subject == "",
-		Hydra:  claims.Scp.IsThere(),
-		Auth0:  claims.AuthorizedParty != "",
+		Duende: forUs && (claims.Scope.List != nil || claims.Subject == ""),
+		Hydra:  claims.Scp.Present,
+		Auth0:  forUs && claims.AuthorizedParty != "",
 	}
 	for _, p := range []Profile{Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Duende, Hydra, Auth0} {
 		r := profiles[p]

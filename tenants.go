@@ -26,40 +26,48 @@ func (i Issuer) tenantFaults() (f faults) {
 		return f
 	}
 	f.list("Tenants", i.Tenants)
-	switch {
+	switch named := i.tenantInURL(); {
 	case i.tenants() == nil:
-		f.add("Tenants is empty, and URL names no tenant; list the tenant ids (tid) whose tokens are accepted")
+		f.add("Tenants is nil, and URL names no tenant; list the tenant ids (tid) whose tokens are accepted")
 	case slices.ContainsFunc(i.tenants(), isNoTenant):
-		f.add("Tenants: expected tenant ids, which are GUIDs: tid never holds a domain name, and with several tenants URL has %s", anyTenant)
+		f.add("Tenants: expected tenant ids, which are GUIDs in lower case: tid never holds a domain name, and with several tenants URL has %s", anyTenant)
+	case named != "" && !slices.Contains(i.tenants(), named):
+		f.add("Tenants does not have %q, which URL names, so that no token could be accepted; with several tenants URL has %s", named, anyTenant)
+	case len(slices.Compact(slices.Sorted(slices.Values(i.Tenants)))) < len(i.Tenants):
+		f.add("Tenants lists a tenant twice")
 	}
 	if template && i.MetadataURL == "" && i.JWKSURI == "" && i.Keys == nil {
 		f.add("MetadataURL is empty; with %s in URL the metadata is that of several tenants: "+
 			"https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration, or organizations in place of common", anyTenant)
 	}
-	if template && i.Introspection != nil {
-		f.add("Introspection is for one issuer, and URL has %s", anyTenant)
+	if i.Introspection != nil {
+		f.add("Introspection is set, and Entra ID has no introspection endpoint")
 	}
 	return f
 }
 
 func isNoTenant(tenant string) bool {
-	return strings.ContainsAny(tenant, "./{}") || slices.Contains([]string{"common", "organizations", "consumers"}, tenant)
+	return slices.Contains([]string{"common", "organizations", "consumers"}, tenant) ||
+		strings.ContainsFunc(tenant, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' })
 }
 
 // tenants returns those that are listed, or the one that URL names.
 func (i Issuer) tenants() []string {
-	if i.Tenants != nil {
-		return i.Tenants
+	if named := i.tenantInURL(); i.Tenants == nil && named != "" {
+		return []string{named}
 	}
+	return i.Tenants
+}
+
+// tenantInURL returns the first element of the path, or "" where several tenants
+// share the URL or it has no path.
+func (i Issuer) tenantInURL() string {
 	u, err := url.Parse(i.URL)
-	if err != nil {
-		return nil
+	if err != nil || strings.Contains(i.URL, anyTenant) {
+		return ""
 	}
 	tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	if tenant == "" || tenant == anyTenant {
-		return nil
-	}
-	return []string{tenant}
+	return tenant
 }
 
 // An identity is one iss, with the tenants (tid) that go with it.
@@ -87,18 +95,21 @@ func (i Issuer) identities() (all []identity) {
 // those of all tenants in one document, and says in a member of each whose they
 // are, for version 1.0 as well in the form of 2.0.
 func (i Issuer) keysOf(id identity, keys KeySource) KeySource {
-	cache, ok := keys.(*jwks.Cache)
+	cache, ok := keys.(interface{ For(...string) *jwks.View })
 	if !ok || id.tenants == nil {
 		return keys
 	}
 	spellings := []string{id.url, i.URL}
-	for _, host := range []string{"login.microsoftonline.com", hostOf(i.MetadataURL), hostOf(i.JWKSURI), hostOf(i.URL)} {
+	for _, host := range slices.Concat(entraHosts, []string{hostOf(i.MetadataURL), hostOf(i.JWKSURI), hostOf(i.URL)}) {
 		for _, tenant := range append([]string{anyTenant}, id.tenants...) {
 			spellings = append(spellings, "https://"+host+"/"+tenant+"/v2.0")
 		}
 	}
 	return cache.For(spellings...)
 }
+
+// entraHosts are where Entra ID issues tokens of version 2.0, by cloud.
+var entraHosts = []string{"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"}
 
 func hostOf(raw string) string {
 	u, err := url.Parse(raw)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,8 +78,9 @@ func NewValidator(config Config) (*Validator, error) {
 }
 
 func (v *Validator) addIssuers(config Config) (f faults) {
+	implied := newHierarchy(config.ScopeImplies)
 	for i, settings := range config.Issuers {
-		added, err := newIssuers(config, settings, v.logger)
+		added, err := newIssuers(config, settings, implied, v.logger)
 		if err != nil {
 			f.add("Issuers[%d] %q: %w", i, fetch.Redact(settings.URL), err)
 			continue
@@ -171,7 +173,7 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (claims Claims, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			claims, err = Claims{}, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %v", p))
+			claims, err = Claims{}, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panicked(p)))
 		}
 	}()
 	token := credentials.token
@@ -205,6 +207,15 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return Claims{}, err
 	}
 	return claims, nil
+}
+
+// panicked says what a panic was about, and no text that is not the runtime's: an
+// Accept may panic with a claim.
+func panicked(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("with a %T", p)
 }
 
 // recall returns the facts about a token that was verified before, if they

@@ -155,7 +155,7 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 		return nil, err
 	}
 	found := newFacts(i, claims)
-	found.withoutUser = rules{}.withoutUser(claims)
+	found.withoutUser = rules{clientSuffix: i.rules.clientSuffix}.withoutUser(claims)
 	found.answer = answer
 	return found, nil
 }
@@ -192,19 +192,29 @@ func (v *Validator) confirm(ctx context.Context, found *facts, token string, fre
 		return because(ResourceServerMisconfigured, err) // it introspects no JWTs: AlwaysIntrospect refuses all
 	case err != nil:
 		return err
-	case said.Subject != "" && said.Subject != found.subject:
+	case differ(said.Subject, found.subject):
 		return refusal(ClaimInvalid, "sub is another in the introspection answer")
-	case said.ClientID != "" && said.ClientID != found.clientID:
+	case differ(said.ClientID, found.clientID):
 		return refusal(ClaimInvalid, "client_id is another in the introspection answer")
-	case said.ID != "" && found.id != "" && said.ID != found.id:
+	case differ(said.ID, found.id) && !found.issuer.rules.uti:
 		return refusal(ClaimInvalid, "jti is another in the introspection answer")
 	}
 	answer := newFacts(found.issuer, said)
+	// What is left out, the JWT has said.
 	if len(answer.audience) == 0 {
-		answer.audience = found.audience // left out: the JWT's own holds
+		answer.audience = found.audience
+	}
+	if answer.issuedAt.IsZero() {
+		answer.issuedAt = found.issuedAt
+	}
+	if answer.expiry.IsZero() {
+		answer.expiry = found.expiry
 	}
 	return v.accept(answer)
 }
+
+// differ compares what both have.
+func differ(said, found string) bool { return said != "" && found != "" && said != found }
 
 func introspectionRefusal(ctx context.Context, err error) error {
 	switch {

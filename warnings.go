@@ -17,7 +17,7 @@ type warnings struct {
 
 // give asks for the text only when it is the first time.
 func (w *warnings) give(refused *Error, text func() (cause, advice string)) {
-	if _, given := w.given.LoadOrStore(refused.detail, true); given { // details are few, and our own words
+	if _, given := w.given.LoadOrStore(refused.detail+refused.advice, true); given { // few, and our own words
 		return
 	}
 	cause, advice := text()

@@ -273,7 +273,7 @@ func readMembers(raw []byte) (documentKey, error) {
 		case "e":
 			return member(&m.E, value)
 		case "issuer":
-			return member(&m.Issuer, value)
+			m.Issuer = issuerOf(value)
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv": // RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2; RFC 9964
 			private = errPrivate
 		case "k": // RFC 7518 §6.4.1
@@ -285,6 +285,15 @@ func readMembers(raw []byte) (documentKey, error) {
 		return m, errObject
 	}
 	return m, private
+}
+
+// issuerOf never fails: nobody but a View looks at it, and what is no string is
+// somebody else's there.
+func issuerOf(value []byte) string {
+	if text, ok := jose.String(value); ok {
+		return text
+	}
+	return string(value)
 }
 
 func member[T ~string](to *T, value []byte) error {

@@ -46,5 +46,8 @@ func Redact(raw string) string {
 	if err != nil {
 		return "a malformed URL"
 	}
+	if u.User == nil && !strings.ContainsAny(raw, "?#") {
+		return raw // as it was written: String would escape {tenantid}
+	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }

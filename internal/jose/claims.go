@@ -23,8 +23,9 @@ type Claims struct {
 	Scope           Scope     // scope
 	TokenType       string    // token_type, of an introspection answer
 
-	OtherKind bool // has the marks of an ID, refresh or logout token
-	OtherUse  bool // says so itself, in token_use or typ; OtherKind as well
+	Nonce     bool // has a nonce, as ID tokens do
+	OtherKind bool // has other marks of an ID or logout token: at_hash, c_hash, s_hash, events
+	OtherUse  bool // says of itself, in token_use or typ, that it is an ID, refresh or logout token
 
 	Confirmation Confirmation // cnf (RFC 7800)
 	Actor        *Actor       // act (RFC 8693 §4.1), the outermost
@@ -36,6 +37,7 @@ type Claims struct {
 	Type            string // typ in the payload: Keycloak
 	AppID           string // appid: Entra ID
 	CID             string // cid: Okta
+	UID             string // uid: Okta
 	UTI             string // uti: Entra ID
 	TenantID        string // tid: Entra ID
 	IDType          string // idtyp: Entra ID
@@ -50,13 +52,11 @@ type Claims struct {
 
 // A Scope is a scope claim in one of the forms that are in use.
 type Scope struct {
-	Text  string   // space-delimited (RFC 6749 §3.3)
-	List  []string // an array of strings in its place; an empty one is not nil
-	Fault bool     // it has another type
+	Present bool     // the token has the claim
+	Text    string   // space-delimited (RFC 6749 §3.3)
+	List    []string // an array of strings in its place; an empty one is not nil
+	Fault   bool     // it has another type
 }
-
-// IsThere reports whether the token has the claim. An empty string is none.
-func (s Scope) IsThere() bool { return s.Text != "" || s.List != nil || s.Fault }
 
 // A Confirmation tells what a token is bound to.
 type Confirmation struct {
@@ -115,7 +115,9 @@ func (c *claimsReader) read(name, value []byte) error {
 		ok = !c.Scope.Fault
 	case "token_type":
 		c.TokenType, ok = String(value)
-	case "nonce", "at_hash", "c_hash", "s_hash", "events":
+	case "nonce":
+		c.Nonce = true
+	case "at_hash", "c_hash", "s_hash", "events":
 		c.OtherKind = true
 	case "token_use":
 		c.Use, ok = c.readKind(value)
@@ -146,6 +148,8 @@ func (c *claimsReader) readOwn(name, value []byte) {
 		c.AppID, _ = String(value)
 	case "cid":
 		c.CID, _ = String(value)
+	case "uid":
+		c.UID, _ = String(value)
 	case "uti":
 		c.UTI, _ = String(value)
 	case "tid":
@@ -169,7 +173,7 @@ func (c *claimsReader) readKind(value []byte) (kind string, ok bool) {
 	kind, ok = String(value)
 	switch strings.ToLower(kind) {
 	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
-		c.OtherKind, c.OtherUse = true, true
+		c.OtherUse = true
 	}
 	return kind, ok
 }
@@ -182,6 +186,7 @@ func readAudience(value []byte) ([]string, bool) {
 }
 
 func readScope(value []byte) (s Scope) {
+	s.Present = true
 	ok := false
 	if s.Text, ok = String(value); ok {
 		return s

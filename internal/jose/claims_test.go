@@ -18,7 +18,7 @@ func TestReadClaims(t *testing.T) {
 	want := jose.Claims{
 		Issuer: "https://login.example.com", Subject: "alice", ClientID: "client", AuthorizedParty: "party", ID: "1",
 		Audience: []string{"a", "b"}, Expiry: time.Unix(1700000000, 0), NotBefore: time.Unix(1600000000, 250_000_000), IssuedAt: time.Unix(1600000000, 0),
-		Scope: jose.Scope{Text: "a b"}, TokenType: "Bearer",
+		Scope: jose.Scope{Present: true, Text: "a b"}, TokenType: "Bearer",
 	}
 	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
@@ -130,7 +130,7 @@ func TestReadClaimsScope(t *testing.T) {
 		{`{"scope":[]}`, "", []string{}}, // present, which some issuers do not allow
 	} {
 		got, err := jose.ReadClaims([]byte(test.payload))
-		want := jose.Scope{Text: test.scope, List: test.list}
+		want := jose.Scope{Present: test.payload != `{}`, Text: test.scope, List: test.list}
 		if err != nil || got.Fault != "" || fmt.Sprintf("%#v", got.Scope) != fmt.Sprintf("%#v", want) {
 			t.Errorf("%s: got %#v, %v; want %#v", test.payload, got.Scope, err, want)
 		}
@@ -138,12 +138,13 @@ func TestReadClaimsScope(t *testing.T) {
 }
 
 func TestReadClaimsIDTokenMarks(t *testing.T) {
-	for payload, want := range map[string]bool{
-		`{"nonce":"x"}`: true, `{"at_hash":"x"}`: true, `{"c_hash":null}`: true, `{"s_hash":1}`: true, `{"non\u0063e":"x"}`: true,
-		`{}`: false, `{"Nonce":"x"}`: false, `{"x":{"nonce":"y"}}`: false,
+	for payload, want := range map[string]jose.Claims{
+		`{"nonce":"x"}`: {Nonce: true}, `{"non\u0063e":null}`: {Nonce: true}, `{"Nonce":"x"}`: {}, `{"x":{"nonce":"y"}}`: {}, `{}`: {},
+		`{"at_hash":"x"}`: {OtherKind: true}, `{"c_hash":null}`: {OtherKind: true}, `{"s_hash":1}`: {OtherKind: true}, `{"events":{}}`: {OtherKind: true},
+		`{"token_use":"id"}`: {OtherUse: true, Use: "id"}, `{"typ":"Refresh"}`: {OtherUse: true, Type: "Refresh"}, `{"typ":"Bearer"}`: {Type: "Bearer"},
 	} {
-		if got, err := jose.ReadClaims([]byte(payload)); err != nil || got.OtherKind != want {
-			t.Errorf("%s: got %v, %v; want %v", payload, got.OtherKind, err, want)
+		if got, err := jose.ReadClaims([]byte(payload)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+			t.Errorf("%s: got %+v, %v; want %+v", payload, got, err, want)
 		}
 	}
 }
@@ -187,9 +188,9 @@ func TestReadClaimsActor(t *testing.T) {
 
 // What only some issuers have is no fault of a token, whatever its type.
 func TestReadClaimsOfSingleIssuers(t *testing.T) {
-	good := `{"scp":["a"],"token_use":"access","typ":"Bearer","appid":"1","cid":"2","uti":"3","tid":"4","idtyp":"app","ver":1,"roles":["x"],"email":"e"}`
+	good := `{"scp":["a"],"token_use":"access","typ":"Bearer","appid":"1","cid":"2","uid":"u","uti":"3","tid":"4","idtyp":"app","ver":1,"roles":["x"],"email":"e"}`
 	want := jose.Claims{
-		Scp: jose.Scope{List: []string{"a"}}, Use: "access", Type: "Bearer", AppID: "1", CID: "2", UTI: "3",
+		Scp: jose.Scope{Present: true, List: []string{"a"}}, Use: "access", Type: "Bearer", AppID: "1", CID: "2", UID: "u", UTI: "3",
 		TenantID: "4", IDType: "app", Version: "1", HasRoles: true, UnverifiedEmail: true,
 	}
 	if got, err := jose.ReadClaims([]byte(good)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
@@ -201,7 +202,7 @@ func TestReadClaimsOfSingleIssuers(t *testing.T) {
 		}
 	}
 	other := `{"scp":1,"appid":1,"cid":[],"uti":{},"tid":null,"idtyp":1,"ver":"2.0","roles":{"a":1},"email":"e","email_verified":true}`
-	want = jose.Claims{Scp: jose.Scope{Fault: true}, Version: `"2.0"`}
+	want = jose.Claims{Scp: jose.Scope{Present: true, Fault: true}, Version: `"2.0"`}
 	if got, err := jose.ReadClaims([]byte(other)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
