@@ -111,6 +111,8 @@ type tally struct{ accepted, refused int }
 
 func (c tally) total() int { return c.accepted + c.refused }
 
+func (c tally) plus(d tally) tally { return tally{c.accepted + d.accepted, c.refused + d.refused} }
+
 func (c *tally) add(v vector) {
 	if v.positive() {
 		c.accepted++
