@@ -397,9 +397,10 @@ func ours(header http.Header) http.Header {
 	return left
 }
 
-// text is everything that a client can read.
+// text is everything that a client can read. The trailer is turned into a plain
+// map first, since a metadata.MD prints most of its values as redacted.
 func (a answer) text() string {
-	return fmt.Sprint(a.header, a.body, a.message, a.trailer, a.info, a.retry)
+	return fmt.Sprint(a.header, a.body, a.message, map[string][]string(a.trailer), a.info, a.retry)
 }
 
 // checkCanary finds what has come back of a token: a claim, a kid, the token.

@@ -59,7 +59,7 @@ func everyFault() []string {
 }
 
 // TestBadTokensCannotBeToldApart is OPS-13: whichever check refuses, the answer
-// has the same bytes.
+// says the same.
 func TestBadTokensCannotBeToldApart(t *testing.T) {
 	wire := wireReasons(t)
 	first, played := map[string]string{}, map[string]bool{}
@@ -71,7 +71,7 @@ func TestBadTokensCannotBeToldApart(t *testing.T) {
 				continue
 			}
 			played[kind], reasons[v.Reason] = true, true
-			t.Run(v.ID+" "+v.Name, func(t *testing.T) { wantSameBytes(t, v, first) })
+			t.Run(v.ID+" "+v.Name, func(t *testing.T) { wantSameAnswer(t, v, first) })
 		}
 	}
 	for reason, said := range wire {
@@ -81,7 +81,7 @@ func TestBadTokensCannotBeToldApart(t *testing.T) {
 	}
 }
 
-func wantSameBytes(t *testing.T, v vector, first map[string]string) {
+func wantSameAnswer(t *testing.T, v vector, first map[string]string) {
 	t.Helper()
 	s := earth.play(t, v)
 	if _, err := earth.carriers.set(s); err != nil {
@@ -91,6 +91,7 @@ func wantSameBytes(t *testing.T, v vector, first map[string]string) {
 	for _, c := range earth.carriers.all {
 		a := ask(t, c, sent)
 		a.header.Del("Date")
+		a.trailer.Delete("grpc-status-details-bin") // a map, in any order; its message is compared
 		text := fmt.Sprint(a.status, a.code, a.details, a.text())
 		if first[c.name] == "" {
 			first[c.name] = text
