@@ -34,7 +34,7 @@ type world struct {
 	as, other *accesstokentest.Server
 	carriers  *carriers
 	outbound  *outbound                           // what the library asks of anybody
-	now       time.Time                           // the clock stands still
+	now       time.Time                           // the clock stands still while a case is played
 	published map[keyID]map[string]jsontext.Value // the good public keys
 	keySets   map[*accesstokentest.Server]http.Handler
 }
@@ -69,7 +69,6 @@ func newWorld() *world {
 	w := &world{
 		as:    must(accesstokentest.Start()),
 		other: must(accesstokentest.Start()),
-		now:   time.Now().Truncate(time.Second),
 	}
 	w.outbound = newOutbound(w.as.Client())
 	w.carriers = newCarriers(w.as.Client())
@@ -291,6 +290,10 @@ type scene struct {
 func (w *world) play(t *testing.T, v vector) *scene {
 	t.Helper()
 	w.restore()
+	// Signed answers have the time of day: the clock must not fall behind it, on
+	// however slow a machine.
+	now := time.Now().Truncate(time.Second)
+	w.now = now
 	s := &scene{policy: policyOf(v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
 	config := accesstoken.Config{
 		Resource:   resource,
@@ -298,7 +301,7 @@ func (w *world) play(t *testing.T, v vector) *scene {
 		Leeway:     duration(t, v.Config.Leeway),
 		HTTPClient: w.client(duration(t, v.Config.HTTPTimeout)),
 		Logger:     s.logger(),
-		Now:        func() time.Time { return w.now.Add(time.Duration(s.later.Load())) },
+		Now:        func() time.Time { return now.Add(time.Duration(s.later.Load())) },
 		OnRefuse:   s.onRefuse,
 		Issuers:    []accesstoken.Issuer{w.issuer(t, w.as, v.Config.Issuer, v)},
 	}
