@@ -129,7 +129,18 @@ func load[T any](t *testing.T, file string) (content T) {
 	return content
 }
 
-func groups(t *testing.T) (all []group) {
+var loadedGroups []group
+
+// groups returns the cases of every file. They are read once, and only read.
+func groups(t *testing.T) []group {
+	t.Helper()
+	if loadedGroups == nil {
+		loadedGroups = loadGroups(t)
+	}
+	return loadedGroups
+}
+
+func loadGroups(t *testing.T) (all []group) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/cases/*.json")
 	if err != nil {

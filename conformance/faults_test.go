@@ -109,7 +109,7 @@ func TestReasonsStayFew(t *testing.T) {
 	s := earth.play(t, vector{Issuer: state{Warm: true}})
 	random := rand.New(rand.NewPCG(1, 2))
 	heard := map[accesstoken.Reason]int{}
-	for range 3000 {
+	for range 500 {
 		_, err := s.validator.Validate(t.Context(), accesstoken.Bearer(spoilt(random, earth.token(t, madeUp(random)))))
 		var refused *accesstoken.Error
 		if !errors.As(err, &refused) {

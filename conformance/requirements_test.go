@@ -50,9 +50,14 @@ var pending = map[string]bool{
 
 func (r requirement) group() string { return strings.TrimRight(r.ID, "-0123456789") }
 
+var loadedRequirements []requirement
+
 func requirements(t *testing.T) []requirement {
 	t.Helper()
-	return load[[]requirement](t, "testdata/requirements.json")
+	if loadedRequirements == nil {
+		loadedRequirements = load[[]requirement](t, "testdata/requirements.json")
+	}
+	return loadedRequirements
 }
 
 // TestRequirementsAreWellMade: each is in its place, and says what it has to.
@@ -139,46 +144,56 @@ func casesByID(t *testing.T) map[string]tally {
 // top is the root of the repository, seen from here.
 const top = ".."
 
-// fileOf returns the file, seen from the root, in which the test is, or "". A
-// file that a build tag leaves out has no tests.
+// fileOf returns the file, seen from the root, in which the test is, or "".
 func fileOf(t *testing.T, test string) string {
 	t.Helper()
 	directory, name, _ := strings.Cut(test, " ")
+	if testsByDirectory[directory] == nil {
+		testsByDirectory[directory] = testsOf(t, directory)
+	}
+	return testsByDirectory[directory][name]
+}
+
+var testsByDirectory = map[string]map[string]string{}
+
+// testsOf maps the tests and fuzz targets of a package to their files. A file
+// that a build tag leaves out has none.
+func testsOf(t *testing.T, directory string) map[string]string {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(top, directory, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	found := map[string]string{}
 	for _, file := range files {
 		matches, err := build.Default.MatchFile(filepath.Split(file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if matches && slices.Contains(testsIn(t, file), name) {
-			return filepath.ToSlash(strings.TrimPrefix(file, top+string(filepath.Separator)))
+		if !matches {
+			continue
+		}
+		for _, name := range testsIn(t, file) {
+			found[name] = filepath.ToSlash(strings.TrimPrefix(file, top+string(filepath.Separator)))
 		}
 	}
-	return ""
+	return found
 }
 
-var parsedTests = map[string][]string{}
+var testName = regexp.MustCompile(`^(Test|Fuzz)[A-Z]`)
 
-// testsIn returns the names of the tests and fuzz targets of a file.
 func testsIn(t *testing.T, file string) (names []string) {
 	t.Helper()
-	if names, ok := parsedTests[file]; ok {
-		return names
-	}
-	tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, declaration := range tree.Decls {
 		function, ok := declaration.(*ast.FuncDecl)
-		if ok && function.Recv == nil && regexp.MustCompile(`^(Test|Fuzz)[A-Z]`).MatchString(function.Name.Name) {
+		if ok && function.Recv == nil && testName.MatchString(function.Name.Name) {
 			names = append(names, function.Name.Name)
 		}
 	}
-	parsedTests[file] = names
 	return names
 }
 
