@@ -41,6 +41,9 @@ test: ## tests of the root module
 race: ## tests of every module with the race detector, in random order
 	$(call each,go test -race -shuffle=on ./...)
 
+conformance: ## rewrite CONFORMANCE.md, and see that what it says holds
+	go test -count=1 ./conformance -update
+
 fuzz: ## every fuzz target for FUZZTIME=1m
 	@.ci/fuzz $(FUZZTIME)
 
@@ -77,4 +80,4 @@ browser: ## the quickstart in a headless browser; screenshots in examples/browse
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race fuzz fuzz-smoke bench bench-table bench-smoke soak bench-jwks bench-introspection interop redis browser
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-table bench-smoke soak bench-jwks bench-introspection interop redis browser

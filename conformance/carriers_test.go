@@ -49,6 +49,8 @@ type answer struct {
 	carrier string
 
 	status int // HTTP; 0 on gRPC
+	proto  string
+	secure bool
 	header http.Header
 	body   string
 
@@ -82,11 +84,13 @@ type carrier struct {
 // themselves with changes from case to case.
 type carriers struct {
 	plain, echo *httptest.Server
+	cleartext   *httptest.Server // HTTP/2 without TLS, as behind a proxy that ends it
 	grpc        *grpc.Server
 	grpcAddress string
 	conn        *grpc.ClientConn
 	http1       *http.Client
 	http2       *http.Client
+	h2c         *http.Client
 	serving     sync.WaitGroup
 	all         []carrier
 	stage       atomic.Pointer[stage]
@@ -119,12 +123,15 @@ func newCarriers(trusting *http.Client) *carriers {
 	e := echo.New()
 	e.Any("/resource", c.handleEcho, c.wrapEcho)
 	c.echo = serve(e)
-	c.http2 = clientOf(trusting, true)
-	c.http1 = clientOf(trusting, false)
+	c.cleartext = serveCleartext(http.HandlerFunc(c.servePlain))
+	c.http1 = clientOf(trusting, (*http.Protocols).SetHTTP1)
+	c.http2 = clientOf(trusting, (*http.Protocols).SetHTTP2)
+	c.h2c = clientOf(trusting, (*http.Protocols).SetUnencryptedHTTP2)
 	c.startGRPC(trusting)
 	c.all = []carrier{
 		{"net/http over HTTP/1.1", true, c.overHTTP(c.http1, c.plain)},
 		{"net/http over HTTP/2", true, c.overHTTP(c.http2, c.plain)},
+		{"net/http over HTTP/2 without TLS", true, c.overHTTP(c.h2c, c.cleartext)},
 		{"Echo", true, c.overHTTP(c.http1, c.echo)},
 		{"gRPC unary", false, c.overGRPC("Get", c.unary)},
 		{"gRPC stream", false, c.overGRPC("Watch", c.stream)},
@@ -144,11 +151,20 @@ func serve(h http.Handler) *httptest.Server {
 	return server
 }
 
-func clientOf(trusting *http.Client, http2 bool) *http.Client {
+func serveCleartext(h http.Handler) *httptest.Server {
+	server := httptest.NewUnstartedServer(h)
+	server.Config.MaxHeaderBytes = roomy
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	return server
+}
+
+// clientOf speaks one version of HTTP, and fails where the server does not.
+func clientOf(trusting *http.Client, allow func(*http.Protocols, bool)) *http.Client {
 	transport := trusting.Transport.(*http.Transport).Clone()
 	transport.Protocols = new(http.Protocols)
-	transport.Protocols.SetHTTP2(http2)
-	transport.Protocols.SetHTTP1(!http2)
+	allow(transport.Protocols, true)
 	return &http.Client{Transport: transport}
 }
 
@@ -177,7 +193,9 @@ func (c *carriers) close() {
 	c.serving.Wait()
 	c.http1.CloseIdleConnections()
 	c.http2.CloseIdleConnections()
+	c.h2c.CloseIdleConnections()
 	c.plain.Close()
+	c.cleartext.Close()
 	c.echo.Close()
 }
 
@@ -353,7 +371,7 @@ func (c *carriers) overHTTP(client *http.Client, server *httptest.Server) func(c
 		}
 		defer got.Body.Close()
 		body, err := io.ReadAll(got.Body)
-		return answer{status: got.StatusCode, header: got.Header, body: string(body)}, err
+		return answer{status: got.StatusCode, proto: got.Proto, secure: got.TLS != nil, header: got.Header, body: string(body)}, err
 	}
 }
 
@@ -417,6 +435,9 @@ func (c *carriers) byHand(ctx context.Context, method string, r request) (answer
 		return answer{}, err
 	}
 	sent.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Authorization": r.lines}
+	for name, value := range r.headers {
+		sent.Header.Set(name, value)
+	}
 	got, err := c.http2.Do(sent)
 	if err != nil {
 		return answer{}, err

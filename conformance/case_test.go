@@ -138,7 +138,18 @@ func load[T any](t *testing.T, file string) (content T) {
 	return content
 }
 
-func groups(t *testing.T) (all []group) {
+var loadedGroups []group
+
+// groups returns the cases of every file. They are read once, and only read.
+func groups(t *testing.T) []group {
+	t.Helper()
+	if loadedGroups == nil {
+		loadedGroups = loadGroups(t)
+	}
+	return loadedGroups
+}
+
+func loadGroups(t *testing.T) (all []group) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/cases/*.json")
 	if err != nil {
@@ -153,19 +164,24 @@ func groups(t *testing.T) (all []group) {
 
 // TestTheCasesAreWellMade looks at the data alone.
 func TestTheCasesAreWellMade(t *testing.T) {
-	ids := regexp.MustCompile(`^(M\d\d|[A-Z]+-\d\d)(/(M\d\d|[A-Z]+-\d\d))*$`)
 	matrix := load[[]row](t, "testdata/matrix.json")
+	known := knownIDs(t, matrix)
 	seen, positive, total := map[string]bool{}, 0, 0
 	for _, g := range groups(t) {
 		good := 0
 		for _, v := range g.vectors {
 			title := g.name + ": " + v.Name
-			if v.Name == "" || v.RFC == "" || !ids.MatchString(v.ID) || seen[title] {
-				t.Errorf("%s (%q): got a case without a good id, its own name or rfc", title, v.ID)
+			if v.Name == "" || v.RFC == "" || seen[title] {
+				t.Errorf("%s: got a case without its own name or rfc", title)
 			}
 			seen[title] = true
-			if !slices.Contains([]string{"", "http", "grpc", "direct"}, v.Only) || len(v.Untouched) > 0 && !slices.Contains([]string{"as", "other"}, v.Untouched[0]) {
-				t.Errorf("%s: got only %q, untouched %q, which mean nothing", title, v.Only, v.Untouched)
+			for _, id := range v.ids() {
+				if !known(id) {
+					t.Errorf("%s: got the id %q, which is no row of the matrix and no requirement", title, id)
+				}
+			}
+			for _, fault := range v.faults() {
+				t.Errorf("%s: %s", title, fault)
 			}
 			if v.positive() != (v.Reason == "" && v.Expect != "DEADLINE") {
 				t.Errorf("%s: got expect %s with reason %q", title, v.Expect, v.Reason)
@@ -181,10 +197,109 @@ func TestTheCasesAreWellMade(t *testing.T) {
 		positive, total = positive+good, total+len(g.vectors)
 	}
 	t.Logf("%-8s %3d cases: %d positive, %d negative", "all", total, positive, total-positive)
-	if total < 70 || positive*2 >= total {
-		t.Errorf("got %d cases, %d of them positive; want at least 70, and more negative ones than positive", total, positive)
+	if total < 400 || positive*2 >= total {
+		t.Errorf("got %d cases, %d of them positive; want at least 400, and more negative ones than positive", total, positive)
 	}
 }
+
+// elsewhere are the groups of requirements that have cases here and are not
+// listed in requirements.json.
+var elsewhere = []string{"ACT", "DPOP", "GRPC", "MTLS", "RAR", "RES"}
+
+// knownIDs reports what a case may say that it shows.
+func knownIDs(t *testing.T, matrix []row) func(id string) bool {
+	t.Helper()
+	ids := regexp.MustCompile(`^([A-Z]+)-\d\d$`)
+	listed := requirements(t)
+	return func(id string) bool {
+		if m := ids.FindStringSubmatch(id); m != nil {
+			return slices.Contains(elsewhere, m[1]) || slices.ContainsFunc(listed, func(r requirement) bool { return r.ID == id })
+		}
+		return slices.ContainsFunc(matrix, func(r row) bool { return r.Row == id })
+	}
+}
+
+// faults finds what would be passed over in silence, so that the case would not
+// test what it says.
+func (v vector) faults() (faults []string) {
+	fault := func(wrong bool, text string) {
+		if wrong {
+			faults = append(faults, text)
+		}
+	}
+	fault(!slices.Contains([]string{"", "http", "grpc", "direct"}, v.Only), "only means nothing")
+	for _, name := range v.Untouched {
+		fault(!slices.Contains([]string{"as", "other"}, name), "untouched means nothing")
+	}
+	fault((v.Method != "" || v.Query != "" || v.Form != "" || v.Config.Optional || v.Config.CORS) && v.Only != "http", "gRPC has no such thing: say only http")
+	fault((v.Config.Optional || v.Config.CORS) && (v.Config.All != nil || v.Config.Any != nil), "an optional route demands nothing")
+	fault(v.Config.All != nil && v.Config.Any != nil, "all hides any")
+	fault(v.positive() && (v.Scope != "" || len(v.Reason) > 0), "nobody is refused")
+	fault(!v.positive() && (v.Granted != nil || v.Subject != nil), "no handler runs")
+	return append(append(faults, v.Token.faults()...), v.Config.Issuer.faults()...)
+}
+
+func (r recipe) faults() (faults []string) {
+	fault := func(wrong bool, text string) {
+		if wrong {
+			faults = append(faults, text)
+		}
+	}
+	raw := rawParts{}
+	if r.Raw != nil {
+		raw = *r.Raw
+	}
+	fault(r.Literal != nil && (r.Sign != "" || r.Header != nil || r.Claims != nil || r.Raw != nil || r.Pad != 0), "literal hides the rest of the recipe")
+	fault(r.Raw != nil && raw == rawParts{}, "raw is empty")
+	fault(r.Pad != 0 && r.Raw != nil, "pad hides raw")
+	fault(raw.Payload != "" && r.Claims != nil, "raw hides claims")
+	for _, part := range []struct {
+		name          string
+		changes, good map[string]jsontext.Value
+	}{{"header", r.Header, goodHeader()}, {"claims", r.Claims, goodClaims()}, {"answer", r.Answer, goodAnswer()}} {
+		for name, value := range part.changes {
+			_, ok := part.good[name]
+			fault(value.Kind() == 'n' && !ok, part.name+" removes "+name+", which is not there")
+		}
+	}
+	return faults
+}
+
+func (i issuerSetup) faults() []string {
+	if !i.Introspection && (i.RequireTokenType || i.SignedAnswers || i.CacheFor != "") {
+		return []string{"nobody is asked: set introspection"}
+	}
+	return nil
+}
+
+// TestCasesThatWouldPassUnseenAreFaults is the test of the test.
+func TestCasesThatWouldPassUnseenAreFaults(t *testing.T) {
+	null, text := map[string]jsontext.Value{"expp": jsontext.Value("null")}, ""
+	for want, v := range map[string]vector{
+		"only means nothing":                      {Only: "https"},
+		"untouched means nothing":                 {Untouched: []string{"as", "otter"}},
+		"gRPC has no such thing: say only http":   {Query: "access_token=x"},
+		"an optional route demands nothing":       {Only: "http", Config: setup{Optional: true, All: []string{"a"}}},
+		"all hides any":                           {Config: setup{All: []string{"a"}, Any: []string{"b"}}},
+		"nobody is refused":                       {Expect: "OK", Scope: "a"},
+		"no handler runs":                         {Expect: "INVTOK", Subject: &text},
+		"literal hides the rest of the recipe":    {Token: recipe{Literal: &text, Sign: "ES256"}},
+		"raw is empty":                            {Token: recipe{Raw: &rawParts{}}},
+		"pad hides raw":                           {Token: recipe{Pad: 1, Raw: &rawParts{Header: "{}"}}},
+		"raw hides claims":                        {Token: recipe{Raw: &rawParts{Payload: "{}"}, Claims: goodClaims()}},
+		"header removes expp, which is not there": {Token: recipe{Header: null}},
+		"claims removes expp, which is not there": {Token: recipe{Claims: null}},
+		"answer removes expp, which is not there": {Token: recipe{Answer: null}},
+		"nobody is asked: set introspection":      {Config: setup{Issuer: issuerSetup{CacheFor: "1s"}}},
+	} {
+		if got := v.faults(); !slices.Equal(got, []string{want}) {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
+}
+
+// ids are the rows of the matrix and the requirements that a case shows.
+func (v vector) ids() []string { return strings.Split(v.ID, "/") }
 
 // agrees reports whether some row of the matrix has the outcome for the reason.
 func agrees(matrix []row, v vector) bool {

@@ -29,6 +29,10 @@
 // member or a claim whose text is "now-30s" becomes that number, "raw:…" becomes
 // JSON as it stands, and null removes it.
 //
+// testdata/requirements.json lists the requirements that cases name, and the Go
+// tests that show what no case can. CONFORMANCE.md at the root is made of it and
+// of the cases, by make conformance; a test fails when it is not current.
+//
 // testdata/matrix.json is the outcome matrix, row by row. It was written from
 // the requirements, not from the library's own table.
 package conformance

@@ -20,6 +20,58 @@ import (
 	"github.com/accesstoken/accesstoken/grpcauth"
 )
 
+// TestEachCarrierIsWhatItSays: the protocol that is spoken, and whether TLS is
+// under it. Without it all carriers could be one.
+func TestEachCarrierIsWhatItSays(t *testing.T) {
+	s := earth.play(t, vector{})
+	if _, err := earth.carriers.set(s); err != nil {
+		t.Fatal(err)
+	}
+	type connection struct {
+		proto  string
+		secure bool
+	}
+	sent := request{method: "GET", lines: []string{"Bearer " + earth.token(t, recipe{})}}
+	for name, want := range map[string]connection{
+		"net/http over HTTP/1.1":           {"HTTP/1.1", true},
+		"net/http over HTTP/2":             {"HTTP/2.0", true},
+		"net/http over HTTP/2 without TLS": {"HTTP/2.0", false},
+		"Echo":                             {"HTTP/1.1", true},
+	} {
+		i := slices.IndexFunc(earth.carriers.all, func(c carrier) bool { return c.name == name })
+		if i < 0 {
+			t.Errorf("no carrier is called %q", name)
+			continue
+		}
+		a := ask(t, earth.carriers.all[i], sent)
+		if got := (connection{a.proto, a.secure}); got != want {
+			t.Errorf("%s: got %v; want %v", name, got, want)
+		}
+	}
+}
+
+// TestEveryRequestToAnIssuerIsCounted: that a server is untouched would be easy
+// to say if nobody looked.
+func TestEveryRequestToAnIssuerIsCounted(t *testing.T) {
+	before := earth.requests()
+	s := earth.play(t, vector{})
+	if _, err := s.validator.Validate(t.Context(), accesstoken.Bearer(earth.token(t, recipe{}))); err != nil {
+		t.Fatal(err)
+	}
+	const metadataAndKeys = 2
+	if got := earth.grew(before); got["as"] != metadataAndKeys || len(got) != 1 {
+		t.Errorf("got %v requests; want 2 to as, and no others", got)
+	}
+	answer, err := earth.client(0).Get(earth.other.URL + "/any/path")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if got := earth.grew(before); got["other"] != 1 {
+		t.Errorf("got %v requests; want 1 to other, whatever the path", got)
+	}
+}
+
 // A row is one row of the outcome matrix.
 type row struct {
 	Row       string             `json:"row"`
@@ -166,15 +218,19 @@ func walkRow(t *testing.T, w *world, r row) {
 		t.Fatal(err)
 	}
 	stage.says = says
-	e := r.expectation(t)
+	e, asked := r.expectation(t), 0
 	for _, c := range w.carriers.all {
 		if way.only != "" && c.name != way.only {
 			continue
 		}
+		asked++
 		a := ask(t, c, sent)
 		e.check(t, a)
 		checkCanary(t, a.carrier, a.text(), "")
 		way.checkTold(t, e, a.carrier, s.told())
+	}
+	if asked == 0 {
+		t.Errorf("no carrier is called %q", way.only)
 	}
 }
 

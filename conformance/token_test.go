@@ -270,6 +270,8 @@ var mutations = map[string]func(string) string{
 	"flip signature":    func(t string) string { return change(t, 2, flip) },
 	"no signature":      func(t string) string { return change(t, 2, func([]byte) []byte { return nil }) },
 	"zero signature":    func(t string) string { return change(t, 2, func(s []byte) []byte { return make([]byte, len(s)) }) },
+	"zero r":            func(t string) string { return change(t, 2, func(s []byte) []byte { clear(s[:len(s)/2]); return s }) },
+	"zero s":            func(t string) string { return change(t, 2, func(s []byte) []byte { clear(s[len(s)/2:]); return s }) },
 	"shorter signature": func(t string) string { return change(t, 2, func(s []byte) []byte { return s[:len(s)-1] }) },
 	"longer signature":  func(t string) string { return change(t, 2, func(s []byte) []byte { return append(s, 0) }) },
 	"DER signature":     func(t string) string { return change(t, 2, der) },
@@ -282,6 +284,8 @@ var mutations = map[string]func(string) string{
 	"brace":             func(t string) string { return plant(t, "{") },
 	"fourth part":       func(t string) string { return t + ".e30" },
 	"without signature": func(t string) string { return t[:strings.LastIndexByte(t, '.')] },
+	"tilde":             func(t string) string { return t + "~" },
+	"disclosures":       func(t string) string { return t + "~WyJzYWx0Iiwic2NvcGUiLCJhZG1pbiJd~" },
 	"header alone":      func(t string) string { return t[:strings.IndexByte(t, '.')] },
 }
 
