@@ -54,7 +54,7 @@ func readLinesSlowly(lines []string) (refused accesstoken.Reason) {
 func FuzzCredentialsFrom(f *testing.F) {
 	for _, line := range []string{
 		"Bearer abc", "bEaReR   abc=", "\t Bearer abc \t", "Bearer", "Bearer\tabc", "", "Be(arer abc", "Bearer a b", "Bearer a, Bearer b", "Bearer \tabc", "Bearer =", "Bearer a=b",
-		"Bearer é", "Bearer abc\x00", "Bearer abc\n", "Basic eA==", `Bearer "abc"`, "Bearer " + strings.Repeat("a", 16<<10), "Bearer " + strings.Repeat("a", 16<<10+1),
+		"Bearer é", "Bearer abc\x00", "Bearer abc\n", "Basic eA==", `Bearer "abc"`,
 		"Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIn0.", "Bearer eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIn0." + strings.Repeat("A", 86),
 		"Bearer eyJhbGciOiJFUzI1NiJ9.e30.AA", "DPoP abc", "bearer", "Bear\u212Aer a",
 	} {
