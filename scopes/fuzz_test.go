@@ -54,6 +54,8 @@ func FuzzRequirement(f *testing.F) {
 	f.Add("a", "a", "b")
 	f.Add("read:all Read", "read", "read")
 	f.Add(`a"b a\b é`, `a"b`, "a")
+	f.Add(`a\b`, `a\b`, "b")
+	f.Add("a\x7f", "a\x7f", "!,~")
 	f.Add("", "", "")
 	f.Fuzz(func(t *testing.T, text, all, either string) {
 		granted, demanded, choice := words(text), strings.Split(all, ","), strings.Split(either, ",")

@@ -25,7 +25,7 @@ var (
 // does, nothing else, and find the same parts in it.
 func FuzzCredentials(f *testing.F) {
 	for _, line := range []string{
-		"Bearer abc", "bEaReR   abc=", "\t Bearer abc \t", "Bearer", "Bearer\tabc", "", "Be(arer abc", "Bearer a b", "Bearer a, Bearer b",
+		"Bearer abc", "bEaReR   abc=", "\t Bearer abc \t", "Bearer", "Bearer\tabc", "", "Be(arer abc", "Bearer a b", "Bearer a, Bearer b", "Bearer a,b", "a,b", "abc==", "-._~+/",
 		"Bearer \tabc", "Bearer =", "Bearer a=b", "Bearer é", "Bearer abc\x00", "Bearer abc\n", "Basic eA==", `Bearer "abc"`, "Bearer a.b.c", " ", "\u00a0Bearer abc", "Bearer abc\u2003",
 	} {
 		f.Add(line)
