@@ -60,30 +60,44 @@ var disguises = func() []string {
 // leaks returns the lines of a text that have the canary or a piece of the secret
 // texts in them, beside the places that it may show.
 func leaks(text string, secrets, shown []string) (found []string) {
-	for line := range strings.SplitSeq(text, "\n") {
-		if isLeak(line, secrets, shown) {
+	hide := []string{}
+	for _, place := range shown {
+		plain := mark(place)
+		hide = append(hide, plain, "", fmt.Sprintf("%x", plain), "", fmt.Sprintf("%X", plain), "")
+	}
+	pieces := piecesOf(secrets)
+	for line := range strings.SplitSeq(strings.NewReplacer(hide...).Replace(text), "\n") {
+		if hasCanary(line) || hasPiece(line, pieces) {
 			found = append(found, line[:min(len(line), 500)])
 		}
 	}
 	return found[:min(len(found), 3)]
 }
 
-func isLeak(line string, secrets, shown []string) bool {
-	for _, place := range shown {
-		plain := mark(place)
-		line = strings.NewReplacer(plain, "", fmt.Sprintf("%x", plain), "", fmt.Sprintf("%X", plain), "").Replace(line)
-	}
-	for _, disguise := range append(disguises, canary) {
-		if strings.Contains(line, disguise) || strings.Contains(strings.ToLower(line), disguise) {
-			return true
-		}
-	}
-	const piece = 20
+func hasCanary(line string) bool {
+	lower := strings.ToLower(line)
+	return strings.Contains(lower, canary) || slices.ContainsFunc(disguises, func(disguise string) bool {
+		return strings.Contains(line, disguise) || strings.Contains(lower, disguise)
+	})
+}
+
+// piece is how many bytes of a secret are too many.
+const piece = 20
+
+func piecesOf(secrets []string) map[string]bool {
+	pieces := map[string]bool{}
 	for _, secret := range secrets {
 		for i := 0; i+piece <= len(secret); i++ {
-			if strings.Contains(line, secret[i:i+piece]) {
-				return true
-			}
+			pieces[secret[i:i+piece]] = true
+		}
+	}
+	return pieces
+}
+
+func hasPiece(line string, pieces map[string]bool) bool {
+	for i := 0; i+piece <= len(line); i++ {
+		if pieces[line[i:i+piece]] {
+			return true
 		}
 	}
 	return false
