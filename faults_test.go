@@ -179,6 +179,30 @@ func TestEveryFaultOfAConfigurationIsALine(t *testing.T) {
 	})
 }
 
+func TestEveryFaultOfOneIssuerIsALine(t *testing.T) {
+	_, err := accesstoken.NewValidator(accesstoken.Config{Resource: "r", Issuers: []accesstoken.Issuer{{
+		URL: "https://api:" + hidden + "@a.example/?x", MetadataURL: "http://a.example", JWKSURI: "https://" + hidden + "%zz", Keys: (*jwks.Cache)(nil),
+		Audience: []string{}, Algorithms: []string{"none", "HS256"}, Clients: []string{""}, AlwaysIntrospect: true, TokenPrefix: "x",
+		Profile: accesstoken.Zitadel, Relax: accesstoken.Relax{Typ: true}, Tenants: []string{"x"},
+	}}})
+	lines := linesOf(err)
+	checkLines(t, "one issuer", `accesstoken: Issuers[0] "https://a.example/": `, lines)
+	for _, want := range []string{
+		"URL: ", "URL has a query", "MetadataURL: ", "JWKSURI: ", "Keys is set", "JWKSURI is set", "Keys: ", "Audience is set", `"none" is not supported`, `"HS256" is not supported`,
+		"Clients has an empty", "AlwaysIntrospect asks", "TokenPrefix is for", "Relax is for", "Tenants is for",
+	} {
+		at := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, `": `+want) || strings.Contains(line, want+";") })
+		if at < 0 {
+			t.Errorf("got no line that says %q; want one", want)
+			continue
+		}
+		lines = slices.Delete(lines, at, at+1)
+	}
+	if len(lines) != 0 {
+		t.Errorf("got the lines %q as well; want none of them", lines)
+	}
+}
+
 func goodIntrospection() introspection.Config {
 	return introspection.Config{Endpoint: "https://a.example/introspect", ClientID: "api", ClientSecret: hidden}
 }
