@@ -2,8 +2,6 @@ package scopes_test
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/accesstoken/accesstoken/scopes"
@@ -121,26 +119,6 @@ func TestMatchingAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _ = r.MetBy(granted) }); n > 0 {
 		t.Errorf("MetBy: got %v allocations; want 0", n)
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add("a b  c ")
-	f.Add(" \t\x00é ")
-	f.Fuzz(func(t *testing.T, text string) {
-		set := scopes.Parse(text)
-		if again := scopes.Parse(set.String()); again != set {
-			t.Errorf("Parse(Parse(%q).String()): got %q; want %q", text, again, set)
-		}
-		words := slices.Collect(set.All())
-		if got := strings.Join(words, " "); got != set.String() {
-			t.Errorf("All of %q: got %q; want %q", text, got, set)
-		}
-		for _, word := range words {
-			if word == "" || !set.Has(word) {
-				t.Errorf("Parse(%q).Has(%q): got false; want true", text, word)
-			}
-		}
-	})
 }
 
 func ExampleParse() {

@@ -1,7 +1,6 @@
 package challenge_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
@@ -55,43 +54,4 @@ func TestWrite(t *testing.T) {
 			t.Errorf("%s: got %s; want %s", test.name, got, test.want)
 		}
 	}
-}
-
-func FuzzWrite(f *testing.F) {
-	f.Add(`a"b\`, "c\r\nd")
-	f.Fuzz(func(t *testing.T, realm, description string) {
-		got := challenge.Write("Bearer", challenge.Param{"realm", realm}, challenge.Param{"error_description", description})
-		if strings.ContainsAny(got, "\r\n\x00") || !challenge.IsQuotable(got) {
-			t.Fatalf("got %q; want printable ASCII only", got)
-		}
-		params := unquote(t, strings.TrimPrefix(got, "Bearer"))
-		if challenge.IsQuotable(realm) && params["realm"] != realm {
-			t.Errorf("realm came back as %q; want %q", params["realm"], realm)
-		}
-		if challenge.IsQuotable(description) && params["error_description"] != description {
-			t.Errorf("error_description came back as %q; want %q", params["error_description"], description)
-		}
-	})
-}
-
-// unquote is a reader of its own for what Write writes.
-func unquote(t *testing.T, text string) map[string]string {
-	params := map[string]string{}
-	for text != "" {
-		name, rest, found := strings.Cut(strings.TrimLeft(text, " ,"), `="`)
-		if !found {
-			t.Fatalf("got %q; want name=\"value\"", text)
-		}
-		var value strings.Builder
-		i := 0
-		for ; i < len(rest) && rest[i] != '"'; i++ {
-			if rest[i] == '\\' {
-				i++
-			}
-			value.WriteByte(rest[i])
-		}
-		params[name] = value.String()
-		text = rest[i+1:]
-	}
-	return params
 }

@@ -1,0 +1,145 @@
+package echoauth_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	echomiddleware "github.com/labstack/echo/v4/middleware"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/middleware/echoauth"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// canary begins every text that a request or a token brings.
+const canary = "kanarie7x"
+
+// marked returns Authorization lines that are refused, each for another reason,
+// with the canary in whatever they can have it in.
+func marked() map[string][]string {
+	claims := func(more accesstokentest.Claims) accesstokentest.Claims {
+		all := accesstokentest.Claims{"sub": canary + "-sub", "client_id": canary + "-client", "jti": canary, "scope": canary, canary: map[string]any{canary: canary}}
+		maps.Copy(all, more)
+		return as.Claims(all)
+	}
+	header := func(more map[string]any) map[string]any {
+		all := map[string]any{"typ": "at+jwt", "jku": "https://" + canary + ".example", "x5u": canary, canary: canary}
+		maps.Copy(all, more)
+		return all
+	}
+	good := "Bearer " + as.Sign(header(nil), claims(nil))
+	return map[string][]string{
+		"two lines":               {good, good},
+		"another scheme":          {canary + " " + canary},
+		"malformed":               {"Bearer " + canary + " " + canary},
+		"opaque":                  {"Bearer " + canary},
+		"a key that is not there": {"Bearer " + as.Sign(header(map[string]any{"kid": canary}), claims(nil))},
+		"another kind":            {"Bearer " + as.Sign(header(map[string]any{"typ": canary}), claims(nil))},
+		"another issuer":          {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"iss": "https://" + canary + ".example"}))},
+		"for somebody else":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"aud": canary}))},
+		"expired":                 {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"exp": 1}))},
+		"bound":                   {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"jkt": canary}}))},
+		"tampered with":           {good[:len(good)-12] + "AAAAAAAAAAAA"},
+		"without the scope":       {good},
+	}
+}
+
+// wantNoCanary fails the test if the canary is in a text: as it is, in hex, in
+// base64 wherever it begins in a group of three bytes, or as a part of the lines.
+func wantNoCanary(t *testing.T, where, text string, lines []string) {
+	t.Helper()
+	forms := []string{canary, hex.EncodeToString([]byte(canary))}
+	for before := range 3 {
+		encoded := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", before) + canary + "xxx"))
+		forms = append(forms, encoded[(before*8+5)/6:(before+len(canary))*8/6])
+	}
+	for _, line := range lines {
+		for part := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == '.' || r == ' ' }) {
+			if len(part) >= 20 {
+				forms = append(forms, part[:20], part[len(part)-20:])
+			}
+		}
+	}
+	for _, form := range forms {
+		if strings.Contains(text, form) || strings.Contains(strings.ToLower(text), form) {
+			t.Errorf("%s: got %q; want nothing of %q in it", where, text, form)
+		}
+	}
+}
+
+// ask runs an Echo with its Recover and Logger on a real server, sends a request
+// with the lines, and says all that comes back, and what Echo logs.
+func ask(t *testing.T, debug bool, auth echo.MiddlewareFunc, handle echo.HandlerFunc, lines []string) string {
+	t.Helper()
+	e, logged := echo.New(), new(bytes.Buffer)
+	e.Logger.SetOutput(logged)
+	e.Debug = debug
+	e.Use(echomiddleware.RequestLoggerWithConfig(echomiddleware.RequestLoggerConfig{
+		LogError: true, LogStatus: true, HandleError: true,
+		LogValuesFunc: func(_ echo.Context, v echomiddleware.RequestLoggerValues) error {
+			fmt.Fprintf(logged, "%d %v %+v\n", v.Status, v.Error, v.Error)
+			return nil
+		},
+	}), echomiddleware.Recover())
+	e.POST("/", handle, auth)
+	server := serve(t, e)
+	fields := []string{"Cookie", "access_token=" + canary, "Origin", "https://" + canary + ".example"}
+	for _, line := range lines {
+		fields = append(fields, "Authorization", line)
+	}
+	a := send(t, server.Client(), http.MethodPost, server.URL+"/?access_token="+canary, canary, fields...)
+	if a.status < 400 {
+		t.Errorf("got %d; want a refusal", a.status)
+	}
+	return fmt.Sprint(a.status, a.header, a.body) + logged.String()
+}
+
+// Echo.Debug sends the cause as well; it has nothing of the request in it either.
+func TestARefusalTellsNothingOfTheRequest(t *testing.T) {
+	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), &echoauth.Options{CORS: true})
+	handle := func(echo.Context) error { t.Error("the handler ran; want it not to"); return nil }
+	for name, lines := range marked() {
+		for _, debug := range []bool{false, true} {
+			text := ask(t, debug, auth.Require(scopes.All("orders:write")).Wrap, handle, lines)
+			wantNoCanary(t, fmt.Sprint(name, ", debug ", debug), text, lines)
+		}
+	}
+}
+
+// What a handler denies a request for is for the log, and an error of its own is
+// its own affair.
+func TestWhatAHandlerDeniesIsNotTold(t *testing.T) {
+	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	for _, said := range []error{
+		accesstoken.Deny("CLOSED", errors.New(canary)), fmt.Errorf("%s: %w", canary, accesstoken.Deny(accesstoken.Reason(canary), nil)),
+		&accesstoken.Error{Reason: accesstoken.Reason(canary)}, fmt.Errorf("%s: %w", canary, &accesstoken.Error{Reason: accesstoken.TokenExpired}),
+	} {
+		lines := []string{bearer("a")}
+		answer, _, _ := strings.Cut(ask(t, false, auth.Wrap, func(echo.Context) error { return said }, lines), "\n")
+		wantNoCanary(t, fmt.Sprint(said), answer, lines)
+	}
+}
+
+// Recover logs the panic of a handler, whatever its value is.
+func TestAPanicWithClaimsTellsNothing(t *testing.T) {
+	lines := []string{"Bearer " + as.Token(accesstokentest.Claims{"sub": canary, "jti": canary, canary: canary})}
+	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	text := ask(t, true, auth.Wrap, func(c echo.Context) error {
+		claims, _ := accesstoken.FromContext(c.Request().Context())
+		panic([]any{claims, &claims, accesstoken.CredentialsFrom(c.Request().Header), c.Request().Context()})
+	}, lines)
+	if !strings.Contains(text, "accesstoken.Claims(issuer") {
+		t.Errorf("got %q; want the panic in it", text)
+	}
+	wantNoCanary(t, "the answer and the log", text, lines)
+}
