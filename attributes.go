@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,7 +44,7 @@ func (d AuthorizationDetail) Decode(v any) error {
 	if d.raw == nil {
 		return errors.New("accesstoken: this authorization detail comes from no token; there is nothing to decode")
 	}
-	return decode(d.raw, v)
+	return decode(bytes.Clone(d.raw), v)
 }
 
 // ClientItself reports whether the client acts for itself, and no user is behind

@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -61,7 +62,7 @@ func (c Claims) Decode(v any) error {
 	if err != nil {
 		return err
 	}
-	return decode(raw, v)
+	return decode(bytes.Clone(raw), v) // v may have methods that write into what they are given
 }
 
 func decode(raw []byte, v any) error {

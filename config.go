@@ -280,14 +280,14 @@ func (i Issuer) faults() (f faults) {
 	if i.JWKSURI != "" && i.MetadataURL != "" {
 		f.add("JWKSURI is set, so MetadataURL would not be read; set one of them")
 	}
-	if err := checkKeySource(i.Keys); err != nil {
-		f.add("Keys: %w", err)
+	for _, fault := range checkKeySource(i.Keys) {
+		f.add("Keys: %w", fault)
 	}
 	f.list("Audience", i.Audience)
 	f.list("Algorithms", i.Algorithms)
 	f.list("Clients", i.Clients)
 	for _, algorithm := range i.Algorithms {
-		if !jose.Supported(algorithm) {
+		if algorithm != "" && !jose.Supported(algorithm) {
 			f.add("Algorithms: %q is not supported; choose among %v", algorithm, jose.DefaultAlgorithms())
 		}
 	}
@@ -357,14 +357,18 @@ func (f *faults) hierarchy(implies map[string][]string) {
 
 // checkKeySource finds a source that is none, such as the nil of a failed
 // jwks.NewCache, and asks one that knows its own faults.
-func checkKeySource(source KeySource) error {
+func checkKeySource(source KeySource) []error {
 	if value := reflect.ValueOf(source); value.Kind() == reflect.Pointer && value.IsNil() {
-		return fmt.Errorf("the %T is nil; did its constructor fail?", source)
+		return []error{fmt.Errorf("the %T is nil; did its constructor fail?", source)}
 	}
-	if checked, ok := source.(interface{ Err() error }); ok {
-		return checked.Err()
+	checked, ok := source.(interface{ Err() error })
+	if !ok || checked.Err() == nil {
+		return nil
 	}
-	return nil
+	if several, ok := checked.Err().(interface{ Unwrap() []error }); ok {
+		return several.Unwrap() // a line for each
+	}
+	return []error{checked.Err()}
 }
 
 // collisions reports what two issuers may not share.

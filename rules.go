@@ -117,7 +117,7 @@ func isServiceAccount(subject string) bool {
 // onlyClient reports whether every audience is the client itself.
 func onlyClient(claims jose.Claims) bool {
 	for _, audience := range claims.Audience {
-		if audience != claims.ClientID && audience != claims.AuthorizedParty {
+		if audience == "" || audience != claims.ClientID && audience != claims.AuthorizedParty {
 			return false
 		}
 	}

@@ -87,8 +87,16 @@ func (c Config) checkKeys() (faults []error) {
 	if value := reflect.ValueOf(c.Keys); value.Kind() == reflect.Pointer && value.IsNil() {
 		return append(faults, fmt.Errorf("introspection: Keys: the %T is nil; did its constructor fail?", c.Keys))
 	}
-	if checked, ok := c.Keys.(interface{ Err() error }); ok && checked.Err() != nil {
-		faults = append(faults, fmt.Errorf("introspection: Keys: %w", checked.Err()))
+	checked, ok := c.Keys.(interface{ Err() error })
+	if !ok || checked.Err() == nil {
+		return faults
+	}
+	several := []error{checked.Err()}
+	if joined, ok := checked.Err().(interface{ Unwrap() []error }); ok {
+		several = joined.Unwrap() // a line for each
+	}
+	for _, fault := range several {
+		faults = append(faults, fmt.Errorf("introspection: Keys: %w", fault))
 	}
 	return faults
 }

@@ -1,6 +1,7 @@
 package jose_test
 
 import (
+	"math/big"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -244,64 +245,25 @@ func readStringsSlowly(value string) (elements []string, ok bool) {
 	return elements, ok
 }
 
-// readDateSlowly moves the point through the digits of a JSON number by hand:
-// no float, no big number. It is sure of its answer unless the exponent has more
-// than five digits, or only a digit after twenty others decides.
-func readDateSlowly(value string) (moment time.Time, ok, sure bool) {
-	if value == "" || value[0] < '0' || value[0] > '9' {
-		return time.Time{}, false, true
+// readDateSlowly lets big.Rat read a JSON number.
+func readDateSlowly(value string) (moment time.Time, ok bool) {
+	if value == "" || value[0] < '0' || value[0] > '9' || len(value) > 64 {
+		return time.Time{}, false
 	}
-	mantissa, exponent, scientific := strings.Cut(strings.ToLower(value), "e")
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	shift, ok := smallInteger(exponent)
-	if !ok || shift > 99_999 || shift < -99_999 {
-		return time.Time{}, false, false
-	}
-	digits := whole + fraction
-	point := len(whole) + shift
-	seconds, rest := "0", digits
-	switch {
-	case point >= len(digits):
-		if strings.Trim(digits, "0") == "" {
-			return time.Unix(0, 0), true, true
+	if _, exponent, found := strings.Cut(strings.ToLower(value), "e"); found {
+		shift, ok := new(big.Int).SetString(exponent, 10)
+		if !ok || shift.CmpAbs(big.NewInt(64)) > 0 {
+			return time.Time{}, false
 		}
-		seconds, rest = digits+strings.Repeat("0", point-len(digits)), ""
-	case point > 0:
-		seconds, rest = digits[:point], digits[point:]
-	case point < 0:
-		rest = strings.Repeat("0", -point) + digits
 	}
-	seconds = strings.TrimLeft(seconds, "0")
-	if len(seconds) > 12 {
-		return time.Time{}, false, true
+	seconds, ok := new(big.Rat).SetString(value)
+	if !ok || seconds.Cmp(new(big.Rat).SetInt64(253402300799)) > 0 && new(big.Rat).Sub(seconds, new(big.Rat).SetInt64(253402300799)).Cmp(big.NewRat(1, 1e9)) >= 0 {
+		return time.Time{}, false
 	}
-	count, _ := smallInteger(seconds)
-	nanos, _ := smallInteger((rest + "000000000")[:9])
-	if scientific { // whole seconds, but what is later than the last one is no date
-		if count == 253402300799 && strings.Trim(rest, "0") != "" {
-			return time.Time{}, false, len(rest) < 20
-		}
-		nanos = 0
-	}
-	if count > 253402300799 || count == 253402300799 && nanos > 0 {
-		return time.Time{}, false, true
-	}
-	return time.Unix(int64(count), int64(nanos)), true, true
-}
-
-// smallInteger reads up to twelve digits with a sign.
-func smallInteger(text string) (n int, ok bool) {
-	digits := strings.TrimLeft(text, "+-")
-	if len(digits) > 12 {
-		return 0, false
-	}
-	for _, c := range digits {
-		n = n*10 + int(c-'0')
-	}
-	if strings.HasPrefix(text, "-") {
-		n = -n
-	}
-	return n, true
+	nanos := new(big.Rat).Mul(seconds, big.NewRat(1e9, 1))
+	whole := new(big.Int).Quo(nanos.Num(), nanos.Denom())
+	count, rest := new(big.Int).QuoRem(whole, big.NewInt(1e9), new(big.Int))
+	return time.Unix(count.Int64(), rest.Int64()), true
 }
 
 // readTokenSlowly reads a compact serialization with a decoder that goes bit by

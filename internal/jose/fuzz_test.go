@@ -150,6 +150,8 @@ func FuzzReadClaims(f *testing.F) {
 		goodPayload, `{"iss":1,"sub":2}`, `{"aud":[]}`, `{"aud":[["a"]]}`, `{"exp":"1"}`, `{"nbf":1e3,"iat":2.5}`, `{"scope":["a",1]}`, `{"scope":"a b"}`,
 		`{"token_use":"ID"}`, `{"typ":"Refresh"}`, `{"typ":1}`, `{"cnf":{}}`, `{"cnf":[]}`, `{"cnf":{"x5t#S256":"","jkt":1}}`, `{"nonce":null}`,
 		`{"auth_time":"1"}`, `{"acr":1}`, `{"amr":"pwd"}`, `{"azp":{},"jti":[]}`, `{"client_id":null}`, `{"token_type":"DPoP"}`, `{"events":{}}`,
+		`{"scp":["a"],"ver":1,"tid":"t","roles":["r"],"email":"e","email_verified":true}`, `{"act":{"sub":"a","act":{}}}`, `{"act":{"sub":1}}`,
+		`{"authorization_details":[{"type":"a"}]}`, `{"authorization_details":[{}]}`, `{"appid":"1","cid":2,"uid":"u","uti":null,"idtyp":"app"}`,
 	} {
 		f.Add([]byte(payload))
 	}
@@ -165,6 +167,9 @@ func FuzzReadClaims(f *testing.F) {
 				want.Fault = m.name
 			}
 		}
+		if slices.ContainsFunc(members, func(m slowMember) bool { return m.name == "email_verified" && m.value == "true" }) {
+			want.UnverifiedEmail = false
+		}
 		if got.Fault != want.Fault {
 			t.Fatalf("%q: got the fault %q; want %q", payload, got.Fault, want.Fault)
 		}
@@ -179,17 +184,23 @@ func FuzzReadClaims(f *testing.F) {
 func readClaimSlowly(claims *jose.Claims, m slowMember) bool {
 	text, isText := readStringSlowly(m.value)
 	list, isList := readStringsSlowly(m.value)
-	date, isDate, sure := readDateSlowly(m.value)
-	if !sure {
-		date, isDate = jose.NumericDate([]byte(m.value)) // FuzzNumericDate says what can be said
-	}
+	date, isDate := readDateSlowly(m.value)
 	texts := map[string]*string{"iss": &claims.Issuer, "sub": &claims.Subject, "client_id": &claims.ClientID, "azp": &claims.AuthorizedParty,
-		"jti": &claims.ID, "token_type": &claims.TokenType, "acr": new(string)}
+		"jti": &claims.ID, "token_type": &claims.TokenType, "acr": new(string), "token_use": &claims.Use, "typ": &claims.Type}
+	own := map[string]*string{"appid": &claims.AppID, "cid": &claims.CID, "uid": &claims.UID, "uti": &claims.UTI, "tid": &claims.TenantID, "idtyp": &claims.IDType}
 	dates := map[string]*time.Time{"exp": &claims.Expiry, "nbf": &claims.NotBefore, "iat": &claims.IssuedAt, "auth_time": new(time.Time)}
 	switch {
+	case m.name == "token_use" || m.name == "typ":
+		others := []string{"id", "refresh", "offline", "logout", "id_token", "refresh_token"}
+		claims.OtherUse = claims.OtherUse || slices.Contains(others, strings.ToLower(text))
+		*texts[m.name] = text
+		return isText
 	case texts[m.name] != nil:
 		*texts[m.name] = text
 		return isText
+	case own[m.name] != nil:
+		*own[m.name] = text
+		return true
 	case dates[m.name] != nil:
 		*dates[m.name] = date
 		return isDate
@@ -203,24 +214,61 @@ func readClaimSlowly(claims *jose.Claims, m slowMember) bool {
 	case "amr":
 		return isList
 	case "scope":
-		claims.Scope, claims.ScopeList = text, list
+		claims.Scope = jose.Scope{Present: true, Text: text, List: list, Fault: !isText && !isList}
 		return isText || isList
-	case "nonce", "at_hash", "c_hash", "s_hash", "events":
+	case "scp":
+		claims.Scp = jose.Scope{Present: true, Text: text, List: list, Fault: !isText && !isList}
+	case "nonce":
+		claims.Nonce = true
+	case "at_hash", "c_hash", "s_hash", "events":
 		claims.OtherKind = true
-	case "token_use", "typ":
-		others := []string{"id", "refresh", "offline", "logout", "id_token", "refresh_token"}
-		if slices.Contains(others, strings.ToLower(text)) {
-			claims.OtherKind, claims.OtherUse = true, true
-		}
-		return isText
+	case "ver":
+		claims.Version = m.value
+	case "roles":
+		claims.HasRoles = m.value[0] == '[' && strings.HasPrefix(strings.Trim(m.value[1:], " \t\r\n"), `"`)
+	case "email":
+		claims.UnverifiedEmail = true // unless another member says so
 	case "cnf":
-		members, isObject := readObjectSlowly(m.value)
-		claims.Confirmation = jose.Confirmation{
-			Present:     true,
-			Thumbprint:  slices.ContainsFunc(members, func(m slowMember) bool { return m.name == "jkt" }),
-			Certificate: slices.ContainsFunc(members, func(m slowMember) bool { return m.name == "x5t#S256" }),
+		claims.Confirmation.Present = true
+		return readMembersSlowly(m.value, 1, map[string]*string{"jkt": &claims.Confirmation.KeyThumbprint, "x5t#S256": &claims.Confirmation.CertificateThumbprint}, true)
+	case "act":
+		claims.Actor = new(jose.Actor)
+		return readMembersSlowly(m.value, 0, map[string]*string{"iss": &claims.Actor.Issuer, "sub": &claims.Actor.Subject, "client_id": &claims.Actor.ClientID}, false)
+	case "authorization_details":
+		return areDetailsSlowly(m.value)
+	}
+	return true
+}
+
+// readMembersSlowly reads an object of so many members at least, in which some
+// have to be strings, and perhaps not empty.
+func readMembersSlowly(object string, least int, texts map[string]*string, full bool) bool {
+	members, ok := readObjectSlowly(object)
+	for _, m := range members {
+		if texts[m.name] != nil {
+			text, isText := readStringSlowly(m.value)
+			*texts[m.name] = text
+			ok = ok && isText && (text != "" || !full)
 		}
-		return isObject && len(members) > 0
+	}
+	return ok && len(members) >= least
+}
+
+// areDetailsSlowly lets encoding/json take the array apart.
+func areDetailsSlowly(value string) bool {
+	var elements []json.RawMessage
+	if value[0] != '[' || json.Unmarshal([]byte(value), &elements) != nil {
+		return false
+	}
+	for _, element := range elements {
+		members, ok := readObjectSlowly(string(element))
+		typed := slices.ContainsFunc(members, func(m slowMember) bool {
+			_, isText := readStringSlowly(m.value)
+			return m.name == "type" && isText
+		})
+		if !ok || !typed {
+			return false
+		}
 	}
 	return true
 }
@@ -239,8 +287,8 @@ func FuzzNumericDate(f *testing.F) {
 			return // Object hands on no such value
 		}
 		got, ok := jose.NumericDate([]byte(value))
-		want, wantOK, sure := readDateSlowly(value)
-		if sure && (ok != wantOK || !got.Equal(want)) {
+		want, wantOK := readDateSlowly(value)
+		if ok != wantOK || !got.Equal(want) {
 			t.Errorf("%q: got %v, %v; want %v, %v", value, got, ok, want, wantOK)
 		}
 		if !ok && !got.IsZero() || ok && (got.Unix() < 0 || got.Unix() > 253402300799) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"strconv"
 	"strings"
 	"sync"
@@ -181,6 +180,10 @@ func Elements(value []byte) (elements [][]byte, ok bool) {
 	return elements, true
 }
 
+// longestDate is the most digits, points and signs in which a date is written: a
+// number of 11,000 digits would cost as much as a signature.
+const longestDate = 64
+
 // latest is 9999-12-31T23:59:59Z, the last second that RFC 3339 can write. A
 // later one is no date: time.Unix near the ends of int64 compares as the past.
 const latest = 253402300799
@@ -188,16 +191,16 @@ const latest = 253402300799
 // NumericDate returns the moment that a JSON number of seconds names (RFC 7519
 // §2: fractions are allowed, and so are JSON's exponents). What does not fit a
 // nanosecond is cut off, never rounded up, so that no token gains life by it.
-// Negative numbers and those after the year 9999 are refused.
+// Negative numbers, those after the year 9999, and those of more than 64
+// characters are refused.
 func NumericDate(value []byte) (moment time.Time, ok bool) {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
+	if len(value) == 0 || len(value) > longestDate || value[0] < '0' || value[0] > '9' {
 		return time.Time{}, false
 	}
-	text := string(value)
-	if strings.ContainsAny(text, "eE") {
-		return exponentDate(text)
+	whole, fraction, ok := decimal(string(value))
+	if !ok {
+		return time.Time{}, false
 	}
-	whole, fraction, _ := strings.Cut(text, ".")
 	seconds, err := strconv.ParseInt(whole, 10, 64)
 	nanos := nanoseconds(fraction)
 	if err != nil || seconds > latest || seconds == latest && nanos > 0 {
@@ -206,15 +209,29 @@ func NumericDate(value []byte) (moment time.Time, ok bool) {
 	return time.Unix(seconds, nanos), true
 }
 
-// exponentDate reads the exponent form in whole seconds. 128 bits hold every
-// second exactly, whatever the digits and the exponent.
-func exponentDate(text string) (time.Time, bool) {
-	number, _, err := big.ParseFloat(text, 10, 128, big.ToZero)
-	if err != nil || number.Cmp(big.NewFloat(latest)) > 0 {
-		return time.Time{}, false
+// decimal returns the digits of a number before and after its point, with the
+// exponent worked in. One beyond what longestDate could write out is refused.
+func decimal(number string) (whole, fraction string, ok bool) {
+	mantissa, exponent := number, ""
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		mantissa, exponent = number[:i], number[i+1:]
 	}
-	seconds, _ := number.Int64()
-	return time.Unix(seconds, 0), true
+	whole, fraction, _ = strings.Cut(mantissa, ".")
+	if exponent == "" {
+		return whole, fraction, true
+	}
+	shift, err := strconv.Atoi(exponent)
+	if err != nil || shift > longestDate || shift < -longestDate {
+		return "", "", false
+	}
+	digits, point := whole+fraction, len(whole)+shift
+	if point < 0 {
+		digits, point = strings.Repeat("0", -point)+digits, 0
+	}
+	if point > len(digits) {
+		digits += strings.Repeat("0", point-len(digits))
+	}
+	return "0" + digits[:point], digits[point:], true
 }
 
 // nanoseconds reads the first nine digits of a decimal fraction.
