@@ -177,6 +177,14 @@ func TestNothingPrintsATokenOrAClaim(t *testing.T) {
 			t.Errorf("slog of %T: got %s", value, log.String())
 		}
 	}
+	// fmt calls no methods on an unexported field, nor under %p.
+	hidden := struct{ credentials accesstoken.Credentials }{accesstoken.Bearer("canary")}
+	if got := fmt.Sprintf("%v %+v %#v", hidden, hidden, hidden); strings.Contains(got, "canary") {
+		t.Errorf("Credentials in an unexported field: got %s", got)
+	}
+	if got := fmt.Sprintf("%v", []any{hidden, &hidden}); strings.Contains(got, "canary") {
+		t.Errorf("Credentials in an unexported field of a list: got %s", got)
+	}
 	if got, err := json.Marshal(struct{ C accesstoken.Claims }{claims}); err != nil || strings.Contains(string(got), "canary") {
 		t.Errorf("JSON of Claims: got %s, %v; want issuer and client only", got, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"unsafe"
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
 )
@@ -17,7 +18,8 @@ import (
 // The zero Credentials are those of a request without any.
 type Credentials struct {
 	_       [0]func()
-	token   string
+	first   *byte  // of the token: see token
+	length  int    // of the token
 	problem Reason // why there is no token
 }
 
@@ -26,8 +28,12 @@ func Bearer(token string) Credentials {
 	if token == "" {
 		return Credentials{problem: CredentialsMalformed}
 	}
-	return Credentials{token: token}
+	return Credentials{first: unsafe.StringData(token), length: len(token)}
 }
+
+// token returns the token. It is kept as a pointer because fmt calls no methods
+// on an unexported field of somebody's struct: it would print a string.
+func (c Credentials) token() string { return unsafe.String(c.first, c.length) }
 
 // CredentialsFrom reads the Authorization lines of a request. It never fails: a
 // line that is missing, malformed or one of several is remembered in the
@@ -60,12 +66,12 @@ func CredentialsFrom(header http.Header) Credentials {
 // ones are not missing: a client that meant to authenticate is never taken for
 // an anonymous one.
 func (c Credentials) Missing() bool {
-	return c.token == "" && (c.problem == "" || c.problem == CredentialsMissing)
+	return c.length == 0 && (c.problem == "" || c.problem == CredentialsMissing)
 }
 
 // Equal reports whether these are the same credentials.
 func (c Credentials) Equal(other Credentials) bool {
-	return c.token == other.token && c.problem == other.problem
+	return c.token() == other.token() && c.problem == other.problem
 }
 
 // String returns a mark in place of the token.

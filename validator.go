@@ -176,7 +176,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 			claims, err = Claims{}, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panicked(p)))
 		}
 	}()
-	token := credentials.token
+	token := credentials.token()
 	switch {
 	case v.cache == nil:
 		return Claims{}, refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")

@@ -60,6 +60,9 @@ func NewCache(config Config) (*Cache, error) {
 	return &Cache{config: config, budget: newMissBudget(config.MissCooldown), source: newSource(config)}, nil
 }
 
+// String names the issuer or the document, without its query.
+func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
+
 // Keys returns the public keys that may verify a token with this kid and alg,
 // at most 4 and always in the same order: *[rsa.PublicKey], *[ecdsa.PublicKey]
 // or [ed25519.PublicKey]. An empty kid stands for a token without one; every
