@@ -2,11 +2,8 @@ package grpcauth_test
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 
@@ -23,61 +20,7 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// canary begins every text that a request or a token brings.
-const canary = "kanarie7x"
-
-// marked returns Authorization lines that are refused, each for another reason,
-// with the canary in whatever they can have it in.
-func marked() map[string][]string {
-	claims := func(more accesstokentest.Claims) accesstokentest.Claims {
-		all := accesstokentest.Claims{"sub": canary + "-sub", "client_id": canary + "-client", "jti": canary, "scope": canary, canary: map[string]any{canary: canary}}
-		maps.Copy(all, more)
-		return as.Claims(all)
-	}
-	header := func(more map[string]any) map[string]any {
-		all := map[string]any{"typ": "at+jwt", "jku": "https://" + canary + ".example", "x5u": canary, canary: canary}
-		maps.Copy(all, more)
-		return all
-	}
-	good := "Bearer " + as.Sign(header(nil), claims(nil))
-	return map[string][]string{
-		"two lines":               {good, good},
-		"another scheme":          {canary + " " + canary},
-		"malformed":               {"Bearer " + canary + " " + canary},
-		"opaque":                  {"Bearer " + canary},
-		"a key that is not there": {"Bearer " + as.Sign(header(map[string]any{"kid": canary}), claims(nil))},
-		"another kind":            {"Bearer " + as.Sign(header(map[string]any{"typ": canary}), claims(nil))},
-		"another issuer":          {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"iss": "https://" + canary + ".example"}))},
-		"for somebody else":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"aud": canary}))},
-		"expired":                 {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"exp": 1}))},
-		"bound":                   {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"jkt": canary}}))},
-		"tampered with":           {good[:len(good)-12] + "AAAAAAAAAAAA"},
-		"without the scope":       {good},
-	}
-}
-
-// wantNoCanary fails the test if the canary is in a text: as it is, in hex, in
-// base64 wherever it begins in a group of three bytes, or as a part of the lines.
-func wantNoCanary(t *testing.T, where, text string, lines []string) {
-	t.Helper()
-	forms := []string{canary, hex.EncodeToString([]byte(canary))}
-	for before := range 3 {
-		encoded := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", before) + canary + "xxx"))
-		forms = append(forms, encoded[(before*8+5)/6:(before+len(canary))*8/6])
-	}
-	for _, line := range lines {
-		for part := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == '.' || r == ' ' }) {
-			if len(part) >= 20 {
-				forms = append(forms, part[:20], part[len(part)-20:])
-			}
-		}
-	}
-	for _, form := range forms {
-		if strings.Contains(text, form) || strings.Contains(strings.ToLower(text), form) {
-			t.Errorf("%s: got %q; want nothing of %q in it", where, text, form)
-		}
-	}
-}
+const canary = adaptertest.Canary
 
 // told makes a call and says all that the client can see of it: the status with
 // its details, byte for byte, the header and the trailer.
@@ -105,9 +48,9 @@ func TestARefusalTellsNothingOfTheCall(t *testing.T) {
 	s := new(service)
 	client := canaryClient(t, s, accesstoken.Policy{Scopes: scopes.All("orders:write")})
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "cookie", canary, "x-access-token", canary)
-	for name, lines := range marked() {
+	for name, lines := range adaptertest.Marked(as) {
 		for _, k := range kinds {
-			wantNoCanary(t, name+", "+k.name, told(t, with(ctx, lines...), client, k), lines)
+			adaptertest.WantNoCanary(t, name+", "+k.name, told(t, with(ctx, lines...), client, k), lines)
 		}
 	}
 	if len(s.subjects) != 0 {
@@ -128,7 +71,7 @@ func TestAMethodWithoutARuleIsNotRepeated(t *testing.T) {
 	var trailer metadata.MD
 	conn := overBufconn.serve(t, auth.ServerOptions(), func(*grpc.Server) {})
 	err = conn.Invoke(with(t.Context(), bearer(canary)), "/"+canary+".Service/"+canary, &testpb.Empty{}, &testpb.Empty{}, grpc.Trailer(&trailer))
-	wantNoCanary(t, "a method without a rule", fmt.Sprint(err, status.Convert(err).Proto(), trailer), nil)
+	adaptertest.WantNoCanary(t, "a method without a rule", fmt.Sprint(err, status.Convert(err).Proto(), trailer), nil)
 	if fmt.Sprint(refused) != "[POLICY_DENIED]" {
 		t.Errorf("got %v; want POLICY_DENIED", refused)
 	}
@@ -144,7 +87,7 @@ func TestWhatAMethodDeniesIsNotTold(t *testing.T) {
 		client := canaryClient(t, s, accesstoken.Policy{Scopes: scopes.None()})
 		lines := []string{bearer("a")}
 		for _, k := range kinds {
-			wantNoCanary(t, fmt.Sprint(said, ", ", k.name), told(t, with(t.Context(), lines...), client, k), lines)
+			adaptertest.WantNoCanary(t, fmt.Sprint(said, ", ", k.name), told(t, with(t.Context(), lines...), client, k), lines)
 		}
 	}
 }
@@ -169,5 +112,5 @@ func TestAPanicWithClaimsTellsNothing(t *testing.T) {
 	if !strings.Contains(text, "accesstoken.Claims(issuer") {
 		t.Errorf("got %q; want the panic in it", text)
 	}
-	wantNoCanary(t, "the status", text, lines)
+	adaptertest.WantNoCanary(t, "the status", text, lines)
 }

@@ -2,12 +2,9 @@ package middleware_test
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,61 +17,7 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// canary begins every text that a request or a token brings.
-const canary = "kanarie7x"
-
-// marked returns Authorization lines that are refused, each for another reason,
-// with the canary in whatever they can have it in.
-func marked() map[string][]string {
-	claims := func(more accesstokentest.Claims) accesstokentest.Claims {
-		all := accesstokentest.Claims{"sub": canary + "-sub", "client_id": canary + "-client", "jti": canary, "scope": canary, canary: map[string]any{canary: canary}}
-		maps.Copy(all, more)
-		return as.Claims(all)
-	}
-	header := func(more map[string]any) map[string]any {
-		all := map[string]any{"typ": "at+jwt", "jku": "https://" + canary + ".example", "x5u": canary, canary: canary}
-		maps.Copy(all, more)
-		return all
-	}
-	good := "Bearer " + as.Sign(header(nil), claims(nil))
-	return map[string][]string{
-		"two lines":               {good, good},
-		"another scheme":          {canary + " " + canary},
-		"malformed":               {"Bearer " + canary + " " + canary},
-		"opaque":                  {"Bearer " + canary},
-		"a key that is not there": {"Bearer " + as.Sign(header(map[string]any{"kid": canary}), claims(nil))},
-		"another kind":            {"Bearer " + as.Sign(header(map[string]any{"typ": canary}), claims(nil))},
-		"another issuer":          {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"iss": "https://" + canary + ".example"}))},
-		"for somebody else":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"aud": canary}))},
-		"expired":                 {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"exp": 1}))},
-		"bound":                   {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"jkt": canary}}))},
-		"tampered with":           {good[:len(good)-12] + "AAAAAAAAAAAA"},
-		"without the scope":       {good},
-	}
-}
-
-// wantNoCanary fails the test if the canary is in a text: as it is, in hex, in
-// base64 wherever it begins in a group of three bytes, or as a part of the lines.
-func wantNoCanary(t *testing.T, where, text string, lines []string) {
-	t.Helper()
-	forms := []string{canary, hex.EncodeToString([]byte(canary))}
-	for before := range 3 {
-		encoded := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", before) + canary + "xxx"))
-		forms = append(forms, encoded[(before*8+5)/6:(before+len(canary))*8/6])
-	}
-	for _, line := range lines {
-		for part := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == '.' || r == ' ' }) {
-			if len(part) >= 20 {
-				forms = append(forms, part[:20], part[len(part)-20:])
-			}
-		}
-	}
-	for _, form := range forms {
-		if strings.Contains(text, form) || strings.Contains(strings.ToLower(text), form) {
-			t.Errorf("%s: got %q; want nothing of %q in it", where, text, form)
-		}
-	}
-}
+const canary = adaptertest.Canary
 
 // loudly runs a handler on a real server, and returns a function that sends a
 // request with the lines and says all that comes back, and what the server logs.
@@ -111,12 +54,12 @@ func TestARefusalTellsNothingOfTheRequest(t *testing.T) {
 	for body, options := range bodies {
 		auth := middleware.New(adaptertest.NewValidator(t, as, nil), options)
 		ask := loudly(t, auth.Require(scopes.All("orders:write")).Wrap(next))
-		for name, lines := range marked() {
+		for name, lines := range adaptertest.Marked(as) {
 			answer, text := ask(lines)
 			if answer.status < 400 {
 				t.Errorf("%s, %s: got %d; want a refusal", body, name, answer.status)
 			}
-			wantNoCanary(t, body+", "+name, text, lines)
+			adaptertest.WantNoCanary(t, body+", "+name, text, lines)
 		}
 	}
 }
@@ -130,7 +73,7 @@ func TestWhatAHandlerRefusesForIsNotTold(t *testing.T) {
 	} {
 		lines := []string{bearer("a")}
 		_, text := loudly(t, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { auth.Refuse(w, r, said) })))(lines)
-		wantNoCanary(t, fmt.Sprint(said), text, lines)
+		adaptertest.WantNoCanary(t, fmt.Sprint(said), text, lines)
 	}
 }
 
@@ -158,5 +101,5 @@ func TestAPanicWithClaimsTellsNothing(t *testing.T) {
 	if !strings.Contains(logged.String(), "accesstoken.Claims(issuer") {
 		t.Errorf("got the log %q; want the panic in it", logged)
 	}
-	wantNoCanary(t, "the log", logged.String(), lines)
+	adaptertest.WantNoCanary(t, "the log", logged.String(), lines)
 }

@@ -2,11 +2,8 @@ package echoauth_test
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -21,61 +18,7 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// canary begins every text that a request or a token brings.
-const canary = "kanarie7x"
-
-// marked returns Authorization lines that are refused, each for another reason,
-// with the canary in whatever they can have it in.
-func marked() map[string][]string {
-	claims := func(more accesstokentest.Claims) accesstokentest.Claims {
-		all := accesstokentest.Claims{"sub": canary + "-sub", "client_id": canary + "-client", "jti": canary, "scope": canary, canary: map[string]any{canary: canary}}
-		maps.Copy(all, more)
-		return as.Claims(all)
-	}
-	header := func(more map[string]any) map[string]any {
-		all := map[string]any{"typ": "at+jwt", "jku": "https://" + canary + ".example", "x5u": canary, canary: canary}
-		maps.Copy(all, more)
-		return all
-	}
-	good := "Bearer " + as.Sign(header(nil), claims(nil))
-	return map[string][]string{
-		"two lines":               {good, good},
-		"another scheme":          {canary + " " + canary},
-		"malformed":               {"Bearer " + canary + " " + canary},
-		"opaque":                  {"Bearer " + canary},
-		"a key that is not there": {"Bearer " + as.Sign(header(map[string]any{"kid": canary}), claims(nil))},
-		"another kind":            {"Bearer " + as.Sign(header(map[string]any{"typ": canary}), claims(nil))},
-		"another issuer":          {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"iss": "https://" + canary + ".example"}))},
-		"for somebody else":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"aud": canary}))},
-		"expired":                 {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"exp": 1}))},
-		"bound":                   {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"jkt": canary}}))},
-		"tampered with":           {good[:len(good)-12] + "AAAAAAAAAAAA"},
-		"without the scope":       {good},
-	}
-}
-
-// wantNoCanary fails the test if the canary is in a text: as it is, in hex, in
-// base64 wherever it begins in a group of three bytes, or as a part of the lines.
-func wantNoCanary(t *testing.T, where, text string, lines []string) {
-	t.Helper()
-	forms := []string{canary, hex.EncodeToString([]byte(canary))}
-	for before := range 3 {
-		encoded := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", before) + canary + "xxx"))
-		forms = append(forms, encoded[(before*8+5)/6:(before+len(canary))*8/6])
-	}
-	for _, line := range lines {
-		for part := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == '.' || r == ' ' }) {
-			if len(part) >= 20 {
-				forms = append(forms, part[:20], part[len(part)-20:])
-			}
-		}
-	}
-	for _, form := range forms {
-		if strings.Contains(text, form) || strings.Contains(strings.ToLower(text), form) {
-			t.Errorf("%s: got %q; want nothing of %q in it", where, text, form)
-		}
-	}
-}
+const canary = adaptertest.Canary
 
 // ask runs an Echo with its Recover and Logger on a real server, sends a request
 // with the lines, and says all that comes back, and what Echo logs.
@@ -108,10 +51,10 @@ func ask(t *testing.T, debug bool, auth echo.MiddlewareFunc, handle echo.Handler
 func TestARefusalTellsNothingOfTheRequest(t *testing.T) {
 	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), &echoauth.Options{CORS: true})
 	handle := func(echo.Context) error { t.Error("the handler ran; want it not to"); return nil }
-	for name, lines := range marked() {
+	for name, lines := range adaptertest.Marked(as) {
 		for _, debug := range []bool{false, true} {
 			text := ask(t, debug, auth.Require(scopes.All("orders:write")).Wrap, handle, lines)
-			wantNoCanary(t, fmt.Sprint(name, ", debug ", debug), text, lines)
+			adaptertest.WantNoCanary(t, fmt.Sprint(name, ", debug ", debug), text, lines)
 		}
 	}
 }
@@ -126,7 +69,7 @@ func TestWhatAHandlerDeniesIsNotTold(t *testing.T) {
 	} {
 		lines := []string{bearer("a")}
 		answer, _, _ := strings.Cut(ask(t, false, auth.Wrap, func(echo.Context) error { return said }, lines), "\n")
-		wantNoCanary(t, fmt.Sprint(said), answer, lines)
+		adaptertest.WantNoCanary(t, fmt.Sprint(said), answer, lines)
 	}
 }
 
@@ -141,5 +84,5 @@ func TestAPanicWithClaimsTellsNothing(t *testing.T) {
 	if !strings.Contains(text, "accesstoken.Claims(issuer") {
 		t.Errorf("got %q; want the panic in it", text)
 	}
-	wantNoCanary(t, "the answer and the log", text, lines)
+	adaptertest.WantNoCanary(t, "the answer and the log", text, lines)
 }

@@ -1,0 +1,67 @@
+package adaptertest
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/accesstoken/accesstoken/accesstokentest"
+)
+
+// Canary begins every text that a request or a token brings.
+const Canary = "kanarie7x"
+
+// Marked returns Authorization lines that are refused, each for another reason,
+// with the canary in whatever they can have it in.
+func Marked(as *accesstokentest.Server) map[string][]string {
+	claims := func(more accesstokentest.Claims) accesstokentest.Claims {
+		all := accesstokentest.Claims{"sub": Canary + "-sub", "client_id": Canary + "-client", "jti": Canary, "scope": Canary, Canary: map[string]any{Canary: Canary}}
+		maps.Copy(all, more)
+		return as.Claims(all)
+	}
+	header := func(more map[string]any) map[string]any {
+		all := map[string]any{"typ": "at+jwt", "jku": "https://" + Canary + ".example", "x5u": Canary, Canary: Canary}
+		maps.Copy(all, more)
+		return all
+	}
+	good := "Bearer " + as.Sign(header(nil), claims(nil))
+	return map[string][]string{
+		"two lines":               {good, good},
+		"another scheme":          {Canary + " " + Canary},
+		"malformed":               {"Bearer " + Canary + " " + Canary},
+		"opaque":                  {"Bearer " + Canary},
+		"a key that is not there": {"Bearer " + as.Sign(header(map[string]any{"kid": Canary}), claims(nil))},
+		"another kind":            {"Bearer " + as.Sign(header(map[string]any{"typ": Canary}), claims(nil))},
+		"another issuer":          {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"iss": "https://" + Canary + ".example"}))},
+		"for somebody else":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"aud": Canary}))},
+		"expired":                 {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"exp": 1}))},
+		"bound":                   {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"jkt": Canary}}))},
+		"tampered with":           {good[:len(good)-12] + "AAAAAAAAAAAA"},
+		"without the scope":       {good},
+	}
+}
+
+// WantNoCanary fails the test if the canary is in a text: as it is, in hex, in
+// base64 wherever it begins in a group of three bytes, or as a part of the lines.
+func WantNoCanary(t testing.TB, where, text string, lines []string) {
+	t.Helper()
+	forms := []string{Canary, hex.EncodeToString([]byte(Canary))}
+	for before := range 3 {
+		encoded := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", before) + Canary + "xxx"))
+		forms = append(forms, encoded[(before*8+5)/6:(before+len(Canary))*8/6])
+	}
+	for _, line := range lines {
+		for part := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == '.' || r == ' ' }) {
+			if len(part) >= 20 {
+				forms = append(forms, part[:20], part[len(part)-20:])
+			}
+		}
+	}
+	for _, form := range forms {
+		if strings.Contains(text, form) || strings.Contains(strings.ToLower(text), form) {
+			t.Errorf("%s: got %q; want nothing of %q in it", where, text, form)
+		}
+	}
+}
