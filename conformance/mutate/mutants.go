@@ -83,7 +83,11 @@ func (f *finder) text(node ast.Node) string {
 	return string(f.source[int(node.Pos())-f.base : int(node.End())-f.base])
 }
 
-var lineBreak = regexp.MustCompile(`\s*\n\s*`)
+// What a check in several lines has more than one in a single line.
+var (
+	comment   = regexp.MustCompile(`[ \t]// .*`)
+	lineBreak = regexp.MustCompile(`\s*\n\s*`)
+)
 
 // add remembers a mutant of the check: what is written before and after it, or
 // before and after the nodes given.
@@ -94,7 +98,7 @@ func (f *finder) add(operator, before string, check ast.Node, after string, arou
 	}
 	m := mutant{
 		file: f.file, function: f.function, operator: operator,
-		check:  lineBreak.ReplaceAllString(f.text(check), " "),
+		check:  lineBreak.ReplaceAllString(comment.ReplaceAllString(f.text(check), ""), " "),
 		number: f.before + len(f.found) + 1,
 		start:  int(first.Pos()) - f.base, end: int(last.End()) - f.base, before: before, after: after,
 	}

@@ -111,8 +111,8 @@ func TestEachOperatorChangesItsCheck(t *testing.T) {
 		{"not the condition of a loop, but what is in it", "", "for n < 4 { for a { if b { f() } } }", []string{
 			"inverted: b → ((b) != $)",
 		}},
-		{"a check in two lines", "error", "if f(\n\ta) { return errType }\nreturn nil", []string{
-			"never: f( a) → (!$ && (f(\n\ta)))",
+		{"a check in two lines", "error", "if f( // why\n\ta) { return errType }\nreturn nil", []string{
+			"never: f( a) → (!$ && (f( // why\n\ta)))",
 		}},
 		{"nothing is decided", "(bool, error)", "return a, nil", nil},
 	} {

@@ -49,17 +49,16 @@ type stage struct {
 }
 
 var (
-	root        = stage{pkg: "."}
-	cases       = stage{pkg: "conformance"}
-	keySets     = stage{pkg: "jwks", skip: "^(TestSoak|TestFaultsOfARealServer)$"} // they wait for real time
-	introspects = stage{pkg: "introspection", skip: "^TestINTRO09AFloodPushesNoActiveAnswerOut$"} // it takes seconds, and is about the cache
-	carrier     = stage{pkg: "middleware"}
+	root    = stage{pkg: "."}
+	cases   = stage{pkg: "conformance"}
+	keySets = stage{pkg: "jwks", skip: "^(TestSoak|TestFaultsOfARealServer)$"} // they wait for real time
+	carrier = stage{pkg: "middleware"}
 )
 
 // stages are the packages that judge a file's mutants, by its folder: its own
 // tests first, then those that see more.
 var stages = map[string][]stage{
-	"internal/jose":      {{pkg: "internal/jose"}, cases, root, keySets, introspects},
+	"internal/jose":      {{pkg: "internal/jose"}, cases, root},
 	"internal/challenge": {{pkg: "internal/challenge"}, cases, root},
 	"scopes":             {{pkg: "scopes"}, cases, root, carrier},
 	"jwks":               {keySets, cases, root},

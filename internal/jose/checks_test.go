@@ -1,6 +1,11 @@
 package jose_test
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,6 +125,70 @@ func TestTheMarksOfOtherTokens(t *testing.T) {
 			if err != nil || !claims.OtherKind || claims.OtherUse {
 				t.Errorf("%s %s: got kind %v, use %v, %v; want it marked, though not by itself", member, value, claims.OtherKind, claims.OtherUse, err)
 			}
+		}
+	}
+}
+
+func TestAConfirmationThatCannotBeReadIsAFault(t *testing.T) {
+	for _, value := range []string{many(257), `{}`, `null`, `[]`} {
+		claims, err := jose.ReadClaims([]byte(`{"cnf":` + value + `}`))
+		if err != nil || claims.Fault != "cnf" || !claims.Confirmation.Present {
+			t.Errorf("cnf %.20s: got fault %q, present %v, %v; want a fault of cnf, present", value, claims.Fault, claims.Confirmation.Present, err)
+		}
+	}
+}
+
+func TestFitsRefusesKeysThatAreNotWhole(t *testing.T) {
+	good := p256().PublicKey
+	//lint:ignore SA1019 the constructors of crypto/ecdsa refuse to make what is tested here
+	x, y := good.X, good.Y
+	for name, key := range map[string]struct {
+		alg string
+		key crypto.PublicKey
+	}{
+		"EC without a curve":     {"ES256", &ecdsa.PublicKey{X: x, Y: y}},
+		"EC without x":           {"ES256", &ecdsa.PublicKey{Curve: good.Curve, Y: y}},
+		"EC without y":           {"ES256", &ecdsa.PublicKey{Curve: good.Curve, X: x}},
+		"EC, nil":                {"ES256", (*ecdsa.PublicKey)(nil)},
+		"RSA, nil":               {"RS256", (*rsa.PublicKey)(nil)},
+		"RSA without a modulus":  {"RS256", &rsa.PublicKey{E: 65537}},
+		"Ed25519 of 31 bytes":    {"Ed25519", ed25519.PublicKey(make([]byte, 31))},
+		"Ed25519 of 33 bytes":    {"Ed25519", ed25519.PublicKey(make([]byte, 33))},
+		"no key":                 {"ES256", nil},
+		"an unknown algorithm":   {"ES256K", &good},
+		"the algorithm none":     {"none", &good},
+		"HMAC with a public key": {"HS256", &good},
+	} {
+		if jose.Fits(key.alg, key.key) {
+			t.Errorf("%s: got true; want false", name)
+		}
+	}
+}
+
+func TestAnRSASignatureHasTheLengthOfSomePossibleModulus(t *testing.T) {
+	for length, want := range map[int]bool{0: false, 255: false, 256: true, 257: true, 1023: true, 1024: true, 1025: false} {
+		token := mustParse(t, part(`{"alg":"RS256"}`)+"."+part(`{}`)+"."+part(slices.Repeat([]byte{1}, length)))
+		if got := token.HasPossibleSignature(); got != want {
+			t.Errorf("%d bytes: got %v; want %v", length, got, want)
+		}
+	}
+}
+
+func TestContainsComparesKeysByValue(t *testing.T) {
+	key, copied, other := &p256().PublicKey, p256().PublicKey, &p384().PublicKey
+	for name, test := range map[string]struct {
+		keys []crypto.PublicKey
+		key  crypto.PublicKey
+		want bool
+	}{
+		"the same":                    {[]crypto.PublicKey{other, key}, key, true},
+		"a copy":                      {[]crypto.PublicKey{other, &copied}, key, true},
+		"another":                     {[]crypto.PublicKey{other}, key, false},
+		"none":                        {nil, key, false},
+		"one that cannot be compared": {[]crypto.PublicKey{[]byte("key")}, key, false},
+	} {
+		if got := jose.Contains(test.keys, test.key); got != test.want {
+			t.Errorf("%s: got %v; want %v", name, got, test.want)
 		}
 	}
 }
