@@ -174,6 +174,17 @@ func TestAnRSASignatureHasTheLengthOfSomePossibleModulus(t *testing.T) {
 	}
 }
 
+func TestOtherSignaturesHaveTheLengthOfTheirAlgorithm(t *testing.T) {
+	for alg, want := range map[string]int{"ES256": 64, "ES384": 96, "ES512": 132, "Ed25519": 64, "EdDSA": 64} {
+		for _, length := range []int{0, 1, want - 1, want, want + 1, 256, 1024} {
+			token := mustParse(t, part(`{"alg":"`+alg+`"}`)+"."+part(`{}`)+"."+part(slices.Repeat([]byte{1}, length)))
+			if got := token.HasPossibleSignature(); got != (length == want) {
+				t.Errorf("%s, %d bytes: got %v; want %v", alg, length, got, length == want)
+			}
+		}
+	}
+}
+
 func TestContainsComparesKeysByValue(t *testing.T) {
 	key, copied, other := &p256().PublicKey, p256().PublicKey, &p384().PublicKey
 	for name, test := range map[string]struct {
