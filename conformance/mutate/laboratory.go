@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,9 @@ type laboratory struct {
 	stages  map[string][]stage
 	overlay string
 	limits  map[string]time.Duration // for the tests of a package
+
+	lock    sync.Mutex
+	killers map[string][]string // the tests of a package that killed mutants of a file
 }
 
 // newLaboratory compiles the tests that judge the chosen mutants, and runs them
@@ -44,7 +48,8 @@ func newLaboratory(ctx context.Context, top string, all, chosen []mutant, stages
 	if err != nil {
 		return nil, err
 	}
-	l := &laboratory{top: top, folder: folder, chosen: chosen, stages: stages, limits: map[string]time.Duration{}}
+	l := &laboratory{top: top, folder: folder, chosen: chosen, stages: stages,
+		limits: map[string]time.Duration{}, killers: map[string][]string{}}
 	if err := l.prepare(ctx, all); err != nil {
 		l.close()
 		return nil, err
@@ -170,26 +175,51 @@ func (l *laboratory) try(ctx context.Context, m mutant) verdict {
 	return v
 }
 
-// failure returns the first test that fails, or "". A test that does not fail
-// again, alone or with the others, shows nothing about the mutant.
+// failure returns the first test that fails, or "". Those that killed mutants
+// of the same file are asked before the others. A test that does not fail again
+// by itself shows nothing, unless all of them together fail twice.
 func (l *laboratory) failure(ctx context.Context, s stage, m mutant) string {
 	limit := l.limits[s.pkg]
-	out, passed := l.execute(ctx, s, m.number, limit, "")
-	if passed {
-		return ""
-	}
-	test := failing(out)
-	if timedOut(out) {
-		return test
-	}
-	parent, _, _ := strings.Cut(test, "/")
-	if _, passed := l.execute(ctx, s, m.number, limit, "^"+regexp.QuoteMeta(parent)+"$"); !passed {
-		return test
-	}
-	if again, passed := l.execute(ctx, s, m.number, limit, ""); !passed {
-		return failing(again)
+	for _, first := range []string{l.likely(s, m), ""} {
+		out, passed := l.execute(ctx, s, m.number, limit, first)
+		if passed {
+			continue
+		}
+		test := failing(out)
+		parent, _, _ := strings.Cut(test, "/")
+		if timedOut(out) || l.fails(ctx, s, m, "^"+regexp.QuoteMeta(parent)+"$") {
+			l.remember(s, m, parent)
+			return test
+		}
+		if l.fails(ctx, s, m, "") {
+			return test
+		}
 	}
 	return ""
+}
+
+func (l *laboratory) fails(ctx context.Context, s stage, m mutant, run string) bool {
+	_, passed := l.execute(ctx, s, m.number, l.limits[s.pkg], run)
+	return !passed
+}
+
+// likely matches the tests to ask first; none, when none has killed yet.
+func (l *laboratory) likely(s stage, m mutant) string {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	return "^(" + strings.Join(l.killers[s.pkg+" "+m.file], "|") + ")$"
+}
+
+// remember puts the test at the head of a short list.
+func (l *laboratory) remember(s stage, m mutant, test string) {
+	if !strings.HasPrefix(test, "Test") {
+		return // a panic, or no end
+	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	key := s.pkg + " " + m.file
+	others := slices.DeleteFunc(slices.Clone(l.killers[key]), func(other string) bool { return other == test })
+	l.killers[key] = append([]string{test}, others[:min(len(others), 7)]...)
 }
 
 // execute runs the tests, or those that match run, up to the first failure.

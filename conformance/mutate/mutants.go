@@ -191,7 +191,7 @@ func (p part) condition(condition ast.Expr, run []ast.Stmt) {
 	default:
 		p.inverted(condition)
 	}
-	if !isNilComparison(condition, token.EQL) { // "if err == nil" leads to the verdict
+	if p.text(condition) != "err == nil" { // which leads to the verdict
 		p.cover(run)
 	}
 }
@@ -353,11 +353,6 @@ func refuses(statements []ast.Stmt) bool {
 		return ok && method.Sel.Name == "add"
 	}
 	return false
-}
-
-func isNilComparison(expression ast.Expr, operator token.Token) bool {
-	n, ok := expression.(*ast.BinaryExpr)
-	return ok && n.Op == operator && isWord(n.Y, "nil")
 }
 
 // isPlain reports a name or a literal: nothing is decided there.

@@ -1,0 +1,158 @@
+package accesstoken_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/jwks"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+func TestCredentialsAreEqualWhenTokenAndProblemAre(t *testing.T) {
+	header := func(lines ...string) accesstoken.Credentials {
+		return accesstoken.CredentialsFrom(http.Header{"Authorization": lines})
+	}
+	for _, test := range []struct {
+		name        string
+		one, two    accesstoken.Credentials
+		wantedEqual bool
+	}{
+		{"the same token", header("Bearer a"), accesstoken.Bearer("a"), true},
+		{"other tokens", header("Bearer a"), header("Bearer b"), false},
+		{"the same problem", header("Basic a"), header("Basic b"), true},
+		{"other problems, neither with a token", header("Basic a"), header("Bearer a", "Bearer a"), false},
+		{"none and malformed", header(), header("Bearer"), false},
+	} {
+		if got := test.one.Equal(test.two); got != test.wantedEqual {
+			t.Errorf("%s: got %v; want %v", test.name, got, test.wantedEqual)
+		}
+	}
+}
+
+func TestWhatAProfileDemandsInReturn(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	zitadel := func(change accesstokentest.Claims) string {
+		return as.Sign(map[string]any{"typ": "JWT"}, as.Claims(change))
+	}
+	for _, test := range []struct {
+		name   string
+		issuer accesstoken.Issuer
+		token  string
+		want   accesstoken.Reason
+	}{
+		{"a mark of another kind under the strict profile, whose typ says enough", accesstoken.Issuer{}, as.Token(accesstokentest.Claims{"nonce": "n"}), ""},
+		{"the same where jti is relaxed", accesstoken.Issuer{Relax: accesstoken.Relax{JTI: true}}, as.Token(accesstokentest.Claims{"nonce": "n"}), accesstoken.TokenTypeMismatch},
+		{"jti is relaxed, client_id is not", accesstoken.Issuer{Relax: accesstoken.Relax{JTI: true}}, as.Token(accesstokentest.Claims{"client_id": nil}), accesstoken.ClaimInvalid},
+		{"client_id is relaxed, jti is not", accesstoken.Issuer{Relax: accesstoken.Relax{ClientID: true}}, as.Token(accesstokentest.Claims{"jti": nil}), accesstoken.ClaimInvalid},
+		{"a scope that is empty", accesstoken.Issuer{Relax: accesstoken.Relax{ScopeArray: true}}, as.Token(accesstokentest.Claims{"scope": []string{"a", ""}}), accesstoken.ClaimInvalid},
+		{"no aud is not one of the client only", accesstoken.Issuer{Profile: accesstoken.Zitadel}, zitadel(accesstokentest.Claims{"aud": nil}), accesstoken.AudienceMismatch},
+		{"no aud, accepted", accesstoken.Issuer{Profile: accesstoken.Zitadel, DangerouslyAcceptNoAudience: true}, zitadel(accesstokentest.Claims{"aud": nil}), ""},
+		{"aud is the client and us", accesstoken.Issuer{Profile: accesstoken.Zitadel}, zitadel(accesstokentest.Claims{"client_id": "c", "aud": []string{"c", resource}}), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.issuer.URL = as.URL
+			v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{test.issuer} })
+			validate(t, v, test.token, test.want)
+		})
+	}
+}
+
+// A keyFunc is a key source that answers every question alike.
+type keyFunc func() ([]crypto.PublicKey, uint64, error)
+
+func (f keyFunc) Keys(context.Context, string, string) ([]crypto.PublicKey, uint64, error) {
+	return f()
+}
+
+// trusting makes a validator with the key source.
+func trusting(t *testing.T, as *accesstokentest.Server, source keyFunc) *accesstoken.Validator {
+	t.Helper()
+	return newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Keys = source })
+}
+
+func TestAKeySourceIsNotTakenAtItsWord(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	right, generation, err := jwks.Static(as.Keys()...).Keys(t.Context(), as.KeyID("RS256"), "RS256")
+	if err != nil || len(right) != 1 {
+		t.Fatalf("got %v, %v; want the key of the server", right, err)
+	}
+	wrong, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, e := crypto.PublicKey(&wrong.PublicKey), crypto.PublicKey(&ec.PublicKey)
+	for _, test := range []struct {
+		name string
+		keys []crypto.PublicKey
+		want accesstoken.Reason
+	}{
+		{"the right key", right, ""},
+		{"the right key, fourth", []crypto.PublicKey{w, w, w, right[0]}, ""},
+		{"the right key, fifth: four are tried", []crypto.PublicKey{w, w, w, w, right[0]}, accesstoken.SignatureInvalid},
+		{"a key of another type first", []crypto.PublicKey{e, right[0]}, ""},
+		{"a key of another type only", []crypto.PublicKey{e}, accesstoken.AlgorithmNotAllowed},
+		{"another key", []crypto.PublicKey{w}, accesstoken.SignatureInvalid},
+		{"no key", nil, accesstoken.KeyNotFound},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := trusting(t, as, func() ([]crypto.PublicKey, uint64, error) { return test.keys, generation, nil })
+			validate(t, v, as.Token(nil), test.want)
+		})
+	}
+}
+
+func TestAKeySourceMayRefuseInItsOwnWords(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := trusting(t, as, func() ([]crypto.PublicKey, uint64, error) { return nil, 0, accesstoken.Deny("LICENCE_ENDED", nil) })
+	_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(nil)))
+	wantReason(t, err, "LICENCE_ENDED")
+}
+
+func TestALeewayOfFiveMinutesIsTheLargestAndNoneIsTheSmallest(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	ended := as.Token(accesstokentest.Claims{"exp": time.Now().Add(-time.Minute).Unix(), "iat": time.Now().Add(-time.Hour).Unix()})
+	for leeway, want := range map[time.Duration]accesstoken.Reason{5 * time.Minute: "", 0: accesstoken.TokenExpired, -1: accesstoken.TokenExpired} {
+		validate(t, newValidator(t, as, func(c *accesstoken.Config) { c.Leeway = leeway }), ended, want)
+	}
+	// A negative leeway is none, not an earlier end.
+	validate(t, newValidator(t, as, func(c *accesstoken.Config) { c.Leeway = -2 * time.Hour }), as.Token(nil), "")
+}
+
+func TestCheckTellsTheFirstFault(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, nil)
+	claims, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"scope": "read"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := accesstoken.Policy{FreshIntrospection: true, Scopes: scopes.All("write")}
+	wantReason(t, v.Check(t.Context(), claims, fresh), accesstoken.ScopeInsufficient)
+	fresh.Scopes = scopes.All("read")
+	wantReason(t, v.Check(t.Context(), claims, fresh), accesstoken.ResourceServerMisconfigured)
+}
+
+func TestARefusalOfAForeignErrorKeepsItForTheLog(t *testing.T) {
+	v := newValidator(t, accesstokentest.NewServer(t), nil)
+	cause := errors.New("the disk is full")
+	refused := v.Refuse(t.Context(), cause)
+	if wantReason(t, refused, accesstoken.InternalError); !errors.Is(refused, cause) {
+		t.Errorf("got %v; want the cause in it", refused)
+	}
+	if text := v.Refuse(t.Context(), (*accesstoken.Error)(nil)).Error(); text == "" {
+		t.Error("got no text for a nil *Error; want one")
+	}
+}
