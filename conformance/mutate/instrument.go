@@ -19,20 +19,31 @@ const switchFile = `package %s
 
 import (
 	"os"
+	"reflect"
 	"strconv"
 )
 
 var ` + chosenVariable + `, _ = strconv.Atoi(os.Getenv("` + variable + `"))
 
-func mutantCase[T ~string](taken bool, value T) T {
-	if taken {
-		return value + "\x00"
+func mutantCase[T any](out bool, value T) T {
+	if !out {
+		return value
+	}
+	switch v := reflect.ValueOf(&value).Elem(); {
+	case v.Kind() == reflect.String:
+		v.SetString(v.String() + "\x00")
+	case v.CanInt():
+		v.SetInt(^v.Int())
+	case v.CanUint():
+		v.SetUint(^v.Uint())
+	default:
+		panic("mutate: a case of a kind that mutantCase cannot take out")
 	}
 	return value
 }
 
-func mutantUnbounded[T any](taken bool, first, bounded T) T {
-	if taken {
+func mutantUnbounded[T any](unbounded bool, first, bounded T) T {
+	if unbounded {
 		return first
 	}
 	return bounded

@@ -26,9 +26,17 @@ var sample = map[string]string{
 	"go.mod": "module sample\n\ngo 1.26\n",
 	"sample.go": `package sample
 
+type kind uint8
+
+const short kind = 1
+
 func refuses(name string) bool {
 	switch name {
 	case "seven":
+		return true
+	}
+	switch kind(len(name)) {
+	case short:
 		return true
 	}
 	return name == "eight" || name == "nine"
@@ -38,8 +46,8 @@ func refuses(name string) bool {
 
 import "testing"
 
-func TestSevenAndEightAreRefused(t *testing.T) {
-	if !refuses("seven") || !refuses("eight") || refuses("one") {
+func TestSevenEightAndShortNamesAreRefused(t *testing.T) {
+	if !refuses("seven") || !refuses("eight") || !refuses("x") || refuses("one") {
 		t.Error("got the wrong answer")
 	}
 }
@@ -76,9 +84,10 @@ func TestAMutantIsKilledByATestThatNeedsItsCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed := named(".") + " TestSevenAndEightAreRefused"
+	killed := named(".") + " TestSevenEightAndShortNamesAreRefused"
 	want := map[string]string{
 		`sample.go refuses removed: "seven"`:         killed,
+		`sample.go refuses removed: short`:           killed,
 		`sample.go refuses removed: name == "eight"`: killed,
 		`sample.go refuses removed: name == "nine"`:  "SURVIVED",
 	}

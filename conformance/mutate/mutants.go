@@ -146,7 +146,7 @@ func (p part) walk(node ast.Node) {
 			p.clauses(n.Body, n.Tag != nil)
 		case *ast.TypeSwitchStmt:
 			for _, clause := range n.Body.List {
-				p.types(clause.(*ast.CaseClause))
+				p.whole(clause.(*ast.CaseClause))
 			}
 		case *ast.ReturnStmt:
 			p.returned(n)
@@ -206,15 +206,26 @@ func (p part) cover(run []ast.Stmt) {
 	}
 }
 
-// values takes the values of a case out, which are texts, one by one.
+// values takes the values of a case out, one by one. Numbers and characters have
+// no type of their own; they go together.
 func (p part) values(clause *ast.CaseClause) {
+	if slices.ContainsFunc(clause.List, isNumber) {
+		p.whole(clause)
+		return
+	}
 	for _, value := range clause.List {
 		p.add("removed", "mutantCase($, ", value, ")")
 	}
 }
 
-// types takes a case of a type switch out as a whole: its body is stepped over.
-func (p part) types(clause *ast.CaseClause) {
+func isNumber(value ast.Expr) bool {
+	literal, ok := value.(*ast.BasicLit)
+	return ok && literal.Kind != token.STRING
+}
+
+// whole takes a case out, as those of a type switch have to be: its body is
+// stepped over.
+func (p part) whole(clause *ast.CaseClause) {
 	if len(clause.List) > 0 && len(clause.Body) > 0 {
 		p.add("removed", "if !$ { ", list(clause.List), " }", clause.Body[0], clause.Body[len(clause.Body)-1])
 	}

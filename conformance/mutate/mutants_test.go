@@ -64,6 +64,9 @@ func TestEachOperatorChangesItsCheck(t *testing.T) {
 			"removed: x → mutantCase($, x)",
 			"removed: \"y\" → mutantCase($, \"y\")",
 		}},
+		{"numbers", "error", "switch n { case 1, 2: f() }\nreturn nil", []string{
+			"removed: 1, 2 → if !$ { f() }",
+		}},
 		{"types", "error", "switch x.(type) { case int, string: f(); g() }\nreturn nil", []string{
 			"removed: int, string → if !$ { f(); g() }",
 		}},
