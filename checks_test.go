@@ -156,3 +156,17 @@ func TestARefusalOfAForeignErrorKeepsItForTheLog(t *testing.T) {
 		t.Error("got no text for a nil *Error; want one")
 	}
 }
+
+func TestAnIssuerThatIsAlwaysAskedNeedsItsKeysAllTheSame(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	as.Handle(accesstokentest.JWKSPath, http.NotFoundHandler())
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Introspection, c.Issuers[0].AlwaysIntrospect = introspecting(t, as, nil), true
+	})
+	if err := v.Warm(t.Context()); err == nil {
+		t.Error("Warm: got nil; want an error, its keys cannot be had")
+	}
+	if err := v.Ready(); err == nil {
+		t.Error("Ready: got nil; want an error, its keys are missing")
+	}
+}
