@@ -4,7 +4,9 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -139,16 +141,18 @@ func TestAConfirmationThatCannotBeReadIsAFault(t *testing.T) {
 }
 
 func TestFitsRefusesKeysThatAreNotWhole(t *testing.T) {
-	good := p256().PublicKey
-	//lint:ignore SA1019 the constructors of crypto/ecdsa refuse to make what is tested here
-	x, y := good.X, good.Y
+	good, one := p256().PublicKey, big.NewInt(1)
+	ec := func(curve elliptic.Curve, x, y *big.Int) *ecdsa.PublicKey {
+		//lint:ignore SA1019 the constructors of crypto/ecdsa refuse to make what is tested here
+		return &ecdsa.PublicKey{Curve: curve, X: x, Y: y}
+	}
 	for name, key := range map[string]struct {
 		alg string
 		key crypto.PublicKey
 	}{
-		"EC without a curve":     {"ES256", &ecdsa.PublicKey{X: x, Y: y}},
-		"EC without x":           {"ES256", &ecdsa.PublicKey{Curve: good.Curve, Y: y}},
-		"EC without y":           {"ES256", &ecdsa.PublicKey{Curve: good.Curve, X: x}},
+		"EC without a curve":     {"ES256", ec(nil, one, one)},
+		"EC without x":           {"ES256", ec(good.Curve, nil, one)},
+		"EC without y":           {"ES256", ec(good.Curve, one, nil)},
 		"EC, nil":                {"ES256", (*ecdsa.PublicKey)(nil)},
 		"RSA, nil":               {"RS256", (*rsa.PublicKey)(nil)},
 		"RSA without a modulus":  {"RS256", &rsa.PublicKey{E: 65537}},
