@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -168,5 +169,27 @@ func TestAnIssuerThatIsAlwaysAskedNeedsItsKeysAllTheSame(t *testing.T) {
 	}
 	if err := v.Ready(); err == nil {
 		t.Error("Ready: got nil; want an error, its keys are missing")
+	}
+}
+
+// A busy source knows when to ask again.
+type busy struct{ error }
+
+func (busy) RetryAfter() time.Duration { return 42 * time.Second }
+
+func TestARefusalPassesOnWhenToAskAgain(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	for _, test := range []struct {
+		err  error
+		want time.Duration
+	}{
+		{busy{errors.New("too many questions")}, 42 * time.Second},
+		{fmt.Errorf("asked in vain: %w", busy{errors.New("too many questions")}), 42 * time.Second},
+	} {
+		v := trusting(t, as, func() ([]crypto.PublicKey, uint64, error) { return nil, 0, test.err })
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(nil)))
+		if got := wantReason(t, err, accesstoken.KeysUnavailable).RetryAfter(); got != test.want {
+			t.Errorf("%v: got %v; want %v", test.err, got, test.want)
+		}
 	}
 }
