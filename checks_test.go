@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,6 +191,39 @@ func TestARefusalPassesOnWhenToAskAgain(t *testing.T) {
 		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(nil)))
 		if got := wantReason(t, err, accesstoken.KeysUnavailable).RetryAfter(); got != test.want {
 			t.Errorf("%v: got %v; want %v", test.err, got, test.want)
+		}
+	}
+}
+
+func TestAnOpaqueTokenIsAskedAboutOnce(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Introspection, c.Issuers[0].AlwaysIntrospect = introspecting(t, as, nil), true
+	})
+	validate(t, v, as.Opaque(nil), "")
+	if got := as.Requests(accesstokentest.IntrospectionPath); got != 1 {
+		t.Errorf("got %d introspections; want 1, AlwaysIntrospect is about JWTs", got)
+	}
+}
+
+func TestSettingsThatExcludeEachOtherAreFoundWhereTheyAre(t *testing.T) {
+	source := keyFunc(func() ([]crypto.PublicKey, uint64, error) { return nil, 0, nil })
+	for _, test := range []struct {
+		name   string
+		config accesstoken.Config
+		want   string
+	}{
+		{"public addresses, and a client, with a key source of one's own", accesstoken.Config{
+			Resource: resource, PublicAddressesOnly: true, HTTPClient: http.DefaultClient,
+			Issuers: []accesstoken.Issuer{{URL: "https://a.example", Keys: source}},
+		}, "PublicAddressesOnly and HTTPClient exclude each other"},
+		{"keys and metadata", accesstoken.Config{
+			Resource: resource,
+			Issuers:  []accesstoken.Issuer{{URL: "https://a.example", JWKSURI: "https://a.example/jwks", MetadataURL: "https://a.example/metadata"}},
+		}, "JWKSURI is set, so MetadataURL would not be read"},
+	} {
+		if _, err := accesstoken.NewValidator(test.config); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v; want %q in it", test.name, err, test.want)
 		}
 	}
 }
