@@ -227,3 +227,34 @@ func TestSettingsThatExcludeEachOtherAreFoundWhereTheyAre(t *testing.T) {
 		}
 	}
 }
+
+func TestAClosedValidatorRefusesWhoeverOwnsTheKeys(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Keys, c.Issuers[0].Introspection = jwks.Static(as.Keys()...), introspecting(t, as, nil)
+	})
+	jwt, opaque := as.Token(nil), as.Opaque(nil)
+	validate(t, v, jwt, "")
+	validate(t, v, opaque, "")
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	validate(t, v, jwt, accesstoken.KeysUnavailable)
+	validate(t, v, opaque, accesstoken.KeysUnavailable)
+}
+
+func TestATokenThatWasVerifiedIsNotVerifiedAgain(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	asked := 0
+	keys, _, err := jwks.Static(as.Keys()...).Keys(t.Context(), as.KeyID("RS256"), "RS256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := trusting(t, as, func() ([]crypto.PublicKey, uint64, error) { asked++; return keys, 1, nil })
+	token := as.Token(nil)
+	for request := 1; request <= 3; request++ {
+		if validate(t, v, token, ""); asked != request {
+			t.Fatalf("request %d: the source was asked %d times; want once for each request, whether its key still holds", request, asked)
+		}
+	}
+}
