@@ -212,15 +212,13 @@ func NumericDate(value []byte) (moment time.Time, ok bool) {
 // decimal returns the digits of a number before and after its point, with the
 // exponent worked in. One beyond what longestDate could write out is refused.
 func decimal(number string) (whole, fraction string, ok bool) {
-	mantissa, exponent := number, ""
-	if i := strings.IndexAny(number, "eE"); i >= 0 {
-		mantissa, exponent = number[:i], number[i+1:]
-	}
-	whole, fraction, _ = strings.Cut(mantissa, ".")
-	if exponent == "" {
+	e := strings.IndexAny(number, "eE")
+	if e < 0 {
+		whole, fraction, _ = strings.Cut(number, ".")
 		return whole, fraction, true
 	}
-	shift, err := strconv.Atoi(exponent)
+	whole, fraction, _ = strings.Cut(number[:e], ".")
+	shift, err := strconv.Atoi(number[e+1:])
 	if err != nil || shift > longestDate || shift < -longestDate {
 		return "", "", false
 	}

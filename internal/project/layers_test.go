@@ -16,7 +16,7 @@ var layers = [][]string{
 	{"."},
 	{"internal/adapter", "grpcauth/policy"},
 	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest"},
-	{"conformance", "benchmarks", "benchmarks/rounds", "internal/project", "internal/adaptertest"},
+	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "internal/project", "internal/adaptertest"},
 }
 
 // library is the number of floors that users stand on; those above are ours.

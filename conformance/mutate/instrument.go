@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strings"
+)
+
+// chosenVariable is the variable that every mutated package gets: the number of the
+// mutant to be, or 0.
+const chosenVariable = "mutantChosen"
+
+// switchFile is the text of the file that a mutated package gets.
+const switchFile = `package %s
+
+import (
+	"os"
+	"reflect"
+	"strconv"
+)
+
+var ` + chosenVariable + `, _ = strconv.Atoi(os.Getenv("` + variable + `"))
+
+func mutantCase[T any](out bool, value T) T {
+	if !out {
+		return value
+	}
+	switch v := reflect.ValueOf(&value).Elem(); {
+	case v.Kind() == reflect.String:
+		v.SetString(v.String() + "\x00")
+	case v.CanInt():
+		v.SetInt(^v.Int())
+	case v.CanUint():
+		v.SetUint(^v.Uint())
+	default:
+		panic("mutate: a case of a kind that mutantCase cannot take out")
+	}
+	return value
+}
+
+func mutantUnbounded[T any](unbounded bool, first, bounded T) T {
+	if unbounded {
+		return first
+	}
+	return bounded
+}
+`
+
+// variable is where a test program reads the number of its mutant.
+const variable = "MUTANT"
+
+// switches returns the file for the package of this source.
+func switches(source []byte) []byte {
+	tree, err := parser.ParseFile(token.NewFileSet(), "", source, parser.PackageClauseOnly)
+	if err != nil {
+		return nil // it was parsed before
+	}
+	return fmt.Appendf(nil, switchFile, tree.Name.Name)
+}
+
+// An insertion is half of a mutant's change.
+type insertion struct {
+	at, other int // where it is, and where its other half is
+	mutant    int
+	closing   bool
+	text      string
+}
+
+// instrument writes all the mutants into their source, each asleep until its
+// number is chosen. Compiling them once is what makes trying hundreds of them
+// a matter of minutes. The lines stay where they are.
+func instrument(source []byte, mutants []mutant) []byte {
+	var insertions []insertion
+	for i, m := range mutants {
+		is := fmt.Sprintf("(%s == %d)", chosenVariable, m.number)
+		insertions = append(insertions,
+			insertion{m.start, m.end, i, false, strings.ReplaceAll(m.before, "$", is)},
+			insertion{m.end, m.start, i, true, strings.ReplaceAll(m.after, "$", is)})
+	}
+	slices.SortFunc(insertions, inside)
+	var out bytes.Buffer
+	at := 0
+	for _, i := range insertions {
+		out.Write(source[at:i.at])
+		out.WriteString(i.text)
+		at = i.at
+	}
+	out.Write(source[at:])
+	return out.Bytes()
+}
+
+// inside orders insertions so that changes nest as what they change does; of
+// two at the same place the first is the outer one.
+func inside(a, b insertion) int {
+	switch {
+	case a.at != b.at:
+		return cmp.Compare(a.at, b.at)
+	case a.closing != b.closing:
+		return map[bool]int{true: -1, false: 1}[a.closing]
+	case a.other != b.other:
+		return cmp.Compare(b.other, a.other)
+	case a.closing:
+		return cmp.Compare(b.mutant, a.mutant)
+	}
+	return cmp.Compare(a.mutant, b.mutant)
+}

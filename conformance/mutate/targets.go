@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A target is a file whose checks are mutated. Functions that check nothing are
+// left out by name.
+type target struct {
+	file string
+	skip []string
+}
+
+var targets = []target{
+	{file: "internal/jose/jose.go"},
+	{file: "internal/jose/json.go"},
+	{file: "internal/jose/claims.go"},
+	{file: "internal/jose/verify.go"},
+	{file: "internal/challenge/credentials.go"},
+	{file: "scopes/set.go"},
+	{file: "scopes/requirement.go", skip: []string{"Requirement.String"}}, // for people
+	{file: "jwks/keyset.go", skip: []string{
+		"keySet.held", "keySet.find", "keySet.has", "generationOf", // finding; what is refused is decided by its caller
+		"identify", "firstOf", "omission.expected", // whether a set has changed; log lines
+	}},
+	{file: "jwks/view.go"},
+	{file: "credentials.go"},
+	{file: "policy.go"},
+	{file: "facts.go", skip: []string{"facts.size"}},
+	{file: "profile.go", skip: []string{"Profile.String", "Profile.name", "rules.relaxed", "rules.demanded"}}, // for people
+	{file: "rules.go", skip: []string{"suggestion"}},                                                          // for people
+	{file: "tenants.go"},
+	{file: "hierarchy.go"},
+	{file: "issuer.go", skip: []string{
+		"newIssuers", "Issuer.clone", "keySource", "issuer.warm", "issuer.ready", "issuer.close", // beginning and end
+		"Issuer.warn", "issuer.advise", "describeType", "quoted", // log lines
+	}},
+	{file: "verify.go"},
+	{file: "validator.go", skip: []string{
+		"NewValidator", "Validator.addIssuers", "Validator.Ready", "Validator.eachIssuer", "Validator.Close", // beginning and end
+		"Validator.report", // the hook
+	}},
+	{file: "config.go"},
+}
+
+// A stage is a package whose tests are run.
+type stage struct {
+	pkg  string
+	skip string // tests left out, which can only let a mutant survive
+}
+
+var (
+	root    = stage{pkg: "."}
+	cases   = stage{pkg: "conformance"}
+	keySets = stage{pkg: "jwks", skip: "^(TestSoak|TestFaultsOfARealServer)$"} // they wait for real time
+	carrier = stage{pkg: "middleware"}
+)
+
+// stages are the packages that judge a file's mutants, by its folder: its own
+// tests first, then those that see more.
+var stages = map[string][]stage{
+	"internal/jose":      {{pkg: "internal/jose"}, cases, root},
+	"internal/challenge": {{pkg: "internal/challenge"}, cases, root},
+	"scopes":             {{pkg: "scopes"}, cases, root, carrier},
+	"jwks":               {keySets, cases, root},
+	".":                  {root, cases, carrier},
+}
+
+// collect finds the mutants of every target below the top folder.
+func collect(top string) (all []mutant, err error) {
+	for _, t := range targets {
+		source, err := os.ReadFile(filepath.Join(top, filepath.FromSlash(t.file)))
+		if err != nil {
+			return nil, fmt.Errorf("%w; mutate runs in the root of the module", err)
+		}
+		found, functions, err := find(t.file, source, t.skip, len(all))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range t.skip {
+			if !slices.Contains(functions, name) {
+				return nil, fmt.Errorf("%s has no %s any more; take it out of targets", t.file, name)
+			}
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
