@@ -400,7 +400,8 @@ func (w *world) report() {
 	if w.heap > 256<<20 {
 		w.t.Errorf("got %d MiB of heap; want 256 at most", w.heap>>20)
 	}
-	if w.accepted.Load() == 0 || w.unknown.Load() == 0 || w.failed.Load() == 0 {
+	// A second may be too short for an outage that anybody notices.
+	if w.accepted.Load() == 0 || w.unknown.Load() == 0 || w.failed.Load() == 0 && *soakFor >= 10*time.Second {
 		w.t.Error("want some of each answer, or nothing was tested")
 	}
 }
