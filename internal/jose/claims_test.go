@@ -34,7 +34,7 @@ func TestReadClaimsOfTheWrongType(t *testing.T) {
 		"cnf":   {`null`, `"x"`, `[]`, `[{"jkt":"a"}]`, `1`, `{}`, `true`, `{"jkt":1}`, `{"jkt":null}`, `{"jkt":""}`, `{"x5t#S256":[]}`},
 		"act":   {`null`, `"alice"`, `[]`, `1`, `{"sub":1}`, `{"iss":null}`, `{"client_id":[]}`},
 
-		"authorization_details": {`null`, `"x"`, `{"type":"a"}`, `[1]`, `["a"]`, `[{}]`, `[{"type":1}]`, `[{"type":"a"},{"Type":"b"}]`, `[{"type":"a"},null]`},
+		"authorization_details": {`null`, `"x"`, `{"type":"a"}`, `[1]`, `["a"]`, `[{}]`, `[{"type":1}]`, `[{"type":"a"},{"Type":"b"}]`, `[{"type":"a"},null]`, `[{"type":"a",` + many(257)[1:] + `]`},
 	}
 	for _, name := range []string{"iss", "sub", "jti", "client_id", "azp", "acr", "token_type"} {
 		wrong[name] = []string{`1`, `null`, `true`, `[]`, `["x"]`, `{}`}

@@ -163,11 +163,8 @@ func Strings(value []byte) (elements []string, ok bool) {
 
 // Elements returns the elements of a JSON array as they stand.
 func Elements(value []byte) (elements [][]byte, ok bool) {
-	if len(value) == 0 || value[0] != '[' {
-		return nil, false
-	}
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(value))
-	if _, err := decoder.ReadToken(); err != nil {
+	if open, err := decoder.ReadToken(); err != nil || open.Kind() != '[' {
 		return nil, false
 	}
 	for decoder.PeekKind() != ']' {
@@ -194,7 +191,7 @@ const latest = 253402300799
 // Negative numbers, those after the year 9999, and those of more than 64
 // characters are refused.
 func NumericDate(value []byte) (moment time.Time, ok bool) {
-	if len(value) == 0 || len(value) > longestDate || value[0] < '0' || value[0] > '9' {
+	if len(value) == 0 || len(value) > longestDate || value[0] == '-' {
 		return time.Time{}, false
 	}
 	whole, fraction, ok := decimal(string(value))
@@ -223,12 +220,9 @@ func decimal(number string) (whole, fraction string, ok bool) {
 		return "", "", false
 	}
 	digits, point := whole+fraction, len(whole)+shift
-	if point < 0 {
-		digits, point = strings.Repeat("0", -point)+digits, 0
-	}
-	if point > len(digits) {
-		digits += strings.Repeat("0", point-len(digits))
-	}
+	digits = strings.Repeat("0", max(0, -point)) + digits
+	point = max(0, point)
+	digits += strings.Repeat("0", max(0, point-len(digits)))
 	return "0" + digits[:point], digits[point:], true
 }
 
