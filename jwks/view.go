@@ -30,7 +30,7 @@ func (c *Cache) For(issuers ...string) *View {
 // Keys is [Cache.Keys] without the keys of other issuers.
 func (v *View) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	keys, generation, err = v.cache.Keys(ctx, kid, alg)
-	if err != nil || len(keys) == 0 {
+	if len(keys) == 0 { // as beside every error
 		return nil, generation, err
 	}
 	set := v.cache.usable.Load()

@@ -51,6 +51,20 @@ func TestAViewLeavesOutTheKeysOfOthers(t *testing.T) {
 	})
 }
 
+func TestAViewOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve("")
+		s.set(keysURL, errDown)
+		view := open(t, s, nil).For("https://a.example")
+		if err := view.Warm(t.Context()); err == nil {
+			t.Error("Warm: got nil; want why there are no keys")
+		}
+		if keys, _, err := view.Keys(t.Context(), "a", "ES256"); keys != nil || err == nil {
+			t.Errorf("Keys: got %d, %v; want why there are none", len(keys), err)
+		}
+	})
+}
+
 func TestAViewFollowsTheCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(shared())
