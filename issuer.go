@@ -189,10 +189,8 @@ func (i *issuer) close() error {
 // what it claims in the words of RFC 9068. It tells the operator what to set when
 // the issuer is of another kind than configured.
 func (i *issuer) acceptJWT(token jose.Token, said jose.Claims) (jose.Claims, error) {
-	claims, err := i.rules.translate(said)
-	if err == nil {
-		err = i.rules.accepts(token.Header, claims)
-	}
+	claims := i.rules.translate(said)
+	err := i.rules.accepts(token.Header, claims)
 	if err == nil && i.tenants != nil && !slices.Contains(i.tenants, claims.TenantID) {
 		err = refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
 	}

@@ -131,7 +131,8 @@ type rules struct {
 	noClient   bool     // the client may be absent
 	uti        bool     // uti identifies the token, in place of jti
 	noTokenID  bool     // the token's id may be absent
-	scope      []string // claims that hold the scopes, in place of scope
+	scp        bool     // scp holds the scopes, in place of scope
+	scpOrScope bool     // one of them does
 	scopeArray bool     // the scopes may come as an array
 	noSubject  bool     // sub may be absent, where no user is
 	noAudience bool     // aud may be absent
@@ -178,15 +179,15 @@ var profiles = map[Profile]rules{
 		refuseNonce: true, refuseOthers: true, audienceNotClient: true,
 	},
 	EntraV2: {
-		name: "EntraV2", types: []string{"jwt"}, client: []string{"azp"}, uti: true, noTokenID: true, scope: []string{"scp"},
+		name: "EntraV2", types: []string{"jwt"}, client: []string{"azp"}, uti: true, noTokenID: true, scp: true,
 		refuseNonce: true, refuseOthers: true, version: `"2.0"`, tenant: true, grant: true, noGraph: true,
 	},
 	EntraV1: {
-		name: "EntraV1", types: []string{"jwt"}, client: []string{"appid"}, uti: true, noTokenID: true, scope: []string{"scp"},
+		name: "EntraV1", types: []string{"jwt"}, client: []string{"appid"}, uti: true, noTokenID: true, scp: true,
 		refuseNonce: true, refuseOthers: true, version: `"1.0"`, tenant: true, grant: true, noGraph: true,
 	},
 	Okta: {
-		name: "Okta", types: []string{"at+jwt"}, noType: true, client: []string{"cid"}, scope: []string{"scp"}, scopeArray: true, userID: true,
+		name: "Okta", types: []string{"at+jwt"}, noType: true, client: []string{"cid"}, scp: true, scopeArray: true, userID: true,
 		refuseNonce: true, refuseOthers: true, version: "1",
 	},
 	Keycloak: {
@@ -200,7 +201,7 @@ var profiles = map[Profile]rules{
 		refuseNonce: true, refuseOthers: true, use: "access", listClients: true,
 	},
 	Hydra: {
-		name: "Hydra", types: []string{"jwt", "at+jwt"}, scope: []string{"scp", "scope"}, scopeArray: true, emptyAudience: true,
+		name: "Hydra", types: []string{"jwt", "at+jwt"}, scp: true, scpOrScope: true, scopeArray: true, emptyAudience: true,
 		refuseNonce: true, refuseOthers: true, someScope: true,
 	},
 	Duende: {
@@ -235,7 +236,8 @@ func (r rules) relaxed() (list []string) {
 	say(r.noClient, "the client may be absent")
 	say(r.uti, "the token's id is in uti")
 	say(r.noTokenID, "the token's id may be absent")
-	say(r.scope != nil, "the scopes are in "+strings.Join(r.scope, " or "))
+	say(r.scp && !r.scpOrScope, "the scopes are in scp")
+	say(r.scpOrScope, "the scopes are in scp or scope")
 	say(r.scopeArray, "the scopes may be an array")
 	say(r.noSubject, "sub may be absent")
 	say(r.noAudience, "aud may be absent")

@@ -48,6 +48,18 @@ func TestTheAdviceDoesNotDependOnTheOrder(t *testing.T) {
 	}
 }
 
+// The claim is named that the profile looks for.
+func TestAMissingClientIsNamed(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	for profile, want := range map[accesstoken.Profile]string{accesstoken.RFC9068: "client_id is missing", accesstoken.Auth0: "azp or client_id is missing", accesstoken.Okta: "cid is missing"} {
+		v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Profile = profile })
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"client_id": nil, "ver": 1})))
+		if refused := wantReason(t, err, accesstoken.ClaimInvalid); !strings.Contains(refused.Error(), want) {
+			t.Errorf("%v: got %v; want it to say %q", profile, refused, want)
+		}
+	}
+}
+
 // A profile that is set is not suggested again.
 func TestWhatAProfileRefusesIsSaidInItsOwnWords(t *testing.T) {
 	as := accesstokentest.NewServer(t)

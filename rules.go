@@ -73,7 +73,7 @@ func (r rules) acceptsClaims(claims jose.Claims) *Error {
 	case r.grant && !isGrant(claims):
 		return refusal(ClaimInvalid, "the token has neither scp nor, for an application, roles")
 	case r.someScope && !claims.Scope.Present:
-		return refusal(ClaimInvalid, strings.Join(r.scope, " or ")+" is missing")
+		return refusal(ClaimInvalid, "scp or scope is missing")
 	case r.serviceAccount && !isServiceAccount(claims.Subject):
 		return refusal(ClaimInvalid, "sub is not system:serviceaccount:<namespace>:<name>")
 	case r.verifiedEmail && claims.UnverifiedEmail:
@@ -125,19 +125,18 @@ func onlyClient(claims jose.Claims) bool {
 }
 
 // translate puts what an issuer says in claims of its own where RFC 9068 has it.
-func (r rules) translate(claims jose.Claims) (jose.Claims, *Error) {
-	client, agree := r.clientIn(claims)
-	if !agree {
-		return claims, refusal(ClaimInvalid, strings.Join(r.client, " and ")+" name two clients")
-	}
-	claims.ClientID = client
+func (r rules) translate(claims jose.Claims) jose.Claims {
+	claims.ClientID = r.clientIn(claims)
 	if r.uti {
 		claims.ID = claims.UTI
 	}
-	if claims.Scope = r.scopeIn(claims); claims.Scope.Fault && claims.Fault == "" {
-		claims.Fault = "scp"
+	if r.scp && (claims.Scp.Present || !r.scpOrScope) {
+		claims.Scope = claims.Scp
 	}
-	return claims, nil
+	if claims.Scope.Fault {
+		claims.Fault = "scope"
+	}
+	return claims
 }
 
 func (r rules) clientClaims() []string {
@@ -147,21 +146,19 @@ func (r rules) clientClaims() []string {
 	return r.client
 }
 
-// clientIn returns the client; several claims may name it, but not two clients.
-func (r rules) clientIn(claims jose.Claims) (client string, agree bool) {
-	if r.client == nil {
-		return claims.ClientID, true
-	}
-	for _, claim := range r.client {
+// clientIn returns the client. Several claims may name it; if they name two, it is
+// as good as none.
+func (r rules) clientIn(claims jose.Claims) (client string) {
+	for _, claim := range r.clientClaims() {
 		named := namedIn(claim, claims)
 		if named != "" && client != "" && named != client {
-			return "", false
+			return ""
 		}
 		if client == "" {
 			client = named
 		}
 	}
-	return client, true
+	return client
 }
 
 func namedIn(claim string, claims jose.Claims) string {
@@ -176,20 +173,6 @@ func namedIn(claim string, claims jose.Claims) string {
 		return claims.CID
 	}
 	panic("accesstoken: no client is named in " + claim)
-}
-
-// scopeIn returns the first of the claims with scopes that is there.
-func (r rules) scopeIn(claims jose.Claims) jose.Scope {
-	found := claims.Scope
-	for _, claim := range slices.Backward(r.scope) {
-		switch {
-		case claim == "scp" && (len(r.scope) == 1 || claims.Scp.Present):
-			found = claims.Scp
-		case claim == "scope" && claims.Scope.Present:
-			found = claims.Scope
-		}
-	}
-	return found
 }
 
 // withoutUser reports whether the client acts for itself. RFC 9068 §2.2 makes sub
@@ -222,8 +205,7 @@ func suggestion(header jose.Header, claims jose.Claims, forUs bool) (Profile, bo
 	}
 	for _, p := range []Profile{Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Duende, Hydra, Auth0} {
 		r := profiles[p]
-		translated, err := r.translate(claims)
-		if marked[p] && err == nil && r.accepts(header, translated) == nil {
+		if marked[p] && r.accepts(header, r.translate(claims)) == nil {
 			return p, true
 		}
 	}
