@@ -54,6 +54,8 @@ func (n *node) get(name string) *node {
 
 func (n *node) isString() bool { return n != nil && n.kind == '"' }
 
+func (n *node) isNull() bool { return n != nil && n.kind == 'n' }
+
 // isStrings tells an array of nothing but strings.
 func (n *node) isStrings() bool {
 	if n == nil || n.kind != '[' {

@@ -8,113 +8,126 @@ import (
 	"unicode"
 )
 
-// properties are what can be about a token that explains a difference. Each looks
-// at the token only. What a class gives after a property's name goes to it as of.
-var properties = map[string]func(in *input, of string) bool{
+// A property is what can be about a token that explains a difference. It looks at
+// the token only. What a class gives after its name goes to it as of.
+type property func(in *input, of string) bool
+
+var properties = map[string]property{
 	// The text (RFC 6750 §2.1, RFC 7515 §2).
-	"newline":      func(in *input, _ string) bool { return strings.ContainsAny(in.token, "\r\n") },
-	"space around": func(in *input, _ string) bool { return strings.TrimFunc(in.token, unicode.IsSpace) != in.token },
-	"other alphabet": func(in *input, _ string) bool {
-		return in.anyPart(func(p part) bool { return strings.ContainsAny(p.foreign, "+/=~") })
-	},
-	"spare bits":      func(in *input, _ string) bool { return in.anyPart(func(p part) bool { return p.spare && !p.odd }) },
-	"length of token": func(in *input, _ string) bool { return len(in.token) > 16<<10 },
+	"newline":         ofToken(func(in *input) bool { return strings.ContainsAny(in.token, "\r\n") }),
+	"space around":    ofToken(func(in *input) bool { return strings.TrimFunc(in.token, unicode.IsSpace) != in.token }),
+	"other alphabet":  ofPart(func(p part) bool { return strings.ContainsAny(p.foreign, "+/=~") }),
+	"spare bits":      ofPart(func(p part) bool { return p.spare && !p.odd }),
+	"length of token": ofToken(func(in *input) bool { return len(in.token) > 16<<10 }),
 
 	// The JSON of header or payload (RFC 8259, RFC 7515 §4, RFC 7519 §4).
-	"name twice":        inEither(func(d *document) bool { return d.duplicate }),
-	"name twice inside": inEither(func(d *document) bool { return d.inside }),
-	"invalid UTF-8":     inEither(func(d *document) bool { return d.badUTF8 }),
-	"lone surrogate":    inEither(func(d *document) bool { return d.surrogate }),
-	"depth":             inEither(func(d *document) bool { return d.depth > 16 }),
-	"members":           inEither(func(d *document) bool { return d.members > 256 }),
-	"elements":          inEither(func(d *document) bool { return d.commas > 2048 }),
-	"length of header":  func(in *input, _ string) bool { return in.compact() && len(in.parts[0].raw) > 4096 },
-	"payload no object": func(in *input, _ string) bool { return in.compact() && !in.payload.isObject() },
-	"text after":        func(in *input, of string) bool { return in.part(of).trailing },
-	"space around header": func(in *input, _ string) bool {
-		return in.header.isObject() && strings.Trim(in.header.text, " \t\r\n") != in.header.text
-	},
-	"outsize number": func(in *input, of string) bool { return in.part(of).root != nil && in.part(of).outsize },
+	"name twice":          inEither(func(d *document) bool { return d.duplicate }),
+	"name twice inside":   inEither(func(d *document) bool { return d.inside }),
+	"invalid UTF-8":       inEither(func(d *document) bool { return d.badUTF8 }),
+	"lone surrogate":      inEither(func(d *document) bool { return d.surrogate }),
+	"depth":               inEither(func(d *document) bool { return d.depth > 16 }),
+	"members":             inEither(func(d *document) bool { return d.members > 256 }),
+	"elements":            inEither(func(d *document) bool { return d.commas > 2048 }),
+	"length of header":    ofToken(func(in *input) bool { return in.compact() && len(in.parts[0].raw) > 4096 }),
+	"payload no object":   ofToken((*input).payloadNoObject),
+	"text after":          func(in *input, of string) bool { return in.document(of).trailing },
+	"outsize number":      func(in *input, of string) bool { return in.document(of).root != nil && in.document(of).outsize },
+	"space around header": ofToken((*input).spaceAroundHeader),
 
 	// The header.
-	"header member":     func(in *input, of string) bool { return in.header.has(of) },
-	"header not string": func(in *input, of string) bool { n := in.header.get(of); return n != nil && !n.isString() },
-	"header no text": func(in *input, of string) bool {
-		n := in.header.get(of)
-		return n != nil && n.kind != '"' && n.kind != 'n'
-	},
-	"content type JWT": func(in *input, _ string) bool {
-		n := in.header.get("cty")
-		return n.isString() && isMedia(n.text, "jwt")
-	},
-	"no kid":      func(in *input, _ string) bool { return in.header.isObject() && in.kid() == "" },
-	"no alg":      func(in *input, _ string) bool { return in.header.isObject() && in.alg() == "" },
-	"alg":         func(in *input, of string) bool { return in.alg() == of },
-	"other curve": func(in *input, _ string) bool { return in.otherCurve() },
-	"type":        (*input).otherType,
-	"header null": func(in *input, of string) bool { n := in.header.get(of); return n != nil && n.kind == 'n' },
-	"crit b64": func(in *input, _ string) bool {
-		n := in.header.get("crit")
-		return n.isStrings() && len(n.elements) > 0 && !slices.ContainsFunc(n.elements, func(e node) bool { return e.text != "b64" })
-	},
-	"empty crit": func(in *input, _ string) bool {
-		n := in.header.get("crit")
-		return n != nil && (n.kind == 'n' || n.kind == '[' && len(n.elements) == 0)
-	},
-	"unreadable jwk": func(in *input, _ string) bool {
-		n := in.header.get("jwk")
-		return n != nil && n.kind != 'n' && !n.get("kty").isString()
-	},
-	"symmetric jwk":     func(in *input, _ string) bool { return in.header.get("jwk").get("kty").is("oct") },
-	"certificate chain": func(in *input, _ string) bool { return in.unreadableChain() },
+	"header member":       ofHeader(func(*node) bool { return true }),
+	"header no string":    ofHeader(func(n *node) bool { return !n.isString() }),
+	"header null":         ofHeader((*node).isNull),
+	"header other type":   ofHeader(func(n *node) bool { return !n.isString() && !n.isNull() }),
+	"media type JWT":      ofHeader(func(n *node) bool { return n.isString() && isMedia(n.text, "jwt") }),
+	"no kid":              ofToken(func(in *input) bool { return in.header.isObject() && in.kid() == "" }),
+	"no alg":              ofToken(func(in *input) bool { return in.header.isObject() && in.alg() == "" }),
+	"alg":                 func(in *input, of string) bool { return in.alg() == of },
+	"other curve":         ofToken((*input).otherCurve),
+	"type":                (*input).otherType,
+	"empty list":          ofHeader(func(n *node) bool { return n.isNull() || n.isStrings() && len(n.elements) == 0 }),
+	"list of nothing but": (*input).listOfNothingBut,
+	"key without kty":     ofHeader(func(n *node) bool { return !n.isNull() && !n.get("kty").isString() }),
+	"symmetric key":       ofHeader(func(n *node) bool { return n.get("kty").is("oct") }),
+	"no certificates":     ofHeader(func(n *node) bool { return !n.isNull() && (n.kind != '[' || len(n.elements) > 0) }),
 
 	// The claims.
-	"claim no text":  func(in *input, of string) bool { n := in.claim(of); return n != nil && !n.isString() },
-	"claim no date":  func(in *input, of string) bool { n := in.claim(of); return n != nil && n.kind != '0' },
-	"date range":     func(in *input, of string) bool { return outOfRange(in.claim(of)) },
-	"claim null":     func(in *input, of string) bool { n := in.claim(of); return n != nil && n.kind == 'n' },
-	"claim no texts": func(in *input, of string) bool { n := in.claim(of); return n != nil && !n.isStrings() },
-	"scope type": func(in *input, _ string) bool {
-		n := in.claim("scope")
-		return n != nil && !n.isString() && !n.isStrings()
-	},
-	"scope list":               func(in *input, _ string) bool { return in.strict && in.claim("scope").isStrings() },
-	"scope element":            func(in *input, _ string) bool { return in.brokenScope() },
-	"claim missing":            func(in *input, of string) bool { return in.payload.isObject() && in.lacks(of) },
-	"claim missing in RFC9068": func(in *input, of string) bool { return in.strict && in.payload.isObject() && in.lacks(of) },
-	"confirmation": func(in *input, _ string) bool {
-		n := in.claim("cnf")
-		return n != nil && (n.kind != '{' || len(n.members) == 0)
-	},
-	"bound by":     func(in *input, of string) bool { return in.claim("cnf").get(of) != nil },
-	"bound":        func(in *input, _ string) bool { return in.claim("cnf") != nil },
-	"another kind": func(in *input, _ string) bool { return !in.strict && in.anotherKind() },
-	"only client":  func(in *input, _ string) bool { return !in.strict && in.onlyClient() },
+	"claim no string":          ofClaim(func(n *node) bool { return !n.isString() }),
+	"claim null":               ofClaim((*node).isNull),
+	"claim no strings":         ofClaim(func(n *node) bool { return !n.isStrings() }),
+	"claim neither":            ofClaim(func(n *node) bool { return !n.isString() && !n.isStrings() }),
+	"claim no number":          ofClaim(func(n *node) bool { return n.kind != '0' }),
+	"claim out of range":       ofClaim(outOfRange),
+	"claim missing":            (*input).lacks,
+	"claim missing in RFC9068": inRFC9068((*input).lacks),
+	"list in RFC9068":          inRFC9068(ofClaim((*node).isStrings)),
+	"scope element":            ofClaim(func(n *node) bool { return n.isStrings() && slices.ContainsFunc(n.elements, isNoScope) }),
+	"no confirmation":          ofClaim(func(n *node) bool { return n.kind != '{' || len(n.members) == 0 }),
+	"bound by":                 func(in *input, of string) bool { return in.claim("cnf").get(of) != nil },
+	"bound":                    ofToken(func(in *input) bool { return in.claim("cnf") != nil }),
+	"another kind":             ofToken(func(in *input) bool { return !in.strict && in.anotherKind() }),
+	"only client":              ofToken(func(in *input) bool { return !in.strict && in.onlyClient() }),
 
 	// The clock.
-	"expired": func(in *input, _ string) bool { d, ok := dateOf(in.claim("exp")); return ok && in.ended(d) },
-	"to come": func(in *input, of string) bool {
-		d, ok := dateOf(in.claim(of))
-		return ok && d.cut().Cmp(seconds(now+leeway)) > 0
-	},
-	"rounds up":        func(in *input, of string) bool { return roundsUp(in.claim(of)) },
-	"ends this second": func(in *input, _ string) bool { return in.endsThisSecond() },
+	"expired":          ofToken(func(in *input) bool { d, ok := dateOf(in.claim("exp")); return ok && d.ended() }),
+	"to come":          ofClaim(func(n *node) bool { d, ok := dateOf(n); return ok && d.cut().Cmp(seconds(now+leeway)) > 0 }),
+	"rounds up":        ofClaim(roundsUp),
+	"ends this second": ofClaim(endsThisSecond),
 
 	// The signature.
-	"salt": func(in *input, _ string) bool { return in.otherSalt() },
+	"salt": ofToken((*input).otherSalt),
 }
 
-func inEither(has func(*document) bool) func(*input, string) bool {
+func ofToken(has func(*input) bool) property {
+	return func(in *input, _ string) bool { return has(in) }
+}
+
+func ofPart(has func(part) bool) property {
+	return func(in *input, _ string) bool { return slices.ContainsFunc(in.parts, has) }
+}
+
+func inEither(has func(*document) bool) property {
 	return func(in *input, _ string) bool { return has(in.header) || has(in.payload) }
 }
 
-func (in *input) anyPart(has func(part) bool) bool { return slices.ContainsFunc(in.parts, has) }
+// ofHeader is about a member that is there.
+func ofHeader(has func(*node) bool) property {
+	return func(in *input, of string) bool { n := in.header.get(of); return n != nil && has(n) }
+}
 
-func (in *input) part(name string) *document {
+// ofClaim is about a claim that is there.
+func ofClaim(has func(*node) bool) property {
+	return func(in *input, of string) bool { n := in.claim(of); return n != nil && has(n) }
+}
+
+// inRFC9068 is a property that matters to the profile RFC9068 only.
+func inRFC9068(has property) property {
+	return func(in *input, of string) bool { return in.strict && has(in, of) }
+}
+
+func (in *input) document(name string) *document {
 	if name == "header" {
 		return in.header
 	}
 	return in.payload
+}
+
+const jsonSpace = " \t\r\n"
+
+func (in *input) payloadNoObject() bool {
+	return in.compact() && !strings.HasPrefix(strings.TrimLeft(in.payload.text, jsonSpace), "{")
+}
+
+func (in *input) spaceAroundHeader() bool {
+	return in.header.isObject() && strings.Trim(in.header.text, jsonSpace) != in.header.text
+}
+
+// listOfNothingBut reports a header member that lists one name, however often;
+// of is the member and the name.
+func (in *input) listOfNothingBut(of string) bool {
+	member, name, _ := strings.Cut(of, " ")
+	n := in.header.get(member)
+	return n.isStrings() && len(n.elements) > 0 && !slices.ContainsFunc(n.elements, func(e node) bool { return e.text != name })
 }
 
 // isMedia compares media types as RFC 7515 §4.1.9 has it.
@@ -149,13 +162,10 @@ func (in *input) otherCurve() bool {
 // lacks reports a claim that is not there, or is the empty string.
 func (in *input) lacks(name string) bool {
 	n := in.claim(name)
-	return n == nil || n.is("")
+	return in.payload.isObject() && (n == nil || n.is(""))
 }
 
-func (in *input) brokenScope() bool {
-	n := in.claim("scope")
-	return n.isStrings() && slices.ContainsFunc(n.elements, func(e node) bool { return e.text == "" || strings.Contains(e.text, " ") })
-}
+func isNoScope(n node) bool { return n.text == "" || strings.Contains(n.text, " ") }
 
 func (in *input) anotherKind() bool {
 	for _, name := range []string{"nonce", "at_hash", "c_hash", "s_hash", "events"} {
@@ -194,20 +204,17 @@ func (in *input) onlyClient() bool {
 // outOfRange reports a number that is no date from 1970 to 9999: a negative one,
 // -0 included, a later one, and one so small that it is read as none at all.
 func outOfRange(n *node) bool {
-	if n == nil || n.kind != '0' {
-		return false
-	}
 	d, ok := dateOf(n)
-	return strings.HasPrefix(n.raw, "-") || !ok || d.Cmp(seconds(253402300799)) > 0 || d.tiny
+	return n.kind == '0' && (!ok || d.tiny || strings.HasPrefix(n.raw, "-") || d.Cmp(seconds(253402300799)) > 0)
 }
 
-func (in *input) ended(d date) bool { return !d.tiny && d.cut().Cmp(seconds(now-leeway)) <= 0 }
+func (d date) ended() bool { return !d.tiny && d.cut().Cmp(seconds(now-leeway)) <= 0 }
 
 // endsThisSecond reports an end in the second of the clock, for those who read a
 // float64 and cut its fraction off: they think that it is over.
-func (in *input) endsThisSecond() bool {
-	d, ok := dateOf(in.claim("exp"))
-	return ok && !in.ended(d) && date{Rat: inFloat(d)}.floor().Cmp(seconds(now-leeway)) == 0
+func endsThisSecond(n *node) bool {
+	d, ok := dateOf(n)
+	return ok && !d.ended() && date{Rat: inFloat(d)}.floor().Cmp(seconds(now-leeway)) == 0
 }
 
 // roundsUp reports a date whose nearest float64 lies in a later second: near our
@@ -232,10 +239,4 @@ func (in *input) otherSalt() bool {
 	text := in.parts[0].text + "." + in.parts[1].text
 	return a.verify(public, text, in.parts[2].raw, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}) &&
 		!a.verify(public, text, in.parts[2].raw, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
-}
-
-// unreadableChain reports an x5c that holds no certificates.
-func (in *input) unreadableChain() bool {
-	n := in.header.get("x5c")
-	return n != nil && n.kind != 'n' && (n.kind != '[' || len(n.elements) > 0)
 }
