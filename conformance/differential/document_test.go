@@ -76,8 +76,6 @@ func (d *document) isObject() bool { return d.root != nil && d.root.kind == '{' 
 
 func (d *document) get(name string) *node { return d.root.get(name) }
 
-func (d *document) has(name string) bool { return d.get(name) != nil }
-
 func readDocument(text string) *document {
 	d := &document{text: text}
 	s := &scanner{document: d}

@@ -87,7 +87,7 @@ func (w *world) compare(classes []class, in *input, ours verdict, theirs []verdi
 	if ours.err == nil {
 		found = append(found, contradictions(classes, in, ours, theirs)...)
 	} else if odd := oddity(ours.err); odd != "" {
-		return []finding{{"", odd}}
+		return []finding{{text: odd}}
 	}
 	for _, peer := range theirs {
 		switch {
@@ -119,11 +119,11 @@ func contradictions(classes []class, in *input, ours verdict, theirs []verdict) 
 			continue
 		}
 		if c.refuses() {
-			found = append(found, finding{"", fmt.Sprintf("%s accepts although %q", ours.judge, c.When)})
+			found = append(found, finding{text: fmt.Sprintf("%s accepts although %q", ours.judge, c.When)})
 		}
 		for _, peer := range theirs {
 			if _, refuses := c.RefusedBy[peer.judge]; refuses && peer.err == nil {
-				found = append(found, finding{"", fmt.Sprintf("%s accepts although %q", peer.judge, c.When)})
+				found = append(found, finding{text: fmt.Sprintf("%s accepts although %q", peer.judge, c.When)})
 			}
 		}
 	}
@@ -149,15 +149,15 @@ func explainReading(classes []class, in *input, ours, peer verdict) []finding {
 func (w *world) explainAcceptance(classes []class, in *input, ours, peer verdict) finding {
 	text := fmt.Sprintf("%s accepts; %s refuses: %s", ours.judge, peer.judge, normal(peer.err))
 	if !w.genuine(in) {
-		return finding{"", text + "; and the signature is not genuine"}
+		return finding{text: text + "; and the signature is not genuine"}
 	}
 	for _, c := range classes {
 		piece, ok := c.RefusedBy[peer.judge]
 		if ok && strings.Contains(peer.err.Error(), piece) && c.holds(in) {
-			return finding{c.Name, text}
+			return finding{class: c.Name}
 		}
 	}
-	return finding{"", text}
+	return finding{text: text}
 }
 
 func explainRefusal(classes []class, in *input, ours, peer verdict) finding {
@@ -166,7 +166,7 @@ func explainRefusal(classes []class, in *input, ours, peer verdict) finding {
 			return finding{class: c.Name}
 		}
 	}
-	return finding{"", fmt.Sprintf("%s refuses: %s; %s accepts", ours.judge, normal(ours.err), peer.judge)}
+	return finding{text: fmt.Sprintf("%s refuses: %s; %s accepts", ours.judge, normal(ours.err), peer.judge)}
 }
 
 // says reports whether our error is one of the class.

@@ -295,7 +295,8 @@ func changeDate(_ *world, c *choices, d *draft) {
 		return
 	}
 	base := pick(c, []int64{now, now - leeway, now + leeway}) + int64(c.below(7)) - 3
-	format := pick(c, []string{"%d", "%d.0", "%d.5", "%d.25", "%d.999999999", "%d.9999999999", "%d.000000001", "%de0", "%d00e-2", "%d.5e0", "%d5e-1", "%dE+0", "%d.9999999", "%d.0000001"})
+	format := pick(c, []string{"%d", "%d.0", "%d.5", "%d.25", "%d.999999999", "%d.9999999999", "%d.000000001", "%de0", "%d00e-2", "%d.5e0", "%d5e-1", "%dE+0", "%d.9999999", "%d.0000001",
+		"%d." + strings.Repeat("9", 60) + "e0", "0.%de10", "%d" + strings.Repeat("0", 60) + "e-60"})
 	d.payload.set(name, fmt.Sprintf(format, base))
 }
 
@@ -520,7 +521,7 @@ func (d *draft) signAs(w *world, a algorithm) {
 // signWithOtherCurve makes what RFC 7518 §3.4 excludes: ES512 with P-256, say.
 func (d *draft) signWithOtherCurve(w *world, c *choices) {
 	d.algorithm, _ = algorithmNamed(pick(c, []string{"ES512", "ES384", "ES256"}))
-	kid := pick(c, []string{"p256", "p384", "p521"})
+	kid := pick(c, []string{"p256", "p256", "p384", "p256", "p521"})
 	d.key = w.keys[kid]
 	d.header.set(`"alg"`, quote(d.algorithm.name))
 	d.header.set(`"kid"`, quote(kid))

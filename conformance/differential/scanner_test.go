@@ -9,7 +9,7 @@ import (
 // UTF-8 and lone surrogates, as the scanner does.
 func TestTheScannerKnowsJSON(t *testing.T) {
 	w, known := theWorld(), 0
-	for n := range uint64(600) {
+	for n := range uint64(300) {
 		in := newInput(w.generate(randomData(2, n)))
 		for _, d := range []*document{in.header, in.payload} {
 			if valid := json.Valid([]byte(d.text)); valid != (d.root != nil) {
@@ -19,8 +19,8 @@ func TestTheScannerKnowsJSON(t *testing.T) {
 			}
 		}
 	}
-	if known < 600 {
-		t.Errorf("got %d documents that are JSON; want most of 1200", known)
+	if known < 300 {
+		t.Errorf("got %d documents that are JSON; want most of 600", known)
 	}
 }
 
