@@ -406,7 +406,8 @@ func changeString(_ *world, c *choices, d *draft) {
 	}
 }
 
-// respell gives other spellings of an encoded part; b chooses a place.
+// respell returns a change of an encoded part: into another spelling of the same
+// bytes, or into one of others.
 func respell(c *choices) func(string) string {
 	at, newline := c.below(1024), pick(c, []string{"\n", "\r\n", "\r", "\n\n"})
 	odd := pick(c, []string{" ", "=", "%3D", "\x00", "\t", "*", "é", "~", "-", "\u200b", "+", "/", ","})
@@ -527,10 +528,19 @@ func (d *draft) signWithOtherCurve(w *world, c *choices) {
 	d.header.set(`"kid"`, quote(kid))
 }
 
-// changeBounds makes the whole token, or its header, long.
+// changeBounds makes the header, or the payload and with it the whole token, long:
+// around the bounds, or far beyond. White space is no member to trip over.
 func changeBounds(_ *world, c *choices, d *draft) {
-	o, _ := d.document(c)
-	*o = append(*o, field{`"x"`, quote(strings.Repeat("x", pick(c, []int{3900, 4000, 4096, 11000, 11800, 12500, 100})+c.below(64)))})
+	which := c.below(2)
+	length := 12150 + c.below(64) // of the payload of a token of 16 KiB, with a short header and signature
+	if which == 0 {
+		length = 4096 + c.below(7) - 3
+	}
+	length += pick(c, []int{0, 0, 0, -100, 100, 4000})
+	d.texts[which] = append(d.texts[which], func(s string) string {
+		brace, rest := s[:min(len(s), 1)], s[min(len(s), 1):]
+		return brace + strings.Repeat(" ", max(0, length-len(s))) + rest
+	})
 }
 
 // changeNoise flips, drops or adds bytes anywhere.
