@@ -72,6 +72,8 @@ var properties = map[string]property{
 	"expired":          ofToken(func(in *input) bool { d, ok := dateOf(in.claim("exp")); return ok && d.ended() }),
 	"to come":          ofClaim(func(n *node) bool { d, ok := dateOf(n); return ok && d.cut().Cmp(seconds(now+leeway)) > 0 }),
 	"rounds up":        ofClaim(roundsUp),
+	"ended, rounds up": ofClaim(func(n *node) bool { d, ok := dateOf(n); return ok && d.ended() && roundsUp(n) }),
+	"rounds to come":   ofClaim(roundsToCome),
 	"ends this second": ofClaim(endsThisSecond),
 
 	// The signature.
@@ -222,6 +224,14 @@ func endsThisSecond(n *node) bool {
 func roundsUp(n *node) bool {
 	d, ok := dateOf(n)
 	return ok && !outOfRange(n) && date{Rat: inFloat(d)}.floor().Cmp(d.floor()) > 0
+}
+
+// roundsToCome reports a beginning that has come when it is read as we read it, and
+// whose float64 lies in a second that has not.
+func roundsToCome(n *node) bool {
+	d, ok := dateOf(n)
+	latest := seconds(now + leeway)
+	return ok && d.cut().Cmp(latest) <= 0 && date{Rat: inFloat(d)}.floor().Cmp(latest) > 0
 }
 
 func inFloat(d date) *big.Rat {
