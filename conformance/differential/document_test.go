@@ -1,6 +1,7 @@
 package differential_test
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -67,6 +68,11 @@ func (n *node) isStrings() bool {
 		}
 	}
 	return true
+}
+
+// isObjects tells an array of nothing but objects.
+func (n *node) isObjects() bool {
+	return n.kind == '[' && !slices.ContainsFunc(n.elements, func(element node) bool { return element.kind != '{' })
 }
 
 // is reports whether the value is this string.

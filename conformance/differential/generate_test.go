@@ -256,31 +256,86 @@ var values = []string{
 	`12345678901234567890e-10`, `1.0000000000000000000000001`, `4.9e-324`, `1e308`, `1e309`, `-1.8e308`,
 }
 
-var claims = []string{`"iss"`, `"sub"`, `"client_id"`, `"jti"`, `"scope"`, `"aud"`, `"azp"`, `"acr"`, `"amr"`, `"auth_time"`, `"token_type"`, `"nbf"`,
-	`"nonce"`, `"at_hash"`, `"c_hash"`, `"s_hash"`, `"events"`, `"token_use"`, `"typ"`, `"cnf"`, `"act"`, `"groups"`, `"exp"`, `"iat"`, `"name"`}
+// A named claim has a meaning to somebody, and values that suit it or nearly do.
+type named struct {
+	name   string
+	values []string
+}
+
+var claims = []named{
+	{`"iss"`, []string{
+		`"` + issuer + `/"`, `"HTTPS://login.example.com"`, `"https:\/\/login.example.com"`, `"https://login.example.com:443"`, `"\u0068ttps://login.example.com"`, `[` + quote(issuer) + `]`, quote(issuer + `\u0000`), quote(" " + issuer),
+	}},
+	{`"sub"`, nil}, {`"client_id"`, nil}, {`"jti"`, nil}, {`"aud"`, nil}, {`"exp"`, nil}, {`"nbf"`, nil}, {`"iat"`, nil}, {`"auth_time"`, nil},
+	{`"scope"`, []string{`["read","write"]`, `["read write"]`, `[""]`, `"read  write"`, `[]`, `"a\tb"`, `"\"\\"`}},
+	{`"azp"`, []string{`"client"`, `"another"`, quote(resource), `["client"]`}},
+	{`"acr"`, []string{`"1"`, `1`, `["1"]`}}, {`"amr"`, []string{`["pwd"]`, `"pwd"`}},
+	{`"token_type"`, []string{`"Bearer"`, `"DPoP"`, `["Bearer"]`}},
+	{`"nonce"`, nil}, {`"at_hash"`, nil}, {`"c_hash"`, nil}, {`"s_hash"`, nil}, {`"events"`, []string{`{"http://schemas.openid.net/event/backchannel-logout":{}}`}},
+	{`"token_use"`, kinds}, {`"typ"`, kinds},
+	{`"cnf"`, append(around("jkt"), around("x5t#S256")...)},
+	{`"cnf"`, []string{
+		`{"JKT":"x"}`, `{"jk\u0074":"x"}`, `{"x5t#s256":"x"}`, `{"jkt":"x","x5t#S256":"x"}`, `{"jkt":"","x5t#S256":"x"}`, `{"jwk":{}}`, `{"kid":"x"}`, `{"x":{"jkt":"x"}}`, `[{"jkt":"x"}]`, wide(`"jkt":"x"`),
+	}},
+	{`"act"`, append(around("sub"), append(around("iss"), around("client_id")...)...)},
+	{`"act"`, []string{
+		`{"sub":"a","iss":"https://a.example","client_id":"c"}`, `{"sub":"a","act":{"sub":"b"}}`, `{"sub":"a","act":{"sub":1}}`, `{"sub":"a","act":"b"}`, `{"SUB":1}`, `{"s\u0075b":1}`, `{"sub":"a","sub":"b"}`, `{"sub":"a","aud":1}`,
+		`[{"sub":"a"}]`, wide(`"sub":"a"`),
+	}},
+	{`"authorization_details"`, elements(around("type"))},
+	{`"authorization_details"`, []string{
+		`[]`, `{"type":"a"}`, `"[]"`, `[{"type":"a"},{"type":"b","x":[]}]`, `[{"type":"a"},{}]`, `[{"type":"a"},"a"]`, `[{"type":"a"},null]`, `[["type","a"]]`, `[{"TYPE":"a"}]`, `[{"t\u0079pe":"a"}]`, `[{"x":{"type":"a"}}]`, `[{"type":"a","type":"b"}]`,
+		`[ { "type" : "a" } ]`, `[` + wide(`"type":"a"`) + `]`, `[{"type":"a"},` + wide(`"type":"a"`) + `]`,
+	}},
+	{`"scp"`, []string{`"read"`, `["read"]`, `["read write"]`, `[1]`, `{"read":true}`}},
+	{`"roles"`, []string{`["a"]`, `[ "a"]`, `[1]`, `"a"`, `{"a":1}`}}, {`"groups"`, []string{`["a"]`, `"a"`, `[{"value":"a"}]`}},
+	{`"ver"`, []string{`"2.0"`, `"1.0"`, `1`, `1.0`, `1e0`}}, {`"tid"`, []string{`"7b3c"`, `["7b3c"]`}}, {`"uid"`, []string{`"alice"`, `["alice"]`}},
+	{`"cid"`, []string{`"client"`, `"another"`, `["client"]`}}, {`"appid"`, []string{`"client"`, `"another"`, `["client"]`}}, {`"uti"`, []string{`"8f6b"`, `1`}}, {`"idtyp"`, []string{`"app"`, `"user"`, `1`}},
+	{`"email"`, []string{`"alice@example.com"`, `["alice@example.com"]`}}, {`"email_verified"`, []string{`true`, `"true"`}}, {`"name"`, nil},
+}
+
+// kinds are what issuers call their tokens in token_use or typ, and what they
+// might.
+var kinds = []string{
+	`"id"`, `"access"`, `"ID"`, `"Refresh"`, `"Bearer"`, `"logout"`, `"\u0069d"`, `"access_token"`, `"id_token"`, `"Offline"`, `"refresh_token"`, `"DPoP"`, `"id "`, `"\u0131d"`, `["id"]`, `"JWT"`,
+}
+
+// around makes objects of one member, good and bad ones.
+func around(name string) (objects []string) {
+	for _, value := range []string{`"x"`, `""`, `null`, `1`, `["x"]`, `{"x":"x"}`, `"\u0078"`, `"\ud800"`} {
+		objects = append(objects, `{"`+name+`":`+value+`}`)
+	}
+	return objects
+}
+
+// elements puts each value into an array of its own.
+func elements(values []string) (arrays []string) {
+	for _, value := range values {
+		arrays = append(arrays, "["+value+"]")
+	}
+	return arrays
+}
+
+// wide makes an object of 257 members, one more than is read.
+func wide(member string) string {
+	var out strings.Builder
+	for i := range 256 {
+		fmt.Fprintf(&out, `,"m%d":1`, i)
+	}
+	return "{" + member + out.String() + "}"
+}
 
 func changeClaim(_ *world, c *choices, d *draft) {
-	name := pick(c, claims)
+	claim := pick(c, claims)
 	if c.chance(15) {
-		d.payload.remove(name)
+		d.payload.remove(claim.name)
 		return
 	}
 	value := pick(c, values)
-	switch {
-	case name == `"iss"` && c.chance(60):
-		value = pick(c, []string{
-			`"` + issuer + `/"`, `"HTTPS://login.example.com"`, `"https:\/\/login.example.com"`, `"https://login.example.com:443"`, `"\u0068ttps://login.example.com"`, `[` + quote(issuer) + `]`, quote(issuer + `\u0000`), quote(" " + issuer),
-		})
-	case name == `"cnf"` && c.chance(60):
-		value = pick(c, []string{`{"jkt":"x"}`, `{"x5t#S256":"x"}`, `{"JKT":"x"}`, `{"jkt":null}`})
-	case (name == `"token_use"` || name == `"typ"`) && c.chance(60):
-		value = pick(c, []string{`"id"`, `"access"`, `"ID"`, `"Refresh"`, `"Bearer"`, `"logout"`, `"\u0069d"`, `"access_token"`, `"id_token"`})
-	case name == `"scope"` && c.chance(50):
-		value = pick(c, []string{`["read","write"]`, `["read write"]`, `[""]`, `"read  write"`, `[]`, `"a\tb"`, `"\"\\"`})
-	case name == `"amr"` && c.chance(50):
-		value = pick(c, []string{`["pwd"]`, `"pwd"`})
+	if claim.values != nil && c.chance(60) {
+		value = pick(c, claim.values)
 	}
-	d.payload.set(name, value)
+	d.payload.set(claim.name, value)
 }
 
 // changeDate sets a date near a boundary, in all spellings of a number.
@@ -291,14 +346,18 @@ func changeDate(_ *world, c *choices, d *draft) {
 			`0`, `-0`, `-1`, `-0.5`, `0.5`, `-1e9`, `1e9`, `4e9`, `253402300799`, `253402300800`, `253402300799.5`, `9223372036854775807`, `9223372036854775808`, `-9223372036854775809`, `18446744073709551616`, `4611686018427387904`,
 			`1e19`, `1e308`, `1e309`, `1e-9`, `1e-999`, `0e999`, `0e99999999999`, `1e99999999999`, `1e-99999999999`, `"1800000300"`, `"1700000000"`, `"2033-01-01T00:00:00Z"`, `"2023-11-14T22:13:20Z"`, `""`, `null`, `true`, `[1800000300]`, `{}`, `1800000300.`, `01800000300`, `0x6b49d32c`, `1_800_000_300`, `NaN`, `-Infinity`,
 			`180000030000e-2`, `18000003e2`, `1.8000003e9`, `1.8000003E+9`, `18000003E+02`, `1800000300.000000000000000000000001`, `1800000300e0`, `-1800000300`, `1799999969.9999999999999`, `1799999970.9999999999999`,
+			`253402300799.0000000001`, `253402300799.9999999`, `2534023007990000000001e-10`, `2534023007995e-1`, `-0e64`, `0e64`, `0e65`, `0E-64`, `0E-65`, `0e+064`, `0e-0000000000000065`, `1e-64`, `1e64`, `9e-65`,
+			`0.` + zeros(54) + `18e64`, `0.` + zeros(55) + `18e65`, `1800000300.` + zeros(53), `1800000300.` + zeros(54), `1700000000` + zeros(50) + `e-50`, `1700000000` + zeros(51) + `e-51`,
 		}))
 		return
 	}
 	base := pick(c, []int64{now, now - leeway, now + leeway}) + int64(c.below(7)) - 3
 	format := pick(c, []string{"%d", "%d.0", "%d.5", "%d.25", "%d.999999999", "%d.9999999999", "%d.000000001", "%de0", "%d00e-2", "%d.5e0", "%d5e-1", "%dE+0", "%d.9999999", "%d.0000001",
-		"%d." + strings.Repeat("9", 60) + "e0", "0.%de10", "%d" + strings.Repeat("0", 60) + "e-60"})
+		"%d." + strings.Repeat("9", 51) + "e0", "%d." + strings.Repeat("9", 52) + "e0", "0.%de10", "%d" + zeros(50) + "e-50", "0." + zeros(49) + "%de59", "%d9999999995e-10", "0.0%dE+11"})
 	d.payload.set(name, fmt.Sprintf(format, base))
 }
+
+func zeros(count int) string { return strings.Repeat("0", count) }
 
 func changeAudience(_ *world, c *choices, d *draft) {
 	own := quote(resource)

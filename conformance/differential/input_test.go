@@ -89,24 +89,23 @@ func textOf(n *node) string {
 }
 
 // A date is a claim's number, exactly.
-type date struct {
-	*big.Rat
-	exponent bool // written with one
-	tiny     bool // an exponent so low that no second is left
-}
+type date struct{ *big.Rat }
 
-// dateOf is false for what is no number, or one beyond all dates.
+// dateOf is false for what is no number, or one that is written long.
 func dateOf(n *node) (date, bool) {
-	if n == nil || n.kind != '0' {
+	if n == nil || n.kind != '0' || writtenLong(n) {
 		return date{}, false
 	}
-	mantissa, exponent, written := strings.Cut(strings.ToLower(n.raw), "e")
-	if digits := strings.TrimLeft(strings.TrimLeft(exponent, "+-"), "0"); len(digits) > 3 {
-		zero := strings.Trim(mantissa, "-0.") == ""
-		return date{new(big.Rat), true, !zero}, zero || strings.HasPrefix(exponent, "-")
-	}
 	rat, ok := new(big.Rat).SetString(n.raw)
-	return date{rat, written, false}, ok
+	return date{rat}, ok
+}
+
+// writtenLong reports a number that is longer than the library documents that it
+// reads a date, or whose exponent would make it so: 64 either way.
+func writtenLong(n *node) bool {
+	_, exponent, _ := strings.Cut(strings.ToLower(n.raw), "e")
+	digits := strings.TrimLeft(strings.TrimLeft(exponent, "+-"), "0")
+	return n.kind == '0' && (len(n.raw) > 64 || len(digits) > 2 || len(digits) == 2 && digits > "64")
 }
 
 // floor returns the whole second.
@@ -116,13 +115,16 @@ func (d date) floor() *big.Rat {
 
 func seconds(n int64) *big.Rat { return new(big.Rat).SetInt64(n) }
 
-// cut returns the date as the library documents that it reads it: nine digits
-// of a fraction, whole seconds of a number with an exponent, nothing rounded up.
+// inFloat returns the nearest float64.
+func (d date) inFloat() date {
+	nearest, _ := d.Float64()
+	return date{new(big.Rat).SetFloat64(nearest)}
+}
+
+// cut returns the date as the library documents that it reads it: in whole
+// nanoseconds, nothing rounded up.
 func (d date) cut() *big.Rat {
-	if d.exponent {
-		return d.floor()
-	}
 	scale := seconds(1_000_000_000)
-	scaled := date{Rat: new(big.Rat).Mul(d.Rat, scale)}
+	scaled := date{new(big.Rat).Mul(d.Rat, scale)}
 	return new(big.Rat).Quo(scaled.floor(), scale)
 }

@@ -2,7 +2,6 @@ package differential_test
 
 import (
 	"crypto/rsa"
-	"math/big"
 	"slices"
 	"strings"
 	"unicode"
@@ -58,23 +57,30 @@ var properties = map[string]property{
 	"claim neither":            ofClaim(func(n *node) bool { return !n.isString() && !n.isStrings() }),
 	"claim no number":          ofClaim(func(n *node) bool { return n.kind != '0' }),
 	"claim out of range":       ofClaim(outOfRange),
+	"claim written long":       ofClaim(writtenLong),
 	"claim missing":            (*input).lacks,
 	"claim missing in RFC9068": inRFC9068((*input).lacks),
 	"list in RFC9068":          inRFC9068(ofClaim((*node).isStrings)),
 	"scope element":            ofClaim(func(n *node) bool { return n.isStrings() && slices.ContainsFunc(n.elements, isNoScope) }),
+	"claim no object":          ofClaim(func(n *node) bool { return n.kind != '{' }),
+	"claim no objects":         ofClaim(func(n *node) bool { return !n.isObjects() }),
+	"actor no string":          ofClaim(namesByNoString),
+	"detail without type":      ofClaim(func(n *node) bool { return n.isObjects() && slices.ContainsFunc(n.elements, lacksType) }),
+	"members inside":           ofClaim(func(n *node) bool { return isWide(*n) || slices.ContainsFunc(n.elements, isWide) }),
 	"no confirmation":          ofClaim(func(n *node) bool { return n.kind != '{' || len(n.members) == 0 }),
-	"bound by":                 func(in *input, of string) bool { return in.claim("cnf").get(of) != nil },
+	"no thumbprint":            ofConfirmation(func(n *node) bool { return !n.isString() || n.text == "" }),
+	"bound by":                 ofConfirmation(func(n *node) bool { return n.isString() && n.text != "" }),
+	"of type DPoP":             ofClaim(func(n *node) bool { return n.isString() && strings.EqualFold(n.text, "DPoP") }),
 	"bound":                    ofToken(func(in *input) bool { return in.claim("cnf") != nil }),
 	"another kind":             ofToken(func(in *input) bool { return !in.strict && in.anotherKind() }),
+	"another use":              ofClaim(anotherUse),
 	"only client":              ofToken(func(in *input) bool { return !in.strict && in.onlyClient() }),
 
 	// The clock.
-	"expired":          ofToken(func(in *input) bool { d, ok := dateOf(in.claim("exp")); return ok && d.ended() }),
-	"to come":          ofClaim(func(n *node) bool { d, ok := dateOf(n); return ok && d.cut().Cmp(seconds(now+leeway)) > 0 }),
-	"rounds up":        ofClaim(roundsUp),
-	"ended, rounds up": ofClaim(func(n *node) bool { d, ok := dateOf(n); return ok && d.ended() && roundsUp(n) }),
-	"rounds to come":   ofClaim(roundsToCome),
-	"ends this second": ofClaim(endsThisSecond),
+	"ended this second": ofClaim(endedThisSecond),
+	"ends this second":  ofClaim(endsThisSecond),
+	"comes this second": ofClaim(comesThisSecond),
+	"rounds up":         ofClaim(roundsUp),
 
 	// The signature.
 	"salt": ofToken((*input).otherSalt),
@@ -100,6 +106,11 @@ func ofHeader(has func(*node) bool) property {
 // ofClaim is about a claim that is there.
 func ofClaim(has func(*node) bool) property {
 	return func(in *input, of string) bool { n := in.claim(of); return n != nil && has(n) }
+}
+
+// ofConfirmation is about a member of cnf that is there.
+func ofConfirmation(has func(*node) bool) property {
+	return func(in *input, of string) bool { n := in.claim("cnf").get(of); return n != nil && has(n) }
 }
 
 // inRFC9068 is a property that matters to the profile RFC9068 only.
@@ -169,23 +180,31 @@ func (in *input) lacks(name string) bool {
 
 func isNoScope(n node) bool { return n.text == "" || strings.Contains(n.text, " ") }
 
-func (in *input) anotherKind() bool {
-	for _, name := range []string{"nonce", "at_hash", "c_hash", "s_hash", "events"} {
-		if in.claim(name) != nil {
-			return true
-		}
-	}
-	others := []string{"id", "refresh", "offline", "logout", "id_token", "refresh_token"}
-	for _, name := range []string{"token_use", "typ"} {
-		if n := in.claim(name); n.isString() && slices.Contains(others, strings.ToLower(n.text)) {
-			return true
-		}
-	}
-	return false
+// namesByNoString reports an actor whose name has another type (RFC 8693 §4.1).
+func namesByNoString(n *node) bool {
+	return slices.ContainsFunc([]string{"iss", "sub", "client_id"}, func(name string) bool {
+		named := n.get(name)
+		return named != nil && !named.isString()
+	})
 }
 
-// onlyClient reports an aud whose every member is the client. The empty string is
-// whoever is not named.
+func lacksType(n node) bool { return !n.get("type").isString() }
+
+func isWide(n node) bool { return len(n.members) > 256 }
+
+func (in *input) anotherKind() bool {
+	marks := []string{"nonce", "at_hash", "c_hash", "s_hash", "events"}
+	return slices.ContainsFunc(marks, func(name string) bool { return in.claim(name) != nil })
+}
+
+// anotherUse reports a token_use or typ of what is no access token.
+func anotherUse(n *node) bool {
+	others := []string{"id", "refresh", "offline", "logout", "id_token", "refresh_token"}
+	return n.isString() && slices.Contains(others, strings.ToLower(n.text))
+}
+
+// onlyClient reports an aud whose every member is the client. The empty string
+// names nobody.
 func (in *input) onlyClient() bool {
 	aud := in.claim("aud")
 	list := []node{}
@@ -196,7 +215,7 @@ func (in *input) onlyClient() bool {
 		list = aud.elements
 	}
 	for _, one := range list {
-		if one.text != in.text("client_id") && one.text != in.text("azp") {
+		if one.text == "" || one.text != in.text("client_id") && one.text != in.text("azp") {
 			return false
 		}
 	}
@@ -204,39 +223,43 @@ func (in *input) onlyClient() bool {
 }
 
 // outOfRange reports a number that is no date from 1970 to 9999: a negative one,
-// -0 included, a later one, and one so small that it is read as none at all.
+// -0 included, or a later one.
 func outOfRange(n *node) bool {
 	d, ok := dateOf(n)
-	return n.kind == '0' && (!ok || d.tiny || strings.HasPrefix(n.raw, "-") || d.Cmp(seconds(253402300799)) > 0)
+	return ok && (strings.HasPrefix(n.raw, "-") || d.cut().Cmp(seconds(latest)) > 0)
 }
 
-func (d date) ended() bool { return !d.tiny && d.cut().Cmp(seconds(now-leeway)) <= 0 }
+// Our clock with the leeway is at a whole second. What ends or comes between it and
+// the next one is where those differ from us who read a float64 and cut its
+// fraction off.
+var (
+	end       = seconds(now - leeway)
+	beginning = seconds(now + leeway)
+)
 
-// endsThisSecond reports an end in the second of the clock, for those who read a
-// float64 and cut its fraction off: they think that it is over.
+// endedThisSecond reports an end that is over, by less than others see.
+func endedThisSecond(n *node) bool {
+	d, ok := dateOf(n)
+	return ok && d.cut().Cmp(end) <= 0 && d.inFloat().floor().Cmp(end) == 0
+}
+
+// endsThisSecond reports an end to come that is over for others.
 func endsThisSecond(n *node) bool {
 	d, ok := dateOf(n)
-	return ok && !d.ended() && date{Rat: inFloat(d)}.floor().Cmp(seconds(now-leeway)) == 0
+	return ok && d.cut().Cmp(end) > 0 && d.inFloat().floor().Cmp(end) == 0
+}
+
+// comesThisSecond reports a beginning to come that is there for others.
+func comesThisSecond(n *node) bool {
+	d, ok := dateOf(n)
+	return ok && d.cut().Cmp(beginning) > 0 && d.inFloat().floor().Cmp(beginning) == 0
 }
 
 // roundsUp reports a date whose nearest float64 lies in a later second: near our
 // time they are 240 ns apart.
 func roundsUp(n *node) bool {
 	d, ok := dateOf(n)
-	return ok && !outOfRange(n) && date{Rat: inFloat(d)}.floor().Cmp(d.floor()) > 0
-}
-
-// roundsToCome reports a beginning that has come when it is read as we read it, and
-// whose float64 lies in a second that has not.
-func roundsToCome(n *node) bool {
-	d, ok := dateOf(n)
-	latest := seconds(now + leeway)
-	return ok && d.cut().Cmp(latest) <= 0 && date{Rat: inFloat(d)}.floor().Cmp(latest) > 0
-}
-
-func inFloat(d date) *big.Rat {
-	nearest, _ := d.Float64()
-	return new(big.Rat).SetFloat64(nearest)
+	return ok && !outOfRange(n) && d.inFloat().floor().Cmp(d.floor()) > 0
 }
 
 // otherSalt reports a PSS signature that is good but for the length of its salt.

@@ -25,6 +25,7 @@ const (
 	resource = "https://api.example.com"
 	leeway   = 30
 	now      = 1_800_000_000
+	latest   = 253_402_300_799 // 9999-12-31T23:59:59Z, the last date that there is
 )
 
 func clock() time.Time { return time.Unix(now, 0) }
