@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	duration = flag.Duration("duration", 0, "how long TestDifferences makes up tokens; 0 is 1000 tokens, the same ones each time")
+	duration = flag.Duration("duration", 0, "how long TestDifferences makes up tokens; 0 is 2000 tokens, the same ones each time")
 	seed     = flag.Uint64("seed", 0, "what TestDifferences begins with; 0 is a new one with -duration")
 )
 
@@ -119,7 +119,7 @@ func TestDifferences(t *testing.T) {
 // plan returns the seed, and how to know whether there is a token after n.
 func plan() (run uint64, goOn func(n uint64) bool) {
 	if *duration == 0 {
-		return *seed, func(n uint64) bool { return n < 1000 }
+		return *seed, func(n uint64) bool { return n < 2000 }
 	}
 	end := time.Now().Add(*duration)
 	return cmp.Or(*seed, rand.Uint64()), func(uint64) bool { return time.Now().Before(end) }

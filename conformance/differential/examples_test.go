@@ -2,6 +2,7 @@ package differential_test
 
 import (
 	"cmp"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -108,6 +109,41 @@ func wantPeers(t *testing.T, w *world, c class, token string) {
 			t.Errorf("%s: got %v from %s; want it to accept: %v\n%s", c.Name, err, peer.name, accepts, show(token))
 		case refuses && !strings.Contains(err.Error(), piece):
 			t.Errorf("%s: got %v from %s; want %q", c.Name, err, peer.name, piece)
+		}
+	}
+}
+
+// What stands just within a bound, or only looks like something that is refused, is
+// accepted by all, who read the same in it.
+func TestEverybodyAcceptsWhatIsNearby(t *testing.T) {
+	w := theWorld()
+	for name, payload := range map[string]string{
+		"a date of 64 characters":              `{<good but exp>,"exp":1800000300.<53*0>}`,
+		"a date of 64 characters and exponent": `{<good but exp>,"exp":1800000300<50*0>e-50}`,
+		"an exponent of 64":                    `{<good but exp>,"exp":0.<54*0>18e64}`,
+		"an exponent of -64":                   `{<good but iat>,"iat":0e-64}`,
+		"an exponent with a fraction left":     `{<good but exp>,"exp":18000003005e-1}`,
+		"an end by a nanosecond":               `{<good but exp>,"exp":1799999971.000000001}`,
+		"an end by a nanosecond, an exponent":  `{<good but exp>,"exp":17999999710000000001e-10}`,
+		"the last second that there is":        `{<good but exp>,"exp":253402300799}`,
+		"the same, and less than a nanosecond": `{<good but exp>,"exp":253402300799.0000000001}`,
+		"a beginning at this second":           `{<good>,"nbf":1800000030}`,
+		"an actor for an actor":                `{<good>,"act":{"sub":"bob","act":{"sub":"carol"}}}`,
+		"an actor with other claims":           `{<good>,"act":{"SUB":1,"aud":1,"x":null}}`,
+		"an actor with 256 members":            `{<good>,"act":{"sub":"bob"<255*,"m#":1>}}`,
+		"no details":                           `{<good>,"authorization_details":[]}`,
+		"two details":                          `{<good>,"authorization_details":[{"type":"a","x":[]},{"t\u0079pe":"b"}]}`,
+		"a detail with 256 members":            `{<good>,"authorization_details":[{"type":"a"<255*,"m#":1>}]}`,
+		"kinds that are an access token's":     `{<good>,"token_use":"access","typ":"Bearer","token_type":"Bearer"}`,
+		"an id with a space":                   `{<good>,"token_use":"id ","typ":"\u0131d"}`,
+		"an empty aud beside ours":             `{<good but aud>,"aud":["","https://api.example.com"]}`,
+		"claims of single issuers, odd ones":   `{<good>,"scp":1,"roles":"x","ver":1e0,"tid":[],"uid":1,"cid":1,"appid":{},"uti":1,"idtyp":1,"email":1,"email_verified":"x"}`,
+	} {
+		token := example{Payload: payload}.token(w)
+		tried := newTally()
+		tried.try(w, nil, token) // no class explains anything
+		if tried.ours != 1 || len(tried.unexplained) > 0 {
+			t.Errorf("%s: got %d accepted and %q; want all to agree\n%s", name, tried.ours, slices.Sorted(maps.Keys(tried.unexplained)), show(token))
 		}
 	}
 }
