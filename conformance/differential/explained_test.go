@@ -26,6 +26,7 @@ type class struct {
 	When       string            // the property of the token, and after a colon what of
 	Why        string
 	Example    example
+	Also       []string // payloads of which the same holds
 }
 
 // An example is a token as text. {header}, {payload} and {signature} in Token
@@ -35,6 +36,17 @@ type example struct {
 	Profile         string // whose verdict it shows; "relaxed" when left out
 	Salt            int    // of PSS, when it is not as long as the hash
 	Token           string
+}
+
+// examples returns the example, and it again with each other payload.
+func (c class) examples() []example {
+	all := []example{c.Example}
+	for _, payload := range c.Also {
+		another := c.Example
+		another.Payload = payload
+		all = append(all, another)
+	}
+	return all
 }
 
 func readClasses() ([]class, error) {
