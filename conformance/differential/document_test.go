@@ -263,15 +263,15 @@ func (s *scanner) quoted() (text string, ok bool) {
 
 func (s *scanner) escape() (r rune, ok bool) {
 	s.at++
-	c := s.peek()
-	s.at++
-	if c == 'u' {
+	if s.literal("u") {
 		return s.unicode()
 	}
-	if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 && c != 0 {
-		return rune("\"\\/\b\f\n\r\t"[i]), true
+	i := strings.IndexByte(`"\/bfnrt`, s.peek())
+	if i < 0 { // the end as well
+		return 0, false
 	}
-	return 0, false
+	s.at++
+	return rune("\"\\/\b\f\n\r\t"[i]), true
 }
 
 func (s *scanner) unicode() (rune, bool) {

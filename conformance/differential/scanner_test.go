@@ -46,6 +46,8 @@ func TestTheScannerNotes(t *testing.T) {
 		"a number beyond float64":        {`{"a":[1e309]}`, func(d *document) bool { return d.outsize }},
 		"a long number":                  {`{"a":1e308}`, func(d *document) bool { return !d.outsize }},
 		"text after the object":          {`{"a":1}{}`, func(d *document) bool { return d.trailing && d.root == nil }},
+		"a backslash at the end":         {`{"a":"\`, func(d *document) bool { return d.root == nil }},
+		"half an escape at the end":      {`{"a":"\u00`, func(d *document) bool { return d.root == nil }},
 		"white space after the object":   {"{\"a\":1} \r\n\t", func(d *document) bool { return !d.trailing && d.isObject() }},
 	} {
 		if d := readDocument(test.text); !test.note(d) {
