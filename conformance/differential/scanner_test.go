@@ -68,3 +68,17 @@ func TestEveryPropertyIsUsed(t *testing.T) {
 		}
 	}
 }
+
+// A document that is cut off anywhere is read to its end, and as encoding/json has
+// it.
+func TestTheScannerReadsBeginnings(t *testing.T) {
+	w := theWorld()
+	for n := range uint64(100) {
+		text := newInput(w.generate(randomData(3, n))).payload.text
+		for end := range min(len(text), 400) {
+			if got, want := readDocument(text[:end]).root != nil, json.Valid([]byte(text[:end])); got != want {
+				t.Errorf("%q: got JSON %v; want %v", text[:end], got, want)
+			}
+		}
+	}
+}
