@@ -409,13 +409,14 @@ func changeShape(_ *world, c *choices, d *draft) {
 // changeText does to the JSON text what is no matter of members.
 func changeText(_ *world, c *choices, d *draft) {
 	_, which := d.document(c)
-	at, b := c.below(1024), c.byte()
+	at, b, wide := c.below(1024), c.byte(), strings.Repeat(" ", 10+c.below(4))
 	space := pick(c, []string{" ", "\t", "\r\n", "\n", "\v", "\f", "\u00a0", "\x00", "\ufeff", "\u2028", "//\n", "/**/"})
 	change := pick(c, []func(string) string{
 		func(s string) string { return strings.ReplaceAll(s, ",", " ,\n\t") },
 		func(s string) string { return strings.ReplaceAll(s, `":`, "\" :\r\n ") },
 		func(s string) string { return space + s },
 		func(s string) string { return s + space },
+		func(s string) string { return wide + s },
 		func(s string) string { return strings.Replace(s, ",", space+",", 1) },
 		func(s string) string { return s[:max(0, len(s)-1)] + ",}" },
 		func(s string) string { return s + pick(c, []string{"{}", "}", "x", "null", ",", "\x00", s}) },

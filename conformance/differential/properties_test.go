@@ -32,6 +32,7 @@ var properties = map[string]property{
 	"text after":          func(in *input, of string) bool { return in.document(of).trailing },
 	"outsize number":      func(in *input, of string) bool { return in.document(of).root != nil && in.document(of).outsize },
 	"space around header": ofToken((*input).spaceAroundHeader),
+	"header begins late":  ofToken((*input).headerBeginsLate),
 
 	// The header.
 	"header member":       ofHeader(func(*node) bool { return true }),
@@ -133,6 +134,11 @@ func (in *input) payloadNoObject() bool {
 
 func (in *input) spaceAroundHeader() bool {
 	return in.header.isObject() && strings.Trim(in.header.text, jsonSpace) != in.header.text
+}
+
+// headerBeginsLate reports 12 bytes of white space or more before the header.
+func (in *input) headerBeginsLate() bool {
+	return in.header.isObject() && strings.IndexByte(in.header.text, '{') >= 12
 }
 
 // listOfNothingBut reports a header member that lists one name, however often;
