@@ -470,6 +470,7 @@ func changeString(_ *world, c *choices, d *draft) {
 // bytes, or into one of others.
 func respell(c *choices) func(string) string {
 	at, newline := c.below(1024), pick(c, []string{"\n", "\r\n", "\r", "\n\n"})
+	more := pick(c, []string{"A", "A", "g", "N", "k", "0"}) // where it makes a byte: NUL, white space
 	odd := pick(c, []string{" ", "=", "%3D", "\x00", "\t", "*", "é", "~", "-", "\u200b", "+", "/", ","})
 	return pick(c, []func(string) string{
 		func(s string) string { return s + strings.Repeat("=", (4-len(s)%4)%4) },
@@ -479,7 +480,7 @@ func respell(c *choices) func(string) string {
 		spareBits,
 		func(s string) string { return splice(s, at, 0, odd) },
 		func(s string) string { return s + "=" },
-		func(s string) string { return s + "A" },
+		func(s string) string { return s + more },
 		func(s string) string { return s[:len(s)*3/4] },
 		func(s string) string {
 			return strings.NewReplacer("-", "+", "_", "/").Replace(s) + strings.Repeat("=", (4-len(s)%4)%4)

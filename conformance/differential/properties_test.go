@@ -20,19 +20,20 @@ var properties = map[string]property{
 	"length of token": ofToken(func(in *input) bool { return len(in.token) > 16<<10 }),
 
 	// The JSON of header or payload (RFC 8259, RFC 7515 §4, RFC 7519 §4).
-	"name twice":          inEither(func(d *document) bool { return d.duplicate }),
-	"name twice inside":   inEither(func(d *document) bool { return d.inside }),
-	"invalid UTF-8":       inEither(func(d *document) bool { return d.badUTF8 }),
-	"lone surrogate":      inEither(func(d *document) bool { return d.surrogate }),
-	"depth":               inEither(func(d *document) bool { return d.depth > 16 }),
-	"members":             inEither(func(d *document) bool { return d.members > 256 }),
-	"elements":            inEither(func(d *document) bool { return d.commas > 2048 }),
-	"length of header":    ofToken(func(in *input) bool { return in.compact() && len(in.parts[0].raw) > 4096 }),
-	"payload no object":   ofToken((*input).payloadNoObject),
-	"text after":          func(in *input, of string) bool { return in.document(of).trailing },
-	"outsize number":      func(in *input, of string) bool { return in.document(of).root != nil && in.document(of).outsize },
-	"space around header": ofToken((*input).spaceAroundHeader),
-	"header begins late":  ofToken((*input).headerBeginsLate),
+	"name twice":           inEither(func(d *document) bool { return d.duplicate }),
+	"name twice inside":    inEither(func(d *document) bool { return d.inside }),
+	"invalid UTF-8":        inEither(func(d *document) bool { return d.badUTF8 }),
+	"lone surrogate":       inEither(func(d *document) bool { return d.surrogate }),
+	"depth":                inEither(func(d *document) bool { return d.depth > 16 }),
+	"members":              inEither(func(d *document) bool { return d.members > 256 }),
+	"elements":             inEither(func(d *document) bool { return d.commas > 2048 }),
+	"length of header":     ofToken(func(in *input) bool { return in.compact() && len(in.parts[0].raw) > 4096 }),
+	"payload no object":    ofToken((*input).payloadNoObject),
+	"text after":           func(in *input, of string) bool { return in.document(of).trailing },
+	"outsize number":       func(in *input, of string) bool { return in.document(of).root != nil && in.document(of).outsize },
+	"space around header":  ofToken((*input).spaceAroundHeader),
+	"signed without space": ofToken((*input).signedWithoutSpace),
+	"header begins late":   ofToken((*input).headerBeginsLate),
 
 	// The header.
 	"header member":       ofHeader(func(*node) bool { return true }),
@@ -134,6 +135,17 @@ func (in *input) payloadNoObject() bool {
 
 func (in *input) spaceAroundHeader() bool {
 	return in.header.isObject() && strings.Trim(in.header.text, jsonSpace) != in.header.text
+}
+
+// signedWithoutSpace reports white space around the header that came after the
+// signature.
+func (in *input) signedWithoutSpace() bool {
+	if !in.spaceAroundHeader() {
+		return false
+	}
+	header := encode(strings.Trim(in.header.text, jsonSpace))
+	bare := newInput(header + "." + in.parts[1].text + "." + in.parts[2].text)
+	return theWorld().genuine(bare) && !theWorld().genuine(in)
 }
 
 // headerBeginsLate reports 12 bytes of white space or more before the header.
