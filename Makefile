@@ -8,6 +8,7 @@ BENCH       = .
 ROUNDS      = 6
 SOAK        = 60s
 SEED        = 0
+DIFFTIME    = 10m
 
 # Every module, the root first: a new go.mod is found by itself.
 MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*' -not -path '*/node_modules/*')))
@@ -63,8 +64,7 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 soak: ## a key set under a thousand goroutines for SOAK=60s, with the race detector; SEED=n replays
 	go test -race -count=1 -v -run '^TestSoak$$' ./jwks -soak $(SOAK) -seed $(SEED)
 
-mutate: ## take each check away in turn, and see that a test fails; some 12 minutes
-	@go run ./conformance/mutate
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-table bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser
 
 bench-jwks: ## how the caches of other libraries take rotations, floods and outages; some 6 minutes
 	go run -C benchmarks/compare/jwks . -write README.md
@@ -83,4 +83,4 @@ browser: ## the quickstart in a headless browser; screenshots in examples/browse
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-table bench-smoke soak mutate bench-jwks bench-introspection interop redis browser
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-table bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser

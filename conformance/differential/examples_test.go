@@ -1,0 +1,158 @@
+package differential_test
+
+import (
+	"cmp"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Texts of examples have three short cuts: <good> for the members of a good header
+// or payload, <good but exp> for all of them but one, and <16*[> for 16 brackets,
+// in which # counts.
+var (
+	good     = regexp.MustCompile(`<good(?: but ([a-z_]+))?>`)
+	repeated = regexp.MustCompile(`<(\d+)\*([^>]*)>`)
+)
+
+// expand writes out the text of an example; empty is the good document.
+func expand(text string, document object) string {
+	if text == "" {
+		text = "{<good>}"
+	}
+	text = good.ReplaceAllStringFunc(text, func(match string) string {
+		rest := slices.Clone(document)
+		rest.remove(quote(good.FindStringSubmatch(match)[1]))
+		return strings.Trim(rest.String(), "{}")
+	})
+	text = repeated.ReplaceAllStringFunc(text, func(match string) string {
+		found := repeated.FindStringSubmatch(match)
+		count, _ := strconv.Atoi(found[1]) // digits
+		var out strings.Builder
+		for i := range count {
+			out.WriteString(strings.ReplaceAll(found[2], "#", strconv.Itoa(i)))
+		}
+		return out.String()
+	})
+	return strings.ReplaceAll(text, "<xff>", "\xff")
+}
+
+// token makes the example. What its header says chooses algorithm and key.
+func (e example) token(w *world) string {
+	d := w.newDraft(mustAlgorithm("ES256"))
+	header, payload := expand(e.Header, d.header), expand(e.Payload, d.payload)
+	if e.Payload == "<nested>" {
+		payload = d.token()
+	}
+	said := &input{header: readDocument(header)}
+	if a, ok := algorithmNamed(said.alg()); ok {
+		d.signAs(w, a)
+	}
+	if key := w.keys[said.kid()]; key != nil {
+		d.key = key
+	}
+	d.salt = cmp.Or(e.Salt, d.salt)
+	d.texts = [2]changes[string]{{func(string) string { return header }}, {func(string) string { return payload }}}
+	return e.fill(d.token())
+}
+
+func mustAlgorithm(name string) algorithm {
+	a, ok := algorithmNamed(name)
+	if !ok {
+		panic("no algorithm " + name)
+	}
+	return a
+}
+
+// fill puts the parts into the example's own form.
+func (e example) fill(token string) string {
+	if e.Token == "" {
+		return token
+	}
+	parts := strings.Split(token, ".")
+	return strings.NewReplacer("{header}", parts[0], "{payload}", parts[1], "{signature}", parts[2], "{signature+1}", spareBits(parts[2])).Replace(e.Token)
+}
+
+// Every class has an example that shows it: the same verdicts, from the same
+// judges.
+func TestEveryExplanationHasItsExample(t *testing.T) {
+	w := theWorld()
+	for _, c := range mustClasses(t) {
+		for _, e := range c.examples() {
+			wantShown(t, w, c, e)
+		}
+	}
+}
+
+// wantShown fails the test unless the example shows its class.
+func wantShown(t *testing.T, w *world, c class, e example) {
+	t.Helper()
+	token := e.token(w)
+	in := newInput(token)
+	us := w.ours[0]
+	if in.strict = e.Profile == "RFC9068"; in.strict {
+		us = w.ours[1]
+	}
+	if !c.holds(in) {
+		t.Errorf("%s: the example has not the property %q\n%s", c.Name, c.When, show(token))
+	}
+	if _, err := us.ask(token); c.refuses() != (err != nil) || err != nil && !c.says(err) {
+		t.Errorf("%s: got %v; want %q\n%s", c.Name, err, c.WeSay, show(token))
+	}
+	wantPeers(t, w, c, token)
+}
+
+// wantPeers fails the test unless those accept who are said to, and the others
+// refuse for the reason that is given.
+func wantPeers(t *testing.T, w *world, c class, token string) {
+	t.Helper()
+	for _, peer := range w.peers {
+		_, err := peer.ask(token)
+		piece, refuses := c.RefusedBy[peer.name]
+		switch accepts := !c.refuses() && !refuses || slices.Contains(c.AcceptedBy, peer.name); {
+		case accepts != (err == nil):
+			t.Errorf("%s: got %v from %s; want it to accept: %v\n%s", c.Name, err, peer.name, accepts, show(token))
+		case refuses && !strings.Contains(err.Error(), piece):
+			t.Errorf("%s: got %v from %s; want %q", c.Name, err, peer.name, piece)
+		}
+	}
+}
+
+// What stands just within a bound, or only looks like something that is refused, is
+// accepted by all, who read the same in it.
+func TestEverybodyAcceptsWhatIsNearby(t *testing.T) {
+	w, classes := theWorld(), mustClasses(t)
+	for name, payload := range map[string]string{
+		"a date of 64 characters":              `{<good but exp>,"exp":1800000300.<53*0>}`,
+		"a date of 64 characters and exponent": `{<good but exp>,"exp":1800000300<50*0>e-50}`,
+		"an exponent of 64":                    `{<good but exp>,"exp":0.<54*0>18e64}`,
+		"an exponent of -64":                   `{<good but iat>,"iat":0e-64}`,
+		"an exponent with a fraction left":     `{<good but exp>,"exp":18000003005e-1}`,
+		"an end by a nanosecond":               `{<good but exp>,"exp":1799999971.000000001}`,
+		"an end by a nanosecond, an exponent":  `{<good but exp>,"exp":17999999710000000001e-10}`,
+		"the last second that there is":        `{<good but exp>,"exp":253402300799}`,
+		"the same, and less than a nanosecond": `{<good but exp>,"exp":253402300799.0000000001}`,
+		"a beginning at this second":           `{<good>,"nbf":1800000030}`,
+		"an actor for an actor":                `{<good>,"act":{"sub":"bob","act":{"sub":"carol"}}}`,
+		"an actor with other claims":           `{<good>,"act":{"SUB":1,"aud":1,"x":null}}`,
+		"an actor with 256 members":            `{<good>,"act":{"sub":"bob"<255*,"m#":1>}}`,
+		"no details":                           `{<good>,"authorization_details":[]}`,
+		"two details":                          `{<good>,"authorization_details":[{"type":"a","x":[]},{"t\u0079pe":"b"}]}`,
+		"a detail with 256 members":            `{<good>,"authorization_details":[{"type":"a"<255*,"m#":1>}]}`,
+		"kinds that are an access token's":     `{<good>,"token_use":"access","typ":"Bearer","token_type":"Bearer"}`,
+		"an id with a space":                   `{<good>,"token_use":"id ","typ":"\u0131d"}`,
+		"an empty aud beside ours":             `{<good but aud>,"aud":["","https://api.example.com"]}`,
+		"claims of single issuers, odd ones":   `{<good>,"scp":1,"roles":"x","ver":1e0,"tid":[],"uid":1,"cid":1,"appid":{},"uti":1,"idtyp":1,"email":1,"email_verified":"x"}`,
+	} {
+		token := example{Payload: payload}.token(w)
+		tried := newTally()
+		tried.try(w, classes, token)
+		if tried.ours != 1 || len(tried.classes)+len(tried.unexplained) > 0 {
+			t.Errorf("%s: got %d accepted, %v and %q; want all to agree, and no class to say otherwise\n%s",
+				name, tried.ours, tried.classes, slices.Sorted(maps.Keys(tried.unexplained)), show(token))
+		}
+	}
+}
