@@ -107,6 +107,7 @@ func TestWhatIsAllowedOnPurpose(t *testing.T) {
 		"http, dangerously":    {Resource: "r", Issuers: []accesstoken.Issuer{{URL: "http://a.example", DangerouslyAllowHTTP: true}}},
 		"a resource of words":  {Resource: "the orders API", Issuers: []accesstoken.Issuer{{URL: "https://a.example"}}},
 		"another realm":        {Resource: "ä", Realm: "a", Issuers: []accesstoken.Issuer{{URL: "https://a.example"}}},
+		"any tenant id":        {Resource: "r", Issuers: []accesstoken.Issuer{{URL: "https://a.example", Profile: accesstoken.EntraV2, Tenants: []string{"az-09"}}}},
 		"prefixes that differ": {Resource: "r", Issuers: []accesstoken.Issuer{{URL: "https://a.example"}, {URL: "https://a.example/"}}},
 	} {
 		v, err := accesstoken.NewValidator(config)

@@ -193,6 +193,7 @@ func TestAProfileWithoutWhatItDemandsIsNoConfiguration(t *testing.T) {
 		{"clients where no token names one", accesstoken.Issuer{Profile: accesstoken.Kubernetes, Clients: []string{"a"}}, "no token of the profile Kubernetes names a client"},
 		{"several tenants that nobody listed, below a path", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/x/{tenantid}/v2.0", JWKSURI: "https://a.example/jwks"}, "Tenants is nil"},
 		{"a tenant in the URL that is not listed", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/1/v2.0", Tenants: []string{"2"}}, `Tenants does not have "1"`},
+		{"a URL that is none", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/%zz", Tenants: []string{"1"}}, "cannot be parsed"},
 		{"a tenant twice", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata, Tenants: []string{"1", "1"}}, "lists a tenant twice"},
 		{"a tenant in capitals", accesstoken.Issuer{Profile: accesstoken.EntraV2, Tenants: []string{"ABC"}}, "GUIDs in lower case"},
 		{"a demand without values", accesstoken.Issuer{Demand: map[string][]string{"repository": {}}}, `Demand["repository"] has no values`},
@@ -271,6 +272,20 @@ func TestTenantsShareOneCache(t *testing.T) {
 	}
 	if err := v.Ready(); err != nil {
 		t.Errorf("Ready: got %v; want nil", err)
+	}
+}
+
+// Keys that are handed over belong to whom they are handed over for.
+func TestATenantOfFixedKeys(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers = []accesstoken.Issuer{{URL: as.URL + "/1/", Keys: jwks.Static(as.Keys()...), Profile: accesstoken.EntraV1}}
+	})
+	token := as.Sign(map[string]any{"typ": "JWT"}, as.Claims(accesstokentest.Claims{
+		"iss": as.URL + "/1/", "tid": "1", "ver": "1.0", "appid": "c", "scp": "a",
+	}))
+	if _, err := v.Validate(t.Context(), accesstoken.Bearer(token)); err != nil {
+		t.Errorf("got %v; want the token accepted", err)
 	}
 }
 

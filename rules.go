@@ -114,10 +114,11 @@ func isServiceAccount(subject string) bool {
 	return ok && namespace != "" && name != "" && !strings.Contains(name, ":")
 }
 
-// onlyClient reports whether every audience is the client itself.
+// onlyClient reports whether every audience is the client itself. The empty
+// string names nobody.
 func onlyClient(claims jose.Claims) bool {
 	for _, audience := range claims.Audience {
-		if audience == "" || audience != claims.ClientID && audience != claims.AuthorizedParty {
+		if audience != "" && audience != claims.ClientID && audience != claims.AuthorizedParty {
 			return false
 		}
 	}

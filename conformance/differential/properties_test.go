@@ -33,7 +33,6 @@ var properties = map[string]property{
 	"outsize number":       func(in *input, of string) bool { return in.document(of).root != nil && in.document(of).outsize },
 	"space around header":  ofToken((*input).spaceAroundHeader),
 	"signed without space": ofToken((*input).signedWithoutSpace),
-	"header begins late":   ofToken((*input).headerBeginsLate),
 
 	// The header.
 	"header member":       ofHeader(func(*node) bool { return true }),
@@ -148,11 +147,6 @@ func (in *input) signedWithoutSpace() bool {
 	return theWorld().genuine(bare) && !theWorld().genuine(in)
 }
 
-// headerBeginsLate reports 12 bytes of white space or more before the header.
-func (in *input) headerBeginsLate() bool {
-	return in.header.isObject() && strings.IndexByte(in.header.text, '{') >= 12
-}
-
 // listOfNothingBut reports a header member that lists one name, however often;
 // of is the member and the name.
 func (in *input) listOfNothingBut(of string) bool {
@@ -233,7 +227,7 @@ func (in *input) onlyClient() bool {
 		list = aud.elements
 	}
 	for _, one := range list {
-		if one.text == "" || one.text != in.text("client_id") && one.text != in.text("azp") {
+		if one.text != "" && one.text != in.text("client_id") && one.text != in.text("azp") {
 			return false
 		}
 	}

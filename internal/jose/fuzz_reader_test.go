@@ -280,8 +280,7 @@ func readTokenSlowly(text string) (token slowToken, ok bool) {
 		}
 	}
 	members, ok := readObjectSlowly(raw[0])
-	begins := strings.IndexByte(raw[0], '{')
-	if !ok || len(raw[0]) > 4096 || begins > 11 {
+	if !ok || len(raw[0]) > 4096 {
 		return token, false
 	}
 	token.payload, token.signature = raw[1], raw[2]

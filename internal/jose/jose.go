@@ -75,8 +75,17 @@ func Parse(token string) (Token, error) {
 func beginsObject(header string) bool {
 	var first [12]byte
 	n, _ := base64.RawURLEncoding.Decode(first[:], []byte(header[:min(len(header), 16)]))
-	text := bytes.TrimPrefix(first[:n], []byte("\ufeff"))
-	return bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))
+	text := trimStart(first[:n])
+	if len(text) == 0 && len(header) > 16 {
+		all, _ := base64.RawURLEncoding.DecodeString(header) // as far as it goes
+		text = trimStart(all)
+	}
+	return bytes.HasPrefix(text, []byte("{"))
+}
+
+// trimStart takes away what may stand before an object, or should not and does.
+func trimStart(text []byte) []byte {
+	return bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n")
 }
 
 var strict = base64.RawURLEncoding.Strict()

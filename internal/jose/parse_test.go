@@ -31,24 +31,26 @@ const plainHeader = `{"alg":"RS256"}`
 func TestParseNotJWT(t *testing.T) {
 	h, p := part(plainHeader), part(`{}`)
 	for name, token := range map[string]string{
-		"nothing":                        "",
-		"one part":                       "opaque",
-		"a JSON header alone":            h,
-		"two parts":                      h + "." + p,
-		"four parts":                     h + "." + p + ".AA.AA",
-		"five parts":                     h + "." + p + ".AA.AA.AA",
-		"six parts":                      h + "." + p + ".AA.AA.AA.AA",
-		"dots only":                      "..",
-		"many dots":                      strings.Repeat(".", 1000),
-		"a leading dot":                  "." + h + "." + p,
-		"no header":                      "." + p + ".AA",
-		"a header that is no base64url":  "a~b." + p + ".AA",
-		"a header that is an array":      part(`[]`) + "." + p + ".AA",
-		"a header that is null":          part(`null`) + "." + p + ".AA",
-		"a header of white space":        part(" \n") + "." + p + ".AA",
-		"a random first part":            part("\x01\x02\x03") + "." + p + ".AA",
-		"the JSON serialization":         `{"payload":"e30","protected":"` + h + `","signature":"AA"}`,
-		"the general JSON serialization": `{"payload":"e30","signatures":[{"protected":"` + h + `","signature":"AA"}]}`,
+		"nothing":                         "",
+		"one part":                        "opaque",
+		"a JSON header alone":             h,
+		"two parts":                       h + "." + p,
+		"four parts":                      h + "." + p + ".AA.AA",
+		"five parts":                      h + "." + p + ".AA.AA.AA",
+		"six parts":                       h + "." + p + ".AA.AA.AA.AA",
+		"dots only":                       "..",
+		"many dots":                       strings.Repeat(".", 1000),
+		"a leading dot":                   "." + h + "." + p,
+		"no header":                       "." + p + ".AA",
+		"a header that is no base64url":   "a~b." + p + ".AA",
+		"a header that is an array":       part(`[]`) + "." + p + ".AA",
+		"a header that is null":           part(`null`) + "." + p + ".AA",
+		"a header of white space":         part(" \n") + "." + p + ".AA",
+		"a header of much white space":    part(strings.Repeat(" ", 50)) + "." + p + ".AA",
+		"much white space, and no object": part(strings.Repeat(" ", 50)+"[]") + "." + p + ".AA",
+		"a random first part":             part("\x01\x02\x03") + "." + p + ".AA",
+		"the JSON serialization":          `{"payload":"e30","protected":"` + h + `","signature":"AA"}`,
+		"the general JSON serialization":  `{"payload":"e30","signatures":[{"protected":"` + h + `","signature":"AA"}]}`,
 	} {
 		if _, err := jose.Parse(token); !errors.Is(err, jose.ErrNotJWT) {
 			t.Errorf("%s: got %v; want %v", name, err, jose.ErrNotJWT)
@@ -120,6 +122,8 @@ func TestParseMalformed(t *testing.T) {
 		"a kid of 257 bytes":                    part(`{"alg":"RS256","kid":"`+strings.Repeat("k", 257)+`"}`) + "." + p + ".AAAA",
 		"a kid of 257 bytes in 129 characters":  part(`{"alg":"RS256","kid":"k`+strings.Repeat("é", 128)+`"}`) + "." + p + ".AAAA",
 		"white space before a malformed header": part("\n {]") + "." + p + ".AAAA",
+		"much white space before one":           part(strings.Repeat(" ", 100)+"{]") + "." + p + ".AAAA",
+		"much white space behind a BOM":         part("\xef\xbb\xbf"+strings.Repeat("\n", 20)+"{]") + "." + p + ".AAAA",
 	} {
 		if _, err := jose.Parse(token); !errors.Is(err, jose.ErrMalformed) {
 			t.Errorf("%s: got %v; want %v", name, err, jose.ErrMalformed)
