@@ -64,7 +64,11 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 soak: ## a key set under a thousand goroutines for SOAK=60s, with the race detector; SEED=n replays
 	go test -race -count=1 -v -run '^TestSoak$$' ./jwks -soak $(SOAK) -seed $(SEED)
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-table bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser
+mutate: ## take each check away in turn, and see that a test fails; some 20 minutes
+	@go run ./conformance/mutate
+
+differential: ## our verdicts on made-up tokens against three JOSE libraries for DIFFTIME=10m; SEED=n replays
+	go test -C conformance/differential -count=1 -timeout 0 -v -run '^TestDifferences$$' . -duration $(DIFFTIME) -seed $(SEED)
 
 bench-jwks: ## how the caches of other libraries take rotations, floods and outages; some 6 minutes
 	go run -C benchmarks/compare/jwks . -write README.md
