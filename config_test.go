@@ -55,6 +55,7 @@ func TestAWrongConfigurationIsRefusedWithEveryFaultNamed(t *testing.T) {
 		{"plain http metadata", issuer(accesstoken.Issuer{MetadataURL: "http://a.example/x"}), []string{"MetadataURL", "not https"}},
 		{"keys twice", issuer(accesstoken.Issuer{Keys: jwks.Static(), JWKSURI: "https://a.example/jwks"}), []string{"Keys is set"}},
 		{"a private key", issuer(accesstoken.Issuer{Keys: jwks.Static(privateJWK)}), []string{"Keys", "private"}},
+		{"two private keys", issuer(accesstoken.Issuer{Keys: jwks.Static(privateJWK, privateJWK)}), []string{"key 0", "key 1"}},
 		{"the nil of a failed NewCache", issuer(accesstoken.Issuer{Keys: (*jwks.Cache)(nil)}), []string{"is nil"}},
 		{"one key source for two issuers", accesstoken.Config{Resource: "r", Issuers: []accesstoken.Issuer{
 			{URL: "https://a.example", Keys: shared}, {URL: "https://b.example", Keys: shared}}},

@@ -215,13 +215,13 @@ func (i *issuer) acceptDemand(raw []byte) error {
 		return nil
 	}
 	met := 0
-	err := jose.Object(raw, func(name, value []byte) error {
-		if values, demanded := i.settings.Demand[string(name)]; demanded && isOneOf(value, values) {
+	_ = jose.Object(raw, func(name, value []byte) error { // it was read before
+		if isOneOf(value, i.settings.Demand[string(name)]) {
 			met++
 		}
 		return nil
 	})
-	if err == nil && met == len(i.settings.Demand) {
+	if met == len(i.settings.Demand) {
 		return nil
 	}
 	return i.warned(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
@@ -233,10 +233,10 @@ func isOneOf(value []byte, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })
 	}
-	text, ok := jose.String(value)
-	if !ok && (string(value) == "true" || string(value) == "false") {
-		text, ok = string(value), true
+	if string(value) == "true" || string(value) == "false" {
+		return slices.Contains(listed, string(value))
 	}
+	text, ok := jose.String(value)
 	return ok && slices.Contains(listed, text)
 }
 

@@ -209,6 +209,8 @@ func TestAProfileWithoutWhatItDemandsIsNoConfiguration(t *testing.T) {
 		{"tenants elsewhere", accesstoken.Issuer{Profile: accesstoken.Auth0, Tenants: []string{"1"}}, "Tenants is for the profiles EntraV1 and EntraV2"},
 		{"a template elsewhere", accesstoken.Issuer{URL: "https://a.example/{tenantid}"}, "URL has {tenantid}, which is for"},
 		{"a negative age", accesstoken.Issuer{MaxAge: -1}, "MaxAge is -1ns"},
+		{"a negative life", accesstoken.Issuer{MaxLifetime: -1}, "MaxLifetime -1ns"},
+		{"a demand of no claim", accesstoken.Issuer{Demand: map[string][]string{"": {"x"}}}, `Demand[""] has no values`},
 	} {
 		if test.issuer.URL == "" {
 			test.issuer.URL = "https://a.example"
@@ -325,6 +327,39 @@ func TestAcceptCannotLetTheSubjectOut(t *testing.T) {
 		if refused := wantReason(t, err, test.want); strings.Contains(refused.Error(), "canary") || strings.Contains(refused.Error(), "nil pointer") {
 			t.Errorf("%s: got %v; want no claim in it, and no accident", name, refused)
 		}
+	}
+}
+
+// Who has gone away is not told that the hook broke.
+func TestAcceptOfACallerWhoIsGone(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Accept = func(ctx context.Context, _ accesstoken.Claims) error { return ctx.Err() }
+	})
+	credentials := accesstoken.Bearer(as.Token(nil))
+	if _, err := v.Validate(t.Context(), credentials); err != nil {
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := v.Validate(gone, credentials)
+	if refused := wantReason(t, err, ""); !errors.Is(refused, context.Canceled) || !errors.Is(refused, accesstoken.Unavailable) {
+		t.Errorf("got %v; want the caller's own end", refused)
+	}
+}
+
+// An accident of the hook's own code is told to who has to mend it.
+func TestAcceptThatCrashes(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Accept = func(context.Context, accesstoken.Claims) error {
+			var none []int
+			return fmt.Errorf("%d", none[1])
+		}
+	})
+	_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(nil)))
+	if refused := wantReason(t, err, accesstoken.InternalError); !strings.Contains(refused.Error(), "index out of range") {
+		t.Errorf("got %v; want it to say what happened", refused)
 	}
 }
 

@@ -49,6 +49,7 @@ var properties = map[string]property{
 	"list of nothing but": (*input).listOfNothingBut,
 	"key without kty":     ofHeader(func(n *node) bool { return !n.isNull() && !n.get("kty").isString() }),
 	"symmetric key":       ofHeader(func(n *node) bool { return n.get("kty").is("oct") }),
+	"unreadable key":      ofHeader(isUnreadableKey),
 	"no certificates":     ofHeader(func(n *node) bool { return !n.isNull() && (n.kind != '[' || len(n.elements) > 0) }),
 
 	// The claims.
@@ -213,6 +214,14 @@ func (in *input) anotherKind() bool {
 func anotherUse(n *node) bool {
 	others := []string{"id", "refresh", "offline", "logout", "id_token", "refresh_token"}
 	return n.isString() && slices.Contains(others, strings.ToLower(n.text))
+}
+
+// isUnreadableKey reports a JWK of which a value cannot be base64 in any alphabet.
+func isUnreadableKey(n *node) bool {
+	return slices.ContainsFunc([]string{"k", "n", "e", "x", "y"}, func(name string) bool {
+		value := n.get(name)
+		return value.isString() && strings.Trim(value.text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=") != ""
+	})
 }
 
 // onlyClient reports an aud whose every member is the client. The empty string
