@@ -44,6 +44,9 @@ func TestAViewLeavesOutTheKeysOfOthers(t *testing.T) {
 		for kid, want := range map[string]int{"a": 1, "b": 0, "any": 1, "both": 1, "": 3} {
 			askView(t, view, kid, want)
 		}
+		if keys, _, err := view.Keys(t.Context(), "a", "RS256"); keys != nil || err == nil {
+			t.Errorf("Keys for another algorithm: got %d, %v; want an error", len(keys), err)
+		}
 		ask(t, cache, "b", found) // the cache itself leaves nothing out
 		if got := s.fetches(keysURL); got != 1 {
 			t.Errorf("got %d fetches; want 1: a key of another issuer is no reason to ask", got)
