@@ -13,6 +13,7 @@ import (
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/fetch"
+	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
@@ -37,7 +38,9 @@ type Validator struct {
 	face         *face
 	fixed        map[Reason]*Error // refusals without details, made once
 	cache        *tokencache.Cache
-	complain     sync.Once // about a hook that panics
+	headers      jose.Headers
+	algorithms   map[string]bool // of all issuers
+	complain     sync.Once       // about a hook that panics
 	closed       atomic.Bool
 }
 
@@ -56,7 +59,9 @@ func NewValidator(config Config) (*Validator, error) {
 		onRefuse: config.OnRefuse,
 		face:     &face{realm: config.realm()},
 		fixed:    map[Reason]*Error{},
-		cache:    tokencache.New(cacheBytes),
+
+		algorithms: map[string]bool{},
+		cache:      tokencache.New(cacheBytes),
 	}
 	if v.now == nil {
 		v.now = time.Now
@@ -94,6 +99,9 @@ func (v *Validator) addIssuers(config Config) (f faults) {
 
 func (v *Validator) add(i *issuer) {
 	v.issuers[i.url] = i
+	for _, algorithm := range i.algorithms {
+		v.algorithms[algorithm] = true
+	}
 	if i.rules.bareIssuer {
 		v.aliases[strings.TrimPrefix(i.url, "https://")] = i
 	}
@@ -191,7 +199,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
 		return Claims{}, v.fixed[TokenMalformed] // no JWT, and nobody to ask
 	}
-	key := tokencache.KeyOf(token)
+	key := v.cache.KeyOf(token)
 	found, err := v.recall(ctx, key)
 	if found == nil && err == nil {
 		found, err = v.establish(ctx, key, token, fresh)

@@ -22,18 +22,28 @@ const maxAttempts = 4
 // of the token and the configuration choose between JWT and introspection,
 // never a failure: a forged JWT is not shown to anybody.
 func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*facts, error) {
-	if !challenge.IsToken68(token) {
-		return nil, v.fixed[CredentialsMalformed]
+	parsed, err := v.headers.Begin(token)
+	if err == nil && !v.algorithms[parsed.Algorithm] {
+		err = errAlgorithm
 	}
-	parsed, err := jose.Parse(token)
-	if errors.Is(err, jose.ErrNotJWT) {
+	if err == nil {
+		err = parsed.Open()
+	}
+	switch {
+	case err == nil: // what base64url can spell is a token68
+		return v.verifyJWT(ctx, parsed)
+	case !challenge.IsToken68(token):
+		return nil, v.fixed[CredentialsMalformed]
+	case err == errAlgorithm:
+		return nil, v.fixed[AlgorithmNotAllowed]
+	case errors.Is(err, jose.ErrNotJWT):
 		return v.introspect(ctx, token, fresh)
 	}
-	if err != nil {
-		return nil, because(joseReason(err), err)
-	}
-	return v.verifyJWT(ctx, parsed)
+	return nil, because(joseReason(err), err)
 }
+
+// errAlgorithm is an algorithm that no issuer's tokens may have.
+var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 
 // joseReason sorts the errors of internal/jose.
 func joseReason(err error) Reason {
@@ -77,6 +87,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token jose.Token) (*facts, er
 	if err != nil {
 		return nil, err
 	}
+	v.headers.Remember(token)
 	claims, err = i.acceptJWT(token, claims)
 	if err != nil {
 		return nil, err

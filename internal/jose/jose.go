@@ -31,6 +31,9 @@ type Token struct {
 	SigningInput string // header and payload as they came (RFC 7515 §5.2)
 	Payload      []byte
 	Signature    []byte
+
+	raw          string
+	headerLength int // in raw
 }
 
 // A Header is what a JOSE header says, as far as it is of use here. Members
@@ -47,26 +50,37 @@ type Header struct {
 // Parse takes a token apart. It returns [ErrNotJWT] for what does not have the
 // form of a JWT: three parts, the first of which begins an encoded JSON object.
 func Parse(token string) (Token, error) {
-	header, rest, _ := strings.Cut(token, ".")
-	payload, signature, found := strings.Cut(rest, ".")
-	if !found || strings.Contains(signature, ".") || !beginsObject(header) {
-		return Token{}, ErrNotJWT
+	t, err := new(Headers).Begin(token)
+	if err == nil {
+		err = t.Open()
 	}
-	raw, err := decode(header)
-	if err != nil || len(raw) > maxHeader {
-		return Token{}, ErrMalformed
-	}
-	t := Token{SigningInput: token[:len(header)+1+len(payload)]}
-	if t.Header, err = readHeader(raw); err != nil {
-		return Token{}, err
-	}
-	if t.Payload, err = decode(payload); err != nil {
-		return Token{}, err
-	}
-	if t.Signature, err = decode(signature); err != nil {
+	if err != nil {
 		return Token{}, err
 	}
 	return t, nil
+}
+
+// Begin reads the header only, or recalls it: what the header says may be reason
+// enough to read no further. [Token.Open] reads the rest.
+func (h *Headers) Begin(token string) (Token, error) {
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, found := strings.Cut(rest, ".")
+	if !found || strings.Contains(signature, ".") {
+		return Token{}, ErrNotJWT
+	}
+	t := Token{SigningInput: token[:len(header)+1+len(payload)], raw: token, headerLength: len(header)}
+	var err error
+	t.Header, err = h.read(header)
+	return t, err
+}
+
+// Open decodes the payload and the signature.
+func (t *Token) Open() (err error) {
+	if t.Payload, err = decode(t.SigningInput[t.headerLength+1:]); err != nil {
+		return err
+	}
+	t.Signature, err = decode(t.raw[len(t.SigningInput)+1:])
+	return err
 }
 
 // beginsObject looks at the first bytes of an encoded header, leniently: a JWT
@@ -94,7 +108,7 @@ var strict = base64.RawURLEncoding.Strict()
 // of one token must not both pass (RFC 7515 §2, 8725bis §3.14). Even the
 // strict decoder of the standard library skips CR and LF.
 func decode(part string) ([]byte, error) {
-	if strings.ContainsAny(part, "\r\n") {
+	if strings.IndexByte(part, '\r') >= 0 || strings.IndexByte(part, '\n') >= 0 {
 		return nil, ErrMalformed
 	}
 	raw, err := strict.DecodeString(part)

@@ -104,9 +104,18 @@ func (r *reader) member(member func(name, value []byte) error) error {
 	return member(r.name, value)
 }
 
-// bounded walks over the bytes once, before anything that costs more. It need
-// not know JSON beyond its strings: what it lets pass is parsed afterwards.
+// bounded looks at the bytes once, before anything that costs more. Who has few
+// commas and brackets, wherever they stand, cannot have many that count.
 func bounded(data []byte, most int) error {
+	if bytes.Count(data, []byte{','}) <= most && bytes.Count(data, []byte{'{'})+bytes.Count(data, []byte{'['}) <= maxDepth {
+		return nil
+	}
+	return walked(data, most)
+}
+
+// walked counts those outside of strings. It need not know JSON beyond that: what
+// it lets pass is parsed afterwards.
+func walked(data []byte, most int) error {
 	depth, commas, quoted := 0, 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -146,19 +155,22 @@ func Strings(value []byte) (elements []string, ok bool) {
 	if len(value) == 0 || value[0] != '[' {
 		return nil, false
 	}
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(value))
-	if _, err := decoder.ReadToken(); err != nil {
+	r := readers.Get().(*reader)
+	defer r.release()
+	r.input = *bytes.NewBuffer(value)
+	r.decoder.Reset(&r.input)
+	if _, err := r.decoder.ReadToken(); err != nil {
 		return nil, false
 	}
-	elements = []string{}
-	for decoder.PeekKind() == '"' {
-		element, err := decoder.ReadToken()
+	elements = make([]string, 0, min(1+bytes.Count(value, []byte{','}), 16))
+	for r.decoder.PeekKind() == '"' {
+		element, err := r.decoder.ReadToken()
 		if err != nil {
 			return nil, false
 		}
 		elements = append(elements, element.String())
 	}
-	return elements, decoder.PeekKind() == ']'
+	return elements, r.decoder.PeekKind() == ']'
 }
 
 // Elements returns the elements of a JSON array as they stand.

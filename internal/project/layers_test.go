@@ -38,7 +38,7 @@ var only = map[string][]string{
 	"github.com/maypok86/otter/v2":   {"internal/tokencache"},
 	"github.com/go-json-experiment/": {"internal/jose", "jwks"},
 	"code.dny.dev/ssrf":              {"internal/fetch"},
-	"golang.org/x/":                  {"jwks", "introspection", "internal/discovery"},
+	"golang.org/x/":                  {"jwks", "introspection", "internal/discovery", "internal/tokencache"},
 }
 
 func floor(pkg string) int {

@@ -1,35 +1,15 @@
-// Package tokencache is a bounded store of verified facts, by the digest of
+// Package tokencache is a bounded store of verified facts, by a digest of
 // the token that proved them. It holds no token, and knows nothing of time or
 // policy: whoever takes a fact out checks it again.
 package tokencache
 
-import (
-	"crypto/sha256"
-	"sync"
-
-	"github.com/maypok86/otter/v2"
-)
-
-// A Key is the SHA-256 digest of a token. Two tokens with one digest would be
-// taken for each other, so nothing weaker than a collision-resistant or a
-// secretly keyed hash will do.
-type Key [sha256.Size]byte
-
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// KeyOf returns the token's key. It allocates nothing: the token is copied
-// into a pooled buffer, since hashing a string would copy it each time.
-func KeyOf(token string) Key {
-	buffer := buffers.Get().(*[]byte)
-	*buffer = append((*buffer)[:0], token...)
-	key := Key(sha256.Sum256(*buffer))
-	clear(*buffer) // a pooled buffer keeps no bearer token
-	buffers.Put(buffer)
-	return key
-}
+import "github.com/maypok86/otter/v2"
 
 // A Cache is safe for concurrent use and owns no goroutine.
-type Cache struct{ entries store }
+type Cache struct {
+	entries store
+	digest  digest
+}
 
 // A store is what is used of otter. The interface, and an entry that is not
 // generic, keep its instantiation in this package: otherwise every package that
@@ -48,12 +28,15 @@ type entry struct {
 
 // New returns a cache that holds at most maxBytes, by the sizes given to Put.
 func New(maxBytes uint64) *Cache {
-	return &Cache{otter.Must(&otter.Options[Key, entry]{
+	return &Cache{digest: digest{newGMAC()}, entries: otter.Must(&otter.Options[Key, entry]{
 		MaximumWeight: maxBytes,
 		Weigher:       func(_ Key, e entry) uint32 { return e.bytes },
 		Executor:      func(maintain func()) { maintain() }, // on the caller's goroutine
 	})}
 }
+
+// KeyOf returns the key of a token. It allocates nothing.
+func (c *Cache) KeyOf(token string) Key { return c.digest.keyOf(token) }
 
 // Get returns what is stored under the key, or nil.
 func (c *Cache) Get(key Key) any {

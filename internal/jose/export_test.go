@@ -1,0 +1,10 @@
+package jose
+
+// Len returns how many headers are remembered.
+func (h *Headers) Len() int {
+	known := h.known.Load()
+	if known == nil {
+		return 0
+	}
+	return len(*known)
+}

@@ -1,0 +1,49 @@
+package jose
+
+import (
+	"maps"
+	"strings"
+	"sync/atomic"
+)
+
+// Headers remembers headers that have stood over a good signature: an issuer
+// writes one for each of its keys, and reading it is a good part of the work that
+// is not the signature. The zero Headers remembers none yet. It is safe for
+// concurrent use.
+type Headers struct {
+	known atomic.Pointer[map[string]Header] // by what stands in the token; never changed, only replaced
+}
+
+// maxHeaders bounds what an issuer that writes a new header each time can fill.
+const maxHeaders = 64
+
+// Remember keeps the header of a token whose signature is good.
+func (h *Headers) Remember(token Token) {
+	header := token.raw[:token.headerLength]
+	known, more := h.known.Load(), map[string]Header{}
+	if known != nil {
+		if _, held := (*known)[header]; held || len(*known) >= maxHeaders {
+			return
+		}
+		maps.Copy(more, *known)
+	}
+	more[strings.Clone(header)] = token.Header // a part of the token would keep all of it
+	h.known.CompareAndSwap(known, &more)
+}
+
+// read returns the header as it was read before, or reads it.
+func (h *Headers) read(header string) (Header, error) {
+	if known := h.known.Load(); known != nil {
+		if held, ok := (*known)[header]; ok {
+			return held, nil
+		}
+	}
+	if !beginsObject(header) {
+		return Header{}, ErrNotJWT
+	}
+	raw, err := decode(header)
+	if err != nil || len(raw) > maxHeader {
+		return Header{}, ErrMalformed
+	}
+	return readHeader(raw)
+}
