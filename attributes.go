@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
@@ -57,36 +56,36 @@ func (c Claims) ClientItself() bool { return c.facts != nil && c.facts.withoutUs
 // It is the current actor; those before it are information, and for Decode
 // (RFC 8693 §4.1).
 func (c Claims) Actor() (Actor, bool) {
-	if c.facts == nil || c.facts.actor == nil {
+	if c.facts == nil || c.facts.rare == nil || c.facts.rare.actor == nil {
 		return Actor{}, false
 	}
-	return Actor(*c.facts.actor), true
+	return Actor(*c.facts.rare.actor), true
 }
 
 // Confirmation returns what the token is bound to, and false if it is a bearer
 // token. A token with a cnf is refused so far, whatever comes with it.
 func (c Claims) Confirmation() (Confirmation, bool) {
-	if c.facts == nil || !c.facts.bound.Present {
+	if c.facts == nil || c.facts.rare == nil || !c.facts.rare.bound.Present {
 		return Confirmation{}, false
 	}
-	return Confirmation{c.facts.bound.KeyThumbprint, c.facts.bound.CertificateThumbprint}, true
+	return Confirmation{c.facts.rare.bound.KeyThumbprint, c.facts.rare.bound.CertificateThumbprint}, true
 }
 
 // AuthTime returns when the user authenticated (auth_time), or zero.
 func (c Claims) AuthTime() (when time.Time) {
-	c.read("auth_time", func(value []byte) { when, _ = jose.NumericDate(value) })
+	c.read("auth_time", func(value string) { when, _ = jose.NumericDate(value) })
 	return when
 }
 
 // ACR returns the authentication context class (acr), or "".
 func (c Claims) ACR() (class string) {
-	c.read("acr", func(value []byte) { class, _ = jose.String(value) })
+	c.read("acr", func(value string) { class, _ = jose.String(value) })
 	return class
 }
 
 // AMR returns the authentication methods (amr), or nil.
 func (c Claims) AMR() (methods []string) {
-	c.read("amr", func(value []byte) { methods, _ = jose.Strings(value) })
+	c.read("amr", func(value string) { methods, _ = jose.Strings(value) })
 	return methods
 }
 
@@ -110,11 +109,11 @@ func (c Claims) Entitlements() ([]string, error) {
 // (authorization_details, RFC 9396 §9.1), or nil. The error says that an element
 // has a member of a wrong type.
 func (c Claims) AuthorizationDetails() (details []AuthorizationDetail, err error) {
-	c.read("authorization_details", func(value []byte) {
+	c.read("authorization_details", func(value string) {
 		elements, _ := jose.Elements(value)
 		for _, element := range elements {
-			detail := AuthorizationDetail{raw: element}
-			if err = decode(element, &detail); err != nil {
+			detail := AuthorizationDetail{raw: []byte(element)}
+			if err = decode(detail.raw, &detail); err != nil {
 				return
 			}
 			details = append(details, detail)
@@ -133,18 +132,18 @@ func (c Claims) profile() rules {
 	return c.facts.issuer.rules
 }
 
-// read finds a member of the claims. The value is valid during the call only.
-func (c Claims) read(claim string, found func(value []byte)) {
+// read finds a member of the claims.
+func (c Claims) read(claim string, found func(value string)) {
 	raw, err := c.raw()
 	if err != nil {
 		return
 	}
-	readMember(raw, claim, found)
+	readMember(string(raw), claim, found)
 }
 
-func readMember(object []byte, member string, found func(value []byte)) {
-	_ = jose.Object(object, func(name, value []byte) error { // it was read before, when the token was verified
-		if string(name) == member {
+func readMember(object, member string, found func(value string)) {
+	_ = jose.Object(object, func(name, value string) error { // it was read before, when the token was verified
+		if name == member {
 			found(value)
 		}
 		return nil
@@ -156,10 +155,11 @@ func (c Claims) values(path []string, standard string) (values []string, err err
 	if path == nil {
 		path = []string{standard}
 	}
-	raw, err := c.raw()
+	claims, err := c.raw()
 	if err != nil {
 		return nil, nil
 	}
+	raw := string(claims)
 	if isLeftOut(raw, path[0]) {
 		return nil, fmt.Errorf("accesstoken: the issuer left %q out, because it is too long (_claim_names); ask the issuer for it", path[0])
 	}
@@ -175,15 +175,15 @@ func (c Claims) values(path []string, standard string) (values []string, err err
 	return values, nil
 }
 
-// memberOf returns a member of an object, or nil for one that is absent or in an
+// memberOf returns a member of an object, or "" for one that is absent or in an
 // object that is.
-func memberOf(object []byte, member string) (found []byte, err error) {
-	if object == nil {
-		return nil, nil
+func memberOf(object, member string) (found string, err error) {
+	if object == "" {
+		return "", nil
 	}
-	err = jose.Object(object, func(name, value []byte) error {
-		if string(name) == member {
-			found = slices.Clone(value)
+	err = jose.Object(object, func(name, value string) error {
+		if name == member {
+			found = value
 		}
 		return nil
 	})
@@ -191,9 +191,9 @@ func memberOf(object []byte, member string) (found []byte, err error) {
 }
 
 // isLeftOut reports a claim that is kept elsewhere.
-func isLeftOut(raw []byte, claim string) (out bool) {
-	readMember(raw, "_claim_names", func(names []byte) {
-		readMember(names, claim, func([]byte) { out = true })
+func isLeftOut(raw, claim string) (out bool) {
+	readMember(raw, "_claim_names", func(names string) {
+		readMember(names, claim, func(string) { out = true })
 	})
 	return out
 }
@@ -201,8 +201,8 @@ func isLeftOut(raw []byte, claim string) (out bool) {
 // listOf reads what RFC 7643 §2.4 calls a multi-valued attribute, or the one
 // string that some serializers make of a list of one. Null and absent are the
 // same there (§2.5).
-func listOf(value []byte) (list []string, ok bool) {
-	if value == nil || string(value) == "null" {
+func listOf(value string) (list []string, ok bool) {
+	if value == "" || value == "null" {
 		return nil, true
 	}
 	if text, ok := jose.String(value); ok {
@@ -212,7 +212,7 @@ func listOf(value []byte) (list []string, ok bool) {
 	for _, element := range elements {
 		text, is := jose.String(element)
 		if !is {
-			readMember(element, "value", func(v []byte) { text, is = jose.String(v) })
+			readMember(element, "value", func(v string) { text, is = jose.String(v) })
 		}
 		if !is {
 			return nil, false

@@ -77,8 +77,8 @@ func (c Claims) raw() ([]byte, error) {
 	switch {
 	case c.payload != "":
 		return base64.RawURLEncoding.DecodeString(c.payload)
-	case c.facts != nil && c.facts.answer != nil:
-		return c.facts.answer, nil
+	case c.facts != nil && c.facts.rare != nil && c.facts.rare.answer != nil:
+		return c.facts.rare.answer, nil
 	}
 	return nil, errors.New("accesstoken: these claims come from no token; there is nothing to decode")
 }

@@ -12,39 +12,46 @@ import (
 )
 
 // facts are what was verified about one token. They never say whether a
-// request may pass: that is judged anew each time.
+// request may pass: that is judged anew each time. A hundred thousand of them
+// may be in memory.
 type facts struct {
-	issuer     *issuer
-	iss        string
-	subject    string
-	clientID   string
-	id         string
-	audience   []string
-	scope      scopes.Set
-	implied    scopes.Set // scope, and what Config.ScopeImplies adds
-	expiry     time.Time  // zero when an introspection answer has none
-	issuedAt   time.Time
-	notBefore  time.Time
-	bound      jose.Confirmation
-	isDPoP     bool             // an introspection answer says that it is a DPoP token
-	actor      *jose.Actor      // nil: nobody acts for the subject
-	answer     []byte           // of an introspection, for Decode
-	key        crypto.PublicKey // that signed; nil for an introspected token
-	keyID, alg string
-	generation atomic.Uint64 // of the key source when the key was last seen in it
+	issuer    *issuer
+	subject   string
+	clientID  string
+	id        string
+	audience  []string
+	scope     scopes.Set
+	implied   scopes.Set // scope, and what Config.ScopeImplies adds
+	expiry    time.Time  // zero when an introspection answer has none
+	issuedAt  time.Time
+	notBefore time.Time
 
-	withoutUser bool // the client acts for itself
+	header      *jose.Header     // of a JWT; nil for an introspected token
+	key         crypto.PublicKey // that signed
+	generation  atomic.Uint64    // of the key source when the key was last seen in it
+	payload     [2]uint16        // where it begins and ends in the token
+	withoutUser bool             // the client acts for itself
+
+	rare *rare // nil: the token has nothing of it
 }
 
-func newFacts(i *issuer, claims jose.Claims) *facts {
+// rare is what few tokens have.
+type rare struct {
+	bound  jose.Confirmation
+	isDPoP bool        // an introspection answer says that it is a DPoP token
+	actor  *jose.Actor // nil: nobody acts for the subject
+	answer []byte      // of an introspection, for Decode
+}
+
+// newFacts takes over what a token claims, or the answer about it.
+func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 	scope := claims.Scope.Text
 	if claims.Scope.List != nil {
 		scope = strings.Join(claims.Scope.List, " ")
 	}
 	granted := scopes.Parse(scope)
-	return &facts{
+	f := &facts{
 		issuer:    i,
-		iss:       claims.Issuer,
 		subject:   claims.Subject,
 		clientID:  claims.ClientID,
 		id:        claims.ID,
@@ -54,17 +61,19 @@ func newFacts(i *issuer, claims jose.Claims) *facts {
 		expiry:    claims.Expiry,
 		issuedAt:  claims.IssuedAt,
 		notBefore: claims.NotBefore,
-		bound:     claims.Confirmation,
-		isDPoP:    strings.EqualFold(claims.TokenType, "DPoP"),
-		actor:     claims.Actor,
 	}
+	isDPoP := strings.EqualFold(claims.TokenType, "DPoP")
+	if claims.Confirmation.Present || isDPoP || claims.Actor != nil || answer != nil {
+		f.rare = &rare{bound: claims.Confirmation, isDPoP: isDPoP, actor: claims.Actor, answer: answer}
+	}
+	return f
 }
 
 // claims hands the facts on. The request's own token serves Decode, so that no
 // second copy of the payload is kept.
 func (f *facts) claims(token string) Claims {
 	c := Claims{
-		Issuer:   f.iss,
+		Issuer:   f.issuer.url,
 		Subject:  f.subject,
 		ClientID: f.clientID,
 		ID:       f.id,
@@ -72,9 +81,8 @@ func (f *facts) claims(token string) Claims {
 		IssuedAt: f.issuedAt,
 		facts:    f,
 	}
-	if f.key != nil {
-		_, rest, _ := strings.Cut(token, ".")
-		c.payload, _, _ = strings.Cut(rest, ".")
+	if f.header != nil {
+		c.payload = token[f.payload[0]:f.payload[1]]
 	}
 	return c
 }
@@ -82,7 +90,7 @@ func (f *facts) claims(token string) Claims {
 // keyHolds reports whether the key that signed is still published. What was
 // verified on the strength of a withdrawn key is worth nothing.
 func (f *facts) keyHolds(ctx context.Context) (bool, error) {
-	keys, generation, err := f.issuer.keys.Keys(ctx, f.keyID, f.alg)
+	keys, generation, err := f.issuer.keys.Keys(ctx, f.header.KeyID, f.header.Algorithm)
 	if err != nil {
 		return false, keysRefusal(ctx, err)
 	}
@@ -119,25 +127,63 @@ func (f *facts) acceptAge(now time.Time, leeway time.Duration) error {
 // would have it ignored, which turns a bound token into a bearer token.
 func (f *facts) acceptBinding() error {
 	switch {
-	case f.isDPoP || f.bound.KeyThumbprint != "":
-		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
-	case !f.bound.Present:
+	case f.rare == nil:
 		return nil
-	case f.bound.CertificateThumbprint != "":
+	case f.rare.isDPoP || f.rare.bound.KeyThumbprint != "":
+		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
+	case !f.rare.bound.Present:
+		return nil
+	case f.rare.bound.CertificateThumbprint != "":
 		return refusal(BindingMismatch, "the token is bound to a client certificate, and none was presented")
 	}
 	return refusal(BindingRequired, "the token's cnf has no member that can be checked")
 }
 
+// compact copies what is kept into one piece of memory. Until then it is part of
+// the payload, all of which would be kept with it. Nobody else has the facts yet.
+func (f *facts) compact() {
+	scope := f.scope.String()
+	same := f.implied == f.scope
+	kept := []*string{&f.subject, &f.clientID, &f.id, &scope}
+	for i := range f.audience {
+		kept = append(kept, &f.audience[i])
+	}
+	if f.rare != nil && f.rare.actor != nil {
+		a := *f.rare.actor
+		f.rare.actor = &a
+		kept = append(kept, &a.Issuer, &a.Subject, &a.ClientID)
+	}
+	var all strings.Builder
+	length := 0
+	for _, text := range kept {
+		length += len(*text)
+	}
+	all.Grow(length)
+	for _, text := range kept {
+		all.WriteString(*text)
+	}
+	rest := all.String()
+	for _, text := range kept {
+		*text, rest = rest[:len(*text)], rest[len(*text):]
+	}
+	f.scope = scopes.Parse(scope)
+	if same {
+		f.implied = f.scope
+	}
+}
+
 // size estimates the facts' weight in the cache, in bytes.
 func (f *facts) size() int {
 	const itself = 460 // the struct, its key in the cache and the cache's own entry
-	size := itself + len(f.iss) + len(f.subject) + len(f.clientID) + len(f.id) + len(f.scope.String()) + len(f.keyID)
+	size := itself + len(f.subject) + len(f.clientID) + len(f.id) + len(f.scope.String())
 	if f.implied != f.scope {
 		size += len(f.implied.String())
 	}
-	if f.actor != nil {
-		size += 48 + len(f.actor.Issuer) + len(f.actor.Subject) + len(f.actor.ClientID)
+	if f.rare != nil {
+		size += 160
+	}
+	if f.rare != nil && f.rare.actor != nil {
+		size += len(f.rare.actor.Issuer) + len(f.rare.actor.Subject) + len(f.rare.actor.ClientID)
 	}
 	for _, audience := range f.audience {
 		size += 16 + len(audience)

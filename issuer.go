@@ -188,9 +188,9 @@ func (i *issuer) close() error {
 // acceptJWT judges a verified token by the profile and the lists, and returns
 // what it claims in the words of RFC 9068. It tells the operator what to set when
 // the issuer is of another kind than configured.
-func (i *issuer) acceptJWT(token jose.Token, said jose.Claims) (jose.Claims, error) {
+func (i *issuer) acceptJWT(token *jose.Token, said *jose.Claims) (jose.Claims, error) {
 	claims := i.rules.translate(said)
-	err := i.rules.accepts(token.Header, claims)
+	err := i.rules.accepts(token.Header, &claims)
 	if err == nil && i.tenants != nil && !slices.Contains(i.tenants, claims.TenantID) {
 		err = refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
 	}
@@ -198,11 +198,11 @@ func (i *issuer) acceptJWT(token jose.Token, said jose.Claims) (jose.Claims, err
 		return claims, i.advise(err, token.Header, said)
 	}
 	claims.Issuer = i.url // one name for a user, where iss has several spellings
-	return claims, i.acceptSaid(claims, token.Payload)
+	return claims, i.acceptSaid(&claims, token.Payload)
 }
 
 // acceptSaid demands what the configuration lists, of a JWT or of an answer.
-func (i *issuer) acceptSaid(claims jose.Claims, raw []byte) error {
+func (i *issuer) acceptSaid(claims *jose.Claims, raw string) error {
 	if err := i.acceptClient(claims.ClientID); err != nil {
 		return err
 	}
@@ -210,13 +210,13 @@ func (i *issuer) acceptSaid(claims jose.Claims, raw []byte) error {
 }
 
 // acceptDemand reads the claims again: few issuers have a Demand.
-func (i *issuer) acceptDemand(raw []byte) error {
+func (i *issuer) acceptDemand(raw string) error {
 	if len(i.settings.Demand) == 0 {
 		return nil
 	}
 	met := 0
-	_ = jose.Object(raw, func(name, value []byte) error { // it was read before
-		if isOneOf(value, i.settings.Demand[string(name)]) {
+	_ = jose.Object(raw, func(name, value string) error { // it was read before
+		if isOneOf(value, i.settings.Demand[name]) {
 			met++
 		}
 		return nil
@@ -229,12 +229,12 @@ func (i *issuer) acceptDemand(raw []byte) error {
 }
 
 // isOneOf compares a claim: a string, true or false, or the strings of an array.
-func isOneOf(value []byte, listed []string) bool {
+func isOneOf(value string, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })
 	}
-	if string(value) == "true" || string(value) == "false" {
-		return slices.Contains(listed, string(value))
+	if value == "true" || value == "false" {
+		return slices.Contains(listed, value)
 	}
 	text, ok := jose.String(value)
 	return ok && slices.Contains(listed, text)
@@ -242,11 +242,11 @@ func isOneOf(value []byte, listed []string) bool {
 
 // accept lets the operator's own code have its say about a good token. It can
 // only narrow: what it returns is a refusal or nothing.
-func (i *issuer) accept(ctx context.Context, claims Claims) error {
+func (i *issuer) accept(ctx context.Context, found *facts, token string) error {
 	if i.settings.Accept == nil {
 		return nil
 	}
-	err := i.settings.Accept(ctx, claims)
+	err := i.settings.Accept(ctx, found.claims(token))
 	_, isNil := err.(*Error)
 	var reason Reason
 	switch {
@@ -265,7 +265,7 @@ func (i *issuer) accept(ctx context.Context, claims Claims) error {
 }
 
 // advise says which profile would have accepted the token, if one would.
-func (i *issuer) advise(refused *Error, header jose.Header, said jose.Claims) error {
+func (i *issuer) advise(refused *Error, header *jose.Header, said *jose.Claims) error {
 	advice := "fmt.Println(accesstoken." + i.rules.name + ") prints what this profile demands"
 	if p, found := suggestion(header, said, i.isNamed(said.Audience)); found && p != i.settings.Profile {
 		refused.advice = "this issuer's tokens are of another kind; set Profile: accesstoken." + p.name()
@@ -279,7 +279,7 @@ func (i *issuer) advise(refused *Error, header jose.Header, said jose.Claims) er
 	return refused
 }
 
-func describeType(header jose.Header) string {
+func describeType(header *jose.Header) string {
 	if !header.HasType {
 		return "absent"
 	}

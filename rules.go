@@ -9,7 +9,7 @@ import (
 
 // accepts judges a verified token by the profile: its kind first, then what it
 // must say. The claims come [rules.translate]d.
-func (r rules) accepts(header jose.Header, claims jose.Claims) *Error {
+func (r rules) accepts(header *jose.Header, claims *jose.Claims) *Error {
 	if err := r.acceptsKind(header, claims); err != nil {
 		return err
 	}
@@ -17,7 +17,7 @@ func (r rules) accepts(header jose.Header, claims jose.Claims) *Error {
 }
 
 // acceptsKind refuses what is no access token (RFC 8725 §3.11, §3.12).
-func (r rules) acceptsKind(header jose.Header, claims jose.Claims) *Error {
+func (r rules) acceptsKind(header *jose.Header, claims *jose.Claims) *Error {
 	switch {
 	case !r.acceptsType(header):
 		return r.departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
@@ -37,7 +37,7 @@ func (r rules) acceptsKind(header jose.Header, claims jose.Claims) *Error {
 	return nil
 }
 
-func (r rules) acceptsType(header jose.Header) bool {
+func (r rules) acceptsType(header *jose.Header) bool {
 	if !header.HasType {
 		return r.noType
 	}
@@ -50,7 +50,7 @@ func (r rules) acceptsType(header jose.Header) bool {
 // acceptsClaims demands what RFC 9068 §2.2 makes REQUIRED, or what the profile
 // demands in its place. A missing exp is refused: such a token would be good for
 // ever. aud is judged on every request.
-func (r rules) acceptsClaims(claims jose.Claims) *Error {
+func (r rules) acceptsClaims(claims *jose.Claims) *Error {
 	switch {
 	case claims.Fault != "":
 		return refusal(ClaimInvalid, claims.Fault+" has the wrong type")
@@ -103,7 +103,7 @@ func isNoScope(scope string) bool { return scope == "" || strings.Contains(scope
 // isGrant demands of Entra ID's tokens what somebody has granted: scopes to a
 // client that acts for a user, or else roles to an application. A user's ID token
 // may have roles as well; it names no client (azp, appid), which is demanded, too.
-func isGrant(claims jose.Claims) bool {
+func isGrant(claims *jose.Claims) bool {
 	return claims.Scope.Text != "" || claims.HasRoles && (claims.IDType == "" || claims.IDType == "app")
 }
 
@@ -116,7 +116,7 @@ func isServiceAccount(subject string) bool {
 
 // onlyClient reports whether every audience is the client itself. The empty
 // string names nobody.
-func onlyClient(claims jose.Claims) bool {
+func onlyClient(claims *jose.Claims) bool {
 	for _, audience := range claims.Audience {
 		if audience != "" && audience != claims.ClientID && audience != claims.AuthorizedParty {
 			return false
@@ -126,8 +126,9 @@ func onlyClient(claims jose.Claims) bool {
 }
 
 // translate puts what an issuer says in claims of its own where RFC 9068 has it.
-func (r rules) translate(claims jose.Claims) jose.Claims {
-	claims.ClientID = r.clientIn(claims)
+func (r rules) translate(said *jose.Claims) jose.Claims {
+	claims := *said
+	claims.ClientID = r.clientIn(said)
 	if r.uti {
 		claims.ID = claims.UTI
 	}
@@ -140,16 +141,19 @@ func (r rules) translate(claims jose.Claims) jose.Claims {
 	return claims
 }
 
+// clientID is what names the client where the profile says nothing else.
+var clientID = []string{"client_id"}
+
 func (r rules) clientClaims() []string {
 	if r.client == nil {
-		return []string{"client_id"}
+		return clientID
 	}
 	return r.client
 }
 
 // clientIn returns the client. Several claims may name it; if they name two, it is
 // as good as none.
-func (r rules) clientIn(claims jose.Claims) (client string) {
+func (r rules) clientIn(claims *jose.Claims) (client string) {
 	for _, claim := range r.clientClaims() {
 		named := namedIn(claim, claims)
 		if named != "" && client != "" && named != client {
@@ -162,7 +166,7 @@ func (r rules) clientIn(claims jose.Claims) (client string) {
 	return client
 }
 
-func namedIn(claim string, claims jose.Claims) string {
+func namedIn(claim string, claims *jose.Claims) string {
 	switch claim {
 	case "client_id":
 		return claims.ClientID
@@ -178,7 +182,7 @@ func namedIn(claim string, claims jose.Claims) string {
 
 // withoutUser reports whether the client acts for itself. RFC 9068 §2.2 makes sub
 // the client's then; some issuers have other ways to say it.
-func (r rules) withoutUser(claims jose.Claims) bool {
+func (r rules) withoutUser(claims *jose.Claims) bool {
 	switch {
 	case r.serviceAccount, r.grant && claims.Scope.Text == "", r.noSubject && claims.Subject == "":
 		return true
@@ -191,7 +195,7 @@ func (r rules) withoutUser(claims jose.Claims) bool {
 // suggestion returns the profile whose marks a token has that another one
 // refuses, or false. Where ID tokens are the credentials, the issuer is the mark;
 // where there is no mark that no ID token has, its being for us must do.
-func suggestion(header jose.Header, claims jose.Claims, forUs bool) (Profile, bool) {
+func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, bool) {
 	switch claims.Issuer {
 	case "https://accounts.google.com":
 		return Google, true
@@ -205,8 +209,11 @@ func suggestion(header jose.Header, claims jose.Claims, forUs bool) (Profile, bo
 		Auth0:  forUs && claims.AuthorizedParty != "",
 	}
 	for _, p := range []Profile{Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Duende, Hydra, Auth0} {
+		if !marked[p] {
+			continue
+		}
 		r := profiles[p]
-		if marked[p] && r.accepts(header, r.translate(claims)) == nil {
+		if said := r.translate(claims); r.accepts(header, &said) == nil {
 			return p, true
 		}
 	}

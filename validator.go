@@ -21,6 +21,10 @@ import (
 // largest real ones, signed with ML-DSA-87, need about half of it.
 const maxToken = 16 << 10
 
+// glance is how much is looked at of a token that cannot be any, before it is
+// refused: a long one would cost ten times as much as its refusal.
+const glance = 64
+
 // cacheBytes bounds the store of verified facts.
 const cacheBytes = 64 << 20
 
@@ -138,21 +142,21 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 // in on it, and one matching [Unavailable] means that validity is unknown, not
 // denied. For a token that was verified before it performs no I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
-	claims, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
+	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	if err == nil {
-		err = v.allow(claims, policy)
+		err = found.allow(policy)
 	}
 	if err != nil {
 		return Claims{}, v.report(ctx, v.bind(err, policy))
 	}
-	return claims, nil
+	return found.claims(credentials.token()), nil
 }
 
 // Check reports whether claims that were authenticated before satisfy a further
 // policy; a handler calls it when it knows what is to be done. The error is an
 // [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
-	err := v.allow(claims, policy)
+	err := claims.facts.allow(policy)
 	if err == nil && policy.FreshIntrospection {
 		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials; set it where the route is set up, or call Authorize")
 	}
@@ -178,43 +182,39 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 //
 // Key sources, HTTP clients and clocks are somebody else's code: one that
 // panics refuses the request.
-func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (claims Claims, err error) {
+func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (found *facts, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			claims, err = Claims{}, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panicked(p)))
+			found, err = nil, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panicked(p)))
 		}
 	}()
 	token := credentials.token()
 	switch {
 	case v.cache == nil:
-		return Claims{}, refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
+		return nil, refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
 	case v.closed.Load():
-		return Claims{}, refusal(KeysUnavailable, "the validator is closed")
+		return nil, refusal(KeysUnavailable, "the validator is closed")
 	case credentials.Missing():
-		return Claims{}, v.fixed[CredentialsMissing]
+		return nil, v.fixed[CredentialsMissing]
 	case credentials.problem != "":
-		return Claims{}, v.fixed[credentials.problem]
+		return nil, v.fixed[credentials.problem]
 	case len(token) > maxToken:
-		return Claims{}, v.fixed[TokenTooLarge]
-	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
-		return Claims{}, v.fixed[TokenMalformed] // no JWT, and nobody to ask
+		return nil, v.fixed[TokenTooLarge]
+	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token[:min(len(token), glance)]):
+		return nil, v.fixed[TokenMalformed] // no JWT, and nobody to ask
 	}
 	key := v.cache.KeyOf(token)
-	found, err := v.recall(ctx, key)
+	found, err = v.recall(ctx, key)
 	if found == nil && err == nil {
 		found, err = v.establish(ctx, key, token, fresh)
 	}
 	if err == nil {
 		err = v.confirm(ctx, found, token, fresh)
 	}
-	if err != nil {
-		return Claims{}, err
+	if err == nil {
+		err = found.issuer.accept(ctx, found, token)
 	}
-	claims = found.claims(token)
-	if err := found.issuer.accept(ctx, claims); err != nil {
-		return Claims{}, err
-	}
-	return claims, nil
+	return found, err
 }
 
 // panicked says what a panic was about, and no text that is not the runtime's: an
@@ -257,7 +257,8 @@ func (v *Validator) establish(ctx context.Context, key tokencache.Key, token str
 	if err := v.accept(found); err != nil {
 		return nil, err
 	}
-	if found.key != nil {
+	if found.header != nil {
+		found.compact()
 		v.cache.Put(key, found, found.size())
 	}
 	return found, nil
@@ -270,9 +271,9 @@ func (v *Validator) accept(found *facts) error {
 	switch {
 	case !found.expiry.IsZero() && !now.Before(found.expiry.Add(v.leeway)):
 		return v.fixed[TokenExpired]
-	case now.Add(v.leeway).Before(found.notBefore):
+	case now.Before(found.notBefore) && now.Add(v.leeway).Before(found.notBefore):
 		return refusal(TokenNotYetValid, "nbf lies in the future")
-	case now.Add(v.leeway).Before(found.issuedAt):
+	case now.Before(found.issuedAt) && now.Add(v.leeway).Before(found.issuedAt):
 		return refusal(TokenNotYetValid, "iat lies in the future")
 	}
 	if err := found.acceptAge(now, v.leeway); err != nil {
@@ -284,17 +285,17 @@ func (v *Validator) accept(found *facts) error {
 	return found.issuer.acceptAudience(found.audience)
 }
 
-// allow judges claims by a policy.
-func (v *Validator) allow(claims Claims, policy Policy) error {
+// allow judges what somebody is allowed to by a policy.
+func (f *facts) allow(policy Policy) error {
 	// Claims of nobody satisfy nothing, not even a policy that demands nothing:
 	// a handler that forgets to look at FromContext's ok must not let them in.
-	if claims.facts == nil {
+	if f == nil {
 		return refusal(CredentialsMissing, "these claims come from no token")
 	}
 	if err := policy.Scopes.Err(); err != nil {
 		return because(ResourceServerMisconfigured, err)
 	}
-	if !policy.Scopes.MetBy(claims.facts.implied) {
+	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
 	return nil

@@ -31,7 +31,7 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 	}
 	switch {
 	case err == nil: // what base64url can spell is a token68
-		return v.verifyJWT(ctx, parsed)
+		return v.verifyJWT(ctx, &parsed)
 	case !challenge.IsToken68(token):
 		return nil, v.fixed[CredentialsMalformed]
 	case err == errAlgorithm:
@@ -61,12 +61,12 @@ func joseReason(err error) Reason {
 // verifyJWT goes from cheap to dear: issuer, algorithm, key, signature. Until
 // the signature is verified, iss is a key into the configured issuers, and
 // nothing else that the token says is used.
-func (v *Validator) verifyJWT(ctx context.Context, token jose.Token) (*facts, error) {
-	claims, err := jose.ReadClaims(token.Payload)
+func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, error) {
+	said, err := jose.ReadClaims(token.Payload)
 	if err != nil {
 		return nil, because(TokenMalformed, err)
 	}
-	i := v.issuerOf(claims.Issuer)
+	i := v.issuerOf(said.Issuer)
 	if i == nil {
 		return nil, v.fixed[IssuerUnknown]
 	}
@@ -88,19 +88,20 @@ func (v *Validator) verifyJWT(ctx context.Context, token jose.Token) (*facts, er
 		return nil, err
 	}
 	v.headers.Remember(token)
-	claims, err = i.acceptJWT(token, claims)
+	claims, err := i.acceptJWT(token, &said)
 	if err != nil {
 		return nil, err
 	}
-	found := newFacts(i, claims)
-	found.withoutUser = i.rules.withoutUser(claims)
-	found.key, found.keyID, found.alg = key, token.KeyID, token.Algorithm
+	found := newFacts(i, &claims, nil)
+	found.withoutUser = i.rules.withoutUser(&claims)
+	found.key, found.header = key, token.Header
+	found.payload = token.PayloadAt()
 	found.generation.Store(generation)
 	return found, nil
 }
 
 // verifySignature returns the key under which the signature is good.
-func verifySignature(token jose.Token, keys []crypto.PublicKey) (crypto.PublicKey, error) {
+func verifySignature(token *jose.Token, keys []crypto.PublicKey) (crypto.PublicKey, error) {
 	if len(keys) == 0 {
 		return nil, refusal(KeyNotFound, "the issuer publishes no key with this kid")
 	}
@@ -162,12 +163,11 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 		return nil, err
 	}
 	claims.Issuer = i.url
-	if err := i.acceptSaid(claims, answer); err != nil {
+	if err := i.acceptSaid(&claims, string(answer)); err != nil {
 		return nil, err
 	}
-	found := newFacts(i, claims)
-	found.withoutUser = rules{clientSuffix: i.rules.clientSuffix}.withoutUser(claims)
-	found.answer = answer
+	found := newFacts(i, &claims, answer)
+	found.withoutUser = rules{clientSuffix: i.rules.clientSuffix}.withoutUser(&claims)
 	return found, nil
 }
 
@@ -180,7 +180,7 @@ func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool
 	if !response.Active {
 		return claims, nil, v.fixed[TokenInactive]
 	}
-	claims, err = jose.ReadClaims(response.Raw)
+	claims, err = jose.ReadClaims(string(response.Raw))
 	if err != nil {
 		return claims, nil, because(IntrospectionUnavailable, err)
 	}
@@ -194,7 +194,7 @@ func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool
 // asked as well. What the answer says is held against the token and, as that of an
 // opaque one, against clock, binding and audience. The scopes are the JWT's.
 func (v *Validator) confirm(ctx context.Context, found *facts, token string, fresh bool) error {
-	if !found.issuer.settings.AlwaysIntrospect || found.key == nil {
+	if !found.issuer.settings.AlwaysIntrospect || found.header == nil {
 		return nil
 	}
 	said, _, err := v.ask(ctx, found.issuer, token, fresh)
@@ -210,7 +210,7 @@ func (v *Validator) confirm(ctx context.Context, found *facts, token string, fre
 	case differ(said.ID, found.id) && !found.issuer.rules.uti:
 		return refusal(ClaimInvalid, "jti is another in the introspection answer")
 	}
-	answer := newFacts(found.issuer, said)
+	answer := newFacts(found.issuer, &said, nil)
 	// What is left out, the JWT has said.
 	if len(answer.audience) == 0 {
 		answer.audience = found.audience

@@ -70,9 +70,9 @@ func (c *Client) read(ctx context.Context, answer fetch.Response, now func() tim
 // readObject takes nothing for an answer that does not say true or false.
 func readObject(body []byte) (Response, error) {
 	var active string
-	err := jose.Object(body, func(name, value []byte) error {
-		if string(name) == "active" {
-			active = string(value)
+	err := jose.Object(string(body), func(name, value string) error {
+		if name == "active" {
+			active = value
 		}
 		return nil
 	})
@@ -88,7 +88,7 @@ func readObject(body []byte) (Response, error) {
 }
 
 func readActive(body []byte) (Response, error) {
-	claims, err := jose.ReadClaims(body)
+	claims, err := jose.ReadClaims(string(body))
 	switch {
 	case err != nil:
 		return Response{}, err

@@ -284,8 +284,8 @@ func refusesTokenType(answer fetch.Response) bool {
 }
 
 func errorCode(body []byte) (code string) {
-	err := jose.Object(body, func(name, value []byte) error {
-		if string(name) == "error" {
+	err := jose.Object(string(body), func(name, value string) error {
+		if name == "error" {
 			code, _ = jose.String(value)
 		}
 		return nil

@@ -1,7 +1,6 @@
 package introspection
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -121,7 +120,8 @@ func (s *seal) open(ctx context.Context, answer fetch.Response, now time.Time) (
 	if err := s.checkClaims(token.Payload, now); err != nil {
 		return nil, fmt.Errorf("the signed answer: %w", err)
 	}
-	return tokenIntrospection(token.Payload)
+	answered, err := tokenIntrospection(token.Payload)
+	return []byte(answered), err
 }
 
 // checkSignature demands the typ that no other kind of JWT bears (RFC 8725
@@ -153,7 +153,7 @@ func (s *seal) checkSignature(ctx context.Context, token jose.Token) error {
 
 // checkClaims holds iss, aud and iat against RFC 9701 §5, and exp and nbf, which
 // need not be there, against RFC 7519 §4.1.
-func (s *seal) checkClaims(payload []byte, now time.Time) error {
+func (s *seal) checkClaims(payload string, now time.Time) error {
 	claims, err := jose.ReadClaims(payload)
 	if err != nil {
 		return err
@@ -180,14 +180,14 @@ func (s *seal) checkClaims(payload []byte, now time.Time) error {
 }
 
 // tokenIntrospection returns the member that holds the answer of RFC 7662.
-func tokenIntrospection(payload []byte) (answer []byte, err error) {
-	err = jose.Object(payload, func(name, value []byte) error {
-		if string(name) == "token_introspection" {
-			answer = bytes.Clone(value)
+func tokenIntrospection(payload string) (answer string, err error) {
+	err = jose.Object(payload, func(name, value string) error {
+		if name == "token_introspection" {
+			answer = value
 		}
 		return nil
 	})
-	if err == nil && answer == nil {
+	if err == nil && answer == "" {
 		err = errors.New("the signed answer has no token_introspection")
 	}
 	return answer, err

@@ -17,7 +17,6 @@ import (
 	"strings"
 
 	"github.com/MicahParks/jwkset"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
@@ -149,7 +148,7 @@ var (
 
 // readSet reads a JWK Set document (RFC 7517 §5).
 func readSet(document []byte) (*keySet, []omission, error) {
-	raw, err := split(document)
+	raw, err := split(string(document))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -177,10 +176,10 @@ func firstOf(left []omission) string {
 }
 
 // split returns the elements of the member "keys".
-func split(document []byte) (raw [][]byte, err error) {
+func split(document string) (raw []string, err error) {
 	found := false
-	err = jose.Shell(document, func(name, value []byte) error {
-		if string(name) != "keys" {
+	err = jose.Shell(document, func(name, value string) error {
+		if name != "keys" {
 			return nil
 		}
 		if found {
@@ -199,25 +198,18 @@ func split(document []byte) (raw [][]byte, err error) {
 	return raw, nil
 }
 
-func elements(array []byte) (raw [][]byte, err error) {
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(array), jsontext.AllowDuplicateNames(true)) // readKey is strict
-	if open, err := decoder.ReadToken(); err != nil || open.Kind() != '[' {
+func elements(array string) (raw []string, err error) {
+	raw, ok := jose.Elements(array) // readKey is strict
+	switch {
+	case !ok:
 		return nil, errors.New(`expected an array in "keys"`)
-	}
-	for decoder.PeekKind() != ']' {
-		value, err := decoder.ReadValue()
-		if err != nil {
-			return nil, errors.New(`expected JSON in "keys"`)
-		}
-		if len(raw) == maxKeys {
-			return nil, fmt.Errorf("expected at most %d keys", maxKeys)
-		}
-		raw = append(raw, bytes.Clone(value))
+	case len(raw) > maxKeys:
+		return nil, fmt.Errorf("expected at most %d keys", maxKeys)
 	}
 	return raw, nil
 }
 
-func readKey(raw []byte) (entry, error) {
+func readKey(raw string) (entry, error) {
 	m, err := readMembers(raw)
 	if err != nil {
 		return entry{}, err
@@ -244,14 +236,14 @@ type documentKey struct {
 // readMembers reads the members of a JWK that matter here, by their exact
 // names. Certificates are left out on purpose: they are not what makes a key
 // of this set trusted, and one that Go cannot parse must not cost the key.
-func readMembers(raw []byte) (documentKey, error) {
+func readMembers(raw string) (documentKey, error) {
 	var m documentKey
 	var private error
-	err := jose.Object(raw, func(name, value []byte) error {
-		if string(value) == "null" { // what some serializers write for an absent member
+	err := jose.Object(raw, func(name, value string) error {
+		if value == "null" { // what some serializers write for an absent member
 			return nil
 		}
-		switch string(name) {
+		switch name {
 		case "kty":
 			return member(&m.KTY, value)
 		case "use":
@@ -289,23 +281,23 @@ func readMembers(raw []byte) (documentKey, error) {
 
 // issuerOf never fails: nobody but a View looks at it, and what is no string is
 // somebody else's there.
-func issuerOf(value []byte) string {
+func issuerOf(value string) string {
 	if text, ok := jose.String(value); ok {
 		return text
 	}
-	return string(value)
+	return strings.Clone(value)
 }
 
-func member[T ~string](to *T, value []byte) error {
+func member[T ~string](to *T, value string) error {
 	text, ok := jose.String(value)
 	if !ok {
 		return errObject
 	}
-	*to = T(text)
+	*to = T(strings.Clone(text)) // text would keep the whole document
 	return nil
 }
 
-func memberList[T ~string](to *[]T, value []byte) error {
+func memberList[T ~string](to *[]T, value string) error {
 	texts, ok := jose.Strings(value)
 	if !ok {
 		return errObject

@@ -3,7 +3,6 @@
 package discovery
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -152,7 +151,7 @@ func (s Source) read(ctx context.Context, client *fetch.Client, place string) (M
 	}
 	// The media type is not looked at: real servers send text/plain and worse,
 	// and a strict object that names the right issuer is no error page.
-	d, err := parse(response.Body)
+	d, err := parse(string(response.Body))
 	if err == nil && d.Issuer == "" {
 		err = errors.New("no issuer in the document")
 	}
@@ -165,13 +164,13 @@ func (s Source) read(ctx context.Context, client *fetch.Client, place string) (M
 // A document is the metadata as it came.
 type document struct {
 	Metadata
-	signed []byte // the JSON value of signed_metadata; nil when there is none
+	signed string // the JSON value of signed_metadata; "" when there is none
 }
 
-func parse(body []byte) (document, error) {
+func parse(body string) (document, error) {
 	var d document
-	err := jose.Object(body, func(name, value []byte) error {
-		switch string(name) {
+	err := jose.Object(body, func(name, value string) error {
+		switch name {
 		case "issuer":
 			return text(&d.Issuer, value, "issuer")
 		case "jwks_uri":
@@ -179,15 +178,15 @@ func parse(body []byte) (document, error) {
 		case "introspection_endpoint":
 			return text(&d.IntrospectionEndpoint, value, "introspection_endpoint")
 		case "signed_metadata":
-			d.signed = bytes.Clone(value)
+			d.signed = value
 		}
 		return nil
 	})
 	return d, err
 }
 
-func text(to *string, value []byte, name string) error {
-	if string(value) == "null" { // what some serializers write for an absent member
+func text(to *string, value string, name string) error {
+	if value == "null" { // what some serializers write for an absent member
 		return nil
 	}
 	var ok bool

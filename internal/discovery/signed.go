@@ -33,7 +33,7 @@ func (s Source) signed(d document) (Metadata, error) {
 	switch {
 	case err != nil:
 		return Metadata{}, err
-	case signed.signed != nil: // what would win: the inner or the outer one?
+	case signed.signed != "": // what would win: the inner or the outer one?
 		return Metadata{}, errors.New("expected no signed_metadata among its claims")
 	case signed.Issuer != "" && signed.Issuer != s.Issuer:
 		return Metadata{}, fmt.Errorf("its issuer is %.200q, configured is %q", signed.Issuer, s.Issuer)
@@ -62,7 +62,7 @@ func (s Source) checkSignature(token jose.Token) error {
 }
 
 // checkClaims holds iss, aud, exp and nbf against RFC 7519 §4.1.
-func (s Source) checkClaims(payload []byte) error {
+func (s Source) checkClaims(payload string) error {
 	claims, err := jose.ReadClaims(payload)
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-func nothing([]byte, []byte) error { return nil }
+func nothing(string, string) error { return nil }
 
 // elements returns an object with this many commas, none of them between members.
 func elements(commas int) string { return `{"a":[` + strings.Repeat("0,", commas) + `0]}` }
@@ -22,16 +22,16 @@ func elements(commas int) string { return `{"a":[` + strings.Repeat("0,", commas
 func TestObjectAndShellBoundTheElements(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		read func([]byte, func(name, value []byte) error) error
+		read func(string, func(name, value string) error) error
 		most int
 	}{
 		{"Object", jose.Object, 2048},
 		{"Shell", jose.Shell, 8192},
 	} {
-		if err := test.read([]byte(elements(test.most)), nothing); err != nil {
+		if err := test.read(elements(test.most), nothing); err != nil {
 			t.Errorf("%s, %d elements: got %v; want nil", test.name, test.most, err)
 		}
-		if test.read([]byte(elements(test.most+1)), nothing) == nil {
+		if test.read(elements(test.most+1), nothing) == nil {
 			t.Errorf("%s, %d elements: got nil; want an error", test.name, test.most+1)
 		}
 	}
@@ -46,11 +46,11 @@ func TestWhatStandsInAStringCountsForNothing(t *testing.T) {
 		"brackets after a quoted quote":  `{"a":"\"` + strings.Repeat("[{", 30) + `"}`,
 		"closing brackets, then nesting": `{"a":"` + strings.Repeat("]}", 30) + `","b":` + nested(15) + `}`,
 	} {
-		if err := jose.Object([]byte(data), nothing); err != nil {
+		if err := jose.Object(data, nothing); err != nil {
 			t.Errorf("%s: got %v; want nil", name, err)
 		}
 	}
-	if hidden := `{"a":"` + strings.Repeat("]", 30) + `","b":` + nested(16) + `}`; jose.Object([]byte(hidden), nothing) == nil {
+	if hidden := `{"a":"` + strings.Repeat("]", 30) + `","b":` + nested(16) + `}`; jose.Object(hidden, nothing) == nil {
 		t.Error("brackets in a string make room for deeper nesting: got nil; want an error")
 	}
 }
@@ -60,7 +60,7 @@ func TestNeighboursAreNoNesting(t *testing.T) {
 		"arrays":  `{"a":[` + strings.Repeat("[],", 40) + `[]]}`,
 		"objects": `{"a":[` + strings.Repeat("{},", 40) + `{}]}`,
 	} {
-		if err := jose.Object([]byte(data), nothing); err != nil {
+		if err := jose.Object(data, nothing); err != nil {
 			t.Errorf("%s: got %v; want nil", name, err)
 		}
 	}
@@ -68,12 +68,12 @@ func TestNeighboursAreNoNesting(t *testing.T) {
 
 func TestStringAndStringsRefuseWhatIsNoJSON(t *testing.T) {
 	for _, value := range []string{"", `"`, `"\x"`, `"\ud800"`, "a"} {
-		if text, ok := jose.String([]byte(value)); ok {
+		if text, ok := jose.String(value); ok {
 			t.Errorf("String(%s): got %q, true; want false", value, text)
 		}
 	}
 	for _, value := range []string{"", "[", `["a"`, `["a",`, `["\x"]`, `{"a":"b"]`, `"a"`} {
-		if texts, ok := jose.Strings([]byte(value)); ok {
+		if texts, ok := jose.Strings(value); ok {
 			t.Errorf("Strings(%s): got %q, true; want false", value, texts)
 		}
 	}
@@ -81,12 +81,12 @@ func TestStringAndStringsRefuseWhatIsNoJSON(t *testing.T) {
 
 func TestNoMomentIsLaterThanTheLastSecond(t *testing.T) {
 	for _, value := range []string{"253402300799.000000001", "253402300799.5", "253402300800", "2.534023008e11"} {
-		if got, ok := jose.NumericDate([]byte(value)); ok {
+		if got, ok := jose.NumericDate(value); ok {
 			t.Errorf("NumericDate(%s): got %v, true; want false", value, got)
 		}
 	}
 	for _, value := range []string{"253402300799", "253402300799.0", "253402300798.999999999", "2.53402300799e11", "0", "9", "946684800"} {
-		if _, ok := jose.NumericDate([]byte(value)); !ok {
+		if _, ok := jose.NumericDate(value); !ok {
 			t.Errorf("NumericDate(%s): got false; want true", value)
 		}
 	}
@@ -94,7 +94,7 @@ func TestNoMomentIsLaterThanTheLastSecond(t *testing.T) {
 
 func TestNumericDateRefusesWhatIsNoJSON(t *testing.T) {
 	for _, value := range []string{"1x", "0x10", "1_000", "1e", "1.5e1.5", ":1", "/1"} {
-		if got, ok := jose.NumericDate([]byte(value)); ok {
+		if got, ok := jose.NumericDate(value); ok {
 			t.Errorf("NumericDate(%s): got %v, true; want false", value, got)
 		}
 	}
@@ -107,14 +107,14 @@ func TestTokensThatSayWhatElseTheyAre(t *testing.T) {
 		"access": false, "Bearer": false, "access_token": false, "": false,
 	} {
 		for _, member := range []string{"token_use", "typ"} {
-			claims, err := jose.ReadClaims([]byte(`{"` + member + `":"` + kind + `"}`))
+			claims, err := jose.ReadClaims(`{"` + member + `":"` + kind + `"}`)
 			if err != nil || claims.OtherUse != want || claims.OtherKind || claims.Fault != "" {
 				t.Errorf("%s %q: got use %v, fault %q, %v; want %v", member, kind, claims.OtherUse, claims.Fault, err, want)
 			}
 		}
 	}
 	for _, member := range []string{"token_use", "typ"} {
-		if claims, err := jose.ReadClaims([]byte(`{"` + member + `":1}`)); err != nil || claims.Fault != member {
+		if claims, err := jose.ReadClaims(`{"` + member + `":1}`); err != nil || claims.Fault != member {
 			t.Errorf("%s 1: got fault %q, %v; want %q", member, claims.Fault, err, member)
 		}
 	}
@@ -123,7 +123,7 @@ func TestTokensThatSayWhatElseTheyAre(t *testing.T) {
 func TestTheMarksOfOtherTokens(t *testing.T) {
 	for _, member := range []string{"nonce", "at_hash", "c_hash", "s_hash", "events"} {
 		for _, value := range []string{`"x"`, `null`, `{}`} {
-			claims, err := jose.ReadClaims([]byte(`{"` + member + `":` + value + `}`))
+			claims, err := jose.ReadClaims(`{"` + member + `":` + value + `}`)
 			if err != nil || claims.OtherKind == claims.Nonce || claims.Nonce != (member == "nonce") || claims.OtherUse {
 				t.Errorf("%s %s: got kind %v, nonce %v, use %v, %v; want the one mark", member, value, claims.OtherKind, claims.Nonce, claims.OtherUse, err)
 			}
@@ -133,7 +133,7 @@ func TestTheMarksOfOtherTokens(t *testing.T) {
 
 func TestAConfirmationThatCannotBeReadIsAFault(t *testing.T) {
 	for _, value := range []string{many(257), `{}`, `null`, `[]`} {
-		claims, err := jose.ReadClaims([]byte(`{"cnf":` + value + `}`))
+		claims, err := jose.ReadClaims(`{"cnf":` + value + `}`)
 		if err != nil || claims.Fault != "cnf" || !claims.Confirmation.Present {
 			t.Errorf("cnf %.20s: got fault %q, present %v, %v; want a fault of cnf, present", value, claims.Fault, claims.Confirmation.Present, err)
 		}

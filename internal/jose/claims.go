@@ -1,7 +1,6 @@
 package jose
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -69,7 +68,7 @@ type Confirmation struct {
 type Actor struct{ Issuer, Subject, ClientID string }
 
 // ReadClaims reads the claims of a payload. Its errors match [ErrMalformed].
-func ReadClaims(payload []byte) (Claims, error) {
+func ReadClaims(payload string) (Claims, error) {
 	var r claimsReader
 	if err := Object(payload, r.read); err != nil {
 		return Claims{}, ErrMalformed
@@ -83,9 +82,9 @@ type claimsReader struct {
 	email, emailVerified bool
 }
 
-func (c *claimsReader) read(name, value []byte) error {
+func (c *claimsReader) read(name, value string) error {
 	ok := true
-	switch string(name) {
+	switch name {
 	case "iss":
 		c.Issuer, ok = String(value)
 	case "sub":
@@ -134,14 +133,14 @@ func (c *claimsReader) read(name, value []byte) error {
 		c.readOwn(name, value)
 	}
 	if !ok && c.Fault == "" {
-		c.Fault = string(name)
+		c.Fault = name
 	}
 	return nil
 }
 
 // readOwn reads what only some issuers have.
-func (c *claimsReader) readOwn(name, value []byte) {
-	switch string(name) {
+func (c *claimsReader) readOwn(name, value string) {
+	switch name {
 	case "scp":
 		c.Scp = readScope(value)
 	case "appid":
@@ -157,19 +156,19 @@ func (c *claimsReader) readOwn(name, value []byte) {
 	case "idtyp":
 		c.IDType, _ = String(value)
 	case "ver":
-		c.Version = string(value)
+		c.Version = value
 	case "roles":
-		c.HasRoles = value[0] == '[' && bytes.HasPrefix(bytes.TrimLeft(value[1:], " \t\r\n"), []byte{'"'})
+		c.HasRoles = value[0] == '[' && strings.HasPrefix(strings.TrimLeft(value[1:], " \t\r\n"), `"`)
 	case "email":
 		c.email = true
 	case "email_verified":
-		c.emailVerified = string(value) == "true"
+		c.emailVerified = value == "true"
 	}
 }
 
 // readKind reads the members by which issuers tell their tokens apart in the
 // payload.
-func (c *claimsReader) readKind(value []byte) (kind string, ok bool) {
+func (c *claimsReader) readKind(value string) (kind string, ok bool) {
 	kind, ok = String(value)
 	switch strings.ToLower(kind) {
 	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
@@ -178,14 +177,14 @@ func (c *claimsReader) readKind(value []byte) (kind string, ok bool) {
 	return kind, ok
 }
 
-func readAudience(value []byte) ([]string, bool) {
+func readAudience(value string) ([]string, bool) {
 	if one, ok := String(value); ok {
 		return []string{one}, true
 	}
 	return Strings(value)
 }
 
-func readScope(value []byte) (s Scope) {
+func readScope(value string) (s Scope) {
 	s.Present = true
 	ok := false
 	if s.Text, ok = String(value); ok {
@@ -197,11 +196,11 @@ func readScope(value []byte) (s Scope) {
 }
 
 // read accepts an object with at least one member (RFC 7800 §3.1).
-func (c *Confirmation) read(value []byte) bool {
+func (c *Confirmation) read(value string) bool {
 	members := 0
-	err := Object(value, func(name, value []byte) error {
+	err := Object(value, func(name, value string) error {
 		members++
-		switch string(name) {
+		switch name {
 		case "jkt":
 			return thumbprint(&c.KeyThumbprint, value)
 		case "x5t#S256":
@@ -215,7 +214,7 @@ func (c *Confirmation) read(value []byte) bool {
 
 var errMember = errors.New("a member has the wrong type")
 
-func thumbprint(to *string, value []byte) error {
+func thumbprint(to *string, value string) error {
 	if *to, _ = String(value); *to == "" {
 		return errMember
 	}
@@ -224,10 +223,10 @@ func thumbprint(to *string, value []byte) error {
 
 // read accepts an object (RFC 8693 §4.1). What it says of further actors is
 // information, and left where it is.
-func (a *Actor) read(value []byte) bool {
-	return Object(value, func(name, value []byte) error {
+func (a *Actor) read(value string) bool {
+	return Object(value, func(name, value string) error {
 		ok := true
-		switch string(name) {
+		switch name {
 		case "iss":
 			a.Issuer, ok = String(value)
 		case "sub":
@@ -243,12 +242,12 @@ func (a *Actor) read(value []byte) bool {
 }
 
 // isDetails reports an array of objects with a string type each (RFC 9396 §2).
-func isDetails(value []byte) bool {
+func isDetails(value string) bool {
 	elements, ok := Elements(value)
-	return ok && !slices.ContainsFunc(elements, func(detail []byte) bool {
+	return ok && !slices.ContainsFunc(elements, func(detail string) bool {
 		typed := false
-		err := Object(detail, func(name, value []byte) error {
-			if string(name) == "type" {
+		err := Object(detail, func(name, value string) error {
+			if name == "type" {
 				_, typed = String(value)
 			}
 			return nil

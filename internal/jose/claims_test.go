@@ -11,10 +11,10 @@ import (
 )
 
 func TestReadClaims(t *testing.T) {
-	got, err := jose.ReadClaims([]byte(`{
+	got, err := jose.ReadClaims(`{
 		"iss":"https://login.example.com","sub":"alice","client_id":"client","azp":"party","jti":"1",
 		"aud":["a","b"],"exp":1700000000,"nbf":1600000000.25,"iat":1.6e9,"auth_time":1,"acr":"x","amr":["pwd"],
-		"scope":"a b","token_type":"Bearer","other":9007199254740993,"groups":[{"value":1}]}`))
+		"scope":"a b","token_type":"Bearer","other":9007199254740993,"groups":[{"value":1}]}`)
 	want := jose.Claims{
 		Issuer: "https://login.example.com", Subject: "alice", ClientID: "client", AuthorizedParty: "party", ID: "1",
 		Audience: []string{"a", "b"}, Expiry: time.Unix(1700000000, 0), NotBefore: time.Unix(1600000000, 250_000_000), IssuedAt: time.Unix(1600000000, 0),
@@ -44,7 +44,7 @@ func TestReadClaimsOfTheWrongType(t *testing.T) {
 	}
 	for name, values := range wrong {
 		for _, value := range values {
-			got, err := jose.ReadClaims([]byte(`{"` + name + `":` + value + `}`))
+			got, err := jose.ReadClaims(`{"` + name + `":` + value + `}`)
 			if err != nil || got.Fault != name {
 				t.Errorf("%s %s: got fault %q, %v; want fault %q", name, value, got.Fault, err, name)
 			}
@@ -54,14 +54,14 @@ func TestReadClaimsOfTheWrongType(t *testing.T) {
 
 // Some servers write it for a token that is for nobody in particular.
 func TestReadClaimsOfNoAudience(t *testing.T) {
-	got, err := jose.ReadClaims([]byte(`{"aud":[]}`))
+	got, err := jose.ReadClaims(`{"aud":[]}`)
 	if err != nil || got.Fault != "" || got.Audience == nil || len(got.Audience) != 0 {
 		t.Errorf("got %#v, fault %q, %v; want an empty list that is not nil", got.Audience, got.Fault, err)
 	}
 }
 
 func TestReadClaimsNamesTheFirstFault(t *testing.T) {
-	got, err := jose.ReadClaims([]byte(`{"sub":1,"exp":"x","iss":"fine"}`))
+	got, err := jose.ReadClaims(`{"sub":1,"exp":"x","iss":"fine"}`)
 	if err != nil || got.Fault != "sub" || got.Issuer != "fine" {
 		t.Errorf("got fault %q, issuer %q, %v; want sub and fine", got.Fault, got.Issuer, err)
 	}
@@ -84,18 +84,18 @@ func TestReadClaimsMalformed(t *testing.T) {
 		"nesting of 17":       `{"x":` + nested(16) + `}`,
 		"257 members":         many(257),
 	} {
-		if got, err := jose.ReadClaims([]byte(payload)); !errors.Is(err, jose.ErrMalformed) || got.Issuer != "" {
+		if got, err := jose.ReadClaims(payload); !errors.Is(err, jose.ErrMalformed) || got.Issuer != "" {
 			t.Errorf("%s: got %+v, %v; want %v", name, got, err, jose.ErrMalformed)
 		}
 	}
 }
 
 func TestReadClaimsMatchesNamesExactly(t *testing.T) {
-	got, err := jose.ReadClaims([]byte(`{"ISS":"x","Sub":"x","EXP":1700000000,"Aud":"x","clientId":"x","iss ":"x","ſub":"x","iss\u0000":"x"}`))
+	got, err := jose.ReadClaims(`{"ISS":"x","Sub":"x","EXP":1700000000,"Aud":"x","clientId":"x","iss ":"x","ſub":"x","iss\u0000":"x"}`)
 	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", jose.Claims{}) {
 		t.Errorf("got %+v, %v; want no claims", got, err)
 	}
-	got, err = jose.ReadClaims([]byte(`{"is\u0073":"x","\u0065xp":1,"EXP":2}`))
+	got, err = jose.ReadClaims(`{"is\u0073":"x","\u0065xp":1,"EXP":2}`)
 	if err != nil || got.Issuer != "x" || got.Expiry.Unix() != 1 {
 		t.Errorf("got %+v, %v; want iss x and exp 1", got, err)
 	}
@@ -111,7 +111,7 @@ func TestReadClaimsAudience(t *testing.T) {
 		`{"aud":["\u0061", "b/", "B/" ]}`: `["a" "b/" "B/"]`,
 		`{}`:                              `[]`,
 	} {
-		got, err := jose.ReadClaims([]byte(payload))
+		got, err := jose.ReadClaims(payload)
 		if err != nil || got.Fault != "" || fmt.Sprintf("%q", got.Audience) != want {
 			t.Errorf("%s: got %q, fault %q, %v; want %s", payload, got.Audience, got.Fault, err, want)
 		}
@@ -129,7 +129,7 @@ func TestReadClaimsScope(t *testing.T) {
 		{`{"scope":["a","b"]}`, "", []string{"a", "b"}},
 		{`{"scope":[]}`, "", []string{}}, // present, which some issuers do not allow
 	} {
-		got, err := jose.ReadClaims([]byte(test.payload))
+		got, err := jose.ReadClaims(test.payload)
 		want := jose.Scope{Present: test.payload != `{}`, Text: test.scope, List: test.list}
 		if err != nil || got.Fault != "" || fmt.Sprintf("%#v", got.Scope) != fmt.Sprintf("%#v", want) {
 			t.Errorf("%s: got %#v, %v; want %#v", test.payload, got.Scope, err, want)
@@ -143,7 +143,7 @@ func TestReadClaimsIDTokenMarks(t *testing.T) {
 		`{"at_hash":"x"}`: {OtherKind: true}, `{"c_hash":null}`: {OtherKind: true}, `{"s_hash":1}`: {OtherKind: true}, `{"events":{}}`: {OtherKind: true},
 		`{"token_use":"id"}`: {OtherUse: true, Use: "id"}, `{"typ":"Refresh"}`: {OtherUse: true, Type: "Refresh"}, `{"typ":"Bearer"}`: {Type: "Bearer"},
 	} {
-		if got, err := jose.ReadClaims([]byte(payload)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		if got, err := jose.ReadClaims(payload); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 			t.Errorf("%s: got %+v, %v; want %+v", payload, got, err, want)
 		}
 	}
@@ -170,18 +170,18 @@ func TestReadClaimsConfirmation(t *testing.T) {
 		`{"CNF":{"jkt":"a"},"x":{"cnf":"a"}}`:    {},
 		`{"\u0063nf":{"jkt":"a"},"sub":"mixed"}`: {Present: true, KeyThumbprint: "a"},
 	} {
-		if got, err := jose.ReadClaims([]byte(payload)); err != nil || got.Confirmation != want {
+		if got, err := jose.ReadClaims(payload); err != nil || got.Confirmation != want {
 			t.Errorf("%.60s: got %+v, %v; want %+v", payload, got.Confirmation, err, want)
 		}
 	}
 }
 
 func TestReadClaimsActor(t *testing.T) {
-	got, err := jose.ReadClaims([]byte(`{"act":{"sub":"admin","iss":"i","client_id":"c","x":1,"act":{"sub":"nested"}}}`))
+	got, err := jose.ReadClaims(`{"act":{"sub":"admin","iss":"i","client_id":"c","x":1,"act":{"sub":"nested"}}}`)
 	if want := (jose.Actor{Issuer: "i", Subject: "admin", ClientID: "c"}); err != nil || got.Fault != "" || *got.Actor != want {
 		t.Errorf("got %+v, fault %q, %v; want the outermost actor, %+v", got.Actor, got.Fault, err, want)
 	}
-	if got, _ := jose.ReadClaims([]byte(`{"x":{"act":{}}}`)); got.Actor != nil {
+	if got, _ := jose.ReadClaims(`{"x":{"act":{}}}`); got.Actor != nil {
 		t.Errorf("got the actor %+v; want none", got.Actor)
 	}
 }
@@ -193,29 +193,18 @@ func TestReadClaimsOfSingleIssuers(t *testing.T) {
 		Scp: jose.Scope{Present: true, List: []string{"a"}}, Use: "access", Type: "Bearer", AppID: "1", CID: "2", UID: "u", UTI: "3",
 		TenantID: "4", IDType: "app", Version: "1", HasRoles: true, UnverifiedEmail: true,
 	}
-	if got, err := jose.ReadClaims([]byte(good)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+	if got, err := jose.ReadClaims(good); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 	for roles, want := range map[string]bool{`["a"]`: true, "[ \n\"a\"]": true, `[]`: false, `[ ]`: false, `[1]`: false, `"a"`: false, `{}`: false, `null`: false} {
-		if got, err := jose.ReadClaims([]byte(`{"roles":` + roles + `}`)); err != nil || got.HasRoles != want {
+		if got, err := jose.ReadClaims(`{"roles":` + roles + `}`); err != nil || got.HasRoles != want {
 			t.Errorf("roles %s: got %v, %v; want %v", roles, got.HasRoles, err, want)
 		}
 	}
 	other := `{"scp":1,"appid":1,"cid":[],"uti":{},"tid":null,"idtyp":1,"ver":"2.0","roles":{"a":1},"email":"e","email_verified":true}`
 	want = jose.Claims{Scp: jose.Scope{Present: true, Fault: true}, Version: `"2.0"`}
-	if got, err := jose.ReadClaims([]byte(other)); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+	if got, err := jose.ReadClaims(other); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
-	}
-}
-
-// What has been read must not change with the buffer that it was read from.
-func TestReadClaimsCopies(t *testing.T) {
-	payload := []byte(`{"iss":"issuer","sub":"alice","aud":["a","b"],"scope":["x","y"],"jti":"1"}`)
-	got, err := jose.ReadClaims(payload)
-	clear(payload)
-	text := strings.Join([]string{got.Issuer, got.Subject, got.Audience[0], got.Audience[1], got.Scope.List[0], got.Scope.List[1], got.ID}, " ")
-	if err != nil || text != "issuer alice a b x y 1" {
-		t.Errorf("got %q, %v; want issuer alice a b x y 1", text, err)
 	}
 }
 
@@ -233,11 +222,10 @@ func BenchmarkReadClaims(b *testing.B) {
 		{"string=11k", `{"iss":"x","x":"` + strings.Repeat("a", 11_000) + `"}`},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			payload := []byte(row.payload)
-			b.SetBytes(int64(len(payload)))
+			b.SetBytes(int64(len(row.payload)))
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = jose.ReadClaims(payload)
+				_, _ = jose.ReadClaims(row.payload)
 			}
 		})
 	}

@@ -11,16 +11,16 @@ import (
 // is not the signature. The zero Headers remembers none yet. It is safe for
 // concurrent use.
 type Headers struct {
-	known atomic.Pointer[map[string]Header] // by what stands in the token; never changed, only replaced
+	known atomic.Pointer[map[string]*Header] // by what stands in the token; never changed, only replaced
 }
 
 // maxHeaders bounds what an issuer that writes a new header each time can fill.
 const maxHeaders = 64
 
 // Remember keeps the header of a token whose signature is good.
-func (h *Headers) Remember(token Token) {
+func (h *Headers) Remember(token *Token) {
 	header := token.raw[:token.headerLength]
-	known, more := h.known.Load(), map[string]Header{}
+	known, more := h.known.Load(), map[string]*Header{}
 	if known != nil {
 		if _, held := (*known)[header]; held || len(*known) >= maxHeaders {
 			return
@@ -32,18 +32,22 @@ func (h *Headers) Remember(token Token) {
 }
 
 // read returns the header as it was read before, or reads it.
-func (h *Headers) read(header string) (Header, error) {
+func (h *Headers) read(header string) (*Header, error) {
 	if known := h.known.Load(); known != nil {
 		if held, ok := (*known)[header]; ok {
 			return held, nil
 		}
 	}
 	if !beginsObject(header) {
-		return Header{}, ErrNotJWT
+		return nil, ErrNotJWT
 	}
-	raw, err := decode(header)
-	if err != nil || len(raw) > maxHeader {
-		return Header{}, ErrMalformed
+	if strict.DecodedLen(len(header)) > maxHeader {
+		return nil, ErrMalformed
 	}
-	return readHeader(raw)
+	raw := make([]byte, strict.DecodedLen(len(header)))
+	n, err := decode(raw, header)
+	if err != nil {
+		return nil, ErrMalformed
+	}
+	return readHeader(string(raw[:n]))
 }

@@ -22,15 +22,15 @@ func TestHeadersAreRemembered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	headers.Remember(first)
+	headers.Remember(&first)
 	again, err := begin(t, &headers, good)
-	if err != nil || again.Header != first.Header || again.SigningInput != first.SigningInput {
+	if err != nil || *again.Header != *first.Header || again.SigningInput != first.SigningInput {
 		t.Errorf("got %+v, %v; want %+v", again.Header, err, first.Header)
 	}
 	if n := testing.AllocsPerRun(100, func() { _, _ = headers.Begin("a." + "b.c") }); n > 2 {
 		t.Errorf("a header that is none: got %v allocations; want few", n)
 	}
-	if err := again.Open(); err != nil || string(again.Payload) != goodPayload || string(again.Signature) != "signature" {
+	if err := again.Open(); err != nil || again.Payload != goodPayload || string(again.Signature) != "signature" {
 		t.Errorf("got %q, %q, %v; want what the token says", again.Payload, again.Signature, err)
 	}
 	if other, err := begin(t, &headers, `{"alg":"RS256","kid":"2","typ":"at+jwt"}`); err != nil || other.KeyID != "2" {
@@ -45,7 +45,7 @@ func TestHeadersThatAreNotRemembered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	headers.Remember(first)
+	headers.Remember(&first)
 	for _, bad := range []string{`{"alg":"RS256","alg":"none"}`, `{"alg":"RS256"} x`, `{"alg":"RS256","crit":["x"]}`, ` `, ``} {
 		if _, err := begin(t, &headers, bad); err == nil {
 			t.Errorf("%q: got nil; want an error", bad)
@@ -68,7 +68,7 @@ func TestFewHeadersAreRemembered(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				headers.Remember(token)
+				headers.Remember(&token)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"unsafe"
 )
 
 // The kinds of refusal; every error of this package matches one of them.
@@ -27,9 +28,9 @@ const (
 
 // A Token is a JWT in compact serialization, taken apart and not yet verified.
 type Token struct {
-	Header
+	*Header             // shared by the tokens that have it; nobody writes to it
 	SigningInput string // header and payload as they came (RFC 7515 §5.2)
-	Payload      []byte
+	Payload      string
 	Signature    []byte
 
 	raw          string
@@ -74,13 +75,26 @@ func (h *Headers) Begin(token string) (Token, error) {
 	return t, err
 }
 
-// Open decodes the payload and the signature.
-func (t *Token) Open() (err error) {
-	if t.Payload, err = decode(t.SigningInput[t.headerLength+1:]); err != nil {
+// Open decodes the payload and the signature, into one piece of memory.
+func (t *Token) Open() error {
+	payload, signature := t.SigningInput[t.headerLength+1:], t.raw[len(t.SigningInput)+1:]
+	whole := make([]byte, strict.DecodedLen(len(payload))+strict.DecodedLen(len(signature)))
+	n, err := decode(whole, payload)
+	if err != nil {
 		return err
 	}
-	t.Signature, err = decode(t.raw[len(t.SigningInput)+1:])
-	return err
+	m, err := decode(whole[n:], signature)
+	if err != nil {
+		return err
+	}
+	t.Payload = unsafe.String(unsafe.SliceData(whole), n) // nobody writes there any more
+	t.Signature = whole[n : n+m]
+	return nil
+}
+
+// PayloadAt returns where the encoded payload begins and ends in the token.
+func (t *Token) PayloadAt() [2]uint16 {
+	return [2]uint16{uint16(t.headerLength + 1), uint16(len(t.SigningInput))}
 }
 
 // beginsObject looks at the first bytes of an encoded header, leniently: a JWT
@@ -107,21 +121,21 @@ var strict = base64.RawURLEncoding.Strict()
 // decode reads base64url without padding, in its only spelling: two spellings
 // of one token must not both pass (RFC 7515 §2, 8725bis §3.14). Even the
 // strict decoder of the standard library skips CR and LF.
-func decode(part string) ([]byte, error) {
+func decode(to []byte, part string) (int, error) {
 	if strings.IndexByte(part, '\r') >= 0 || strings.IndexByte(part, '\n') >= 0 {
-		return nil, ErrMalformed
+		return 0, ErrMalformed
 	}
-	raw, err := strict.DecodeString(part)
+	n, err := strict.Decode(to, []byte(part))
 	if err != nil {
-		return nil, ErrMalformed
+		return 0, ErrMalformed
 	}
-	return raw, nil
+	return n, nil
 }
 
-func readHeader(raw []byte) (Header, error) {
-	var h Header
-	err := Object(raw, func(name, value []byte) error {
-		switch string(name) {
+func readHeader(raw string) (*Header, error) {
+	h := new(Header)
+	err := Object(raw, func(name, value string) error {
+		switch name {
 		case "alg":
 			h.Algorithm, _ = String(value)
 		case "kid":
@@ -144,14 +158,14 @@ func readHeader(raw []byte) (Header, error) {
 	})
 	switch {
 	case errors.Is(err, ErrType):
-		return Header{}, ErrType
+		return nil, ErrType
 	case err != nil:
-		return Header{}, ErrMalformed
+		return nil, ErrMalformed
 	}
 	return h, nil
 }
 
-func (h *Header) readKeyID(value []byte) (err error) {
+func (h *Header) readKeyID(value string) (err error) {
 	var ok bool
 	if h.KeyID, ok = String(value); !ok || len(h.KeyID) > maxKeyID {
 		return ErrMalformed
@@ -159,7 +173,7 @@ func (h *Header) readKeyID(value []byte) (err error) {
 	return nil
 }
 
-func (h *Header) readType(value []byte) (err error) {
+func (h *Header) readType(value string) (err error) {
 	if h.Type, h.HasType = String(value); !h.HasType {
 		return ErrType
 	}

@@ -1,13 +1,8 @@
 package jose
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,172 +16,63 @@ const (
 	maxOfShell  = 8192 // the same, of a document of many values
 )
 
-// Object reads data as exactly one JSON object and calls member for each of
+// Object reads text as exactly one JSON object and calls member for each of
 // its members, in order. It is strict where encoding/json is not: a duplicate
 // name at any depth (RFC 7515 §4, RFC 7519 §4), invalid UTF-8 or a lone
 // surrogate, a byte order mark, anything after the object, nesting deeper than
 // 16, more than 256 members, and more than 2048 of everything inside are errors.
-// Names come unquoted and are never folded in case. name and value are valid
-// during the call only.
+// Names come unquoted and are never folded in case, and values as they stand.
 //
-// The errors never quote data.
-func Object(data []byte, member func(name, value []byte) error) error {
-	return object(data, member, maxElements, jsontext.AllowDuplicateNames(false))
+// The errors never quote text.
+func Object(text string, member func(name, value string) error) error {
+	s := scanner{text: text, most: maxElements, unique: true}
+	return s.document(member)
 }
 
 // Shell is [Object] for a document whose values are read one by one: duplicate
 // names are left to whoever reads them, so that one bad value does not spoil its
 // neighbours, and there may be 8192 of everything inside.
-func Shell(data []byte, member func(name, value []byte) error) error {
-	return object(data, member, maxOfShell, jsontext.AllowDuplicateNames(true))
-}
-
-func object(data []byte, member func(name, value []byte) error, most int, duplicates jsontext.Options) error {
-	if err := bounded(data, most); err != nil {
-		return err
-	}
-	r := readers.Get().(*reader)
-	defer r.release()
-	r.input = *bytes.NewBuffer(data)
-	r.decoder.Reset(&r.input, duplicates)
-	return r.object(member)
-}
-
-var readers = sync.Pool{New: func() any { return new(reader) }}
-
-type reader struct {
-	input   bytes.Buffer
-	decoder jsontext.Decoder
-	name    []byte
-}
-
-// release lets go of the caller's bytes before the reader is pooled.
-func (r *reader) release() {
-	r.input = bytes.Buffer{}
-	r.decoder.Reset(&r.input)
-	readers.Put(r)
-}
-
-func (r *reader) object(member func(name, value []byte) error) error {
-	if open, err := r.decoder.ReadToken(); err != nil || open.Kind() != '{' {
-		return errors.New("expected a JSON object")
-	}
-	for count := 0; r.decoder.PeekKind() != '}'; count++ {
-		if count == maxMembers {
-			return fmt.Errorf("expected at most %d members", maxMembers)
-		}
-		if err := r.member(member); err != nil {
-			return err
-		}
-	}
-	if _, err := r.decoder.ReadToken(); err != nil {
-		return errors.New("expected the end of the JSON object")
-	}
-	if _, err := r.decoder.ReadToken(); err != io.EOF {
-		return errors.New("expected nothing after the JSON object")
-	}
-	return nil
-}
-
-func (r *reader) member(member func(name, value []byte) error) error {
-	quoted, err := r.decoder.ReadValue()
-	if err != nil || quoted.Kind() != '"' {
-		return errors.New("expected a unique member name in valid JSON")
-	}
-	// "is\u0073" is iss: a comparison of raw bytes would step over it.
-	if r.name, err = jsontext.AppendUnquote(r.name[:0], quoted); err != nil {
-		return errors.New("expected a member name in valid UTF-8")
-	}
-	value, err := r.decoder.ReadValue()
-	if err != nil {
-		return errors.New("expected a member value in valid JSON")
-	}
-	return member(r.name, value)
-}
-
-// bounded looks at the bytes once, before anything that costs more. Who has few
-// commas and brackets, wherever they stand, cannot have many that count.
-func bounded(data []byte, most int) error {
-	if bytes.Count(data, []byte{','}) <= most && bytes.Count(data, []byte{'{'})+bytes.Count(data, []byte{'['}) <= maxDepth {
-		return nil
-	}
-	return walked(data, most)
-}
-
-// walked counts those outside of strings. It need not know JSON beyond that: what
-// it lets pass is parsed afterwards.
-func walked(data []byte, most int) error {
-	depth, commas, quoted := 0, 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			depth--
-		case c == ',':
-			commas++
-		}
-		if depth > maxDepth || commas > most {
-			return fmt.Errorf("expected nesting of at most %d, and at most %d elements", maxDepth, most)
-		}
-	}
-	return nil
+func Shell(text string, member func(name, value string) error) error {
+	s := scanner{text: text, most: maxOfShell}
+	return s.document(member)
 }
 
 // String returns the text of a JSON string; ok is false for any other value.
-func String(value []byte) (text string, ok bool) {
+func String(value string) (text string, ok bool) {
 	if len(value) < 2 || value[0] != '"' {
 		return "", false
 	}
-	if inner := value[1 : len(value)-1]; bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner), true
+	if inner := value[1 : len(value)-1]; strings.IndexByte(inner, '\\') < 0 {
+		return inner, true
 	}
 	unquoted, err := jsontext.AppendUnquote(nil, value)
 	return string(unquoted), err == nil
 }
 
 // Strings returns the elements of a JSON array whose elements are all strings.
-func Strings(value []byte) (elements []string, ok bool) {
-	if len(value) == 0 || value[0] != '[' {
-		return nil, false
-	}
-	r := readers.Get().(*reader)
-	defer r.release()
-	r.input = *bytes.NewBuffer(value)
-	r.decoder.Reset(&r.input)
-	if _, err := r.decoder.ReadToken(); err != nil {
-		return nil, false
-	}
-	elements = make([]string, 0, min(1+bytes.Count(value, []byte{','}), 16))
-	for r.decoder.PeekKind() == '"' {
-		element, err := r.decoder.ReadToken()
-		if err != nil {
-			return nil, false
+func Strings(value string) (elements []string, ok bool) {
+	elements = make([]string, 0, min(1+strings.Count(value, ","), 16))
+	s := scanner{text: value, most: len(value)}
+	err := s.array(func(element string) error {
+		text, ok := String(element)
+		if !ok {
+			return errValue
 		}
-		elements = append(elements, element.String())
-	}
-	return elements, r.decoder.PeekKind() == ']'
+		elements = append(elements, text)
+		return nil
+	})
+	return elements, err == nil
 }
 
-// Elements returns the elements of a JSON array as they stand.
-func Elements(value []byte) (elements [][]byte, ok bool) {
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(value))
-	if open, err := decoder.ReadToken(); err != nil || open.Kind() != '[' {
-		return nil, false
-	}
-	for decoder.PeekKind() != ']' {
-		element, err := decoder.ReadValue()
-		if err != nil {
-			return nil, false
-		}
-		elements = append(elements, bytes.Clone(element))
-	}
-	return elements, true
+// Elements returns the elements of a JSON array as they stand. Duplicate names in
+// them are left to whoever reads them.
+func Elements(value string) (elements []string, ok bool) {
+	s := scanner{text: value, most: len(value)}
+	err := s.array(func(element string) error {
+		elements = append(elements, element)
+		return nil
+	})
+	return elements, err == nil
 }
 
 // longestDate is the most digits, points and signs in which a date is written: a
@@ -202,11 +88,11 @@ const latest = 253402300799
 // nanosecond is cut off, never rounded up, so that no token gains life by it.
 // Negative numbers, those after the year 9999, and those of more than 64
 // characters are refused.
-func NumericDate(value []byte) (moment time.Time, ok bool) {
+func NumericDate(value string) (moment time.Time, ok bool) {
 	if len(value) == 0 || len(value) > longestDate || value[0] == '-' {
 		return time.Time{}, false
 	}
-	whole, fraction, ok := decimal(string(value))
+	whole, fraction, ok := decimal(value)
 	if !ok {
 		return time.Time{}, false
 	}

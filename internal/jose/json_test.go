@@ -13,7 +13,7 @@ import (
 
 // members reads an object as "name=value" lines.
 func members(data string) (lines []string, err error) {
-	err = jose.Object([]byte(data), func(name, value []byte) error {
+	err = jose.Object(data, func(name, value string) error {
 		lines = append(lines, string(name)+"="+string(value))
 		return nil
 	})
@@ -137,7 +137,7 @@ func TestObjectErrorsQuoteNothing(t *testing.T) {
 func TestObjectStopsAtTheMembersError(t *testing.T) {
 	stop := errors.New("stop")
 	calls := 0
-	err := jose.Object([]byte(`{"a":1,"b":2}`), func(_, _ []byte) error { calls++; return stop })
+	err := jose.Object(`{"a":1,"b":2}`, func(_, _ string) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("got %v after %d calls; want %v after 1", err, calls, stop)
 	}
@@ -146,9 +146,9 @@ func TestObjectStopsAtTheMembersError(t *testing.T) {
 func TestObjectInsideObject(t *testing.T) {
 	var inner []string
 	lines, err := members(`{"a":1}`)
-	err = errors.Join(err, jose.Object([]byte(`{"x":{"y":{"z":1}},"after":2}`), func(name, value []byte) error {
+	err = errors.Join(err, jose.Object(`{"x":{"y":{"z":1}},"after":2}`, func(name, value string) error {
 		if string(name) == "x" {
-			err := jose.Object(value, func(name, value []byte) error {
+			err := jose.Object(value, func(name, value string) error {
 				inner = append(inner, string(name)+string(value))
 				return nil
 			})
@@ -170,7 +170,7 @@ func TestObjectAfterPanic(t *testing.T) {
 	for range 10 {
 		func() {
 			defer func() { _ = recover() }()
-			_ = jose.Object([]byte(`{"a":[1,2,3],"b":2}`), func(_, _ []byte) error { panic("a test") })
+			_ = jose.Object(`{"a":[1,2,3],"b":2}`, func(_, _ string) error { panic("a test") })
 		}()
 		if lines, err := members(`{"c":3}`); err != nil || strings.Join(lines, " ") != "c=3" {
 			t.Fatalf("got %q, %v; want c=3", lines, err)
@@ -196,7 +196,7 @@ func TestString(t *testing.T) {
 		{``, "", false},
 		{`"`, "", false},
 	} {
-		if got, ok := jose.String([]byte(test.value)); got != test.want || ok != test.ok {
+		if got, ok := jose.String(test.value); got != test.want || ok != test.ok {
 			t.Errorf("String(%s): got %q, %v; want %q, %v", test.value, got, ok, test.want, test.ok)
 		}
 	}
@@ -223,7 +223,7 @@ func TestStrings(t *testing.T) {
 		{`null`, nil, false},
 		{``, nil, false},
 	} {
-		got, ok := jose.Strings([]byte(test.value))
+		got, ok := jose.Strings(test.value)
 		if ok != test.ok || ok && fmt.Sprintf("%q", got) != fmt.Sprintf("%q", test.want) {
 			t.Errorf("Strings(%s): got %q, %v; want %q, %v", test.value, got, ok, test.want, test.ok)
 		}
@@ -259,7 +259,7 @@ func TestNumericDate(t *testing.T) {
 		{"0.0", 0, 0},
 		{"253402300799", 253402300799, 0},
 	} {
-		got, ok := jose.NumericDate([]byte(test.value))
+		got, ok := jose.NumericDate(test.value)
 		if want := time.Unix(test.seconds, int64(test.nanos)); !ok || !got.Equal(want) {
 			t.Errorf("NumericDate(%s): got %v, %v; want %v", test.value, got, ok, want)
 		}
@@ -275,7 +275,7 @@ func TestNumericDateRefuses(t *testing.T) {
 		`1e308`, `1e309`, `1e999`, `1e99999999999999999999`, strings.Repeat("9", 400),
 		`1e-65`, `0e65`, `1e-99999999999999999999`, "1699999999." + strings.Repeat("9", 54), // no clock writes them
 	} {
-		if got, ok := jose.NumericDate([]byte(value)); ok || !got.IsZero() {
+		if got, ok := jose.NumericDate(value); ok || !got.IsZero() {
 			t.Errorf("NumericDate(%s): got %v, %v; want a refusal", value, got, ok)
 		}
 	}
@@ -295,7 +295,7 @@ func TestNumericDateIsNeverRoundedUp(t *testing.T) {
 // wantNotAfter compares what NumericDate makes of a number with the number.
 func wantNotAfter(t *testing.T, value string) {
 	t.Helper()
-	got, ok := jose.NumericDate([]byte(value))
+	got, ok := jose.NumericDate(value)
 	if !ok {
 		return
 	}

@@ -13,13 +13,13 @@ func TestParse(t *testing.T) {
 	header := `{"alg":"RS256","kid":"a key","typ":"at+jwt"}`
 	got := mustParse(t, part(header)+"."+part(`{"iss":"x"}`)+"."+part("signature"))
 	want := jose.Header{Algorithm: "RS256", KeyID: "a key", Type: "at+jwt", HasType: true}
-	if got.Header != want {
+	if *got.Header != want {
 		t.Errorf("got header %+v; want %+v", got.Header, want)
 	}
 	if got.SigningInput != part(header)+"."+part(`{"iss":"x"}`) {
 		t.Errorf("got signing input %q; want the first two parts as they came", got.SigningInput)
 	}
-	if string(got.Payload) != `{"iss":"x"}` || string(got.Signature) != "signature" {
+	if got.Payload != `{"iss":"x"}` || string(got.Signature) != "signature" {
 		t.Errorf("got payload %q and signature %q", got.Payload, got.Signature)
 	}
 }
@@ -203,7 +203,7 @@ func TestParseReadsTheHeaderAsItIs(t *testing.T) {
 		{"cty of another kind", `{"cty":"application/json",` + typ + `}`, jose.Header{Type: "at+jwt", HasType: true}},
 		{"unknown members", `{"x":{"crit":["y"]},` + typ + `}`, jose.Header{Type: "at+jwt", HasType: true}},
 	} {
-		if got := mustParse(t, part(test.header)+".e30.AAAA").Header; got != test.want {
+		if got := mustParse(t, part(test.header)+".e30.AAAA").Header; *got != test.want {
 			t.Errorf("%s: got %+v; want %+v", test.name, got, test.want)
 		}
 	}

@@ -65,7 +65,7 @@ func TestRFCVectors(t *testing.T) {
 }
 
 func TestRFCPayload(t *testing.T) {
-	claims, err := jose.ReadClaims(unpart(t, rfcPayload))
+	claims, err := jose.ReadClaims(string(unpart(t, rfcPayload)))
 	if err != nil || claims.Issuer != "joe" || claims.Expiry.Unix() != 1300819380 || claims.Fault != "" {
 		t.Errorf("got %+v, %v; want iss joe and exp 1300819380", claims, err)
 	}

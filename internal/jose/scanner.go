@@ -1,0 +1,288 @@
+package jose
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A scanner steps over JSON (RFC 8259) in one pass, and copies nothing. It reads
+// what nobody has vouched for yet, on every new token, and a decoder that is made
+// for more takes three times as long. Strings with an escape in them, which
+// tokens rarely have, it leaves to jsontext.
+type scanner struct {
+	text   string
+	at     int  // of the first byte that is not read yet
+	depth  int  // of the brackets that are open
+	commas int  // so far
+	most   int  // of them
+	unique bool // no object may have a name twice
+}
+
+var (
+	errObject  = errors.New("expected a JSON object")
+	errValue   = errors.New("expected a JSON value")
+	errString  = errors.New("expected a JSON string in valid UTF-8")
+	errNumber  = errors.New("expected a JSON number")
+	errNext    = errors.New("expected a comma, a colon or a closing bracket in its place")
+	errUnique  = errors.New("expected unique member names")
+	errMembers = errors.New("expected at most 256 members")
+	errMuch    = errors.New("expected nesting of at most 16, and fewer elements")
+	errEnd     = errors.New("expected nothing after the JSON object")
+)
+
+// document reads one object, and nothing after it.
+func (s *scanner) document(member func(name, value string) error) error {
+	s.space()
+	if s.peek() != '{' {
+		return errObject
+	}
+	if err := s.object(member); err != nil {
+		return err
+	}
+	if s.space(); s.at < len(s.text) {
+		return errEnd
+	}
+	return nil
+}
+
+// object reads an object. member is nil for one that is only stepped over.
+func (s *scanner) object(member func(name, value string) error) error {
+	var seen names
+	count := 0
+	return s.list('{', '}', func() error {
+		name, err := s.name()
+		if err != nil {
+			return err
+		}
+		if s.unique && !seen.add(name) {
+			return errUnique
+		}
+		if s.space(); !s.take(':') {
+			return errNext
+		}
+		value, err := s.value()
+		if err != nil || member == nil {
+			return err
+		}
+		if count++; count > maxMembers {
+			return errMembers
+		}
+		return member(name, value)
+	})
+}
+
+// array reads an array. element is nil for one that is only stepped over.
+func (s *scanner) array(element func(value string) error) error {
+	return s.list('[', ']', func() error {
+		value, err := s.value()
+		if err != nil || element == nil {
+			return err
+		}
+		return element(value)
+	})
+}
+
+// list reads what stands between two brackets, with a comma between each two.
+func (s *scanner) list(first, last byte, element func() error) error {
+	if s.depth++; s.depth > maxDepth {
+		return errMuch
+	}
+	if !s.take(first) {
+		return errValue
+	}
+	s.space()
+	for more := !s.take(last); more; {
+		if err := element(); err != nil {
+			return err
+		}
+		if s.space(); s.take(last) {
+			break
+		}
+		if s.commas++; s.commas > s.most {
+			return errMuch
+		}
+		if !s.take(',') {
+			return errNext
+		}
+		s.space()
+	}
+	s.depth--
+	return nil
+}
+
+// value reads a value and returns it as it stands.
+func (s *scanner) value() (value string, err error) {
+	s.space()
+	from := s.at
+	switch s.peek() {
+	case '{':
+		err = s.object(nil)
+	case '[':
+		err = s.array(nil)
+	case '"':
+		_, err = s.quoted()
+	case 't':
+		err = s.literal("true")
+	case 'f':
+		err = s.literal("false")
+	case 'n':
+		err = s.literal("null")
+	default:
+		err = s.number()
+	}
+	return s.text[from:s.at], err
+}
+
+// name reads the name of a member. "is\u0073" is iss: a comparison of the raw
+// bytes would step over it.
+func (s *scanner) name() (string, error) {
+	from := s.at
+	escaped, err := s.quoted()
+	if err != nil {
+		return "", err
+	}
+	quoted := s.text[from:s.at]
+	if !escaped {
+		return quoted[1 : len(quoted)-1], nil
+	}
+	name, err := jsontext.AppendUnquote(nil, quoted)
+	return string(name), err
+}
+
+// quoted steps over a string.
+func (s *scanner) quoted() (escaped bool, err error) {
+	if !s.take('"') {
+		return false, errString
+	}
+	from, text := s.at, s.text
+	ascii := true
+	for at := from; at < len(text); at++ {
+		c := text[at]
+		switch {
+		case c == '"':
+			s.at = at + 1
+			return escaped, check(text[from-1:s.at], ascii, escaped)
+		case c == '\\':
+			escaped = true
+			at++
+		case c < ' ':
+			return false, errString
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	return false, errString
+}
+
+// check looks at a string that has more in it than plain ASCII.
+func check(quoted string, ascii, escaped bool) error {
+	if !ascii && !utf8.ValidString(quoted) {
+		return errString
+	}
+	if !escaped {
+		return nil
+	}
+	if _, err := jsontext.AppendUnquote(nil, quoted); err != nil {
+		return errString
+	}
+	return nil
+}
+
+// number steps over -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?.
+func (s *scanner) number() error {
+	s.take('-')
+	ok := s.take('0') || s.digits()
+	if s.take('.') {
+		ok = s.digits() && ok
+	}
+	if s.take('e') || s.take('E') {
+		_ = s.take('+') || s.take('-')
+		ok = s.digits() && ok
+	}
+	if !ok {
+		return errNumber
+	}
+	return nil
+}
+
+// digits steps over one digit or more.
+func (s *scanner) digits() bool {
+	from := s.at
+	for s.peek() >= '0' && s.peek() <= '9' {
+		s.at++
+	}
+	return s.at > from
+}
+
+func (s *scanner) literal(text string) error {
+	if !strings.HasPrefix(s.text[s.at:], text) {
+		return errValue
+	}
+	s.at += len(text)
+	return nil
+}
+
+// peek returns the next byte, or 0 at the end: no JSON begins or goes on with it.
+func (s *scanner) peek() byte {
+	if s.at == len(s.text) {
+		return 0
+	}
+	return s.text[s.at]
+}
+
+// take steps over c, if it comes next.
+func (s *scanner) take(c byte) bool {
+	if s.at == len(s.text) || s.text[s.at] != c {
+		return false
+	}
+	s.at++
+	return true
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.text) {
+		switch s.text[s.at] {
+		case ' ', '\t', '\r', '\n':
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+// names are those of one object. Few are compared one by one; many, which would
+// make that dear, are kept in a map.
+type names struct {
+	few  [32]string
+	len  int
+	many map[string]bool
+}
+
+// add reports whether the name is new.
+func (n *names) add(name string) bool {
+	switch {
+	case n.many[name]:
+		return false
+	case n.many != nil:
+		n.many[name] = true
+		return true
+	}
+	for _, other := range n.few[:n.len] {
+		if other == name {
+			return false
+		}
+	}
+	if n.len < len(n.few) {
+		n.few[n.len] = name
+		n.len++
+		return true
+	}
+	n.many = map[string]bool{name: true}
+	for _, other := range n.few {
+		n.many[other] = true
+	}
+	return true
+}
