@@ -139,54 +139,44 @@ func (f *facts) acceptBinding() error {
 	return refusal(BindingRequired, "the token's cnf has no member that can be checked")
 }
 
-// compact copies what is kept into one piece of memory. Until then it is part of
-// the payload, all of which would be kept with it. Nobody else has the facts yet.
-func (f *facts) compact() {
-	scope := f.scope.String()
-	same := f.implied == f.scope
-	kept := []*string{&f.subject, &f.clientID, &f.id, &scope}
+// each calls do for every text that is kept, but for the scope.
+func (f *facts) each(do func(text *string)) {
+	do(&f.subject)
+	do(&f.clientID)
+	do(&f.id)
 	for i := range f.audience {
-		kept = append(kept, &f.audience[i])
+		do(&f.audience[i])
 	}
 	if f.rare != nil && f.rare.actor != nil {
-		a := *f.rare.actor
-		f.rare.actor = &a
-		kept = append(kept, &a.Issuer, &a.Subject, &a.ClientID)
-	}
-	var all strings.Builder
-	length := 0
-	for _, text := range kept {
-		length += len(*text)
-	}
-	all.Grow(length)
-	for _, text := range kept {
-		all.WriteString(*text)
-	}
-	rest := all.String()
-	for _, text := range kept {
-		*text, rest = rest[:len(*text)], rest[len(*text):]
-	}
-	f.scope = scopes.Parse(scope)
-	if same {
-		f.implied = f.scope
+		do(&f.rare.actor.Issuer)
+		do(&f.rare.actor.Subject)
+		do(&f.rare.actor.ClientID)
 	}
 }
 
-// size estimates the facts' weight in the cache, in bytes.
-func (f *facts) size() int {
-	const itself = 460 // the struct, its key in the cache and the cache's own entry
-	size := itself + len(f.subject) + len(f.clientID) + len(f.id) + len(f.scope.String())
-	if f.implied != f.scope {
+// compact copies what is kept into one piece of memory, and returns the size of
+// the facts in bytes, roughly. Until then the texts are parts of the payload, all
+// of which would be kept with them. Nobody else has the facts yet.
+func (f *facts) compact() (size int) {
+	length := len(f.scope.String())
+	f.each(func(text *string) { length += len(*text) })
+	var all strings.Builder
+	all.Grow(length)
+	f.each(func(text *string) { all.WriteString(*text) })
+	all.WriteString(f.scope.String())
+	rest := all.String()
+	f.each(func(text *string) { *text, rest = rest[:len(*text)], rest[len(*text):] })
+
+	const itself = 400 // the struct, and its entry in the cache
+	size = itself + length + 16*len(f.audience)
+	if f.implied == f.scope {
+		f.implied = scopes.Parse(rest)
+	} else {
 		size += len(f.implied.String())
 	}
+	f.scope = scopes.Parse(rest)
 	if f.rare != nil {
 		size += 160
-	}
-	if f.rare != nil && f.rare.actor != nil {
-		size += len(f.rare.actor.Issuer) + len(f.rare.actor.Subject) + len(f.rare.actor.ClientID)
-	}
-	for _, audience := range f.audience {
-		size += 16 + len(audience)
 	}
 	return size
 }

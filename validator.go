@@ -258,8 +258,7 @@ func (v *Validator) establish(ctx context.Context, key tokencache.Key, token str
 		return nil, err
 	}
 	if found.header != nil {
-		found.compact()
-		v.cache.Put(key, found, found.size())
+		v.cache.Put(key, found, found.compact())
 	}
 	return found, nil
 }

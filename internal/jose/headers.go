@@ -20,11 +20,12 @@ const maxHeaders = 64
 // Remember keeps the header of a token whose signature is good.
 func (h *Headers) Remember(token *Token) {
 	header := token.raw[:token.headerLength]
-	known, more := h.known.Load(), map[string]*Header{}
+	known := h.known.Load()
+	if known != nil && ((*known)[header] != nil || len(*known) >= maxHeaders) {
+		return
+	}
+	more := map[string]*Header{}
 	if known != nil {
-		if _, held := (*known)[header]; held || len(*known) >= maxHeaders {
-			return
-		}
 		maps.Copy(more, *known)
 	}
 	more[strings.Clone(header)] = token.Header // a part of the token would keep all of it
