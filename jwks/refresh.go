@@ -48,13 +48,13 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("jwks: not asked for the key set: %w", err)
 	}
+	f, keys, generation, err := c.seek(q)
+	if f == nil {
+		return keys, generation, err
+	}
 	enough := time.NewTimer(c.config.WaitTimeout)
 	defer enough.Stop()
 	for first := true; ; first = false {
-		f, keys, generation, err := c.seek(q)
-		if f == nil {
-			return keys, generation, err
-		}
 		if err := c.wait(ctx, f, enough.C); err != nil {
 			return nil, 0, err
 		}
@@ -62,6 +62,9 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 		// A fetch that was under way already may have been answered before the
 		// key was published. The next one that q joins began after q came.
 		if keys != nil || err != nil || f.cause == q || !first {
+			return keys, generation, err
+		}
+		if f, keys, generation, err = c.seek(q); f == nil {
 			return keys, generation, err
 		}
 	}
