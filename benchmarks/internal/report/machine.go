@@ -1,0 +1,44 @@
+package report
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// Machine names what figures depend on: the version of Go, the system, the
+// processor, its cores, and the commit. A "+" follows a commit that is not what
+// was measured, because files have changed since. Outside a repository the
+// commit is left out.
+func Machine() string {
+	text := fmt.Sprintf("%s %s/%s, %s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, processor(), runtime.NumCPU())
+	if commit := commit(); commit != "" {
+		text += ", commit " + commit
+	}
+	return text
+}
+
+// processor returns the name of the processor where the system tells.
+func processor() string {
+	content, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(content)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "processor unknown"
+}
+
+func commit() string {
+	hash, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return ""
+	}
+	changes, err := exec.Command("git", "status", "--porcelain").Output()
+	if err != nil || len(changes) > 0 {
+		return strings.TrimSpace(string(hash)) + "+"
+	}
+	return strings.TrimSpace(string(hash))
+}
