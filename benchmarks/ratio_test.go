@@ -3,43 +3,54 @@
 package benchmarks_test
 
 import (
-	"slices"
+	"crypto/sha256"
 	"testing"
 	"time"
 )
 
-// TestRatioSmoke notices when the hot path has become slow out of all
-// proportion, and nothing finer: times are compared with the raw cryptography
-// of the same moment, as medians, against limits that noise does not reach.
-// It is the one test that looks at a clock, so it has a build tag of its own.
+// TestRatioSmoke notices when the hot path has become slow: a new token must not
+// cost more than 1.4 times the raw cryptography, and one that was verified before
+// not more than 1.5 times the SHA-256 of it, whatever makes its key. The best of
+// many rounds are compared: other work on the machine slows some rounds, and does
+// not slow all of this alike. It is the one test that looks at a clock, so it has
+// a build tag of its own.
 func TestRatioSmoke(t *testing.T) {
-	const rounds, misses, hits = 32, lap / 32, 512
+	const rounds, misses, hits = 64, lap / 64, 256
 	i := issuerOf(t, "RS256")
 	tokens := i.tokens(t, lap)
 	raw := rawVerifier(t, i)
 	serve := validating(i.validator(t))
+	bytes, good := []byte(tokens[0]), true
 
-	var missRatios, hitRatios []float64
+	best := map[string]float64{}
 	for round := range rounds {
 		fresh := tokens[round*misses : (round+1)*misses]
-		rawTime := each(misses, func(int) {
-			if !raw() {
-				t.Fatal("the signature is wrong")
+		for what, time := range map[string]float64{
+			"raw":  each(misses, func(int) { good = raw() && good }),
+			"miss": each(misses, func(n int) { must(t, serve(fresh[n])) }),
+			"hash": each(hits, func(int) { sum = sha256.Sum256(bytes) }),
+			"hit":  each(hits, func(int) { must(t, serve(tokens[0])) }),
+		} {
+			if round == 0 || time < best[what] {
+				best[what] = time
 			}
-		})
-		missTime := each(misses, func(n int) { must(t, serve(fresh[n])) })
-		hitTime := each(hits, func(int) { must(t, serve(fresh[0])) })
-		missRatios = append(missRatios, missTime/rawTime)
-		hitRatios = append(hitRatios, hitTime/rawTime)
+		}
 	}
-	if got := median(missRatios); got > 2 {
-		t.Errorf("a new RS256 token costs %.2f of the raw cryptography; want at most 2", got)
+	if !good {
+		t.Fatal("the signature is wrong")
 	}
-	if got := median(hitRatios); got > 0.15 {
-		t.Errorf("a verified RS256 token costs %.3f of the raw cryptography; want at most 0.15", got)
+	miss, hit := best["miss"]/best["raw"], best["hit"]/best["hash"]
+	if miss > 1.4 {
+		t.Errorf("a new RS256 token costs %.2f of the raw cryptography; want at most 1.4", miss)
 	}
-	t.Logf("new %.2f × raw, verified before %.3f × raw", median(missRatios), median(hitRatios))
+	if hit > 1.5 {
+		t.Errorf("a token that was verified before costs %.2f of its SHA-256; want at most 1.5", hit)
+	}
+	t.Logf("new %.2f × raw, verified before %.2f × SHA-256", miss, hit)
 }
+
+// sum keeps the compiler from leaving the hash out.
+var sum [sha256.Size]byte
 
 // each returns the time of one call, in nanoseconds.
 func each(n int, do func(n int)) float64 {
@@ -48,9 +59,4 @@ func each(n int, do func(n int)) float64 {
 		do(i)
 	}
 	return float64(time.Since(start)) / float64(n)
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return values[len(values)/2]
 }
