@@ -16,7 +16,9 @@ type target struct {
 
 var targets = []target{
 	{file: "internal/jose/jose.go"},
+	{file: "internal/jose/headers.go", skip: []string{"Headers.Remember"}}, // what is not remembered is read again
 	{file: "internal/jose/json.go"},
+	{file: "internal/jose/scanner.go"},
 	{file: "internal/jose/claims.go"},
 	{file: "internal/jose/verify.go"},
 	{file: "internal/challenge/credentials.go"},
@@ -29,7 +31,7 @@ var targets = []target{
 	{file: "jwks/view.go"},
 	{file: "credentials.go"},
 	{file: "policy.go"},
-	{file: "facts.go", skip: []string{"facts.size"}},
+	{file: "facts.go", skip: []string{"facts.each", "facts.compact"}},
 	{file: "profile.go", skip: []string{"Profile.String", "Profile.name", "rules.relaxed", "rules.demanded"}}, // for people
 	{file: "rules.go", skip: []string{"suggestion"}},                                                          // for people
 	{file: "tenants.go"},
