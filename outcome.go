@@ -88,6 +88,7 @@ var details = map[Reason]string{
 	TokenMalformed:       "expected a JWT, or an opaque token of an issuer with Introspection",
 	AlgorithmNotAllowed:  "expected an alg of the issuer's Algorithms",
 	IssuerUnknown:        "expected iss to be the URL of a configured issuer",
+	KeyNotFound:          "the issuer publishes no key with this kid",
 	TokenExpired:         "expected exp + Leeway to lie in the future",
 	TokenInactive:        "the authorization server says that it is not active",
 }

@@ -83,6 +83,9 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	if err != nil {
 		return nil, keysRefusal(ctx, err)
 	}
+	if len(keys) == 0 {
+		return nil, v.fixed[KeyNotFound]
+	}
 	key, err := verifySignature(token, keys)
 	if err != nil {
 		return nil, err
@@ -100,11 +103,9 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	return found, nil
 }
 
-// verifySignature returns the key under which the signature is good.
+// verifySignature returns the key under which the signature is good. There is
+// at least one.
 func verifySignature(token *jose.Token, keys []crypto.PublicKey) (crypto.PublicKey, error) {
-	if len(keys) == 0 {
-		return nil, refusal(KeyNotFound, "the issuer publishes no key with this kid")
-	}
 	var last error
 	for _, key := range keys[:min(len(keys), maxAttempts)] {
 		err := token.Verify(key)

@@ -50,5 +50,5 @@ func (h *Headers) read(header string) (*Header, error) {
 	if err != nil {
 		return nil, ErrMalformed
 	}
-	return readHeader(string(raw[:n]))
+	return readHeader(text(raw[:n]))
 }

@@ -87,10 +87,13 @@ func (t *Token) Open() error {
 	if err != nil {
 		return err
 	}
-	t.Payload = unsafe.String(unsafe.SliceData(whole), n) // nobody writes there any more
+	t.Payload = text(whole[:n])
 	t.Signature = whole[n : n+m]
 	return nil
 }
+
+// text returns bytes that nobody writes to any more as a string.
+func text(raw []byte) string { return unsafe.String(unsafe.SliceData(raw), len(raw)) }
 
 // PayloadAt returns where the encoded payload begins and ends in the token.
 func (t *Token) PayloadAt() [2]uint16 {
