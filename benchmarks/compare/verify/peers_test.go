@@ -1,0 +1,110 @@
+package verify_test
+
+import "testing"
+
+// A peer is one way to verify access tokens. Signature, iss, aud and exp are
+// what all of them check; what else there is to say about one is in its row of
+// README.md, which is written from here.
+type peer struct {
+	name    string
+	modules []string // whose versions are printed
+	how     string   // it is set up, and what was added for it to check what the others do
+	open    func(tb testing.TB, i *issuer) row
+
+	// accepts are the bad tokens, by their name in badTokens, that this one lets
+	// pass when it is set up so.
+	accepts []string
+}
+
+// A row is a peer that is ready: it was set up as its own documentation says,
+// with everything that can be made beforehand made.
+type row struct {
+	serve serve
+
+	// remembers tells of a row that is quick about a token when it has seen it.
+	remembers bool
+
+	// renew, unless nil, makes the row forget the tokens that it has seen.
+	renew func()
+}
+
+// serve decides about one credential: a token, or the Authorization line around
+// it.
+type serve func(credential string) (caller, error)
+
+// A caller is what a handler reads out of the claims. Each row decodes them into
+// a Go type with iss, sub, aud, exp, iat, jti, client_id and scope, which is what
+// [accesstoken.Claims] has. Returning three strings costs all the same.
+type caller struct{ subject, client, scope string }
+
+// peers verify a bare token.
+var peers = []peer{
+	{
+		name:    "accesstoken-uncached",
+		modules: []string{"github.com/accesstoken/accesstoken"},
+		how:     "`NewValidator` with `Keys` from `jwks.NewCache`; a new validator for each 1,024 tokens, made while the clock stands still",
+		open:    openUncached,
+	},
+	{
+		name:    "accesstoken-cached",
+		modules: []string{"github.com/accesstoken/accesstoken"},
+		how:     "the same, one validator that has verified the 1,024 tokens before: its defaults",
+		open:    openCached,
+	},
+	{
+		name:    "golang-jwt+keyfunc",
+		modules: []string{"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/keyfunc/v3"},
+		how:     "`keyfunc.NewDefaultCtx`; `NewParser` with `WithValidMethods`, `WithIssuer`, `WithAudience` and `WithExpirationRequired`; claims that embed `RegisteredClaims`",
+		open:    openGolangJWT,
+		accepts: []string{typeOfIDToken, criticalHeader},
+	},
+	{
+		name:    "jwx-v3",
+		modules: []string{"github.com/lestrrat-go/jwx/v3"},
+		how:     "`jwk.NewCache` and its `CachedSet`; `jwt.ParseString` with `WithKeySet`, `WithIssuer`, `WithAudience` and `WithRequiredClaim(\"exp\")`, all made once; private claims by `Get`. Who needs speed is advised by its documentation to use `jws.Verify` and a struct, and then checks the claims himself",
+		open:    openJWX,
+		accepts: []string{typeOfIDToken, criticalHeader},
+	},
+	{
+		name:    "go-oidc",
+		modules: []string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4"},
+		how:     "`NewRemoteKeySet`; `NewVerifier` with `ClientID` and `SupportedSigningAlgs`; `IDToken.Claims` for the rest. It is made for ID tokens",
+		open:    openOIDC,
+		accepts: []string{typeOfIDToken},
+	},
+	{
+		name:    "auth0-v3",
+		modules: []string{"github.com/auth0/go-jwt-middleware/v3", "github.com/lestrrat-go/jwx/v3"},
+		how:     "`jwks.NewCachingProvider` (15 minutes, the default); `validator.New` with `WithCustomClaims`",
+		open:    openAuth0v3,
+		accepts: []string{typeOfIDToken, criticalHeader, withoutExpiry},
+	},
+	{
+		name:    "auth0-v2",
+		modules: []string{"github.com/auth0/go-jwt-middleware/v2", "gopkg.in/go-jose/go-jose.v2"},
+		how:     "`jwks.NewCachingProvider` with 5 minutes; `validator.New` with `WithCustomClaims`",
+		open:    openAuth0v2,
+		accepts: []string{typeOfIDToken, withoutExpiry},
+	},
+	{
+		name:    "zitadel",
+		modules: []string{"github.com/zitadel/oidc/v3", "github.com/go-jose/go-jose/v4"},
+		how:     "`rp.NewRemoteKeySet`; `op.VerifyAccessToken` with a type that embeds `oidc.TokenClaims`. That checks no aud, so `oidc.CheckAudience` comes after it",
+		open:    openZitadel,
+		accepts: []string{typeOfIDToken, notYetValid},
+	},
+	{
+		name:    "go-jose",
+		modules: []string{"github.com/go-jose/go-jose/v4"},
+		how:     "`jwt.ParseSigned`, `Claims` with a `JSONWebKeySet` into a struct that embeds `jwt.Claims`, `Validate`. It fetches no keys: they are read once and stay",
+		open:    openJose,
+		accepts: []string{typeOfIDToken, withoutExpiry},
+	},
+	{
+		name:    "cap",
+		modules: []string{"github.com/hashicorp/cap", "github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4"},
+		how:     "`jwt.NewJSONWebKeySet`; `NewValidator` and its `Validate` with `Expected`. It hands over a map, from which the claims are read",
+		open:    openCap,
+		accepts: []string{typeOfIDToken, withoutExpiry},
+	},
+}

@@ -1,0 +1,131 @@
+package verify_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A badToken differs from a good one in what its name says.
+type badToken struct {
+	name string
+	make func(tb testing.TB, i *issuer, good, other string) string
+}
+
+// Some of the bad tokens pass some of the peers, which name them.
+const (
+	typeOfIDToken  = "typ JWT"
+	criticalHeader = "crit"
+	withoutExpiry  = "no exp"
+	notYetValid    = "nbf in an hour"
+)
+
+// refusable are the bad tokens whose refusal is measured: what somebody who may
+// not pass can make a verifier do, as often as he likes.
+var refusable = []badToken{
+	{"no-dots", func(_ testing.TB, _ *issuer, good, _ string) string { return strings.Repeat("a", len(good)) }},
+	{"three-parts", func(_ testing.TB, _ *issuer, good, _ string) string {
+		part := strings.Repeat("a", len(good)/12*4)
+		return part + "." + part + "." + part
+	}},
+	{"alg-none", func(_ testing.TB, _ *issuer, good, _ string) string {
+		unsigned := withHeader(good, `{"alg":"none","kid":"`+keyID+`","typ":"at+jwt"}`)
+		return unsigned[:strings.LastIndexByte(unsigned, '.')+1]
+	}},
+	{"expired", func(tb testing.TB, i *issuer, _, _ string) string {
+		now := time.Now()
+		return i.sign(tb, 0, nil, map[string]any{
+			"exp": now.Add(-time.Hour).Unix(), "iat": now.Add(-2 * time.Hour).Unix(), "nbf": now.Add(-2 * time.Hour).Unix(),
+		})
+	}},
+	{"signature", func(_ testing.TB, _ *issuer, good, other string) string { return withSignature(good, other) }},
+	signedBadly("unknown-kid", map[string]any{"kid": "made up"}, nil),
+	{"one-megabyte", func(_ testing.TB, i *issuer, good, _ string) string {
+		header, _, _ := strings.Cut(good, ".")
+		pad := strings.Repeat("a", (1_000_000-len(good))*3/4)
+		payload := `{"iss":"` + issuerURL + `","aud":"` + audience + `","pad":"` + pad + `"}`
+		return withSignature(header+"."+encoded(payload)+".", good)
+	}},
+}
+
+// badTokens are all that the rows have to refuse, or else to own up to.
+var badTokens = append(slices.Clone(refusable),
+	signedBadly("another iss", nil, map[string]any{"iss": "https://other.example.com"}),
+	signedBadly("another aud", nil, map[string]any{"aud": "https://other.example.com"}),
+	signedBadly("no aud", nil, map[string]any{"aud": nil}),
+	signedBadly(withoutExpiry, nil, map[string]any{"exp": nil}),
+	signedBadly(notYetValid, nil, map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}),
+	signedBadly(typeOfIDToken, map[string]any{"typ": "JWT"}, nil),
+	signedBadly(criticalHeader, map[string]any{"crit": []string{"urn:unheard-of"}, "urn:unheard-of": true}, nil),
+)
+
+// signedBadly has a good signature.
+func signedBadly(name string, header, claims map[string]any) badToken {
+	return badToken{name, func(tb testing.TB, i *issuer, _, _ string) string { return i.sign(tb, 0, header, claims) }}
+}
+
+// BenchmarkRefuse is what a token costs that may not pass, RS256 where there is a
+// signature. That a verifier fetches the keys again, because it does not know the
+// key or takes a bad signature for a sign of new ones, is part of it: the server
+// is in the same process.
+func BenchmarkRefuse(b *testing.B) {
+	for _, bad := range refusable {
+		for _, p := range peers {
+			name, skipped := refusing(p)
+			if skipped {
+				continue
+			}
+			b.Run("cause="+bad.name+"/by="+name, func(b *testing.B) {
+				i := issuerOf(b, "RS256")
+				measureRefusal(b, p.open(b, i), i.tokens(b, 1)[0], offered(b, i, bad))
+			})
+		}
+	}
+}
+
+// refusing is the name of a peer here. What is refused is not remembered, so one
+// of ours is enough.
+func refusing(p peer) (name string, skipped bool) {
+	if p.name == "accesstoken-uncached" {
+		return "", true
+	}
+	return strings.TrimSuffix(p.name, "-cached"), false
+}
+
+// offered are the tokens of one cause: of an unknown kid a lap, each with another
+// one, which nobody needs a key to make; else one.
+func offered(tb testing.TB, i *issuer, bad badToken) (tokens []string) {
+	tb.Helper()
+	good := i.tokens(tb, 2)
+	if bad.name != "unknown-kid" {
+		return []string{bad.make(tb, i, good[0], good[1])}
+	}
+	for n := range lap {
+		tokens = append(tokens, withHeader(good[0], fmt.Sprintf(`{"alg":%q,"kid":"made up %d","typ":"at+jwt"}`, i.alg, n)))
+	}
+	return tokens
+}
+
+// measureRefusal begins when the keys are held and, where an unknown kid may
+// cause some fetches and no more, these have been made.
+func measureRefusal(b *testing.B, r row, good string, bad []string) {
+	b.Helper()
+	if _, err := r.serve(good); err != nil {
+		b.Fatal(err)
+	}
+	for n := range 8 {
+		if _, err := r.serve(bad[n%len(bad)]); err == nil {
+			b.Fatal("let in")
+		}
+	}
+	next := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.serve(bad[next%len(bad)]); err == nil {
+			b.Fatal("let in")
+		}
+		next++
+	}
+}
