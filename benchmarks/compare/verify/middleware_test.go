@@ -81,7 +81,7 @@ var carriers = []carrier{
 		{
 			name:    "echo-jwt",
 			modules: []string{"github.com/labstack/echo-jwt/v4"},
-			how:     "`WithConfig` with a `ParseTokenFunc` of golang-jwt+keyfunc: with a `KeyFunc` alone it checks neither iss nor aud",
+			how:     "`WithConfig` with a `ParseTokenFunc` of golang-jwt+keyfunc: with a `KeyFunc` alone it checks neither iss nor aud. A look at the scope in the handler",
 			open:    openEchoJWT,
 			accepts: []string{typeOfIDToken, criticalHeader},
 		},
@@ -99,7 +99,7 @@ var carriers = []carrier{
 		{
 			name:    "go-grpc-middleware",
 			modules: []string{"github.com/grpc-ecosystem/go-grpc-middleware/v2"},
-			how:     "`auth.UnaryServerInterceptor` with an `AuthFunc` of `AuthFromMD` and golang-jwt+keyfunc",
+			how:     "`auth.UnaryServerInterceptor` with an `AuthFunc` of `AuthFromMD` and golang-jwt+keyfunc; a look at the scope in the handler",
 			open:    openGRPCMiddleware,
 			accepts: []string{typeOfIDToken, criticalHeader},
 		},

@@ -42,7 +42,7 @@ var peers = []peer{
 	{
 		name:    "accesstoken-uncached",
 		modules: []string{"github.com/accesstoken/accesstoken"},
-		how:     "`NewValidator` with `Keys` from `jwks.NewCache`; a new validator for each 1,024 tokens, made while the clock stands still",
+		how:     "`NewValidator` with `Keys` from `jwks.NewCache`; a new validator for each 1,024 tokens, made while the clock stands still. As middleware: `middleware`, `echoauth` and `grpcauth` with one scope to demand",
 		open:    openUncached,
 	},
 	{
@@ -61,7 +61,7 @@ var peers = []peer{
 	{
 		name:    "jwx-v3",
 		modules: []string{"github.com/lestrrat-go/jwx/v3"},
-		how:     "`jwk.NewCache` and its `CachedSet`; `jwt.ParseString` with `WithKeySet`, `WithIssuer`, `WithAudience` and `WithRequiredClaim(\"exp\")`, all made once; private claims by `Get`. Who needs speed is advised by its documentation to use `jws.Verify` and a struct, and then checks the claims himself",
+		how:     "`jwk.NewCache` and its `CachedSet`; `jwt.ParseString` with `WithKeySet`, `WithIssuer`, `WithAudience` and `WithRequiredClaim(\"exp\")`, all made once; private claims by `Get`. Which algorithms are accepted, the keys say. Who needs speed is advised by its documentation to use `jws.Verify` and a struct, and then checks the claims himself",
 		open:    openJWX,
 		accepts: []string{typeOfIDToken, criticalHeader},
 	},
@@ -75,14 +75,14 @@ var peers = []peer{
 	{
 		name:    "auth0-v3",
 		modules: []string{"github.com/auth0/go-jwt-middleware/v3", "github.com/lestrrat-go/jwx/v3"},
-		how:     "`jwks.NewCachingProvider` (15 minutes, the default); `validator.New` with `WithCustomClaims`",
+		how:     "`jwks.NewCachingProvider` (15 minutes, the default); `validator.New` with `WithCustomClaims`. As middleware: `New` with `WithValidator`, and a look at the scope in the handler",
 		open:    openAuth0v3,
 		accepts: []string{typeOfIDToken, criticalHeader, withoutExpiry},
 	},
 	{
 		name:    "auth0-v2",
 		modules: []string{"github.com/auth0/go-jwt-middleware/v2", "gopkg.in/go-jose/go-jose.v2"},
-		how:     "`jwks.NewCachingProvider` with 5 minutes; `validator.New` with `WithCustomClaims`",
+		how:     "`jwks.NewCachingProvider` with 5 minutes; `validator.New` with `WithCustomClaims`. As middleware: `New`, and a look at the scope in the handler",
 		open:    openAuth0v2,
 		accepts: []string{typeOfIDToken, withoutExpiry},
 	},
