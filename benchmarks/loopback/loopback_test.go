@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/accesstoken/accesstoken"
 )
 
 // TestMain is also the process of the server, and fails if goroutines outlive
@@ -127,7 +130,7 @@ func TestAServerThatCannotStartIsAnError(t *testing.T) {
 
 // Each cold round needs a validator that has seen nothing.
 func TestForgettingIsANewValidator(t *testing.T) {
-	key, _, err := mint(1)
+	key, tokens, err := mint(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +144,9 @@ func TestForgettingIsANewValidator(t *testing.T) {
 	}
 	if f.current.Load().validator == before {
 		t.Error("the validator is still the one of before; want a new one")
+	}
+	if _, err := before.Validate(t.Context(), accesstoken.Bearer(tokens[0])); !errors.Is(err, accesstoken.Unavailable) {
+		t.Errorf("the validator of before says %v; want it closed", err)
 	}
 }
 
@@ -235,7 +241,18 @@ func TestDriveStopsAtTheFirstFault(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "request 3 of a connection") || !strings.Contains(err.Error(), "500") {
 		t.Errorf("got %v; want the third request named, and its status", err)
 	}
-	r, err := drive(netHTTP, listener.Addr().String(), 3, inTurn([]string{"first", "second"}), time.Minute)
+	tokens := inTurn([]string{"first", "third"})
+	endless := func() (string, bool) {
+		if token, ok := tokens(); ok {
+			return token, true
+		}
+		return "another", true
+	}
+	r, err := drive(netHTTP, listener.Addr().String(), 2, endless, 10*time.Second)
+	if err == nil || r.elapsed >= 10*time.Second {
+		t.Errorf("got %v after %v; want the fault of one connection to end the other as well", err, r.elapsed)
+	}
+	r, err = drive(netHTTP, listener.Addr().String(), 3, inTurn([]string{"first", "second"}), time.Minute)
 	if err != nil || len(r.latencies) != 2 || r.elapsed >= time.Minute {
 		t.Errorf("got %+v, %v; want two requests, and the end with the last token", r, err)
 	}
