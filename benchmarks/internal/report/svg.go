@@ -1,0 +1,272 @@
+package report
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"text/template"
+	"unicode/utf8"
+)
+
+// Plots have no background of their own. An image in a page cannot know whether
+// that is light or dark, so every colour is between the two, and stands out from
+// both.
+const (
+	ink    = "#747b83" // text and axes
+	accent = "#2f7de1" // what is ours
+)
+
+var palette = []string{"#d0701b", "#2c9a5c", "#a06be0", "#d9534f", "#1894a8", "#cc4f96", "#8a8332"}
+
+const (
+	width    = 760.0
+	fontSize = 13.0
+	line     = 20.0 // from one line of text to the next
+	margin   = 12.0
+)
+
+// A drawing is what both kinds of plots are made of.
+type drawing struct {
+	Title, Description string
+	Height             float64
+	Rules              []rule
+	Bars               []bar
+	Curves             []curve
+	Texts              []text
+}
+
+type rule struct {
+	X1, Y1, X2, Y2 float64
+	Colour, Dashes string
+	Width, Opacity float64
+}
+
+type bar struct {
+	X, Y, Width, Height float64
+	Colour              string
+}
+
+type curve struct {
+	Points         []Point // in pixels
+	Colour, Dashes string
+	Width          float64
+}
+
+type text struct {
+	X, Y   float64
+	Anchor string // start, middle or end
+	Bold   bool
+	Text   string
+}
+
+var page = template.Must(template.New("svg").Funcs(template.FuncMap{"xml": escaped, "px": pixels, "w": func() float64 { return width }}).Parse(
+	`<svg xmlns="http://www.w3.org/2000/svg" width="{{px w}}" height="{{px .Height}}" viewBox="0 0 {{px w}} {{px .Height}}" role="img" font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="13" fill="` + ink + `">
+<title>{{xml .Title}}</title>
+<desc>{{xml .Description}}</desc>
+{{range .Rules}}<line x1="{{px .X1}}" y1="{{px .Y1}}" x2="{{px .X2}}" y2="{{px .Y2}}" stroke="{{.Colour}}" stroke-width="{{px .Width}}" opacity="{{.Opacity}}"{{with .Dashes}} stroke-dasharray="{{.}}"{{end}}/>
+{{end}}{{range .Bars}}<rect x="{{px .X}}" y="{{px .Y}}" width="{{px .Width}}" height="{{px .Height}}" rx="2" fill="{{.Colour}}"/>
+{{end}}{{range .Curves}}{{$curve := .}}<polyline points="{{range .Points}}{{px .X}},{{px .Y}} {{end}}" fill="none" stroke="{{.Colour}}" stroke-width="{{px .Width}}" stroke-linejoin="round"{{with .Dashes}} stroke-dasharray="{{.}}"{{end}}/>
+{{range .Points}}<circle cx="{{px .X}}" cy="{{px .Y}}" r="3" fill="{{$curve.Colour}}"/>
+{{end}}{{end}}{{range .Texts}}<text x="{{px .X}}" y="{{px .Y}}" text-anchor="{{.Anchor}}"{{if .Bold}} font-weight="bold"{{end}}>{{xml .Text}}</text>
+{{end}}</svg>
+`))
+
+// svg writes the drawing. A template that cannot be executed is a slip of this
+// package.
+func (d *drawing) svg() []byte {
+	var out bytes.Buffer
+	if err := page.Execute(&out, d); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// heading begins a drawing with its title, in as many lines as it takes.
+func heading(title string) *drawing {
+	d := &drawing{Title: title, Height: margin}
+	words := strings.Fields(title)
+	for len(words) > 0 {
+		n := 1
+		for n < len(words) && boldWidth(strings.Join(words[:n+1], " ")) <= width-2*margin {
+			n++
+		}
+		d.Height += line
+		d.write(text{X: margin, Y: d.Height - 4, Bold: true, Text: strings.Join(words[:n], " ")})
+		words = words[n:]
+	}
+	d.Height += margin
+	return d
+}
+
+// write adds text, which begins at X unless it says otherwise.
+func (d *drawing) write(t text) {
+	if t.Anchor == "" {
+		t.Anchor = "start"
+	}
+	d.Texts = append(d.Texts, t)
+}
+
+// grid adds a line of the grid.
+func (d *drawing) grid(x1, y1, x2, y2 float64) {
+	d.Rules = append(d.Rules, rule{x1, y1, x2, y2, ink, "", 1, 0.3})
+}
+
+// textWidth is about how wide a text becomes, rather more than less: who shows
+// the picture chooses the font.
+func textWidth(s string) float64 { return 0.6 * fontSize * float64(utf8.RuneCountInString(s)) }
+
+func boldWidth(s string) float64 { return 1.1 * textWidth(s) }
+
+// shortened makes a text fit.
+func shortened(s string, room float64) string {
+	if boldWidth(s) <= room {
+		return s
+	}
+	runes := []rune(s)
+	for len(runes) > 1 && boldWidth(string(runes)+"…") > room {
+		runes = runes[:len(runes)-1]
+	}
+	return string(runes) + "…"
+}
+
+func escaped(s string) (string, error) {
+	var out strings.Builder
+	err := xml.EscapeText(&out, []byte(s))
+	return out.String(), err
+}
+
+func pixels(value float64) string {
+	return strings.TrimSuffix(strconv.FormatFloat(value, 'f', 1, 64), ".0")
+}
+
+// A scale leads from values to pixels. It begins at zero. Where the greatest
+// value is more than a hundred times the least, zeros aside, it is logarithmic,
+// and begins at a power of ten.
+type scale struct {
+	least, greatest float64
+	from, to        float64 // pixels
+	logarithmic     bool
+}
+
+const (
+	steep   = 100
+	nothing = 1e-300 // less is no measurement, and its logarithm is not exact
+)
+
+// newScale fits the values; what is not a finite number above zero does not
+// count.
+func newScale(values []float64, from, to float64) scale {
+	s := scale{from: from, to: to}
+	for _, value := range values {
+		if !(value > nothing) || math.IsInf(value, 0) {
+			continue
+		}
+		if s.least == 0 || value < s.least {
+			s.least = value
+		}
+		s.greatest = max(s.greatest, value)
+	}
+	switch {
+	case s.greatest == 0:
+		s.greatest = 1
+	case s.greatest > steep*s.least:
+		s.logarithmic = true
+		s.least = math.Pow10(int(math.Floor(math.Log10(s.least))))
+		return s
+	}
+	s.least = 0
+	return s
+}
+
+// at is the place of a value. What lies outside comes to the nearer end.
+func (s scale) at(value float64) float64 {
+	if !(value > s.least) {
+		return s.from
+	}
+	part := value / s.greatest
+	if s.logarithmic {
+		start := math.Log(s.least)
+		part = (math.Log(value) - start) / (math.Log(s.greatest) - start)
+	}
+	return s.from + min(part, 1)*(s.to-s.from)
+}
+
+// ticks are some five round values, the ends of the scale among them if round.
+func (s scale) ticks() (values []float64) {
+	const most = 6
+	if s.logarithmic {
+		low, high := math.Round(math.Log10(s.least)), math.Floor(math.Log10(s.greatest)+1e-9)
+		step := max(1, math.Ceil((high-low)/most))
+		for power := low; power <= high; power += step {
+			values = append(values, math.Pow10(int(power)))
+		}
+		return values
+	}
+	step := math.Pow10(int(math.Floor(math.Log10(s.greatest))) - 1)
+	for _, factor := range []float64{2, 2.5, 2, 2, 2.5, 2} { // 1, 2, 5, 10, 20, 50, 100
+		if s.greatest/step <= most {
+			break
+		}
+		step *= factor
+	}
+	for n := 0.0; n*step <= s.greatest*(1+1e-9); n++ {
+		values = append(values, n*step)
+	}
+	return values
+}
+
+// label says what an axis shows.
+func (s scale) label(what string) string {
+	if s.logarithmic {
+		return what + ", logarithmic"
+	}
+	return what
+}
+
+// quantity writes a value; of nanoseconds it makes what reads best. Other units
+// stand at the axis.
+func quantity(value float64, unit string) string {
+	if unit != "ns" || value == 0 {
+		return number(value)
+	}
+	switch {
+	case value < 999.5:
+		return number(value) + " ns"
+	case value < 999.5e3:
+		return number(value/1e3) + " µs"
+	case value < 999.5e6:
+		return number(value/1e6) + " ms"
+	}
+	return number(value/1e9) + " s"
+}
+
+// number writes three digits that count, or all of a whole number.
+func number(value float64) string {
+	switch size := math.Abs(value); {
+	case size >= 1e15 || math.IsNaN(value):
+		return strconv.FormatFloat(value, 'g', 3, 64)
+	case size >= 99.95:
+		return commas(fmt.Sprintf("%.0f", value))
+	}
+	return strconv.FormatFloat(rounded(value), 'g', -1, 64)
+}
+
+// rounded drops what is beyond three digits that count.
+func rounded(value float64) float64 {
+	short, _ := strconv.ParseFloat(strconv.FormatFloat(value, 'g', 3, 64), 64)
+	return short
+}
+
+func commas(digits string) string {
+	sign := ""
+	if strings.HasPrefix(digits, "-") {
+		sign, digits = "-", digits[1:]
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return sign + digits
+}
