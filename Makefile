@@ -4,7 +4,6 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TAGS        = browser,interop,ratio# of the lanes that go test ./... leaves out
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    = 1m
-BENCH       = .
 ROUNDS      = 6
 SOAK        = 60s
 SEED        = 0
@@ -51,11 +50,10 @@ fuzz: ## every fuzz target for FUZZTIME=1m
 fuzz-smoke: ## every fuzz target for 10,000 inputs
 	@.ci/fuzz 10000x
 
-bench: ## medians of six rounds; BENCH=Validate for some of it
-	@go run ./benchmarks/rounds -n $(ROUNDS) -bench '$(BENCH)'
-
-bench-table: ## the same, written to benchmarks/README.md
-	@go run ./benchmarks/rounds -n $(ROUNDS) -write benchmarks/README.md
+bench: ## six rounds of ours, of other libraries, and over loopback, written to benchmarks/README.md; some 12 minutes
+	@go run ./benchmarks/rounds -n $(ROUNDS) -write benchmarks/README.md -plots benchmarks
+	@go run ./benchmarks/rounds -dir benchmarks/compare/verify -n $(ROUNDS) -benchtime 100ms -write benchmarks/README.md -plots benchmarks
+	@go run ./benchmarks/loopback -rounds $(ROUNDS) -write benchmarks/README.md
 
 bench-smoke: ## every benchmark once, the allocations, and times out of proportion
 	go test -bench . -benchtime 1x ./benchmarks
@@ -87,4 +85,4 @@ browser: ## the quickstart in a headless browser; screenshots in examples/browse
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-table bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser

@@ -28,6 +28,7 @@ func main() {
 		bench = flag.String("bench", ".", "which benchmarks, as in go test -bench")
 		each  = flag.Duration("benchtime", 250*time.Millisecond, "time for each, as in go test -benchtime")
 		write = flag.String("write", "", "file whose tables are replaced")
+		plots = flag.String("plots", "", "folder for plots")
 	)
 	flag.Parse()
 	all, err := run(*dir, *n, *bench, *each)
@@ -42,6 +43,11 @@ func main() {
 			continue
 		}
 		if err := report.Replace(*write, s.name, text); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if *plots != "" {
+		if err := all.plots(*plots); err != nil {
 			log.Fatal(err)
 		}
 	}
