@@ -10,8 +10,8 @@ import (
 
 // Machine names what figures depend on: the version of Go, the system, the
 // processor, its cores, and the commit. A "+" follows a commit that is not what
-// was measured, because files have changed since. Outside a repository the
-// commit is left out.
+// was measured, because files have changed since, other than those that the
+// figures are written to. Outside a repository the commit is left out.
 func Machine() string {
 	text := fmt.Sprintf("%s %s/%s, %s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, processor(), runtime.NumCPU())
 	if commit := commit(); commit != "" {
@@ -36,7 +36,7 @@ func commit() string {
 	if err != nil {
 		return ""
 	}
-	changes, err := exec.Command("git", "status", "--porcelain").Output()
+	changes, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)benchmarks/README.md", ":(top,exclude,glob)benchmarks/*.svg").Output()
 	if err != nil || len(changes) > 0 {
 		return strings.TrimSpace(string(hash)) + "+"
 	}
