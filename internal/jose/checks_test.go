@@ -72,6 +72,11 @@ func TestStringAndStringsRefuseWhatIsNoJSON(t *testing.T) {
 			t.Errorf("String(%s): got %q, true; want false", value, text)
 		}
 	}
+	for _, value := range []string{"", "[", "[1.]", "[1,]", "[nul]", "[1", "[[1]", `{"a":1}`, "1"} {
+		if values, ok := jose.Elements(value); ok {
+			t.Errorf("Elements(%s): got %q, true; want false", value, values)
+		}
+	}
 	for _, value := range []string{"", "[", `["a"`, `["a",`, `["\x"]`, `{"a":"b"]`, `"a"`} {
 		if texts, ok := jose.Strings(value); ok {
 			t.Errorf("Strings(%s): got %q, true; want false", value, texts)

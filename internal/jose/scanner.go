@@ -22,8 +22,7 @@ type scanner struct {
 }
 
 var (
-	errObject  = errors.New("expected a JSON object")
-	errValue   = errors.New("expected a JSON value")
+	errValue   = errors.New("expected a JSON value, an object at the top")
 	errString  = errors.New("expected a JSON string in valid UTF-8")
 	errNumber  = errors.New("expected a JSON number")
 	errNext    = errors.New("expected a comma, a colon or a closing bracket in its place")
@@ -36,9 +35,6 @@ var (
 // document reads one object, and nothing after it.
 func (s *scanner) document(member func(name, value string) error) error {
 	s.space()
-	if s.peek() != '{' {
-		return errObject
-	}
 	if err := s.object(member); err != nil {
 		return err
 	}
