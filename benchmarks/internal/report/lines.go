@@ -31,7 +31,7 @@ func Lines(title, xLabel, yLabel string, series []Series) []byte {
 	looks := looksOf(series)
 	d.legend(series, looks)
 	xs, ys := coordinates(series)
-	d.Height += line // of the y axis' label
+	d.Height += line + 4 // of the y axis' label
 	top, bottom := d.Height, d.Height+plotHeight
 	y := newScale(ys, bottom, top)
 	left := margin + widest(written(y.ticks())) + 6
@@ -94,7 +94,7 @@ func (d *drawing) legend(series []Series, looks []curve) {
 
 func (d *drawing) axes(x, y scale, xLabel, yLabel string) {
 	top, bottom := y.to, y.from
-	d.write(text{X: margin, Y: top - 10, Text: shortened(y.label(yLabel), width-2*margin)})
+	d.write(text{X: margin, Y: top - 14, Text: shortened(y.label(yLabel), width-2*margin)})
 	for _, tick := range y.ticks() {
 		d.grid(x.from, y.at(tick), x.to, y.at(tick))
 		d.write(text{X: x.from - 6, Y: y.at(tick) + fontSize*0.35, Anchor: "end", Text: number(tick)})

@@ -151,17 +151,14 @@ type scale struct {
 	logarithmic     bool
 }
 
-const (
-	steep   = 100
-	nothing = 1e-300 // less is no measurement, and its logarithm is not exact
-)
+const steep = 100
 
 // newScale fits the values; what is not a finite number above zero does not
 // count.
 func newScale(values []float64, from, to float64) scale {
 	s := scale{from: from, to: to}
 	for _, value := range values {
-		if !(value > nothing) || math.IsInf(value, 0) {
+		if !(value > 0) || math.IsInf(value, 0) {
 			continue
 		}
 		if s.least == 0 || value < s.least {
