@@ -50,9 +50,8 @@ func dialHTTP(ctx context.Context, address string, n int) (calls []call, hangUp 
 	return calls, hangUp, nil
 }
 
-// A connection is an HTTP/1.1 client that knows the one answer it wants. With
-// the client of net/http, the program would measure that one: it takes more
-// time for a request than the server does.
+// A connection is an HTTP/1.1 client that knows the one answer it wants, and does
+// little else: the server is to be what keeps requests waiting.
 type connection struct {
 	conn          net.Conn
 	answers       *bufio.Reader
