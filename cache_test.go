@@ -365,6 +365,11 @@ const mintHeader = `{"alg":"ES256","typ":"at+jwt","kid":"k"}`
 // token signs a token whose jti is id. A claim in changes replaces the usual one.
 func (m *mint) token(t testing.TB, id int, changes object) string {
 	t.Helper()
+	return m.sign(t, mintHeader, m.payload(t, id, changes))
+}
+
+func (m *mint) payload(t testing.TB, id int, changes object) string {
+	t.Helper()
 	now := time.Now().Unix()
 	claims := object{"iss": m.url, "sub": "alice", "aud": resource, "client_id": "c", "iat": now, "exp": now + 3600, "jti": fmt.Sprintf("id-%08d", id)}
 	for name, value := range changes {
@@ -374,7 +379,7 @@ func (m *mint) token(t testing.TB, id int, changes object) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m.sign(t, mintHeader, string(payload))
+	return string(payload)
 }
 
 func (m *mint) sign(t testing.TB, header, payload string) string {
@@ -651,30 +656,37 @@ func TestFactsKeepLittleOfATokenThatSaysMuch(t *testing.T) {
 		}
 		return append(all, resource)
 	}
+	plain := func(int) string { return mintHeader }
 	for _, test := range []struct {
-		name string
-		says object
-		most int // bytes that one token may cost
+		name   string
+		header func(n int) string
+		says   object
+		most   int // bytes that one token may cost
 	}{
-		{"nothing out of the ordinary", nil, 1_000},
-		{"a large claim of its own", object{"pad": strings.Repeat("x", 8_000)}, 1_000},
-		{"many claims of its own", object{"pad": list("role-", 500)}, 1_000},
-		{"a large scope", object{"scope": strings.Repeat("a ", 4_000) + "a"}, 9_500},
-		{"a large subject", object{"sub": strings.Repeat("\u00e4", 4_000)}, 9_500},
-		{"an escaped subject", object{"sub": strings.Repeat("<", 1_000)}, 2_500}, // json writes six bytes for each
-		{"many short audiences", object{"aud": list("", 1_000)}, 36_000},
-		{"a large actor", object{"act": object{"sub": strings.Repeat("x", 4_000), "act": object{"sub": strings.Repeat("y", 4_000)}}}, 5_500},
+		{"nothing out of the ordinary", plain, nil, 1_000},
+		{"a large claim of its own", plain, object{"pad": strings.Repeat("x", 8_000)}, 1_000},
+		{"many claims of its own", plain, object{"pad": list("role-", 500)}, 1_000},
+		{"a large scope", plain, object{"scope": strings.Repeat("a ", 4_000) + "a"}, 9_500},
+		{"a large subject", plain, object{"sub": strings.Repeat("\u00e4", 4_000)}, 9_500},
+		{"an escaped subject", plain, object{"sub": strings.Repeat("<", 1_000)}, 2_500}, // json writes six bytes for each
+		{"many short audiences", plain, object{"aud": list("", 1_000)}, 36_000},
+		{"a large actor", plain, object{"act": object{"sub": strings.Repeat("x", 4_000), "act": object{"sub": strings.Repeat("y", 4_000)}}}, 5_500},
+		{"a large header, the same for all", func(int) string { return strings.Replace(mintHeader, "{", `{"x":"`+strings.Repeat("x", 3_000)+`",`, 1) }, nil, 1_000},
+		{"a large header, another one each time", func(n int) string { return strings.Replace(mintHeader, "{", fmt.Sprintf(`{"x":"%03000d",`, n), 1) }, nil, 1_000},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			v := m.validator(t, nil)
-			good(t, v, m.token(t, tokens, test.says))
+			token := func(n int) string { return m.sign(t, test.header(n), m.payload(t, n, test.says)) }
+			for n := range 100 { // headers are remembered as well, those of a few keys
+				good(t, v, token(tokens+n))
+			}
 			size := heap()
 			for n := range tokens {
-				good(t, v, m.token(t, n, test.says))
+				good(t, v, token(n))
 			}
 			got := int(heap()-size) / tokens
 			runtime.KeepAlive(v)
-			t.Logf("%d bytes for a token of %d", got, len(m.token(t, 0, test.says)))
+			t.Logf("%d bytes for a token of %d", got, len(token(0)))
 			if got > test.most {
 				t.Errorf("got %d bytes for each token; want at most %d", got, test.most)
 			}

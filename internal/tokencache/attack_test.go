@@ -38,8 +38,7 @@ func keyFrom(first, last uint64) (key tokencache.Key) {
 // scattered returns the key of a number, as random as those of tokens. No two
 // numbers have one.
 func scattered(n int) tokencache.Key {
-	const odd = 0x9e3779b97f4a7c15
-	return keyFrom(uint64(n)*odd, uint64(n))
+	return keyFrom(scatteredNumber(n), uint64(n))
 }
 
 func heap() int64 {
@@ -140,7 +139,13 @@ func TestCraftedKeysAreAsGoodAsOthers(t *testing.T) {
 	}
 }
 
-func scatteredNumber(n int) uint64 { return uint64(n+1) * 0x9e3779b97f4a7c15 }
+// scatteredNumber is the step of SplitMix64, which has no two numbers meet.
+func scatteredNumber(n int) uint64 {
+	z := uint64(n+1) * 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
 
 // Nobody can know which keys share a bucket: the library hashes them with a seed
 // of the process, drawn for each table. The test reads it, since nothing that is
