@@ -283,9 +283,9 @@ func readMembers(raw string) (documentKey, error) {
 // somebody else's there.
 func issuerOf(value string) string {
 	if text, ok := jose.String(value); ok {
-		return text
+		value = text
 	}
-	return strings.Clone(value)
+	return strings.Clone(value) // the value would keep the whole document
 }
 
 func member[T ~string](to *T, value string) error {
@@ -304,7 +304,7 @@ func memberList[T ~string](to *[]T, value string) error {
 	}
 	*to = []T{} // present, even if empty
 	for _, text := range texts {
-		*to = append(*to, T(text))
+		*to = append(*to, T(strings.Clone(text)))
 	}
 	return nil
 }

@@ -189,10 +189,11 @@ func text(to *string, value string, name string) error {
 	if value == "null" { // what some serializers write for an absent member
 		return nil
 	}
-	var ok bool
-	if *to, ok = jose.String(value); !ok {
+	text, ok := jose.String(value)
+	if !ok {
 		return fmt.Errorf("%s is not a string", name)
 	}
+	*to = strings.Clone(text) // it would keep the whole document
 	return nil
 }
 

@@ -198,7 +198,7 @@ func readScope(value string) (s Scope) {
 // read accepts an object with at least one member (RFC 7800 §3.1).
 func (c *Confirmation) read(value string) bool {
 	members := 0
-	err := Object(value, func(name, value string) error {
+	err := eachMember(value, func(name, value string) error {
 		members++
 		switch name {
 		case "jkt":
@@ -224,7 +224,7 @@ func thumbprint(to *string, value string) error {
 // read accepts an object (RFC 8693 §4.1). What it says of further actors is
 // information, and left where it is.
 func (a *Actor) read(value string) bool {
-	return Object(value, func(name, value string) error {
+	return eachMember(value, func(name, value string) error {
 		ok := true
 		switch name {
 		case "iss":
@@ -246,7 +246,7 @@ func isDetails(value string) bool {
 	elements, ok := Elements(value)
 	return ok && !slices.ContainsFunc(elements, func(detail string) bool {
 		typed := false
-		err := Object(detail, func(name, value string) error {
+		err := eachMember(detail, func(name, value string) error {
 			if name == "type" {
 				_, typed = String(value)
 			}

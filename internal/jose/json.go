@@ -37,6 +37,13 @@ func Shell(text string, member func(name, value string) error) error {
 	return s.document(member)
 }
 
+// eachMember is [Object] for a value of one, which was held against all of this: it
+// only hands the members out.
+func eachMember(value string, member func(name, value string) error) error {
+	s := scanner{text: value, most: len(value)}
+	return s.document(member)
+}
+
 // String returns the text of a JSON string; ok is false for any other value.
 func String(value string) (text string, ok bool) {
 	if len(value) < 2 || value[0] != '"' {

@@ -19,6 +19,8 @@ type scanner struct {
 	commas int  // so far
 	most   int  // of them
 	unique bool // no object may have a name twice
+
+	unquoted []byte // what was read last with an escape in it
 }
 
 var (
@@ -140,12 +142,10 @@ func (s *scanner) name() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	quoted := s.text[from:s.at]
-	if !escaped {
-		return quoted[1 : len(quoted)-1], nil
+	if escaped {
+		return string(s.unquoted), nil
 	}
-	name, err := jsontext.AppendUnquote(nil, quoted)
-	return string(name), err
+	return s.text[from+1 : s.at-1], nil
 }
 
 // quoted steps over a string.
@@ -160,7 +160,7 @@ func (s *scanner) quoted() (escaped bool, err error) {
 		switch {
 		case c == '"':
 			s.at = at + 1
-			return escaped, check(text[from-1:s.at], ascii, escaped)
+			return escaped, s.check(text[from-1:s.at], ascii, escaped)
 		case c == '\\':
 			escaped = true
 			at++
@@ -174,14 +174,14 @@ func (s *scanner) quoted() (escaped bool, err error) {
 }
 
 // check looks at a string that has more in it than plain ASCII.
-func check(quoted string, ascii, escaped bool) error {
+func (s *scanner) check(quoted string, ascii, escaped bool) (err error) {
 	if !ascii && !utf8.ValidString(quoted) {
 		return errString
 	}
 	if !escaped {
 		return nil
 	}
-	if _, err := jsontext.AppendUnquote(nil, quoted); err != nil {
+	if s.unquoted, err = jsontext.AppendUnquote(s.unquoted[:0], quoted); err != nil {
 		return errString
 	}
 	return nil
@@ -276,7 +276,8 @@ func (n *names) add(name string) bool {
 		n.len++
 		return true
 	}
-	n.many = map[string]bool{name: true}
+	n.many = make(map[string]bool, 2*len(n.few))
+	n.many[name] = true
 	for _, other := range n.few {
 		n.many[other] = true
 	}
