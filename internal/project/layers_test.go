@@ -36,7 +36,6 @@ var only = map[string][]string{
 	"testing":                        {},
 	"github.com/golang-jwt/jwt/v5":   {"internal/jose", "jwks", "accesstokentest"},
 	"github.com/MicahParks/":         {"jwks", "accesstokentest"},
-	"github.com/maypok86/otter/v2":   {"internal/tokencache"},
 	"github.com/go-json-experiment/": {"internal/jose", "jwks"},
 	"code.dny.dev/ssrf":              {"internal/fetch"},
 	"golang.org/x/":                  {"jwks", "introspection", "internal/discovery", "internal/tokencache"},

@@ -4,9 +4,6 @@ import (
 	"encoding/binary"
 	"flag"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -95,7 +92,7 @@ func TestAFloodOfNewKeys(t *testing.T) {
 // are held, none is taken for another, and a flood of them drives out as little
 // as one of others.
 func TestCraftedKeysAreAsGoodAsOthers(t *testing.T) {
-	const keys, room = 5_000, 1_250
+	const keys, room, size = 5_000, 1_250, 256
 	for name, crafted := range map[string]func(n int) tokencache.Key{
 		"scattered":                          scattered,
 		"in sequence":                        func(n int) tokencache.Key { return keyFrom(0, uint64(n)) },
@@ -109,11 +106,11 @@ func TestCraftedKeysAreAsGoodAsOthers(t *testing.T) {
 		"that are multiples of a power of 2": func(n int) tokencache.Key { return keyFrom(uint64(n)<<16, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			roomy, tight := tokencache.New(2*keys*100), tokencache.New(room*100)
+			roomy, tight := tokencache.New(16*keys*size), tokencache.New(room*size)
 			for n := range keys {
 				key := crafted(n)
-				roomy.Put(key, n, 100)
-				tight.Put(key, n, 100)
+				roomy.Put(key, n, size)
+				tight.Put(key, n, size)
 				tight.Get(crafted(n % 100))
 			}
 			inUse, held := 0, 0
@@ -145,32 +142,6 @@ func scatteredNumber(n int) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
-}
-
-// Nobody can know which keys share a bucket: the library hashes them with a seed
-// of the process, drawn for each table. The test reads it, since nothing that is
-// seen from outside would tell before somebody had found the keys.
-func TestTheLibraryHashesKeysWithASeed(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/maypok86/otter/v2").Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	library := strings.TrimSpace(string(out))
-	for file, wanted := range map[string][]string{
-		"internal/xruntime/hasher.go": {"seed:    maphash.MakeSeed(),", "return maphash.Comparable(h.seed, t)"},
-		"internal/hashmap/map.go":     {"hash := table.hasher.Hash(key)", "xruntime.NewHasher[K]()"},
-		"sketch.go":                   {"s.hasher.Hash(k)"},
-	} {
-		source, err := os.ReadFile(filepath.Join(library, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range wanted {
-			if !strings.Contains(string(source), line) {
-				t.Errorf("%s of the library does not say %q; look whether it still hashes with a seed", file, line)
-			}
-		}
-	}
 }
 
 // A million tokens that are next to each other, by a bit, by their length or by
