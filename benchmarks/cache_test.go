@@ -134,7 +134,7 @@ func BenchmarkWorkingSet(b *testing.B) {
 
 const (
 	cacheBytes = 64 << 20 // what a validator's memory is bounded by
-	factBytes  = 576      // what the facts about one of these tokens are reckoned at
+	factBytes  = 516      // what the facts about one of these tokens are reckoned at
 )
 
 // numbered returns a key as random as that of a token.

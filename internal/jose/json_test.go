@@ -31,6 +31,7 @@ func TestObject(t *testing.T) {
 		{"long s is not s", `{"iſs":1}`, `iſs=1`},
 		{"a name that ends in NUL is another one", `{"alg\u0000":1,"alg":2}`, "alg\x00=1 alg=2"},
 		{"an empty name", `{"":1}`, `=1`},
+		{"an empty name after another", `{"a":1,"":2}`, `a=1 =2`},
 		{"a surrogate pair", `{"sub":"\ud83d\ude00"}`, `sub="\ud83d\ude00"`},
 		{"U+FFFD as such", `{"sub":"` + "\uFFFD" + `"}`, `sub="` + "\uFFFD" + `"`},
 		{"one name on several levels", `{"a":{"a":{"a":1}}}`, `a={"a":{"a":1}}`},
