@@ -139,14 +139,10 @@ func (f *facts) acceptBinding() error {
 	return refusal(BindingRequired, "the token's cnf has no member that can be checked")
 }
 
-// each calls do for every text that is kept, but for the scope.
+// each calls do for every text that is the token's own.
 func (f *facts) each(do func(text *string)) {
 	do(&f.subject)
-	do(&f.clientID)
 	do(&f.id)
-	for i := range f.audience {
-		do(&f.audience[i])
-	}
 	if f.rare != nil && f.rare.actor != nil {
 		do(&f.rare.actor.Issuer)
 		do(&f.rare.actor.Subject)
@@ -154,27 +150,30 @@ func (f *facts) each(do func(text *string)) {
 	}
 }
 
-// compact copies what is kept into one piece of memory, and returns the size of
-// the facts in bytes, roughly. Until then the texts are parts of the payload, all
-// of which would be kept with them. Nobody else has the facts yet.
-func (f *facts) compact() (size int) {
-	length := len(f.scope.String())
+// compact copies what is kept out of the payload, all of which would be kept
+// with it, and returns the size of the facts in bytes, roughly. Nobody else has
+// them yet.
+func (f *facts) compact(s *shared) (size int) {
+	const itself = 340 // the struct, and its entry in the cache
+	length := 0
 	f.each(func(text *string) { length += len(*text) })
 	var all strings.Builder
 	all.Grow(length)
 	f.each(func(text *string) { all.WriteString(*text) })
-	all.WriteString(f.scope.String())
 	rest := all.String()
 	f.each(func(text *string) { *text, rest = rest[:len(*text)], rest[len(*text):] })
 
-	const itself = 340 // the struct, and its entry in the cache
-	size = itself + length + 16*len(f.audience)
-	if f.implied == f.scope {
-		f.implied = scopes.Parse(rest)
-	} else {
-		size += len(f.implied.String())
+	same := f.implied == f.scope
+	scope, ofScope := s.text(f.scope.String())
+	implied, ofImplied := scope, 0
+	if !same {
+		implied, ofImplied = s.text(f.implied.String())
 	}
-	f.scope = scopes.Parse(rest)
+	f.scope, f.implied = scopes.Parse(scope), scopes.Parse(implied)
+	var ofClient, ofAudience int
+	f.clientID, ofClient = s.text(f.clientID)
+	f.audience, ofAudience = s.list(f.audience)
+	size = itself + length + ofScope + ofImplied + ofClient + ofAudience
 	if f.rare != nil {
 		size += 160
 	}

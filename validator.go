@@ -38,6 +38,7 @@ type Validator struct {
 	face         *face
 	fixed        map[Reason]*Error // refusals without details, made once
 	cache        *tokencache.Cache
+	shared       *shared
 	headers      jose.Headers
 	algorithms   map[string]bool // of all issuers
 	complain     sync.Once       // about a hook that panics
@@ -62,6 +63,7 @@ func NewValidator(config Config) (*Validator, error) {
 
 		algorithms: map[string]bool{},
 		cache:      tokencache.New(cacheBytes),
+		shared:     newShared(),
 	}
 	if v.now == nil {
 		v.now = time.Now
@@ -254,7 +256,7 @@ func (v *Validator) establish(ctx context.Context, key tokencache.Key, token str
 		return nil, err
 	}
 	if found.header != nil {
-		v.cache.Put(key, found, found.compact())
+		v.cache.Put(key, found, found.compact(v.shared))
 	}
 	return found, nil
 }

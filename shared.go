@@ -1,0 +1,60 @@
+package accesstoken
+
+import (
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// shared lets facts that say the same share the memory of it: thousands of tokens
+// have a handful of audiences, clients and scopes. It is a cache of the last few,
+// each in one place, and bounded. It is safe for concurrent use.
+type shared struct {
+	seed  maphash.Seed
+	texts [512]atomic.Pointer[string]
+	lists [128]atomic.Pointer[[]string]
+}
+
+// longestShared is the most bytes of what is kept for others to come.
+const longestShared = 1024
+
+func newShared() *shared { return &shared{seed: maphash.MakeSeed()} }
+
+// text returns an equal text, and how many bytes it takes that nobody else needs.
+func (s *shared) text(text string) (kept string, own int) {
+	place := &s.texts[maphash.String(s.seed, text)%uint64(len(s.texts))]
+	if held := place.Load(); held != nil && *held == text {
+		return *held, 0
+	}
+	kept = strings.Clone(text)
+	if len(kept) <= longestShared {
+		place.Store(&kept)
+	}
+	return kept, len(kept)
+}
+
+// list is text for several.
+func (s *shared) list(list []string) (kept []string, own int) {
+	if list == nil {
+		return nil, 0
+	}
+	var hash maphash.Hash
+	hash.SetSeed(s.seed)
+	for _, text := range list {
+		_, _ = hash.WriteString(text) // never fails
+	}
+	place := &s.lists[hash.Sum64()%uint64(len(s.lists))]
+	if held := place.Load(); held != nil && slices.Equal(*held, list) {
+		return *held, 0
+	}
+	kept = make([]string, len(list))
+	for i := range list {
+		kept[i] = strings.Clone(list[i])
+		own += 16 + len(list[i])
+	}
+	if own <= longestShared {
+		place.Store(&kept)
+	}
+	return kept, own
+}
