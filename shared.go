@@ -27,11 +27,11 @@ func (s *shared) text(text string) (kept string, own int) {
 	if held := place.Load(); held != nil && *held == text {
 		return *held, 0
 	}
-	kept = strings.Clone(text)
-	if len(kept) <= longestShared {
-		place.Store(&kept)
+	copied := strings.Clone(text)
+	if len(text) <= longestShared {
+		place.Store(&copied)
 	}
-	return kept, len(kept)
+	return copied, len(text)
 }
 
 // list is text for several.
@@ -48,13 +48,13 @@ func (s *shared) list(list []string) (kept []string, own int) {
 	if held := place.Load(); held != nil && slices.Equal(*held, list) {
 		return *held, 0
 	}
-	kept = make([]string, len(list))
+	copied := make([]string, len(list))
 	for i := range list {
-		kept[i] = strings.Clone(list[i])
+		copied[i] = strings.Clone(list[i])
 		own += 16 + len(list[i])
 	}
 	if own <= longestShared {
-		place.Store(&kept)
+		place.Store(&copied)
 	}
-	return kept, own
+	return copied, own
 }

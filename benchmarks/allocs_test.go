@@ -45,8 +45,8 @@ func TestANewTokenCostsFewAllocations(t *testing.T) {
 		must(t, serve(tokens[next]))
 		next++
 	})
-	if got > 45 {
-		t.Errorf("got %v allocations; want at most 45", got)
+	if got > 18 {
+		t.Errorf("got %v allocations; want at most 18", got)
 	}
 }
 

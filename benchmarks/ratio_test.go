@@ -5,7 +5,6 @@ package benchmarks_test
 import (
 	"crypto/sha256"
 	"testing"
-	"time"
 )
 
 // TestRatioSmoke notices when the hot path has become slow: a new token must not
@@ -51,12 +50,3 @@ func TestRatioSmoke(t *testing.T) {
 
 // sum keeps the compiler from leaving the hash out.
 var sum [sha256.Size]byte
-
-// each returns the time of one call, in nanoseconds.
-func each(n int, do func(n int)) float64 {
-	start := time.Now()
-	for i := range n {
-		do(i)
-	}
-	return float64(time.Since(start)) / float64(n)
-}

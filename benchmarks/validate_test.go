@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/benchmarks/internal/report"
 )
 
 // A lap is how many different tokens a benchmark of misses goes through before
@@ -24,6 +26,50 @@ func BenchmarkValidate(b *testing.B) {
 			hitting(b, i, i.tokens(b, 1)[0], validating)
 		})
 	}
+}
+
+// BenchmarkOverRaw is a miss as a multiple of the raw cryptography, both in turns
+// of a millisecond, so that what else the machine does touches them alike: the
+// rows of BenchmarkRaw and BenchmarkValidate are seconds apart.
+func BenchmarkOverRaw(b *testing.B) {
+	for _, alg := range algorithms {
+		b.Run("alg="+alg, func(b *testing.B) {
+			i := issuerOf(b, alg)
+			raw, tokens := rawVerifier(b, i), i.tokens(b, lap)
+			const turn = 16
+			var v *accesstoken.Validator
+			var serve func(string) error
+			var ratios, times []float64
+			good, next := true, lap
+			for b.Loop() {
+				if next == lap {
+					if v != nil {
+						must(b, v.Close())
+					}
+					v = i.validator(b)
+					serve, next = validating(v), 0
+				}
+				rawTime := each(turn, func(int) { good = raw() && good })
+				missTime := each(turn, func(n int) { must(b, serve(tokens[next+n])) })
+				next += turn
+				ratios, times = append(ratios, missTime/rawTime), append(times, missTime)
+			}
+			if !good {
+				b.Fatal("the signature is wrong")
+			}
+			b.ReportMetric(report.Median(times), "ns/op")
+			b.ReportMetric(report.Median(ratios), "×raw")
+		})
+	}
+}
+
+// each returns the time of one call, in nanoseconds.
+func each(n int, do func(n int)) float64 {
+	start := time.Now()
+	for i := range n {
+		do(i)
+	}
+	return float64(time.Since(start)) / float64(n)
 }
 
 // BenchmarkValidateParallel is the twin of the hits above, on all cores.
