@@ -17,7 +17,7 @@ func TestRatioSmoke(t *testing.T) {
 	const rounds, misses, hits = 64, lap / 64, 256
 	i := issuerOf(t, "RS256")
 	tokens := i.tokens(t, lap)
-	raw := rawVerifier(t, i)
+	raw := rawVerifier(t, i, tokens[0])
 	serve := validating(i.validator(t))
 	bytes, good := []byte(tokens[0]), true
 

@@ -5,32 +5,32 @@ package tokencache
 
 import (
 	"hash/maphash"
-	"math/bits"
 	"sync"
 	"sync/atomic"
 )
 
 // A Cache is safe for concurrent use and owns no goroutine. Get takes no lock.
 //
-// It is a table of small sets. Which set a key belongs to, nobody can know who
-// does not have the seed. An entry is as warm as it was found often lately. When
-// there is no room, a hand goes around, and what it finds cold has to go: a flood
-// of entries that are never asked for again drives out each other, and not what
-// is in use.
+// It is a table of small sets, which grows when one is full. Which set a key belongs to, nobody can
+// know who does not have the seed. An entry is as warm as it was found often
+// lately. When there is no room, a hand goes around and cools down what it passes,
+// and what it finds cold has to go: a flood of entries that are never asked for
+// again drives out each other, and not what is in use.
 type Cache struct {
 	digest digest
 	seed   maphash.Seed
-	sets   []set
-	locks  [64]sync.Mutex // of the sets, against two who change one
+	sets   atomic.Pointer[[]set]
 
-	most int64        // bytes
-	held atomic.Int64 // bytes
-	hand atomic.Uint64
+	mu   sync.Mutex // for all that follows, and every change of the sets
+	most int        // bytes
+	held int        // bytes
+	hand int
 }
 
 const (
 	ways     = 8   // as many pointers as a cache line has
-	smallest = 256 // bytes: what smaller entries are reckoned at where the table is made
+	fewest   = 64  // sets
+	smallest = 256 // bytes: the table does not grow for entries that are smaller
 	warmest  = 3
 	glances  = 32 // of the hand, before it takes the coldest that it has seen
 )
@@ -40,34 +40,30 @@ type set [ways]atomic.Pointer[entry]
 type entry struct {
 	key    Key
 	value  any
-	bytes  int64
+	bytes  int
 	warmth atomic.Uint32
 }
 
 // New returns a cache that holds at most maxBytes, by the sizes given to Put, and
-// an entry for each 256 of them at most.
-func New(maxBytes uint64) *Cache {
-	sets := max(1, maxBytes/smallest/ways)
-	return &Cache{
-		digest: digest{newGMAC()},
-		seed:   maphash.MakeSeed(),
-		sets:   make([]set, 1<<bits.Len64(sets-1)),
-		most:   int64(maxBytes),
-	}
+// about an entry for each 256 of them at most.
+func New(maxBytes int) *Cache {
+	c := &Cache{digest: digest{newGMAC()}, seed: maphash.MakeSeed(), most: maxBytes}
+	sets := make([]set, fewest)
+	c.sets.Store(&sets)
+	return c
 }
 
 // KeyOf returns the key of a token. It allocates nothing.
 func (c *Cache) KeyOf(token string) Key { return c.digest.keyOf(token) }
 
-// find returns the set that a key belongs to, and its lock.
-func (c *Cache) find(key Key) (*set, *sync.Mutex) {
-	n := maphash.Comparable(c.seed, key) & uint64(len(c.sets)-1)
-	return &c.sets[n], &c.locks[n%uint64(len(c.locks))]
+// of returns the set that a key belongs to.
+func (c *Cache) of(key Key, sets []set) *set {
+	return &sets[maphash.Comparable(c.seed, key)&uint64(len(sets)-1)]
 }
 
 // Get returns what is stored under the key, or nil.
 func (c *Cache) Get(key Key) any {
-	s, _ := c.find(key)
+	s := c.of(key, *c.sets.Load())
 	for i := range s {
 		e := s[i].Load()
 		if e == nil || e.key != key {
@@ -83,33 +79,37 @@ func (c *Cache) Get(key Key) any {
 
 // Put stores a value of about this many bytes.
 func (c *Cache) Put(key Key, value any, bytes int) {
-	if int64(bytes) > c.most {
-		c.Drop(key) // what is there is no longer what is wanted
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if bytes > c.most {
+		c.drop(key) // what is there is no longer what is wanted
 		return
 	}
-	s, lock := c.find(key)
-	lock.Lock()
-	c.swap(s.place(key), &entry{key: key, value: value, bytes: int64(bytes)})
-	lock.Unlock()
-	for c.held.Load() > c.most {
+	place := c.place(key)
+	for e := place.Load(); e != nil && e.key != key && c.grow(); e = place.Load() {
+		place = c.place(key)
+	}
+	c.swap(place, &entry{key: key, value: value, bytes: bytes})
+	for c.held > c.most {
 		c.evict()
 	}
 }
+
+func (c *Cache) place(key Key) *atomic.Pointer[entry] { return c.of(key, *c.sets.Load()).place(key) }
 
 // place returns where a key is, or else belongs: where nothing is, or what is
 // coldest.
 func (s *set) place(key Key) *atomic.Pointer[entry] {
 	place, coldest := &s[0], uint32(warmest+2)
 	for i := range s {
-		e := s[i].Load()
-		switch {
-		case e == nil && coldest > 0:
-			place, coldest = &s[i], 0
-		case e == nil:
-		case e.key == key:
+		warmth := uint32(0) // of nothing
+		if e := s[i].Load(); e != nil && e.key == key {
 			return &s[i]
-		case e.warmth.Load()+1 < coldest:
-			place, coldest = &s[i], e.warmth.Load()+1
+		} else if e != nil {
+			warmth = 1 + e.warmth.Load()
+		}
+		if warmth < coldest {
+			place, coldest = &s[i], warmth
 		}
 	}
 	return place
@@ -117,24 +117,21 @@ func (s *set) place(key Key) *atomic.Pointer[entry] {
 
 // swap puts an entry, or nil, in place of what is there.
 func (c *Cache) swap(place *atomic.Pointer[entry], e *entry) {
-	grown := int64(0)
-	if e != nil {
-		grown = e.bytes
-	}
 	if old := place.Swap(e); old != nil {
-		grown -= old.bytes
+		c.held -= old.bytes
 	}
-	c.held.Add(grown)
+	if e != nil {
+		c.held += e.bytes
+	}
 }
 
-// evict lets the hand go on to an entry that is cold, cools down those on its
-// way, and takes that one out.
+// evict lets the hand go on to an entry that is cold, and takes it out.
 func (c *Cache) evict() {
+	sets := *c.sets.Load()
 	var victim *atomic.Pointer[entry]
 	coldest := uint32(warmest + 1)
-	for seen := 0; seen < glances && c.held.Load() > c.most; {
-		n := c.hand.Add(1) % uint64(len(c.sets)*ways)
-		place := &c.sets[n/ways][n%ways]
+	for seen := 0; seen < glances && coldest > 0; c.hand++ {
+		place := &sets[c.hand/ways%len(sets)][c.hand%ways]
 		e := place.Load()
 		if e == nil {
 			continue
@@ -144,21 +141,39 @@ func (c *Cache) evict() {
 		if warmth < coldest {
 			victim, coldest = place, warmth
 		}
-		if warmth == 0 {
-			break
+		e.warmth.Store(max(warmth, 1) - 1)
+	}
+	c.swap(victim, nil)
+}
+
+// grow makes the table twice as large, since a set is full, unless it is as large
+// as the bytes are good for.
+func (c *Cache) grow() bool {
+	old := *c.sets.Load()
+	if len(old)*ways*smallest >= c.most {
+		return false
+	}
+	sets := make([]set, 2*len(old))
+	for i := range old {
+		for j := range old[i] {
+			if e := old[i][j].Load(); e != nil {
+				c.of(e.key, sets).place(e.key).Store(e)
+			}
 		}
-		e.warmth.Store(warmth - 1)
 	}
-	if victim != nil {
-		c.swap(victim, nil)
-	}
+	c.sets.Store(&sets)
+	return true
 }
 
 // Drop forgets the key.
 func (c *Cache) Drop(key Key) {
-	s, lock := c.find(key)
-	lock.Lock()
-	defer lock.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(key)
+}
+
+func (c *Cache) drop(key Key) {
+	s := c.of(key, *c.sets.Load())
 	for i := range s {
 		if e := s[i].Load(); e != nil && e.key == key {
 			c.swap(&s[i], nil)
@@ -168,9 +183,9 @@ func (c *Cache) Drop(key Key) {
 
 // Clear forgets everything.
 func (c *Cache) Clear() {
-	for i := range c.sets {
-		for j := range c.sets[i] {
-			c.swap(&c.sets[i][j], nil)
-		}
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sets := make([]set, fewest)
+	c.sets.Store(&sets)
+	c.held = 0
 }
