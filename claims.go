@@ -35,6 +35,16 @@ type Claims struct {
 	payload string // of the request's own token, base64url; "" when introspected
 }
 
+// End returns when the token stops being accepted: exp + Config.Leeway. It is zero
+// if the token has no exp, as introspected ones may. Whatever outlives the request,
+// a stream or a socket, has to end then.
+func (c Claims) End() time.Time {
+	if c.Expiry.IsZero() || c.facts == nil {
+		return c.Expiry
+	}
+	return c.Expiry.Add(c.facts.issuer.leeway)
+}
+
 // Scopes returns the scopes that were granted. A token without the claim has
 // none.
 func (c Claims) Scopes() scopes.Set {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/jwks"
@@ -24,6 +25,7 @@ type issuer struct {
 	audience   []string
 	keys       KeySource
 	owned      *jwks.Cache // the same, when it was made here
+	leeway     time.Duration
 	hierarchy  hierarchy
 	warnings   warnings
 }
@@ -47,6 +49,7 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
 			keys:       settings.keysOf(id, keys),
 			owned:      owned,
+			leeway:     config.leeway(),
 			hierarchy:  implied,
 			warnings:   warnings{logger: logger, issuer: id.url},
 		})

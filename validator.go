@@ -150,11 +150,14 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 	return found.claims(credentials.token()), nil
 }
 
-// Check reports whether claims that were authenticated before satisfy a further
-// policy; a handler calls it when it knows what is to be done. The error is an
-// [*Error].
+// Check reports whether claims that were authenticated before still hold, by the
+// clock, and satisfy a further policy; a handler calls it when it knows what is to
+// be done, or after a while. The error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
-	err := claims.facts.allow(policy)
+	err := v.acceptStill(claims.facts)
+	if err == nil {
+		err = claims.facts.allow(policy)
+	}
 	if err == nil && policy.FreshIntrospection {
 		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials; set it where the route is set up, or call Authorize")
 	}
@@ -280,6 +283,19 @@ func (v *Validator) accept(found *facts) error {
 		return err
 	}
 	return found.issuer.acceptAudience(found.audience)
+}
+
+// acceptStill judges facts that somebody has kept. A clock that panics refuses.
+func (v *Validator) acceptStill(found *facts) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = because(InternalError, fmt.Errorf("a clock panicked: %s", panicked(p)))
+		}
+	}()
+	if found == nil { // which allow refuses
+		return nil
+	}
+	return v.accept(found)
 }
 
 // allow judges what somebody is allowed to by a policy.

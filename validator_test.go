@@ -320,6 +320,54 @@ func TestCheckJudgesClaimsFurther(t *testing.T) {
 	wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.All("a")}), accesstoken.ScopeInsufficient)
 }
 
+// A handler may take its time, and a stream does.
+func TestCheckAndEndGoByTheClock(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	moment := time.Unix(1_900_000_000, 0)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Now, c.Leeway = func() time.Time { return moment }, 10*time.Second
+	})
+	exp := moment.Add(time.Minute)
+	claims, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"iat": moment.Unix(), "exp": exp.Unix()})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := claims.End(), exp.Add(10*time.Second); !got.Equal(want) {
+		t.Errorf("End: got %v; want %v", got, want)
+	}
+	moment = claims.End().Add(-time.Nanosecond)
+	if err := v.Check(t.Context(), claims, accesstoken.Policy{}); err != nil {
+		t.Errorf("a nanosecond before the end: got %v; want nil", err)
+	}
+	moment = claims.End()
+	wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.All("x")}), accesstoken.TokenExpired)
+	if got := (accesstoken.Claims{}).End(); !got.IsZero() {
+		t.Errorf("End of nobody's claims: got %v; want zero", got)
+	}
+	if got := (accesstoken.Claims{Expiry: exp}).End(); !got.Equal(exp) {
+		t.Errorf("End of claims made by hand: got %v; want their Expiry", got)
+	}
+}
+
+func TestAClockThatPanicsInCheckRefuses(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	broken := false
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Now = func() time.Time {
+			if broken {
+				panic("a test")
+			}
+			return time.Now()
+		}
+	})
+	claims, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken = true
+	wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{}), accesstoken.InternalError)
+}
+
 func TestClaimsOfNobodySatisfyNothing(t *testing.T) {
 	v := newValidator(t, accesstokentest.NewServer(t), nil)
 	nobody, _ := accesstoken.FromContext(t.Context())
