@@ -22,7 +22,8 @@
 // helps, and the challenge as www-authenticate in the trailer. A method may also
 // return an *accesstoken.Error, such as that of accesstoken.Deny, by itself.
 //
-// A stream is authenticated when it is opened.
+// A stream is authenticated when it is opened, and ends with UNAUTHENTICATED and
+// TOKEN_EXPIRED when its token does, whatever its method is waiting for.
 //
 // Put interceptors that recover from panics or trace before these; those of
 // ServerOptions come first among the chained ones only if they are given first.
@@ -35,6 +36,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -57,6 +59,18 @@ type Options struct {
 	// Public lists the full methods that anybody may call. Their credentials
 	// are not looked at, and they find no claims.
 	Public []string
+
+	// StreamGrace is for how long a stream may go on after its token has ended
+	// (exp + Leeway), so that a client can open the next one meanwhile. Zero: it
+	// ends then.
+	StreamGrace time.Duration
+
+	// StreamCheck is how often a stream that is open is judged again as if it were
+	// opened now, up to a tenth earlier: for tokens that may be revoked, which
+	// introspection tells, and keys that may be withdrawn. It is ended when it
+	// would not be let in, or when that cannot be found out. Zero: the clock alone
+	// is looked at.
+	StreamCheck time.Duration
 }
 
 // Interceptors put a Validator before the methods of a server. They are
@@ -64,6 +78,8 @@ type Options struct {
 type Interceptors struct {
 	validator *accesstoken.Validator
 	rules     map[string]rule // by full method, or "/pkg.Service/" for a whole service
+	grace     time.Duration
+	again     time.Duration // zero: never
 }
 
 type rule struct {
@@ -80,8 +96,11 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if options == nil || len(options.Methods)+len(options.Public) == 0 {
 		return nil, errors.New("grpcauth: Options has neither Methods nor Public, so every call would be refused")
 	}
-	a := &Interceptors{validator: v, rules: map[string]rule{}}
+	a := &Interceptors{validator: v, rules: map[string]rule{}, grace: options.StreamGrace, again: options.StreamCheck}
 	faults := append(a.addMethods(options.Methods), a.addPublic(options.Public)...)
+	if options.StreamGrace < 0 || options.StreamCheck < 0 {
+		faults = append(faults, errors.New("grpcauth: StreamGrace and StreamCheck: expected no negative time"))
+	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -148,7 +167,7 @@ func (a *Interceptors) ServerOptions() []grpc.ServerOption {
 // UnaryInterceptor is a grpc.UnaryServerInterceptor.
 func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	setTrailer := func(trailer metadata.MD) { _ = grpc.SetTrailer(ctx, trailer) }
-	authorized, err := a.authorize(ctx, info.FullMethod)
+	authorized, _, err := a.authorize(ctx, info.FullMethod)
 	if err != nil {
 		return nil, a.refuse(ctx, err, setTrailer)
 	}
@@ -156,36 +175,19 @@ func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *
 	return response, a.refuseDenied(ctx, err, setTrailer)
 }
 
-// StreamInterceptor is a grpc.StreamServerInterceptor. No message is read
-// before the stream is let in.
-func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx := stream.Context()
-	authorized, err := a.authorize(ctx, info.FullMethod)
-	if err != nil {
-		return a.refuse(ctx, err, stream.SetTrailer)
-	}
-	err = handler(server, &authorizedStream{stream, authorized})
-	return a.refuseDenied(ctx, err, stream.SetTrailer)
-}
-
-// An authorizedStream has the claims in its context.
-type authorizedStream struct {
-	grpc.ServerStream
-	ctx context.Context
-}
-
-func (s *authorizedStream) Context() context.Context { return s.ctx }
-
 // authorize decides about a call and returns the context for its method.
-func (a *Interceptors) authorize(ctx context.Context, method string) (context.Context, error) {
+func (a *Interceptors) authorize(ctx context.Context, method string) (context.Context, rule, error) {
 	rule, ok := a.rule(method)
 	switch {
 	case !ok:
-		return nil, accesstoken.Deny(accesstoken.PolicyDenied, fmt.Errorf("no rule for %.200q", method))
+		return nil, rule, accesstoken.Deny(accesstoken.PolicyDenied, fmt.Errorf("no rule for %.200q", method))
 	case rule.public:
-		return ctx, nil
+		return ctx, rule, nil
 	}
-	lines := http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")}
-	ctx, _, err := adapter.Authorize(ctx, a.validator, accesstoken.CredentialsFrom(lines), rule.policy)
-	return ctx, err
+	ctx, _, err := adapter.Authorize(ctx, a.validator, credentialsOf(ctx), rule.policy)
+	return ctx, rule, err
+}
+
+func credentialsOf(ctx context.Context) accesstoken.Credentials {
+	return accesstoken.CredentialsFrom(http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")})
 }

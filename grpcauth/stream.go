@@ -1,0 +1,204 @@
+package grpcauth
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// StreamInterceptor is a grpc.StreamServerInterceptor. No message is read
+// before the stream is let in, and it ends when its token does.
+func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx := stream.Context()
+	authorized, rule, err := a.authorize(ctx, info.FullMethod)
+	switch {
+	case err != nil:
+		return a.refuse(ctx, err, stream.SetTrailer)
+	case rule.public:
+		return a.refuseDenied(ctx, handler(server, stream), stream.SetTrailer)
+	}
+	s := &authorizedStream{ServerStream: stream, ctx: authorized, interceptors: a}
+	if s.writer() == nil {
+		err = s.serveApart(server, handler)
+	} else {
+		err = s.serve(server, handler)
+	}
+	if ended := s.ended.Load(); ended != nil { // whatever the method makes of it
+		return *ended
+	}
+	return a.refuseDenied(ctx, err, stream.SetTrailer)
+}
+
+// An authorizedStream has the claims in its context, and ends when its token
+// does. Until then it costs a timer, and a look at a flag for each message. There
+// may be very many of them.
+type authorizedStream struct {
+	grpc.ServerStream
+	ctx          context.Context
+	interceptors *Interceptors
+	ended        atomic.Pointer[error] // the status that it was ended with
+
+	mu    sync.Mutex
+	timer *time.Timer // nil: there is nothing to wait for, or the method has returned
+}
+
+func (s *authorizedStream) Context() context.Context { return s.ctx }
+
+func (s *authorizedStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if ended := s.ended.Load(); ended != nil {
+		return *ended
+	}
+	return err
+}
+
+func (s *authorizedStream) SendMsg(m any) error {
+	err := s.ServerStream.SendMsg(m)
+	if ended := s.ended.Load(); ended != nil {
+		return *ended
+	}
+	return err
+}
+
+// A writer finishes a stream from outside of its method, as the transport streams
+// of gRPC do: it sends the status and ends the stream's context, so that a blocked
+// RecvMsg or SendMsg returns. It is not in gRPC's API: see serveApart.
+type writer interface{ WriteStatus(*status.Status) error }
+
+func (s *authorizedStream) writer() writer {
+	if w, ok := s.ServerStream.(writer); ok {
+		return w
+	}
+	w, _ := grpc.ServerTransportStreamFromContext(s.ctx).(writer)
+	return w
+}
+
+// serve calls the method, and sees to the token meanwhile.
+func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
+	if wait, ever := s.wait(); ever {
+		s.mu.Lock()
+		s.timer = time.AfterFunc(wait, s.look)
+		s.mu.Unlock()
+		defer s.stop()
+	}
+	return handler(server, s)
+}
+
+func (s *authorizedStream) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer.Stop()
+	s.timer = nil
+}
+
+// wait returns how long it is until the next look.
+func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
+	claims, _ := accesstoken.FromContext(s.ctx)
+	if end := claims.End(); !end.IsZero() {
+		wait, ever = time.Until(end)+s.interceptors.grace, true
+	}
+	if ever && wait <= 0 { // but the Validator's clock is another one
+		wait = time.Second
+	}
+	every := s.interceptors.again
+	if every == 0 {
+		return wait, ever
+	}
+	every -= rand.N(every/10 + 1) // streams that were opened at once do not ask at once
+	if !ever || every < wait {
+		wait = every
+	}
+	return wait, true
+}
+
+// look ends the stream, or waits on.
+func (s *authorizedStream) look() {
+	if err := s.still(); err != nil {
+		s.end(err)
+		return
+	}
+	wait, _ := s.wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Reset(wait)
+	}
+}
+
+// still judges the token as it would be judged if the stream were opened now; or
+// by the clock alone, unless more is wanted.
+func (s *authorizedStream) still() error {
+	claims, _ := accesstoken.FromContext(s.ctx)
+	v := s.interceptors.validator
+	if end := claims.End(); !end.IsZero() && time.Until(end)+s.interceptors.grace <= 0 {
+		return v.Check(s.ctx, claims, accesstoken.Policy{})
+	}
+	if s.interceptors.again == 0 {
+		return nil
+	}
+	method, _ := grpc.Method(s.ctx)
+	rule, _ := s.interceptors.rule(method)
+	_, err := v.Authorize(s.ctx, credentialsOf(s.ctx), rule.policy)
+	return err
+}
+
+// end finishes the stream with the status of a refusal. One whose method has
+// returned meanwhile has its own status, and keeps it.
+func (s *authorizedStream) end(err error) {
+	ended := s.interceptors.refuse(s.ctx, err, s.SetTrailer)
+	s.ended.Store(&ended)
+	_ = s.writer().WriteStatus(status.Convert(ended)) // fails if the client is gone
+}
+
+// serveApart is serve where nothing can finish the stream from outside: the
+// method runs in a goroutine of its own, and is left alone when the stream ends.
+// That the interceptor returns ends the stream's context, and the method with it.
+func (s *authorizedStream) serveApart(server any, handler grpc.StreamHandler) error {
+	apart := &apartStream{s.ServerStream, make(chan struct{})}
+	s.ServerStream = apart
+	type result struct {
+		err      error
+		panicked any
+	}
+	returned := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			r.panicked = recover()
+			if r.panicked != nil && s.ended.Load() != nil { // nobody waits for it any more
+				slog.ErrorContext(s.ctx, "grpcauth: a method panicked after its stream had ended", "panic", fmt.Sprintf("a %T", r.panicked))
+			}
+			returned <- r
+		}()
+		r.err = s.serve(server, handler)
+	}()
+	select {
+	case r := <-returned:
+		if r.panicked != nil {
+			panic(r.panicked)
+		}
+		return r.err
+	case <-apart.over:
+		return nil // its status is known
+	}
+}
+
+// An apartStream is finished by whoever waits for it.
+type apartStream struct {
+	grpc.ServerStream
+	over chan struct{}
+}
+
+func (s *apartStream) WriteStatus(*status.Status) error {
+	close(s.over)
+	return nil
+}
