@@ -23,7 +23,7 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	switch {
 	case err != nil:
 		return a.refuse(ctx, err, stream.SetTrailer)
-	case rule.public:
+	case rule.public || a.looksAfter(stream):
 		return a.refuseDenied(ctx, handler(server, stream), stream.SetTrailer)
 	}
 	s := &authorizedStream{ServerStream: stream, ctx: authorized, interceptors: a}
@@ -36,6 +36,13 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 		return *ended
 	}
 	return a.refuseDenied(ctx, err, stream.SetTrailer)
+}
+
+// looksAfter reports a stream that comes from an interceptor of the same
+// Validator further out, which ends it.
+func (a *Interceptors) looksAfter(stream grpc.ServerStream) bool {
+	s, ok := stream.(*authorizedStream)
+	return ok && s.interceptors.validator == a.validator
 }
 
 // An authorizedStream has the claims in its context, and ends when its token

@@ -1,0 +1,445 @@
+package grpcauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/grpcauth"
+	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/jwks"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// patient is a service whose streams wait for messages, or for their end, for as
+// long as they are let.
+type patient struct {
+	testpb.UnimplementedTestServiceServer
+
+	instead func(context.Context) error // of StreamingOutputCall; nil: what it does
+
+	mu   sync.Mutex
+	seen []error // what the methods were told
+}
+
+func (p *patient) told(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = append(p.seen, err)
+	return err
+}
+
+func (p *patient) StreamingInputCall(stream grpc.ClientStreamingServer[testpb.StreamingInputCallRequest, testpb.StreamingInputCallResponse]) error {
+	for {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+			return stream.SendAndClose(&testpb.StreamingInputCallResponse{})
+		} else if err != nil {
+			return p.told(err)
+		}
+	}
+}
+
+// FullDuplexCall echoes.
+func (p *patient) FullDuplexCall(stream grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
+	for {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return p.told(err)
+		}
+		if err := stream.Send(&testpb.StreamingOutputCallResponse{}); err != nil {
+			return p.told(err)
+		}
+	}
+}
+
+// StreamingOutputCall waits for the end of its context, or, where a response has
+// a size, sends that until it is blocked.
+func (p *patient) StreamingOutputCall(request *testpb.StreamingOutputCallRequest, stream grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
+	if p.instead != nil {
+		return p.instead(stream.Context())
+	}
+	if len(request.ResponseParameters) == 0 {
+		<-stream.Context().Done()
+		return stream.Context().Err() // which is not what the client is told
+	}
+	response := &testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: make([]byte, request.ResponseParameters[0].Size)}}
+	for {
+		if err := stream.Send(response); err != nil {
+			return p.told(err)
+		}
+	}
+}
+
+// endless are streams that are blocked, each in another way. They return what the
+// client is told in the end.
+var endless = []struct {
+	name string
+	open func(ctx context.Context, client testpb.TestServiceClient, options ...grpc.CallOption) error
+}{
+	{"client stream, blocked in Recv", func(ctx context.Context, client testpb.TestServiceClient, options ...grpc.CallOption) error {
+		stream, err := client.StreamingInputCall(ctx, options...)
+		if err != nil {
+			return err
+		}
+		return stream.RecvMsg(&testpb.StreamingInputCallResponse{})
+	}},
+	{"bidirectional stream, blocked in Recv", func(ctx context.Context, client testpb.TestServiceClient, options ...grpc.CallOption) error {
+		stream, err := client.FullDuplexCall(ctx, options...)
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&testpb.StreamingOutputCallRequest{}); err != nil {
+			return err
+		}
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+		_, err = stream.Recv()
+		return err
+	}},
+	{"server stream, waiting for its context", func(ctx context.Context, client testpb.TestServiceClient, options ...grpc.CallOption) error {
+		stream, err := client.StreamingOutputCall(ctx, &testpb.StreamingOutputCallRequest{}, options...)
+		if err != nil {
+			return err
+		}
+		_, err = stream.Recv()
+		return err
+	}},
+	{"server stream, blocked in Send", func(ctx context.Context, client testpb.TestServiceClient, options ...grpc.CallOption) error {
+		stream, err := client.StreamingOutputCall(ctx, &testpb.StreamingOutputCallRequest{
+			ResponseParameters: []*testpb.ResponseParameters{{Size: 1 << 16}},
+		}, options...)
+		if err != nil {
+			return err
+		}
+		time.Sleep(2 * life) // nobody reads, and the window is full
+		for {
+			if _, err := stream.Recv(); err != nil {
+				return err
+			}
+		}
+	}},
+}
+
+// life is how long the tokens of these tests live, in a bubble's time.
+const life = 10 * time.Minute
+
+// A bubble is a server and a client in one synctest bubble, whose keys are there
+// from the start: a real connection to the issuer would be outside of it.
+type bubble struct {
+	auth    *grpcauth.Interceptors
+	client  testpb.TestServiceClient
+	service *patient
+	ended   time.Time     // of the tokens, Leeway included
+	heard   *atomic.Int64 // refusals
+	down    *atomic.Bool  // the introspection endpoint
+	asked   func()        // calls of it; nil: nobody counts
+}
+
+// RoundTrip asks the authorization server without a connection to it.
+func (b *bubble) RoundTrip(request *http.Request) (*http.Response, error) {
+	if b.down.Load() {
+		return nil, errors.New("the endpoint is down")
+	}
+	if b.asked != nil {
+		b.asked()
+	}
+	answer := httptest.NewRecorder()
+	as.Endpoint(accesstokentest.IntrospectionPath).ServeHTTP(answer, request)
+	return answer.Result(), nil
+}
+
+func inBubble(t *testing.T, options grpcauth.Options, more ...grpc.ServerOption) *bubble {
+	t.Helper()
+	b := &bubble{service: new(patient), heard: new(atomic.Int64), down: new(atomic.Bool)}
+	client, err := introspection.NewClient(introspection.Config{
+		Endpoint:     as.IntrospectionEndpoint(),
+		ClientID:     accesstokentest.ClientID,
+		ClientSecret: accesstokentest.ClientSecret,
+		HTTPClient:   &http.Client{Transport: b},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+		config.Issuers[0].Keys = jwks.Static(as.Keys()...)
+		config.Issuers[0].Introspection = client
+		config.Leeway = 10 * time.Second
+		config.OnRefuse = func(context.Context, *accesstoken.Error) { b.heard.Add(1) }
+	})
+	options.Methods = map[string]accesstoken.Policy{wholeService: {Scopes: scopes.All("a")}}
+	b.auth = newAuth(t, v, options)
+	b.client = testpb.NewTestServiceClient(overBufconn.serve(t, append(more, b.auth.ServerOptions()...), func(server *grpc.Server) {
+		testpb.RegisterTestServiceServer(server, b.service)
+	}))
+	b.ended = time.Now().Add(life + 10*time.Second)
+	return b
+}
+
+// token returns an authorization value that ends after life.
+func token() string {
+	now := time.Now()
+	return "Bearer " + as.Token(accesstokentest.Claims{"scope": "a", "iat": now.Unix(), "exp": now.Add(life).Unix()})
+}
+
+// GRPC-07.
+func TestAStreamEndsWithItsToken(t *testing.T) {
+	for _, apart := range []bool{false, true} {
+		for _, kind := range endless {
+			t.Run(fmt.Sprintf("%s, apart %v", kind.name, apart), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var more []grpc.ServerOption
+					if apart {
+						more = append(more, grpc.ChainStreamInterceptor(withoutWriteStatus))
+					}
+					b := inBubble(t, grpcauth.Options{}, more...)
+					var trailer metadata.MD
+					err := kind.open(with(t.Context(), token()), b.client, grpc.Trailer(&trailer))
+					wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
+					if got := trailer.Get("www-authenticate"); len(got) != 1 {
+						t.Errorf("got %q; want one challenge in the trailer", got)
+					}
+					synctest.Wait()
+					if late := time.Since(b.ended); kind.name != "server stream, blocked in Send" && (late < 0 || late > 50*time.Millisecond) {
+						t.Errorf("got the end %v after that of the token; want within 50ms", late)
+					}
+					for _, err := range b.service.seen {
+						wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
+					}
+					if got := b.heard.Load(); got != 1 {
+						t.Errorf("OnRefuse heard of %d refusals; want 1", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// withoutWriteStatus hides what gRPC's transport streams can do.
+func withoutWriteStatus(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	transport := grpc.ServerTransportStreamFromContext(stream.Context())
+	bare := struct{ grpc.ServerTransportStream }{transport}
+	return handler(server, &contextStream{stream, grpc.NewContextWithServerTransportStream(stream.Context(), bare)})
+}
+
+type contextStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *contextStream) Context() context.Context { return s.ctx }
+
+// That gRPC's transport streams can be finished from outside is not in its API.
+// Where this fails, streams run apart: a goroutine each.
+func TestTransportStreamsCanBeFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var can atomic.Bool
+		look := func(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			_, ok := grpc.ServerTransportStreamFromContext(stream.Context()).(interface{ WriteStatus(*status.Status) error })
+			can.Store(ok)
+			return handler(server, stream)
+		}
+		b := inBubble(t, grpcauth.Options{}, grpc.ChainStreamInterceptor(look))
+		if err := kinds[3].call(with(t.Context(), token()), b.client); err != nil {
+			t.Fatal(err)
+		}
+		if !can.Load() {
+			t.Error("gRPC's transport stream has no WriteStatus any more; look for another way")
+		}
+	})
+}
+
+func TestAStreamThatIsOverBeforeItsTokenIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{})
+		for _, kind := range kinds[1:] {
+			if kind.name == "server stream" {
+				continue // this service's has no end
+			}
+			if err := kind.call(with(t.Context(), token()), b.client); err != nil {
+				t.Errorf("%s: got %v; want nil", kind.name, err)
+			}
+		}
+		time.Sleep(2 * life)
+		if got := b.heard.Load(); got != 0 {
+			t.Errorf("OnRefuse heard of %d refusals; want none", got)
+		}
+	})
+}
+
+func TestAStreamHasItsGrace(t *testing.T) {
+	const grace = time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{StreamGrace: grace})
+		stream, err := b.client.FullDuplexCall(with(t.Context(), token()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(b.ended) + grace/2)
+		if err := stream.Send(&testpb.StreamingOutputCallRequest{}); err != nil {
+			t.Errorf("within the grace: got %v; want nil", err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Errorf("within the grace: got %v; want a message", err)
+		}
+		_, err = stream.Recv()
+		wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
+		if late := time.Since(b.ended.Add(grace)); late < 0 || late > 50*time.Millisecond {
+			t.Errorf("got the end %v after that of the grace; want within 50ms", late)
+		}
+		// The grace is for streams that are open.
+		stream, err = b.client.FullDuplexCall(with(t.Context(), token()+"x"))
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != codes.Unauthenticated {
+			t.Errorf("a new stream: got %v; want it refused", err)
+		}
+	})
+}
+
+// A token may be revoked while its stream is open.
+func TestAStreamIsJudgedAgain(t *testing.T) {
+	const every = time.Minute
+	for _, test := range []struct {
+		name   string
+		happen func(b *bubble, opaque string)
+		code   codes.Code
+		reason string
+	}{
+		{"revoked", func(_ *bubble, opaque string) { as.Revoke(opaque) }, codes.Unauthenticated, "TOKEN_INACTIVE"},
+		{"nobody can tell", func(b *bubble, _ string) { b.down.Store(true) }, codes.Unavailable, "INTROSPECTION_UNAVAILABLE"},
+		{"nothing happens", func(*bubble, string) {}, codes.Unauthenticated, "TOKEN_EXPIRED"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := inBubble(t, grpcauth.Options{StreamCheck: every})
+				now := time.Now()
+				opaque := as.Opaque(accesstokentest.Claims{"scope": "a", "iat": now.Unix(), "exp": now.Add(life).Unix()})
+				stream, err := b.client.FullDuplexCall(with(t.Context(), "Bearer "+opaque))
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(7*every/2 - time.Second)
+				if err := stream.Send(&testpb.StreamingOutputCallRequest{}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := stream.Recv(); err != nil {
+					t.Fatalf("while nothing has happened: got %v; want a message", err)
+				}
+				happened := time.Now()
+				test.happen(b, opaque)
+				_, err = stream.Recv()
+				wantStatus(t, err, test.code, test.reason)
+				late := time.Since(happened)
+				if test.reason == "TOKEN_EXPIRED" {
+					late = time.Since(b.ended)
+				}
+				if late < 0 || late > every {
+					t.Errorf("got the end after %v; want it within %v", late, every)
+				}
+			})
+		})
+	}
+}
+
+// Ten thousand clients that have opened their streams at once do not ask at once.
+func TestStreamsAreJudgedAgainAtDifferentTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{StreamCheck: time.Minute})
+		now := time.Now()
+		opaque := as.Opaque(accesstokentest.Claims{"scope": "a", "iat": now.Unix(), "exp": now.Add(life).Unix()})
+		times := map[time.Duration]bool{}
+		b.asked = func() { times[time.Since(now)] = true } // one client at a time: identical questions are one
+		for range 20 {
+			if _, err := b.client.FullDuplexCall(with(t.Context(), "Bearer "+opaque)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(65 * time.Second)
+		if len(times) < 10 {
+			t.Errorf("got questions at %d moments; want them apart", len(times))
+		}
+	})
+}
+
+func TestNegativeTimesAreFaults(t *testing.T) {
+	v := adaptertest.NewValidator(t, as, nil)
+	for name, options := range map[string]grpcauth.Options{
+		"StreamGrace": {Methods: methods(wholeService, "a"), StreamGrace: -1},
+		"StreamCheck": {Methods: methods(wholeService, "a"), StreamCheck: -1},
+	} {
+		if _, err := grpcauth.New(v, &options); err == nil {
+			t.Errorf("%s: got nil; want a fault", name)
+		}
+	}
+}
+
+// What a method does after its stream has ended concerns nobody: it neither
+// changes the status nor brings the server down.
+func TestAMethodThatGoesOnAfterTheEnd(t *testing.T) {
+	for _, apart := range []bool{false, true} {
+		for name, method := range map[string]func(context.Context) error{
+			"returns nil":           func(ctx context.Context) error { <-ctx.Done(); return nil },
+			"returns another error": func(ctx context.Context) error { <-ctx.Done(); return status.Error(codes.DataLoss, "x") },
+			"panics":                func(ctx context.Context) error { <-ctx.Done(); panic("a test") },
+		} {
+			if name == "panics" && !apart {
+				continue // that is the program's own, as ever
+			}
+			t.Run(fmt.Sprintf("%s, apart %v", name, apart), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var more []grpc.ServerOption
+					if apart {
+						more = append(more, grpc.ChainStreamInterceptor(withoutWriteStatus))
+					}
+					b := inBubble(t, grpcauth.Options{}, more...)
+					b.service.instead = method
+					err := endless[2].open(with(t.Context(), token()), b.client)
+					wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
+				})
+			})
+		}
+	}
+}
+
+// A panic before the end goes where it would have gone: to an interceptor that
+// recovers, or to the end of the program.
+func TestAPanicInAStreamIsCarriedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		recovered := make(chan any, 1)
+		recovering := func(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+			defer func() {
+				recovered <- recover()
+				err = status.Error(codes.Internal, "recovered")
+			}()
+			return handler(server, stream)
+		}
+		b := inBubble(t, grpcauth.Options{}, grpc.ChainStreamInterceptor(recovering, withoutWriteStatus))
+		b.service.instead = func(context.Context) error { panic("a test") }
+		if err := endless[2].open(with(t.Context(), token()), b.client); status.Code(err) != codes.Internal {
+			t.Errorf("got %v; want what the recovering interceptor says", err)
+		}
+		if got := <-recovered; got != "a test" {
+			t.Errorf("recovered %v; want a test", got)
+		}
+	})
+}
