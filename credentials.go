@@ -17,23 +17,43 @@ import (
 //
 // The zero Credentials are those of a request without any.
 type Credentials struct {
-	_       [0]func()
-	first   *byte  // of the token: see token
-	length  int    // of the token
-	problem Reason // why there is no token
+	_      [0]func()
+	first  *byte // of the token, or of the reason why there is none: see text
+	length int
+	none   bool
 }
 
 // Bearer returns the credentials of a bare access token (RFC 6750).
 func Bearer(token string) Credentials {
 	if token == "" {
-		return Credentials{problem: CredentialsMalformed}
+		return without(CredentialsMalformed)
 	}
 	return Credentials{first: unsafe.StringData(token), length: len(token)}
 }
 
-// token returns the token. It is kept as a pointer because fmt calls no methods
-// on an unexported field of somebody's struct: it would print a string.
-func (c Credentials) token() string { return unsafe.String(c.first, c.length) }
+// without returns credentials that have no token, and why not.
+func without(problem Reason) Credentials {
+	return Credentials{first: unsafe.StringData(string(problem)), length: len(problem), none: true}
+}
+
+// text is kept as a pointer because fmt calls no methods on an unexported field of
+// somebody's struct: it would print a string.
+func (c Credentials) text() string { return unsafe.String(c.first, c.length) }
+
+func (c Credentials) token() string {
+	if c.none {
+		return ""
+	}
+	return c.text()
+}
+
+// problem returns why there is no token, or "".
+func (c Credentials) problem() Reason {
+	if c.none {
+		return Reason(c.text())
+	}
+	return ""
+}
 
 // CredentialsFrom reads the Authorization lines of a request. It never fails: a
 // line that is missing, malformed or one of several is remembered in the
@@ -45,19 +65,19 @@ func (c Credentials) token() string { return unsafe.String(c.first, c.length) }
 func CredentialsFrom(header http.Header) Credentials {
 	lines := header["Authorization"]
 	if len(lines) == 0 {
-		return Credentials{problem: CredentialsMissing}
+		return without(CredentialsMissing)
 	}
 	// Two lines, even equal ones, are two attempts (RFC 6750 §2): a proxy that
 	// looked at the other one has checked another token than we would.
 	if len(lines) > 1 {
-		return Credentials{problem: CredentialsAmbiguous}
+		return without(CredentialsAmbiguous)
 	}
 	scheme, token, ok := challenge.Credentials(lines[0])
 	switch {
 	case !ok:
-		return Credentials{problem: CredentialsMalformed}
+		return without(CredentialsMalformed)
 	case !strings.EqualFold(scheme, "Bearer"):
-		return Credentials{problem: SchemeUnsupported}
+		return without(SchemeUnsupported)
 	}
 	return Bearer(token)
 }
@@ -66,12 +86,12 @@ func CredentialsFrom(header http.Header) Credentials {
 // ones are not missing: a client that meant to authenticate is never taken for
 // an anonymous one.
 func (c Credentials) Missing() bool {
-	return c.length == 0 && (c.problem == "" || c.problem == CredentialsMissing)
+	return c.length == 0 || c.problem() == CredentialsMissing
 }
 
 // Equal reports whether these are the same credentials.
 func (c Credentials) Equal(other Credentials) bool {
-	return c.token() == other.token() && c.problem == other.problem
+	return c.none == other.none && c.text() == other.text()
 }
 
 // String returns a mark in place of the token.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -82,7 +83,7 @@ func (f *facts) claims(token string) Claims {
 		facts:    f,
 	}
 	if f.header != nil {
-		c.payload = token[f.payload[0]:f.payload[1]]
+		c.payload = unsafe.StringData(token[f.payload[0]:f.payload[1]])
 	}
 	return c
 }

@@ -197,8 +197,8 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return nil, refusal(KeysUnavailable, "the validator is closed")
 	case credentials.Missing():
 		return nil, v.fixed[CredentialsMissing]
-	case credentials.problem != "":
-		return nil, v.fixed[credentials.problem]
+	case credentials.none:
+		return nil, v.fixed[credentials.problem()]
 	case len(token) > maxToken:
 		return nil, v.fixed[TokenTooLarge]
 	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):

@@ -10,7 +10,7 @@ import (
 )
 
 // node is what an adapter leaves in the context.
-type node = carried.Context[accesstoken.Claims, accesstoken.Credentials]
+type node = carried.Context[accesstoken.Claims, accesstoken.Credentials, accesstoken.Validator]
 
 // Authorize lets the validator decide and puts the claims into the context. A
 // request that this validator has let in before with the same credentials, in an

@@ -9,20 +9,20 @@ import "context"
 type Key struct{}
 
 // Context is a context with claims and the credentials that they came from. C is
-// accesstoken.Claims and R accesstoken.Credentials: the root package cannot be
-// imported from here.
-type Context[C, R any] struct {
+// accesstoken.Claims, R accesstoken.Credentials and V accesstoken.Validator: the
+// root package cannot be imported from here.
+type Context[C, R, V any] struct {
 	context.Context
 	Claims      C
 	Credentials R
 
 	// By is the validator that authenticated the request, or nil for claims
 	// that somebody put there by hand, which prove nothing to an adapter.
-	By any
+	By *V
 }
 
 // Value returns the node itself under [Key].
-func (c *Context[C, R]) Value(key any) any {
+func (c *Context[C, R, V]) Value(key any) any {
 	if key == (Key{}) {
 		return c
 	}
@@ -30,4 +30,4 @@ func (c *Context[C, R]) Value(key any) any {
 }
 
 // String is what the context package prints of a parent.
-func (c *Context[C, R]) String() string { return "accesstoken.Context" }
+func (c *Context[C, R, V]) String() string { return "accesstoken.Context" }

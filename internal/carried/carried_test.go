@@ -13,7 +13,7 @@ import (
 type key struct{}
 
 func TestTheNodeIsFoundThroughOtherContexts(t *testing.T) {
-	node := &carried.Context[string, string]{Context: t.Context(), Claims: "alice", By: "validator"}
+	node := &carried.Context[string, string, string]{Context: t.Context(), Claims: "alice", By: new(string)}
 	ctx, cancel := context.WithCancel(context.WithValue(node, key{}, "value"))
 	defer cancel()
 	if got := ctx.Value(carried.Key{}); got != node {
@@ -22,8 +22,8 @@ func TestTheNodeIsFoundThroughOtherContexts(t *testing.T) {
 }
 
 func TestTheInnerNodeIsFound(t *testing.T) {
-	outer := &carried.Context[string, string]{Context: t.Context(), Claims: "alice"}
-	inner := &carried.Context[string, string]{Context: outer, Claims: "bob"}
+	outer := &carried.Context[string, string, string]{Context: t.Context(), Claims: "alice"}
+	inner := &carried.Context[string, string, string]{Context: outer, Claims: "bob"}
 	if got := inner.Value(carried.Key{}); got != inner {
 		t.Errorf("got %v; want the inner node", got)
 	}
@@ -34,7 +34,7 @@ func TestTheInnerNodeIsFound(t *testing.T) {
 
 func TestTheNodeHandsOnEverythingElse(t *testing.T) {
 	parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
-	node := &carried.Context[string, string]{Context: parent, Claims: "alice", Credentials: "canary"}
+	node := &carried.Context[string, string, string]{Context: parent, Claims: "alice", Credentials: "canary"}
 	if got := node.Value(key{}); got != "value" {
 		t.Errorf("Value: got %v; want that of the context around it", got)
 	}

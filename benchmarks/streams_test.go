@@ -1,0 +1,186 @@
+package benchmarks_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/grpcauth"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// patient has streams that answer each message and wait for the next.
+type patient struct {
+	testpb.UnimplementedTestServiceServer
+}
+
+func (patient) FullDuplexCall(stream grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
+	for {
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+		if err := stream.Send(&testpb.StreamingOutputCallResponse{}); err != nil {
+			return err
+		}
+	}
+}
+
+// streaming serves patient behind the interceptors, or behind nothing, and
+// returns a client.
+func streaming(tb testing.TB, v *accesstoken.Validator) testpb.TestServiceClient {
+	tb.Helper()
+	var options []grpc.ServerOption
+	if v != nil {
+		options = interceptors(tb, v).ServerOptions()
+	}
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer(options...)
+	testpb.RegisterTestServiceServer(server, patient{})
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) })
+	dial := func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
+	conn, err := grpc.NewClient("passthrough:///bufconn", grpc.WithContextDialer(dial), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(tb, err)
+	tb.Cleanup(func() {
+		_ = conn.Close()
+		server.Stop()
+		serving.Wait()
+	})
+	return testpb.NewTestServiceClient(conn)
+}
+
+func interceptors(tb testing.TB, v *accesstoken.Validator) *grpcauth.Interceptors {
+	tb.Helper()
+	auth, err := grpcauth.New(v, &grpcauth.Options{Methods: map[string]accesstoken.Policy{"/grpc.testing.TestService/*": {Scopes: scopes.All(writing)}}})
+	must(tb, err)
+	return auth
+}
+
+// open opens a stream for each token, and has an answer on each.
+func open(tb testing.TB, client testpb.TestServiceClient, tokens []string) []testpb.TestService_FullDuplexCallClient {
+	tb.Helper()
+	streams := make([]testpb.TestService_FullDuplexCallClient, len(tokens))
+	for n, token := range tokens {
+		stream, err := client.FullDuplexCall(metadata.AppendToOutgoingContext(tb.Context(), "authorization", "Bearer "+token))
+		must(tb, err)
+		must(tb, stream.Send(&testpb.StreamingOutputCallRequest{}))
+		streams[n] = stream
+	}
+	for _, stream := range streams {
+		_, err := stream.Recv()
+		must(tb, err)
+	}
+	return streams
+}
+
+// inMemory returns what the streams of the tokens take, gRPC's part included.
+func inMemory(tb testing.TB, v *accesstoken.Validator, tokens []string) (bytes int64, goroutines int) {
+	tb.Helper()
+	if v != nil { // the facts about the tokens are there before
+		for _, token := range tokens {
+			must(tb, validating(v)(token))
+		}
+	}
+	client := streaming(tb, v)
+	open(tb, client, tokens[:1])
+	beforeBytes, beforeGoroutines := heap(), runtime.NumGoroutine()
+	streams := open(tb, client, tokens)
+	bytes, goroutines = heap()-beforeBytes, runtime.NumGoroutine()-beforeGoroutines
+	runtime.KeepAlive(streams)
+	return bytes, goroutines
+}
+
+// BenchmarkStreams is what streams that are open take beside gRPC's own, and how
+// long it is after their common end until the last of them has ended.
+func BenchmarkStreams(b *testing.B) {
+	const streams = 10_000
+	b.Run(fmt.Sprintf("open=%d", streams), func(b *testing.B) {
+		i := issuerOf(b, "EdDSA")
+		tokens := longTokens(b, streams)
+		var bytes, goroutines float64
+		for b.Loop() {
+			withBytes, withGoroutines := inMemory(b, i.validator(b), tokens)
+			bareBytes, bareGoroutines := inMemory(b, nil, tokens)
+			bytes, goroutines = float64(withBytes-bareBytes)/streams, float64(withGoroutines-bareGoroutines)/streams
+		}
+		b.ReportMetric(bytes, "B/stream")
+		b.ReportMetric(goroutines, "goroutines/stream")
+	})
+	b.Run(fmt.Sprintf("ending=%d", streams), func(b *testing.B) {
+		i := issuerOf(b, "EdDSA")
+		var last time.Duration
+		for b.Loop() {
+			end := time.Now().Add(10 * time.Second) // enough to open them
+			tokens := make([]string, streams)
+			onAllCores(streams, func(k int) { tokens[k] = i.sign(b, k, map[string]any{"exp": float64(end.UnixMilli()) / 1000}) })
+			v := newValidator(b, accesstoken.Config{
+				Resource: resource, Leeway: -1,
+				Issuers: []accesstoken.Issuer{{URL: issuerURL, Keys: i.keys, Algorithms: []string{i.alg}}},
+			})
+			opened := open(b, streaming(b, v), tokens)
+			if time.Now().After(end) {
+				b.Fatal("the tokens have ended before all streams were open")
+			}
+			for _, stream := range opened {
+				if _, err := stream.Recv(); status.Code(err) != codes.Unauthenticated {
+					b.Fatalf("got %v; want the stream ended with its token", err)
+				}
+			}
+			last = time.Since(end)
+		}
+		b.ReportMetric(float64(last.Milliseconds()), "ms-until-the-last")
+	})
+}
+
+// BenchmarkRecv is one message of an open stream.
+func BenchmarkRecv(b *testing.B) {
+	i := issuerOf(b, "RS256")
+	auth := interceptors(b, i.validator(b))
+	looping := b
+	receive := func(_ any, stream grpc.ServerStream) error {
+		for looping.Loop() {
+			if err := stream.RecvMsg(nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	ctx := metadata.NewIncomingContext(b.Context(), metadata.Pairs("authorization", lines(i.tokens(b, 1))[0]))
+	stream := still{grpc.NewContextWithServerTransportStream(ctx, transport{})}
+	b.Run("auth=without", func(b *testing.B) {
+		looping = b
+		must(b, receive(nil, stream))
+	})
+	b.Run("auth=with", func(b *testing.B) {
+		looping = b
+		must(b, auth.StreamInterceptor(nil, stream, &grpc.StreamServerInfo{FullMethod: testpb.TestService_FullDuplexCall_FullMethodName}, receive))
+	})
+}
+
+// transport is a transport stream of nothing.
+type transport struct{ grpc.ServerTransportStream }
+
+func (transport) WriteStatus(*status.Status) error { return nil }
+
+// still is a stream with a message whenever one is wanted.
+type still struct{ ctx context.Context }
+
+func (s still) Context() context.Context     { return s.ctx }
+func (s still) RecvMsg(any) error            { return nil }
+func (s still) SendMsg(any) error            { return nil }
+func (s still) SetHeader(metadata.MD) error  { return nil }
+func (s still) SendHeader(metadata.MD) error { return nil }
+func (s still) SetTrailer(metadata.MD)       {}
