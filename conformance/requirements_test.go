@@ -38,6 +38,7 @@ var listed = []struct{ name, title string }{
 	{"INTRO", "Introspection: RFC 7662, RFC 9701"},
 	{"DISC", "Discovery: RFC 8414, OpenID Connect Discovery"},
 	{"OPS", "Operation, limits, privacy"},
+	{"GRPC", "gRPC"},
 }
 
 func (r requirement) group() string { return strings.TrimRight(r.ID, "-0123456789") }

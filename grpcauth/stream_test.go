@@ -2,9 +2,11 @@ package grpcauth_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -15,8 +17,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/accesstoken/accesstoken"
@@ -442,4 +446,107 @@ func TestAPanicInAStreamIsCarriedOver(t *testing.T) {
 			t.Errorf("recovered %v; want a test", got)
 		}
 	})
+}
+
+// GRPC-15. What a stream costs for each message reads no clock, asks nobody, and
+// allocates nothing.
+func TestAMessageCostsALookAtAFlag(t *testing.T) {
+	var reads atomic.Int64
+	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+		config.Now = func() time.Time { reads.Add(1); return time.Now() }
+	})
+	auth := newAuth(t, v, grpcauth.Options{Methods: methods(wholeService, "a")})
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", bearer("a")))
+	for name, transport := range map[string]grpc.ServerTransportStream{"gRPC's": finishable{}, "another": nil} {
+		stream := still{ctx: grpc.NewContextWithServerTransportStream(ctx, transport)}
+		err := auth.StreamInterceptor(nil, stream, &grpc.StreamServerInfo{FullMethod: kinds[3].method}, func(_ any, stream grpc.ServerStream) error {
+			before := reads.Load()
+			if n := testing.AllocsPerRun(1000, func() { _, _ = stream.RecvMsg(nil), stream.SendMsg(nil) }); n > 0 {
+				t.Errorf("%s: got %v allocations for a message each way; want 0", name, n)
+			}
+			if read := reads.Load() - before; read > 0 {
+				t.Errorf("%s: the clock was read %d times; want never", name, read)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("%s: got %v; want nil", name, err)
+		}
+	}
+}
+
+// still is a stream with a message whenever one is wanted.
+type still struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s still) Context() context.Context { return s.ctx }
+func (s still) RecvMsg(any) error        { return nil }
+func (s still) SendMsg(any) error        { return nil }
+
+// finishable is a transport stream as gRPC's own.
+type finishable struct{ grpc.ServerTransportStream }
+
+func (finishable) WriteStatus(*status.Status) error { return nil }
+
+// GRPC-11. Interceptors further in see nothing of a call that is refused, and so
+// turn no refusal into something else.
+func TestInterceptorsFurtherInSeeNoRefusedCall(t *testing.T) {
+	var seen atomic.Int64
+	unary := func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+		seen.Add(1)
+		return &testpb.SimpleResponse{}, nil
+	}
+	stream := func(any, grpc.ServerStream, *grpc.StreamServerInfo, grpc.StreamHandler) error {
+		seen.Add(1)
+		return nil
+	}
+	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	options := append(auth.ServerOptions(), grpc.ChainUnaryInterceptor(unary), grpc.ChainStreamInterceptor(stream))
+	client := overBufconn.serveTest(t, options, new(service))
+	for _, kind := range kinds {
+		if err := kind.call(with(t.Context(), bearer("b")), client); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("%s: got %v; want it refused", kind.name, err)
+		}
+	}
+	if got := seen.Load(); got != 0 {
+		t.Errorf("got %d calls further in; want none", got)
+	}
+}
+
+// GRPC-10. A method, and whatever checks a proof of possession, finds the client's
+// certificate.
+func TestTheClientsCertificateIsReachable(t *testing.T) {
+	certified := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+	certified.Close()
+	pair := certified.TLS.Certificates[0]
+	roots := certified.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	found := make(chan string, 8)
+	s := &service{fail: func(ctx context.Context) error {
+		p, _ := peer.FromContext(ctx)
+		info, _ := p.AuthInfo.(credentials.TLSInfo)
+		if _, ok := accesstoken.FromContext(ctx); ok && len(info.State.PeerCertificates) == 1 {
+			found <- info.State.PeerCertificates[0].Issuer.String()
+		}
+		return nil
+	}}
+	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	mutual := transport{"TCP with mutual TLS", func(t testing.TB) (net.Listener, []grpc.ServerOption, []grpc.DialOption) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return listener, []grpc.ServerOption{grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}))},
+			[]grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, ServerName: "example.com"}))}
+	}}
+	client := mutual.serveTest(t, auth.ServerOptions(), s)
+	for _, kind := range kinds {
+		if err := kind.call(with(t.Context(), bearer("a")), client); err != nil {
+			t.Errorf("%s: got %v; want nil", kind.name, err)
+		}
+	}
+	if got := len(found); got != len(kinds) {
+		t.Errorf("got a certificate in %d calls; want in all %d", got, len(kinds))
+	}
 }
