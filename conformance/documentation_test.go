@@ -82,7 +82,7 @@ func TestNoMACIsComparedByteByByte(t *testing.T) {
 // libraryFiles are the Go files of the packages that users compile.
 func libraryFiles(t *testing.T) (files []string) {
 	t.Helper()
-	for _, directory := range []string{".", "jwks", "introspection", "scopes", "middleware", "middleware/echoauth", "grpcauth", "grpcauth/policy", "internal/*"} {
+	for _, directory := range []string{".", "jwks", "introspection", "scopes", "middleware", "middleware/echoauth", "grpcauth", "grpcauth/policypb", "internal/*"} {
 		found, err := filepath.Glob(filepath.Join(top, directory, "*.go"))
 		if err != nil {
 			t.Fatal(err)

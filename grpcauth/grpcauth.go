@@ -12,7 +12,19 @@
 //
 // A method without a rule is refused, whoever calls: one that is added later is
 // closed until somebody says who may call it. Health checks and reflection are
-// no exception; list them as Public where they are to be open.
+// no exception; list them as Public where they are to be open, see [Health] and
+// [Reflection]. [Interceptors.Covers] finds such methods, and rules without a
+// method, before the server serves.
+//
+// The rules may stand in the .proto, with [Options].Services:
+//
+//	import "accesstoken/v1/policy.proto";
+//
+//	service Orders {
+//	  rpc Create(CreateRequest) returns (Order) {
+//	    option (accesstoken.v1.policy).all_scopes = "orders:write";
+//	  }
+//	}
 //
 // A method behind it finds the caller in its context:
 //
@@ -60,6 +72,14 @@ type Options struct {
 	// are not looked at, and they find no claims.
 	Public []string
 
+	// Services are full names, "pkg.Service", of services whose generated code is in
+	// the program and whose .proto says who may call what, by the option
+	// (accesstoken.v1.policy) of each method: see package policypb. A method without
+	// the option needs an entry in Methods or Public, and one that has it must have
+	// none there: what counts would not be seen. For the same reason Methods must not
+	// have such a service as a whole.
+	Services []string
+
 	// StreamGrace is for how long a stream may go on after its token has ended
 	// (exp + Leeway), so that a client can open the next one meanwhile. Zero: it
 	// ends then.
@@ -93,11 +113,11 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if v == nil {
 		return nil, errors.New("grpcauth: New needs a Validator")
 	}
-	if options == nil || len(options.Methods)+len(options.Public) == 0 {
-		return nil, errors.New("grpcauth: Options has neither Methods nor Public, so every call would be refused")
+	if options == nil || len(options.Methods)+len(options.Public)+len(options.Services) == 0 {
+		return nil, errors.New("grpcauth: Options has neither Methods nor Public nor Services, so every call would be refused")
 	}
 	a := &Interceptors{validator: v, rules: map[string]rule{}, grace: options.StreamGrace, again: options.StreamCheck}
-	faults := append(a.addMethods(options.Methods), a.addPublic(options.Public)...)
+	faults := slices.Concat(a.addMethods(options.Methods), a.addPublic(options.Public), a.addServices(options.Services))
 	if options.StreamGrace < 0 || options.StreamCheck < 0 {
 		faults = append(faults, errors.New("grpcauth: StreamGrace and StreamCheck: expected no negative time"))
 	}

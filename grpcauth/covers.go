@@ -1,0 +1,75 @@
+package grpcauth
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+)
+
+// Covers compares the rules with what is registered on a server. Call it between
+// the two:
+//
+//	drivepb.RegisterDriveServer(server, drive)
+//	if err := auth.Covers(server.GetServiceInfo()); err != nil {
+//		log.Fatal(err)
+//	}
+//	log.Fatal(server.Serve(listener))
+//
+// The error has a line for each method without a rule, which would refuse every
+// call, and for each rule whose service or method is not registered: a slip of the
+// pen, or what is left of a method that is gone, and would be the rule of the next
+// one of that name.
+func (a *Interceptors) Covers(services map[string]grpc.ServiceInfo) error {
+	var faults []error
+	registered := map[string]bool{} // by the names that rules have
+	for _, service := range slices.Sorted(maps.Keys(services)) {
+		registered["/"+service+"/"] = true
+		for _, method := range services[service].Methods {
+			full := "/" + service + "/" + method.Name
+			registered[full] = true
+			if _, ok := a.rule(full); !ok {
+				faults = append(faults, fmt.Errorf("grpcauth: %s is registered and has no rule: %s", full, remedy))
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.rules)) {
+		if !registered[name] {
+			faults = append(faults, errors.New("grpcauth: "+unregistered(name, services)))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// unregistered says why a rule covers nothing.
+func unregistered(name string, services map[string]grpc.ServiceInfo) string {
+	service, method, _ := strings.Cut(name[1:], "/")
+	if _, ok := services[service]; ok {
+		return fmt.Sprintf("there is a rule for %s, but %s has no method %s", name, service, method)
+	}
+	if method == "" {
+		name += "*"
+	}
+	return fmt.Sprintf("there is a rule for %s, but no service %s is registered", name, service)
+}
+
+// Health returns the methods of the standard health service, for Options.Public.
+// Like all others they are closed unless they are listed.
+func Health() []string {
+	const service = "/grpc.health.v1.Health/"
+	return []string{service + "Check", service + "List", service + "Watch"}
+}
+
+// Reflection returns the methods of the reflection services that
+// google.golang.org/grpc/reflection.Register adds to a server, for Options.Public.
+// They tell everybody which methods there are and what they take: for servers that
+// people look at while they write clients.
+func Reflection() []string {
+	return []string{
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+	}
+}

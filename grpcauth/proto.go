@@ -1,0 +1,167 @@
+package grpcauth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/grpcauth/policypb"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// addServices takes the rules of the services' methods from their .proto.
+func (a *Interceptors) addServices(names []string) (faults []error) {
+	for i, name := range names {
+		service, err := registeredService(name)
+		switch {
+		case slices.Contains(names[:i], name):
+			faults = append(faults, fmt.Errorf("grpcauth: Services has %q twice", name))
+		case err != nil:
+			faults = append(faults, fmt.Errorf("grpcauth: Services: %w", err))
+		default:
+			faults = append(faults, a.addService(service)...)
+		}
+	}
+	return faults
+}
+
+func (a *Interceptors) addService(service protoreflect.ServiceDescriptor) (faults []error) {
+	prefix := "/" + string(service.FullName()) + "/"
+	if _, whole := a.rules[prefix]; whole { // it would open a method whose .proto says nothing
+		faults = append(faults, fmt.Errorf("grpcauth: Services has %q, whose .proto speaks for each method: expected no Methods[%q]", service.FullName(), prefix+"*"))
+	}
+	methods := service.Methods()
+	for i := range methods.Len() {
+		if err := a.addDeclared(prefix+string(methods.Get(i).Name()), methods.Get(i)); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return faults
+}
+
+// addDeclared adds the rule that a method has in its .proto. One without may have
+// a rule in the Options; one with may not, since neither would show that it is not
+// the one that counts.
+func (a *Interceptors) addDeclared(method string, descriptor protoreflect.MethodDescriptor) error {
+	declared, err := optionOf(descriptor)
+	_, ruled := a.rules[method]
+	switch {
+	case err != nil:
+		return fmt.Errorf("grpcauth: %s: %w", method, err)
+	case declared == nil && ruled:
+		return nil
+	case declared == nil:
+		return fmt.Errorf("grpcauth: %s has no rule: %s", method, remedy)
+	case ruled:
+		return fmt.Errorf("grpcauth: %q has two rules: that of its .proto, and one in Methods or Public", method)
+	}
+	if a.rules[method], err = ruleOf(declared); err != nil {
+		return fmt.Errorf("grpcauth: %s: option (accesstoken.v1.policy): %w", method, err)
+	}
+	return nil
+}
+
+// remedy is what to do about a method without a rule.
+const remedy = `write, for instance, option (accesstoken.v1.policy).all_scopes = "..." in its .proto, or list it in Methods or Public`
+
+// policyType resolves our option and no other.
+var policyType = func() *protoregistry.Types {
+	types := new(protoregistry.Types)
+	if err := types.RegisterExtension(policypb.E_Policy); err != nil {
+		panic(err) // there is nothing else in there
+	}
+	return types
+}()
+
+// optionOf returns what the .proto says about a method; nil if that is nothing.
+// The options are read from their bytes: those of a descriptor that was made at
+// run time may not know our type.
+func optionOf(method protoreflect.MethodDescriptor) (*policypb.Policy, error) {
+	text, err := proto.MarshalOptions{AllowPartial: true}.Marshal(method.Options())
+	if err != nil {
+		return nil, errors.New("its options cannot be read")
+	}
+	options := new(descriptorpb.MethodOptions)
+	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: policyType}).Unmarshal(text, options); err != nil {
+		return nil, errors.New("its options cannot be read")
+	}
+	if !proto.HasExtension(options, policypb.E_Policy) {
+		return nil, nil
+	}
+	return proto.GetExtension(options, policypb.E_Policy).(*policypb.Policy), nil
+}
+
+// ruleOf turns the option into a rule. What it does not know, or what contradicts
+// itself, it refuses.
+func ruleOf(p *policypb.Policy) (rule, error) {
+	scoped := len(p.GetAllScopes())+len(p.GetAnyScopes()) > 0
+	switch {
+	case len(p.ProtoReflect().GetUnknown()) > 0:
+		return rule{}, errors.New("it has a field that this version of grpcauth does not know: update the module")
+	case !scoped && !p.GetAnyToken() && !p.GetPublic():
+		return rule{}, errors.New("it opens the method to nobody: set all_scopes, any_scopes, any_token or public")
+	case scoped && p.GetAnyToken():
+		return rule{}, errors.New("any_token contradicts all_scopes and any_scopes")
+	case p.GetPublic() && (scoped || p.GetAnyToken() || p.GetFreshIntrospection()):
+		return rule{}, errors.New("public contradicts every other field")
+	case p.GetPublic():
+		return rule{public: true}, nil
+	}
+	policy := accesstoken.Policy{Scopes: requirementOf(p), FreshIntrospection: p.GetFreshIntrospection()}
+	return rule{policy: policy}, policy.Err()
+}
+
+func requirementOf(p *policypb.Policy) scopes.Requirement {
+	all, either := p.GetAllScopes(), p.GetAnyScopes()
+	switch {
+	case p.GetAnyToken():
+		return scopes.None()
+	case len(either) == 0:
+		return scopes.All(all...)
+	case len(all) == 0:
+		return scopes.Any(either...)
+	}
+	return scopes.All(all...).And(scopes.Any(either...))
+}
+
+// registeredService finds the descriptor of a service that is compiled in.
+func registeredService(name string) (protoreflect.ServiceDescriptor, error) {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if service, ok := found.(protoreflect.ServiceDescriptor); err == nil && ok {
+		return service, nil
+	}
+	return nil, fmt.Errorf("there is no %q in protoregistry.GlobalFiles, only %s", name, strings.Join(registeredNames(name), ", "))
+}
+
+// registeredNames are the services that name may have been meant to be: those
+// with the same last word or the same package; or else all, if they are not many.
+func registeredNames(name string) (near []string) {
+	const many = 10
+	var all []string
+	wanted := protoreflect.FullName(strings.Trim(name, "/*"))
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i).FullName()
+			all = append(all, string(service))
+			if strings.EqualFold(string(service.Name()), string(wanted.Name())) || service.Parent() == wanted.Parent() {
+				near = append(near, string(service))
+			}
+		}
+		return true
+	})
+	if len(near) == 0 {
+		near = all
+	}
+	slices.Sort(near)
+	if len(near) > many {
+		near = append(near[:many], fmt.Sprintf("and %d more", len(near)-many))
+	}
+	return near
+}
