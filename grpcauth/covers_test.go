@@ -3,6 +3,7 @@ package grpcauth_test
 import (
 	"context"
 	"fmt"
+	"log"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -256,4 +257,28 @@ func TestInterceptorsThatRecoverOpenNothing(t *testing.T) {
 	if int(ran.Load()) != len(kinds) {
 		t.Errorf("got %d calls behind the interceptors; want %d", ran.Load(), len(kinds))
 	}
+}
+
+func ExampleInterceptors_Covers() {
+	as, v := setUp()
+	defer as.Close()
+	defer v.Close()
+
+	auth, err := grpcauth.New(v, &grpcauth.Options{
+		Methods: map[string]accesstoken.Policy{
+			"/grpc.testing.ReconnectService/Start":  {Scopes: scopes.All("calls")},
+			"/grpc.testing.ReconnectService/Finish": {Scopes: scopes.All("calls")}, // it is Stop
+		},
+		Public: grpcauth.Health(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := grpc.NewServer(auth.ServerOptions()...)
+	testpb.RegisterReconnectServiceServer(server, testpb.UnimplementedReconnectServiceServer{})
+	healthpb.RegisterHealthServer(server, healthsrv.NewServer())
+	fmt.Println(auth.Covers(server.GetServiceInfo()))
+	// Output:
+	// grpcauth: /grpc.testing.ReconnectService/Stop is registered and has no rule: write, for instance, option (accesstoken.v1.policy).all_scopes = "..." in its .proto, or list it in Methods or Public
+	// grpcauth: there is a rule for /grpc.testing.ReconnectService/Finish, but grpc.testing.ReconnectService has no method Finish
 }

@@ -1,7 +1,8 @@
-// Command grpc is a resource server over gRPC.
+// Command grpc is a resource server over gRPC. Who may call what stands in
+// drivepb/drive.proto.
 //
 //	go run ./grpc -issuer https://login.example.com -resource https://api.example.com
-//	grpcurl -plaintext -proto drivepb/drive.proto -H "authorization: Bearer $TOKEN" 127.0.0.1:8090 accesstoken.examples.drive.v1.Drive/ListFiles
+//	grpcurl -plaintext -import-path drivepb -import-path ../proto -proto drive.proto -H "authorization: Bearer $TOKEN" 127.0.0.1:8090 accesstoken.examples.drive.v1.Drive/ListFiles
 package main
 
 import (
@@ -14,14 +15,17 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/examples/drivepb"
 	"github.com/accesstoken/accesstoken/grpcauth"
-	"github.com/accesstoken/accesstoken/scopes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
 )
 
 func main() {
 	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
 	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
 	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
+	reflect := flag.Bool("reflection", false, "tell everybody which methods there are")
 	flag.Parse()
 	v, err := accesstoken.NewValidator(accesstoken.Config{
 		Resource: *resource,
@@ -30,14 +34,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(serve(v, *addr))
+	log.Fatal(serve(v, *addr, *reflect))
 }
 
-func serve(v *accesstoken.Validator, addr string) error {
-	auth, err := grpcauth.New(v, &grpcauth.Options{Methods: map[string]accesstoken.Policy{
-		drivepb.Drive_ListFiles_FullMethodName:  {Scopes: scopes.None()},
-		drivepb.Drive_DeleteFile_FullMethodName: {Scopes: scopes.All("files:write")},
-	}})
+func serve(v *accesstoken.Validator, addr string, reflect bool) error {
+	server, err := newServer(v, reflect)
 	if err != nil {
 		return err
 	}
@@ -45,9 +46,29 @@ func serve(v *accesstoken.Validator, addr string) error {
 	if err != nil {
 		return err
 	}
+	return server.Serve(l)
+}
+
+// newServer fails if there is a method about which nothing is said.
+func newServer(v *accesstoken.Validator, reflect bool) (*grpc.Server, error) {
+	options := &grpcauth.Options{
+		Services: []string{drivepb.Drive_ServiceDesc.ServiceName},
+		Public:   grpcauth.Health(),
+	}
+	if reflect {
+		options.Public = append(options.Public, grpcauth.Reflection()...)
+	}
+	auth, err := grpcauth.New(v, options)
+	if err != nil {
+		return nil, err
+	}
 	server := grpc.NewServer(auth.ServerOptions()...)
 	drivepb.RegisterDriveServer(server, drive{})
-	return server.Serve(l)
+	healthpb.RegisterHealthServer(server, health.NewServer())
+	if reflect {
+		reflection.Register(server)
+	}
+	return server, auth.Covers(server.GetServiceInfo())
 }
 
 type drive struct {
