@@ -26,14 +26,15 @@ import (
 func (a *Interceptors) Covers(services map[string]grpc.ServiceInfo) error {
 	var faults []error
 	registered := map[string]bool{} // by the names that rules have
-	for _, service := range slices.Sorted(maps.Keys(services)) {
+	for service, info := range services {
 		registered["/"+service+"/"] = true
-		for _, method := range services[service].Methods {
-			full := "/" + service + "/" + method.Name
-			registered[full] = true
-			if _, ok := a.rule(full); !ok {
-				faults = append(faults, fmt.Errorf("grpcauth: %s is registered and has no rule: %s", full, remedy))
-			}
+		for _, method := range info.Methods {
+			registered["/"+service+"/"+method.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(registered)) {
+		if _, ok := a.rule(name); !ok && !strings.HasSuffix(name, "/") {
+			faults = append(faults, fmt.Errorf("grpcauth: %s is registered and has no rule: %s", name, remedy))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.rules)) {

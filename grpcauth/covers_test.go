@@ -15,7 +15,6 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/reflection"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	oldreflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 
 	"github.com/accesstoken/accesstoken"
@@ -97,22 +96,8 @@ func TestHealthAndReflectionAreClosedUnlessTheyAreListed(t *testing.T) {
 			}
 			return err
 		},
-		"reflection": func(ctx context.Context, conn *grpc.ClientConn) error {
-			stream, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
-			if err == nil {
-				_ = stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}})
-				_, err = stream.Recv()
-			}
-			return err
-		},
-		"reflection, v1alpha": func(ctx context.Context, conn *grpc.ClientConn) error {
-			stream, err := oldreflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
-			if err == nil {
-				_ = stream.Send(&oldreflectionpb.ServerReflectionRequest{MessageRequest: &oldreflectionpb.ServerReflectionRequest_ListServices{}})
-				_, err = stream.Recv()
-			}
-			return err
-		},
+		"reflection":          reflectOn("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+		"reflection, v1alpha": reflectOn("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
 	}
 	health, both := []string{"Check", "List", "Watch"}, []string{"reflection", "reflection, v1alpha"}
 	for _, test := range []struct {
@@ -152,6 +137,19 @@ func TestHealthAndReflectionAreClosedUnlessTheyAreListed(t *testing.T) {
 		auth := newAuth(t, v, grpcauth.Options{Methods: methods(wholeService, "a"), Public: slices.Concat(grpcauth.Health(), grpcauth.Reflection())})
 		wantLines(t, auth.Covers(server.GetServiceInfo()))
 	})
+}
+
+// reflectOn asks a reflection service for the services; both versions have the
+// same messages.
+func reflectOn(method string) func(context.Context, *grpc.ClientConn) error {
+	return func(ctx context.Context, conn *grpc.ClientConn) error {
+		stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method)
+		if err != nil {
+			return err
+		}
+		_ = stream.SendMsg(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}})
+		return stream.RecvMsg(new(reflectionpb.ServerReflectionResponse))
+	}
 }
 
 // TestNoSpellingOfAMethodIsOpen: a server does not take a name for a method that
