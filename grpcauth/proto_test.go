@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -378,5 +381,28 @@ func TestAChallengeAsksForDeclaredScopes(t *testing.T) {
 	info, _ := wantStatus(t, err, codes.PermissionDenied, "SCOPE_INSUFFICIENT")
 	if got := info.GetMetadata()["scope"]; got != "a b" {
 		t.Errorf("the scopes asked for: got %q; want %q", got, "a b")
+	}
+}
+
+// What users read and what is compiled are one.
+func TestTheGeneratedCodeIsThatOfThePublishedProto(t *testing.T) {
+	text, err := os.ReadFile("../proto/accesstoken/v1/policy.proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, field := range regexp.MustCompile(`(?m)^  (repeated )?(\w+) (\w+) = (\d+);$`).FindAllStringSubmatch(string(text), -1) {
+		got = append(got, fmt.Sprintf("%s%s %s = %s", field[1], field[2], field[3], field[4]))
+	}
+	var want []string
+	fields := policypb.File_accesstoken_v1_policy_proto.Messages().ByName("Policy").Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		repeated := map[bool]string{true: "repeated "}[field.IsList()]
+		want = append(want, fmt.Sprintf("%s%v %s = %d", repeated, field.Kind(), field.Name(), field.Number()))
+	}
+	want = append(want, fmt.Sprintf("Policy policy = %d", policypb.E_Policy.TypeDescriptor().Number()))
+	if !slices.Equal(got, want) {
+		t.Errorf("policy.proto has\n%q; the generated code has\n%q: run go generate in grpcauth/policypb", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -133,6 +134,21 @@ func TestAMethodWithoutAPolicyStopsTheStart(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("got %v; want one line that begins with %q", err, want)
 		}
+	}
+}
+
+// So does one that is registered beside what the .proto knows.
+func TestAMethodThatNoProtoKnowsStopsTheStart(t *testing.T) {
+	_, v := newValidator(t)
+	original := drivepb.Drive_ServiceDesc.Methods
+	defer func() { drivepb.Drive_ServiceDesc.Methods = original }()
+	later := original[0]
+	later.MethodName = "Later"
+	drivepb.Drive_ServiceDesc.Methods = append(slices.Clone(original), later)
+	_, err := newServer(v, false)
+	want := "grpcauth: /" + drivepb.Drive_ServiceDesc.ServiceName + "/Later is registered and has no rule"
+	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v; want one line that begins with %q", err, want)
 	}
 }
 
