@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// onChi needs nothing in between: chi's middleware is net/http's. The same goes
+// for gorilla/mux and whatever else takes func(http.Handler)
+// http.Handler.
+func onChi(v *accesstoken.Validator) http.Handler {
+	auth := middleware.New(v, nil)
+	r := chi.NewRouter()
+	r.Use(auth.Wrap)
+	r.Get("/hello", hello)
+	r.With(auth.Require(scopes.All("secret:read")).Wrap).Get("/secret", hello)
+	return r
+}
+
+func hello(w http.ResponseWriter, r *http.Request) {
+	claims, _ := accesstoken.FromContext(r.Context())
+	fmt.Fprintf(w, "hello %s\n", claims.Subject)
+}

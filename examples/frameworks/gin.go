@@ -1,0 +1,39 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+func onGin(v *accesstoken.Validator) http.Handler {
+	auth := middleware.New(v, nil)
+	r := gin.New()
+	r.Use(ginWrap(auth))
+	r.GET("/hello", helloGin)
+	r.GET("/secret", ginWrap(auth.Require(scopes.All("secret:read"))), helloGin)
+	return r
+}
+
+// ginWrap makes net/http middleware into gin's. Of a request that is refused gin
+// would call the next handler all the same, if it were not aborted.
+func ginWrap(auth *middleware.Middleware) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		passed := false
+		auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			passed, c.Request = true, r // with the claims in its context
+		})).ServeHTTP(c.Writer, c.Request)
+		if !passed {
+			c.Abort()
+		}
+	}
+}
+
+func helloGin(c *gin.Context) {
+	claims, _ := accesstoken.FromContext(c.Request.Context())
+	c.String(http.StatusOK, "hello %s\n", claims.Subject)
+}
