@@ -23,7 +23,9 @@ type Credentials struct {
 	none   bool
 }
 
-// Bearer returns the credentials of a bare access token (RFC 6750).
+// Bearer returns the credentials of a bare access token (RFC 6750). The token's
+// memory must not be written to afterwards, as fasthttp does with that of a request
+// that is over: clone such strings.
 func Bearer(token string) Credentials {
 	if token == "" {
 		return without(CredentialsMalformed)

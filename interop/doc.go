@@ -1,5 +1,6 @@
 // Package interop tests the validator and the introspection client against real
-// authorization servers on loopback: oidc-provider, on Node, and Ory Hydra.
+// authorization servers on loopback: oidc-provider, on Node, and Ory Hydra; and
+// grpcurl and ghz against examples/grpc.
 //
 //	go test -tags interop -count=1 -v .
 //
