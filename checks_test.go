@@ -34,10 +34,14 @@ func TestCredentialsAreEqualWhenTokenAndProblemAre(t *testing.T) {
 		{"the same problem", header("Basic a"), header("Basic b"), true},
 		{"other problems, neither with a token", header("Basic a"), header("Bearer a", "Bearer a"), false},
 		{"none and malformed", header(), header("Bearer"), false},
+		{"none, and a token spelt like the reason", header(), accesstoken.Bearer("CREDENTIALS_MISSING"), false},
 	} {
 		if got := test.one.Equal(test.two); got != test.wantedEqual {
 			t.Errorf("%s: got %v; want %v", test.name, got, test.wantedEqual)
 		}
+	}
+	if accesstoken.Bearer("CREDENTIALS_MISSING").Missing() {
+		t.Error("a token spelt like the reason is missing; want it to be a token")
 	}
 }
 

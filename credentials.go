@@ -38,24 +38,10 @@ func without(problem Reason) Credentials {
 	return Credentials{first: unsafe.StringData(string(problem)), length: len(problem), none: true}
 }
 
-// text is kept as a pointer because fmt calls no methods on an unexported field of
-// somebody's struct: it would print a string.
+// text is the token, or the reason why there is none. It is kept as a pointer
+// because fmt calls no methods on an unexported field of somebody's struct: it
+// would print a string.
 func (c Credentials) text() string { return unsafe.String(c.first, c.length) }
-
-func (c Credentials) token() string {
-	if c.none {
-		return ""
-	}
-	return c.text()
-}
-
-// problem returns why there is no token, or "".
-func (c Credentials) problem() Reason {
-	if c.none {
-		return Reason(c.text())
-	}
-	return ""
-}
 
 // CredentialsFrom reads the Authorization lines of a request. It never fails: a
 // line that is missing, malformed or one of several is remembered in the
@@ -88,7 +74,7 @@ func CredentialsFrom(header http.Header) Credentials {
 // ones are not missing: a client that meant to authenticate is never taken for
 // an anonymous one.
 func (c Credentials) Missing() bool {
-	return c.length == 0 || c.problem() == CredentialsMissing
+	return c.length == 0 || c.none && c.text() == string(CredentialsMissing)
 }
 
 // Equal reports whether these are the same credentials.

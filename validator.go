@@ -147,7 +147,7 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 	if err != nil {
 		return Claims{}, v.report(ctx, v.bind(err, policy))
 	}
-	return found.claims(credentials.token()), nil
+	return found.claims(credentials.text()), nil
 }
 
 // Check reports whether claims that were authenticated before still hold, by the
@@ -189,7 +189,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 			found, err = nil, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panicked(p)))
 		}
 	}()
-	token := credentials.token()
+	token := credentials.text()
 	switch {
 	case v.cache == nil:
 		return nil, refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
@@ -198,7 +198,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	case credentials.Missing():
 		return nil, v.fixed[CredentialsMissing]
 	case credentials.none:
-		return nil, v.fixed[credentials.problem()]
+		return nil, v.fixed[Reason(token)]
 	case len(token) > maxToken:
 		return nil, v.fixed[TokenTooLarge]
 	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
