@@ -14,15 +14,28 @@
 // recovery and logging, goes outside; CORS too, or see [Options.CORS].
 //
 // It works with every router that takes func(http.Handler) http.Handler, and
-// never touches the body or the ResponseWriter of a request that it lets pass.
+// hands the body and the ResponseWriter of a request that it lets pass on as they
+// are.
+//
+// A token is looked at when the request comes. A response that may outlive it, such
+// as server-sent events, a long poll or a WebSocket, ends with it where that is said:
+//
+//	mux.Handle("GET /events", auth.EndWithToken().Wrap(events))
+//
+// A WebSocket is authenticated on its handshake, by the Authorization field as any
+// request is. A token in the query, in Sec-WebSocket-Protocol or in a cookie is not
+// looked at, so that a page in a browser, which can set no field on a handshake, has
+// to come by other means. Whether its Origin may come is for the WebSocket library.
 package middleware
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/internal/adapter"
+	"github.com/accesstoken/accesstoken/internal/ending"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -33,6 +46,7 @@ type Middleware struct {
 	options   Options
 	policy    accesstoken.Policy
 	demanding bool // a policy was set: an anonymous request does not satisfy it
+	ending    bool // responses end with their token
 }
 
 // Options are what New may be given. The zero value is the default.
@@ -94,6 +108,26 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	return &stricter
 }
 
+// EndWithToken returns a Middleware whose responses end with their token, at
+// [accesstoken.Claims.End]: for handlers that may go on for longer than that.
+//
+// The request's context is canceled then, and context.Cause(r.Context()) is the
+// refusal that the token would meet, an [*accesstoken.Error]. A handler that
+// returns on it ends its response well; one that has written nothing yet may give
+// the cause to Refuse, if it is one. A handler that has not returned after a second
+// is cut off, as far as the ResponseWriter has deadlines: its reads and writes
+// fail, and the response is aborted. So are those of a connection that it has hijacked
+// and not left, unless it sets deadlines of its own; to close that in good form is up
+// to it. What has returned is left alone.
+//
+// A response to an introspected token without exp, or to nobody, has no such end. A
+// token that is revoked in the meantime is noticed on the next request.
+func (m *Middleware) EndWithToken() *Middleware {
+	lasting := *m
+	lasting.ending = true
+	return &lasting
+}
+
 // Wrap returns a handler that calls next for the requests that may pass, with
 // the claims in their context, and refuses the others before next can see them.
 // Inside another Wrap of the same Validator it checks its policy only.
@@ -111,9 +145,13 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 				return
 			}
 		}
-		ctx, _, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
+		ctx, claims, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
 		if err != nil {
 			m.Refuse(w, r, err)
+			return
+		}
+		if m.ending {
+			ending.Serve(ctx, w, m.validator, claims, func(ctx context.Context) { next.ServeHTTP(w, r.WithContext(ctx)) })
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))

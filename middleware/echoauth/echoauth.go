@@ -14,9 +14,17 @@
 // HTTPErrorHandler writes the body. (Echo's own one sends the cause as well while
 // Echo.Debug is set, which is not for production.) A handler may also return an
 // *accesstoken.Error, such as that of accesstoken.Deny, by itself.
+//
+// A token is looked at when the request comes. A response that may outlive it, such
+// as server-sent events, a long poll or a WebSocket, ends with it where that is said:
+//
+//	e.GET("/events", events, auth.EndWithToken().Wrap)
+//
+// What package middleware says about WebSockets holds here.
 package echoauth
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -24,6 +32,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/internal/adapter"
+	"github.com/accesstoken/accesstoken/internal/ending"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -34,6 +43,7 @@ type Middleware struct {
 	options   Options
 	policy    accesstoken.Policy
 	demanding bool // a policy was set: an anonymous request does not satisfy it
+	ending    bool // responses end with their token
 }
 
 // Options are what New may be given. The zero value is the default.
@@ -87,6 +97,26 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	return &stricter
 }
 
+// EndWithToken returns a Middleware whose responses end with their token, at
+// [accesstoken.Claims.End]: for handlers that may go on for longer than that.
+//
+// The request's context is canceled then, and context.Cause of it is the refusal
+// that the token would meet, an [*accesstoken.Error]. A handler that returns on it
+// ends its response well; the cause is what it may return itself, and the client
+// hears of it if nothing has been written yet. A handler that has not returned after
+// a second is cut off, as far as the ResponseWriter has deadlines: its reads and
+// writes fail, and the response is aborted. So are those of a connection that it has
+// hijacked and not left, unless it sets deadlines of its own; to close that in good
+// form is up to it. What has returned is left alone.
+//
+// A response to an introspected token without exp, or to nobody, has no such end. A
+// token that is revoked in the meantime is noticed on the next request.
+func (m *Middleware) EndWithToken() *Middleware {
+	lasting := *m
+	lasting.ending = true
+	return &lasting
+}
+
 // Wrap is an echo.MiddlewareFunc. It calls next for the requests that may pass,
 // with the claims in their context, and refuses the others before next can see
 // them. Inside another Wrap of the same Validator it checks its policy only.
@@ -103,13 +133,28 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 				return m.refuseDenied(c, next(c))
 			}
 		}
-		ctx, _, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
+		ctx, claims, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
 		if err != nil {
 			return m.Refuse(c, err)
 		}
-		c.SetRequest(r.WithContext(ctx))
+		admitted := r.WithContext(ctx)
+		c.SetRequest(admitted)
+		if m.ending {
+			return m.refuseDenied(c, m.untilTheEnd(c, admitted, claims, next))
+		}
 		return m.refuseDenied(c, next(c))
 	}
+}
+
+// untilTheEnd calls next with a context that ends with the token. What comes after
+// next, such as the application's error handler, has the one that lasts.
+func (m *Middleware) untilTheEnd(c echo.Context, admitted *http.Request, claims accesstoken.Claims, next echo.HandlerFunc) (err error) {
+	defer c.SetRequest(admitted)
+	ending.Serve(admitted.Context(), c.Response().Writer, m.validator, claims, func(ctx context.Context) {
+		c.SetRequest(admitted.WithContext(ctx))
+		err = next(c)
+	})
+	return err
 }
 
 // isPreflight recognizes what the Fetch standard calls a CORS-preflight
