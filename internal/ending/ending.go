@@ -89,9 +89,6 @@ func (r *response) stop() (cut bool) {
 // look ends the context if the token has ended. The Validator decides, whose clock
 // may be another one.
 func (r *response) look() {
-	if r.isOver() {
-		return
-	}
 	err := r.validator.Check(r, r.claims, accesstoken.Policy{})
 	if err == nil {
 		r.after(max(time.Until(r.claims.End()), time.Second), r.look)
@@ -99,12 +96,6 @@ func (r *response) look() {
 	}
 	r.cancel(err)
 	r.after(patience, r.cut)
-}
-
-func (r *response) isOver() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.returned
 }
 
 // cut makes whatever the handler waits for, reading or writing, fail.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,6 +60,7 @@ type writer struct {
 	fail func() error
 	mu   sync.Mutex
 	told []string
+	over bool // Serve has returned
 }
 
 func newWriter() *writer {
@@ -71,6 +73,9 @@ func (w *writer) SetWriteDeadline(at time.Time) error { return w.tell("write", a
 func (w *writer) tell(what string, at time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.over {
+		w.told = append(w.told, "too late")
+	}
 	w.told = append(w.told, fmt.Sprint(what, " ", at.Before(time.Now())))
 	return w.fail()
 }
@@ -86,7 +91,14 @@ func (w *writer) want(t testing.TB, want ...string) {
 
 // serve calls Serve and returns what it panicked with.
 func serve(w http.ResponseWriter, v *accesstoken.Validator, claims accesstoken.Claims, handler func(context.Context)) (panicked any) {
-	defer func() { panicked = recover() }()
+	defer func() {
+		panicked = recover()
+		if w, ok := w.(*writer); ok {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.over = true
+		}
+	}()
 	ending.Serve(context.Background(), w, v, claims, handler)
 	return nil
 }
@@ -162,6 +174,29 @@ func TestAHandlerThatReturnsWhileItsEndIsReported(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		w.want(t)
+	})
+}
+
+// Nor does anybody look at a clock for it any more.
+func TestAHandlerThatReturnsWhileItsEndIsLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		var looks atomic.Int32
+		v, claims := admit(t, func(config *accesstoken.Config) {
+			config.Now = func() time.Time {
+				if looks.Add(1); slow.Load() {
+					time.Sleep(time.Minute)
+				}
+				return time.Now().Add(-time.Hour)
+			}
+		})
+		slow.Store(true)
+		serve(newWriter(), v, claims, func(context.Context) { time.Sleep(end + time.Second) })
+		before := looks.Load()
+		time.Sleep(30 * time.Minute)
+		if more := looks.Load() - before; more != 0 {
+			t.Errorf("got %d looks after the return; want none", more)
+		}
 	})
 }
 
@@ -293,15 +328,23 @@ func TestNothingIsKeptOfAResponse(t *testing.T) {
 	}
 }
 
-// Handlers return while timers fire: for the race detector.
+// Handlers return while timers fire.
 func TestManyReturnAsTheyEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, claims := admit(t, nil)
 		var wait sync.WaitGroup
-		for i := range 500 {
+		writers := make([]*writer, 1000)
+		for i := range writers {
+			writers[i] = newWriter()
 			takes := end + time.Duration(i%2)*time.Second
-			wait.Go(func() { serve(newWriter(), v, claims, func(context.Context) { time.Sleep(takes) }) })
+			wait.Go(func() { serve(writers[i], v, claims, func(context.Context) { time.Sleep(takes) }) })
 		}
 		wait.Wait()
+		time.Sleep(time.Minute)
+		for _, w := range writers {
+			if slices.Contains(w.told, "too late") {
+				t.Fatalf("got %q; want nothing after the return", w.told)
+			}
+		}
 	})
 }
