@@ -1,10 +1,12 @@
 package echoauth_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -113,4 +115,31 @@ func ExampleMiddleware_Require() {
 	// Output:
 	// 200 ok
 	// 403 {"message":"the access token lacks a required scope"}
+}
+
+// Server-sent events that end with the token that they were asked for with. The
+// handler returns why, and the client hears of it if nothing has been sent yet.
+func ExampleMiddleware_EndWithToken() {
+	as, v := setUp()
+	defer as.Close()
+	defer v.Close()
+
+	news := make(chan string)
+	e := echo.New()
+	e.GET("/events", func(c echo.Context) error {
+		for {
+			select {
+			case text := <-news:
+				fmt.Fprintf(c.Response(), "data: %s\n\n", text)
+				c.Response().Flush()
+			case <-c.Request().Context().Done():
+				return context.Cause(c.Request().Context())
+			}
+		}
+	}, echoauth.New(v, nil).EndWithToken().Wrap)
+
+	// A token outlives its exp by 30 seconds, and this one has the last of them.
+	exp := time.Now().Add(-29 * time.Second)
+	call(e, "GET", "/events", as.Token(accesstokentest.Claims{"exp": float64(exp.UnixMilli()) / 1000, "iat": exp.Unix() - 300}))
+	// Output: 401 {"message":"the access token expired"}
 }
