@@ -111,8 +111,6 @@ make check                                              # all tests that are nam
 **Levels.** MUST: a published specification demands it, or leaving it out is a known attack. SHOULD: on by default. MAY: by
 choice. "Ours" marks a level that this project has set where the texts are silent. **Results.** "Shown": the evidence is
 named, and passes. "Different": deliberately not offered, or done otherwise, with the reason.
-
-Long-lived responses (WebSockets, server-sent events) are not part of this document yet.
 `
 
 const revocation = `

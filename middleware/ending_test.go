@@ -18,6 +18,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/scopes"
 )
@@ -414,4 +415,61 @@ func TestItCostsNoGoroutine(t *testing.T) {
 			t.Errorf("they ended after %v; want %v", took, end)
 		}
 	})
+}
+
+// The same over sockets, where time is real: a stream of events ends well, and a
+// handler that does not listen is cut off.
+func TestResponsesEndOverSockets(t *testing.T) {
+	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil).EndWithToken()
+	mux := http.NewServeMux()
+	mux.Handle("/events", auth.Wrap(http.HandlerFunc(events)))
+	mux.Handle("/deaf", auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for err := error(nil); err == nil; {
+			_, err = w.Write(make([]byte, 1<<16))
+		}
+	})))
+	server := serve(t, mux)
+	other := "Bearer " + as.Token(accesstokentest.Claims{"aud": "https://other.example.com"})
+	send(t, server.Client(), http.MethodGet, server.URL+"/events", "", "Authorization", other) // and the keys are there
+
+	var wait sync.WaitGroup
+	for _, client := range []struct {
+		proto string
+		*http.Client
+	}{{"HTTP/1.1", onlyHTTP1(t, server)}, {"HTTP/2.0", server.Client()}} {
+		token := almostOver(as)
+		for path, good := range map[string]bool{"/events": true, "/deaf": false} {
+			response := open(t, client.Client, server.URL+path, "Bearer "+token, nil)
+			if response.StatusCode != 200 || response.Proto != client.proto {
+				t.Fatalf("%s %s: got %d over %s; want 200", client.proto, path, response.StatusCode, response.Proto)
+			}
+			wait.Go(func() {
+				if _, err := io.Copy(io.Discard, response.Body); (err == nil) != good {
+					t.Errorf("%s %s: got the end %v; want a good one: %v", client.proto, path, err, good)
+				}
+				if got := send(t, client.Client, http.MethodGet, server.URL+path, "", "Authorization", "Bearer "+token); got.status != 401 {
+					t.Errorf("%s %s again: got %d; want 401", client.proto, path, got.status)
+				}
+			})
+		}
+	}
+	wait.Wait()
+}
+
+// An introspected token without exp has no end.
+func TestATokenWithoutExpDoesNotEnd(t *testing.T) {
+	client, err := introspection.NewClient(introspection.Config{
+		Endpoint: as.IntrospectionEndpoint(), ClientID: accesstokentest.ClientID, ClientSecret: accesstokentest.ClientSecret, HTTPClient: as.Client(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
+	got := get(t, middleware.New(v, nil).EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := accesstoken.FromContext(r.Context())
+		fmt.Fprint(w, claims.End().IsZero(), r.Context().Err())
+	})), "Authorization", "Bearer "+as.Opaque(accesstokentest.Claims{"exp": nil}))
+	if got.status != 200 || got.body != "true <nil>" {
+		t.Errorf("got %d %q; want 200 and no end", got.status, got.body)
+	}
 }

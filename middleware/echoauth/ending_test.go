@@ -149,42 +149,54 @@ func TestAnErrorBeforeTheEndStaysTheVerySame(t *testing.T) {
 	})
 }
 
+// hideWriter puts a ResponseWriter without deadlines in front of the server's.
+func hideWriter(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Writer = struct{ http.ResponseWriter }{c.Response().Writer}
+		return next(c)
+	}
+}
+
 // Echo's Recover, like all that recovers, is outside and lets the abort through.
+// What others do to the ResponseWriter further in has no say.
 func TestAHandlerThatDoesNotListenIsCutOff(t *testing.T) {
-	inBubbles(t, func(t *testing.T, protocol string, auth *echoauth.Middleware, heard func() string) {
-		returned := make(chan time.Duration, 1)
-		begun := time.Now()
-		e := route(func(c echo.Context) error {
-			for {
-				time.Sleep(300 * time.Millisecond)
-				_, err := io.WriteString(c.Response(), "tick\n")
-				if err == nil {
-					err = http.NewResponseController(c.Response()).Flush()
-				}
+	for name, inner := range map[string]echo.MiddlewareFunc{
+		"alone":                 func(next echo.HandlerFunc) echo.HandlerFunc { return next },
+		"with another's writer": hideWriter,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, protocol string, auth *echoauth.Middleware, heard func() string) {
+				returned := make(chan time.Duration, 1)
+				begun := time.Now()
+				e := route(func(c echo.Context) error {
+					for {
+						time.Sleep(300 * time.Millisecond)
+						if _, err := c.Response().Write(make([]byte, 1<<14)); err != nil {
+							returned <- time.Since(begun)
+							return err
+						}
+					}
+				}, echomiddleware.Recover(), auth.EndWithToken().Wrap, inner)
+				client, url := adaptertest.Pipe(t, protocol, e)
+				r, _ := http.NewRequest(http.MethodGet, url, nil)
+				r.Header.Set("Authorization", tokenOf(""))
+				response, err := client.Do(r)
 				if err != nil {
-					returned <- time.Since(begun)
-					return err
+					t.Fatal(err)
 				}
-			}
-		}, echomiddleware.Recover(), auth.EndWithToken().Wrap)
-		client, url := adaptertest.Pipe(t, protocol, e)
-		r, _ := http.NewRequest(http.MethodGet, url, nil)
-		r.Header.Set("Authorization", tokenOf(""))
-		response, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if _, err := io.ReadAll(response.Body); err == nil {
-			t.Error("the client got a good end; want an error")
-		}
-		if took := <-returned; took < end+time.Second || took > end+2*time.Second {
-			t.Errorf("the handler returned after %v; want %v and a second", took, end)
-		}
-		if heard := heard(); heard != "[TOKEN_EXPIRED]" {
-			t.Errorf("OnRefuse heard %s; want [TOKEN_EXPIRED]", heard)
-		}
-	})
+				defer response.Body.Close()
+				if _, err := io.Copy(io.Discard, response.Body); err == nil {
+					t.Error("the client got a good end; want an error")
+				}
+				if took := <-returned; took < end+time.Second || took > end+2*time.Second {
+					t.Errorf("the handler returned after %v; want %v and a second", took, end)
+				}
+				if heard := heard(); heard != "[TOKEN_EXPIRED]" {
+					t.Errorf("OnRefuse heard %s; want [TOKEN_EXPIRED]", heard)
+				}
+			})
+		})
+	}
 }
 
 func TestAResponseToNobodyDoesNotEnd(t *testing.T) {
