@@ -590,7 +590,7 @@ func (r *reader) Read(p []byte) (int, error) {
 func TestTheResponseWriterIsHandedOnAsItIs(t *testing.T) {
 	auth := middleware.New(adaptertest.NewValidator(t, as, nil), &middleware.Options{Optional: true, CORS: true})
 	protect := func(handler http.HandlerFunc) http.Handler {
-		return auth.Require(scopes.None()).Wrap(auth.Wrap(handler))
+		return auth.Require(scopes.None()).Wrap(auth.EndWithToken().Wrap(handler))
 	}
 	good := bearer("")
 
