@@ -40,11 +40,11 @@ func (patient) FullDuplexCall(stream grpc.BidiStreamingServer[testpb.StreamingOu
 
 // streaming serves patient behind the interceptors, or behind nothing, and
 // returns a client.
-func streaming(tb testing.TB, v *accesstoken.Validator) testpb.TestServiceClient {
+func streaming(tb testing.TB, v *accesstoken.Validator, first ...grpc.StreamServerInterceptor) testpb.TestServiceClient {
 	tb.Helper()
-	var options []grpc.ServerOption
+	options := []grpc.ServerOption{grpc.ChainStreamInterceptor(first...)}
 	if v != nil {
-		options = interceptors(tb, v).ServerOptions()
+		options = append(options, interceptors(tb, v).ServerOptions()...)
 	}
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(options...)
@@ -87,38 +87,52 @@ func open(tb testing.TB, client testpb.TestServiceClient, tokens []string) []tes
 }
 
 // inMemory returns what the streams of the tokens take, gRPC's part included.
-func inMemory(tb testing.TB, v *accesstoken.Validator, tokens []string) (bytes int64, goroutines int) {
+func inMemory(tb testing.TB, v *accesstoken.Validator, tokens []string, first ...grpc.StreamServerInterceptor) (heaped, stacked int64, goroutines int) {
 	tb.Helper()
 	if v != nil { // the facts about the tokens are there before
 		for _, token := range tokens {
 			must(tb, validating(v)(token))
 		}
 	}
-	client := streaming(tb, v)
+	client := streaming(tb, v, first...)
 	open(tb, client, tokens[:1])
-	beforeBytes, beforeGoroutines := heap(), runtime.NumGoroutine()
+	before, beforeStacks, beforeGoroutines := heap(), stacks(), runtime.NumGoroutine()
 	streams := open(tb, client, tokens)
-	bytes, goroutines = heap()-beforeBytes, runtime.NumGoroutine()-beforeGoroutines
+	heaped, stacked, goroutines = heap()-before, stacks()-beforeStacks, runtime.NumGoroutine()-beforeGoroutines
 	runtime.KeepAlive(streams)
-	return bytes, goroutines
+	return heaped, stacked, goroutines
+}
+
+// stacks returns the bytes of all goroutines' stacks.
+func stacks() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.StackInuse)
 }
 
 // BenchmarkStreams is what streams that are open take beside gRPC's own, and how
 // long it is after their common end until the last of them has ended.
 func BenchmarkStreams(b *testing.B) {
 	const streams = 10_000
-	b.Run(fmt.Sprintf("open=%d", streams), func(b *testing.B) {
-		i := issuerOf(b, "EdDSA")
-		tokens := longTokens(b, streams)
-		var bytes, goroutines float64
-		for b.Loop() {
-			withBytes, withGoroutines := inMemory(b, i.validator(b), tokens)
-			bareBytes, bareGoroutines := inMemory(b, nil, tokens)
-			bytes, goroutines = float64(withBytes-bareBytes)/streams, float64(withGoroutines-bareGoroutines)/streams
-		}
-		b.ReportMetric(bytes, "B/stream")
-		b.ReportMetric(goroutines, "goroutines/stream")
-	})
+	for _, way := range []struct {
+		name  string
+		first grpc.StreamServerInterceptor
+	}{{"", asItIs}, {"/apart", withoutWriteStatus}} {
+		b.Run(fmt.Sprintf("open=%d%s", streams, way.name), func(b *testing.B) {
+			i := issuerOf(b, "EdDSA")
+			tokens := longTokens(b, streams)
+			var heaped, stacked int64
+			var goroutines int
+			for b.Loop() {
+				heaped, stacked, goroutines = inMemory(b, i.validator(b), tokens, way.first)
+				bareHeaped, bareStacked, bareGoroutines := inMemory(b, nil, tokens, way.first)
+				heaped, stacked, goroutines = heaped-bareHeaped, stacked-bareStacked, goroutines-bareGoroutines
+			}
+			b.ReportMetric(float64(heaped)/streams, "B/stream")
+			b.ReportMetric(float64(stacked)/streams, "B-of-stacks/stream")
+			b.ReportMetric(float64(goroutines)/streams, "goroutines/stream")
+		})
+	}
 	b.Run(fmt.Sprintf("ending=%d", streams), func(b *testing.B) {
 		i := issuerOf(b, "EdDSA")
 		var last time.Duration
@@ -144,6 +158,24 @@ func BenchmarkStreams(b *testing.B) {
 		b.ReportMetric(float64(last.Milliseconds()), "ms-until-the-last")
 	})
 }
+
+func asItIs(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return handler(server, stream)
+}
+
+// withoutWriteStatus hides what gRPC's transport streams can do, so that methods
+// run apart, in a goroutine each.
+func withoutWriteStatus(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	bare := struct{ grpc.ServerTransportStream }{grpc.ServerTransportStreamFromContext(stream.Context())}
+	return handler(server, &contextStream{stream, grpc.NewContextWithServerTransportStream(stream.Context(), bare)})
+}
+
+type contextStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *contextStream) Context() context.Context { return s.ctx }
 
 // BenchmarkRecv is one message of an open stream.
 func BenchmarkRecv(b *testing.B) {
