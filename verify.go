@@ -90,14 +90,14 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	if err != nil {
 		return nil, err
 	}
-	v.headers.Remember(token)
+	header := v.headers.Remember(token)
 	claims, err := i.acceptJWT(token, &said)
 	if err != nil {
 		return nil, err
 	}
 	found := newFacts(i, &claims, nil)
 	found.withoutUser = i.rules.withoutUser(&claims)
-	found.key, found.header = key, token.Header
+	found.key, found.header = key, header
 	found.payload = token.PayloadAt()
 	found.generation.Store(generation)
 	return found, nil

@@ -35,8 +35,7 @@ func newMissBudget(cooldown time.Duration) missBudget {
 // spend reports whether q may cause a fetch, and takes it off the budget. What
 // was absent once gets a second chance a cooldown later, reserve or not: some
 // issuers sign with a key a moment before all their servers publish it.
-func (b missBudget) spend(q question) bool {
-	now := time.Now()
+func (b missBudget) spend(q question, now time.Time) bool {
 	was, absent := b.absent[q.subject()]
 	again := !was.often && now.Sub(was.noted) >= b.cooldown
 	const rounding = 0.01

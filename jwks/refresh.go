@@ -89,7 +89,7 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 		return c.flight, nil, 0, nil
 	}
 	// A server that wants to be left alone is, and that costs no budget.
-	if !time.Now().Before(c.outage.notBefore) && c.budget.spend(q) {
+	if now := time.Now(); !now.Before(c.outage.notBefore) && c.budget.spend(q, now) {
 		return c.start(q), nil, 0, nil
 	}
 	c.state.Misses++

@@ -17,19 +17,25 @@ type Headers struct {
 // maxHeaders bounds what an issuer that writes a new header each time can fill.
 const maxHeaders = 64
 
-// Remember keeps the header of a token whose signature is good.
-func (h *Headers) Remember(token *Token) {
-	header := token.raw[:token.headerLength]
+// Remember keeps the header of a token whose signature is good, and returns the one
+// to keep with what is known of the token.
+func (h *Headers) Remember(token *Token) *Header {
+	text := token.raw[:token.headerLength]
 	known := h.known.Load()
-	if known != nil && ((*known)[header] != nil || len(*known) >= maxHeaders) {
-		return
+	if known != nil && (*known)[text] != nil {
+		return (*known)[text]
+	}
+	header := token.Header.clone()
+	if known != nil && len(*known) >= maxHeaders {
+		return header
 	}
 	more := map[string]*Header{}
 	if known != nil {
 		maps.Copy(more, *known)
 	}
-	more[strings.Clone(header)] = token.Header // a part of the token would keep all of it
+	more[strings.Clone(text)] = header // a part of the token would keep all of it
 	h.known.CompareAndSwap(known, &more)
+	return header
 }
 
 // read returns the header as it was read before, or reads it.

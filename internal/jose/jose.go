@@ -165,10 +165,14 @@ func readHeader(raw string) (*Header, error) {
 	case err != nil:
 		return nil, ErrMalformed
 	}
-	// A remembered header, or one that facts are kept with, is not to keep all that
-	// stood around these: x5c may be long.
-	h.Algorithm, h.KeyID, h.Type = strings.Clone(h.Algorithm), strings.Clone(h.KeyID), strings.Clone(h.Type)
 	return h, nil
+}
+
+// clone returns a header that is kept without what stood around it: x5c may be
+// long.
+func (h Header) clone() *Header {
+	h.Algorithm, h.KeyID, h.Type = strings.Clone(h.Algorithm), strings.Clone(h.KeyID), strings.Clone(h.Type)
+	return &h
 }
 
 func (h *Header) readKeyID(value string) (err error) {
