@@ -36,14 +36,19 @@ type Claims struct {
 	payload *byte // of the request's own token, base64url; nil when introspected
 }
 
-// End returns when the token stops being accepted: exp + Config.Leeway. It is zero
-// if the token has no exp, as introspected ones may. Whatever outlives the request,
+// End returns when the token stops being accepted: exp, or iat + Issuer.MaxAge if
+// that is earlier, + Config.Leeway. It is zero if the token has no exp, as
+// introspected ones may. Whatever outlives the request,
 // a stream or a socket, has to end then.
 func (c Claims) End() time.Time {
 	if c.Expiry.IsZero() || c.facts == nil {
 		return c.Expiry
 	}
-	return c.Expiry.Add(c.facts.issuer.leeway)
+	end := c.Expiry
+	if oldest := c.facts.issuer.settings.MaxAge; oldest > 0 && c.IssuedAt.Add(oldest).Before(end) {
+		end = c.IssuedAt.Add(oldest)
+	}
+	return end.Add(c.facts.issuer.leeway)
 }
 
 // Scopes returns the scopes that were granted. A token without the claim has

@@ -16,8 +16,9 @@ type shared struct {
 	lists [128]atomic.Pointer[[]string]
 }
 
-// longestShared is the most bytes of what is kept for others to come.
-const longestShared = 1024
+// longestShared is the most bytes of what is kept for others to come. They do not
+// count what they share, and may keep it longer than whoever did.
+const longestShared = 128
 
 func newShared() *shared { return &shared{seed: maphash.MakeSeed()} }
 

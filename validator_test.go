@@ -341,6 +341,13 @@ func TestCheckAndEndGoByTheClock(t *testing.T) {
 	}
 	moment = claims.End()
 	wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.All("x")}), accesstoken.TokenExpired)
+	aging := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Now, c.Leeway, c.Issuers[0].MaxAge = func() time.Time { return moment }, 10*time.Second, 20*time.Second
+	})
+	claims, err = aging.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"iat": moment.Unix(), "exp": moment.Unix() + 60})))
+	if want := moment.Truncate(time.Second).Add(30 * time.Second); err != nil || !claims.End().Equal(want) {
+		t.Errorf("End with a MaxAge: got %v, %v; want %v", claims.End(), err, want)
+	}
 	if got := (accesstoken.Claims{}).End(); !got.IsZero() {
 		t.Errorf("End of nobody's claims: got %v; want zero", got)
 	}

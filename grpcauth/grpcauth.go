@@ -35,7 +35,10 @@
 // return an *accesstoken.Error, such as that of accesstoken.Deny, by itself.
 //
 // A stream is authenticated when it is opened, and ends with UNAUTHENTICATED and
-// TOKEN_EXPIRED when its token does, whatever its method is waiting for.
+// TOKEN_EXPIRED when its token does, whatever its method is waiting for. (Behind
+// grpc.Server.ServeHTTP, a method that sends to a client which does not read may
+// be blocked for longer, and there is no challenge in the trailer: net/http lets
+// none of that name through.)
 //
 // Put interceptors that recover from panics or trace before these; those of
 // ServerOptions come first among the chained ones only if they are given first.
@@ -86,10 +89,11 @@ type Options struct {
 	StreamGrace time.Duration
 
 	// StreamCheck is how often a stream that is open is judged again as if it were
-	// opened now, up to a tenth earlier: for tokens that may be revoked, which
-	// introspection tells, and keys that may be withdrawn. It is ended when it
-	// would not be let in, or when that cannot be found out. Zero: the clock alone
-	// is looked at.
+	// opened now, up to a tenth earlier: for tokens that may be revoked, or whose
+	// end the issuer may bring forward, which introspection tells, and keys that may
+	// be withdrawn. It is ended when it would not be let in, or when that cannot be
+	// found out; in its grace it is let alone. Zero: the clock alone is looked at. A
+	// second is the least.
 	StreamCheck time.Duration
 }
 
@@ -118,8 +122,11 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	}
 	a := &Interceptors{validator: v, rules: map[string]rule{}, grace: options.StreamGrace, again: options.StreamCheck}
 	faults := slices.Concat(a.addMethods(options.Methods), a.addPublic(options.Public), a.addServices(options.Services))
-	if options.StreamGrace < 0 || options.StreamCheck < 0 {
-		faults = append(faults, errors.New("grpcauth: StreamGrace and StreamCheck: expected no negative time"))
+	if options.StreamGrace < 0 {
+		faults = append(faults, fmt.Errorf("grpcauth: StreamGrace is %v: expected no negative time", options.StreamGrace))
+	}
+	if options.StreamCheck != 0 && options.StreamCheck < time.Second {
+		faults = append(faults, fmt.Errorf("grpcauth: StreamCheck is %v: expected a second or more", options.StreamCheck))
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)

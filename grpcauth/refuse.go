@@ -3,6 +3,7 @@ package grpcauth
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -20,7 +21,8 @@ const domain = "github.com/accesstoken/accesstoken"
 // refuse turns an error into the status of the call, and sets the trailer.
 func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
 	refused := a.validator.Refuse(ctx, err)
-	if challenge := refused.Header()["Www-Authenticate"]; challenge != nil {
+	served := ctx.Value(http.ServerContextKey) != nil // by net/http, which logs a trailer of this name and drops it
+	if challenge := refused.Header()["Www-Authenticate"]; challenge != nil && !served {
 		setTrailer(metadata.MD{"www-authenticate": challenge})
 	}
 	return statusOf(refused)

@@ -2,14 +2,17 @@ package grpcauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/accesstoken/accesstoken"
@@ -28,7 +31,7 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	}
 	s := &authorizedStream{ServerStream: stream, ctx: authorized, interceptors: a}
 	if s.writer() == nil {
-		err = s.serveApart(server, handler)
+		err = s.serveApart(server, info.FullMethod, handler)
 	} else {
 		err = s.serve(server, handler)
 	}
@@ -38,11 +41,11 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	return a.refuseDenied(ctx, err, stream.SetTrailer)
 }
 
-// looksAfter reports a stream that comes from an interceptor of the same
-// Validator further out, which ends it.
+// looksAfter reports a stream that comes from the same interceptor further out,
+// which ends it.
 func (a *Interceptors) looksAfter(stream grpc.ServerStream) bool {
 	s, ok := stream.(*authorizedStream)
-	return ok && s.interceptors.validator == a.validator
+	return ok && s.interceptors == a
 }
 
 // An authorizedStream has the claims in its context, and ends when its token
@@ -111,7 +114,7 @@ func (s *authorizedStream) stop() {
 func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
 	claims, _ := accesstoken.FromContext(s.ctx)
 	if end := claims.End(); !end.IsZero() {
-		wait, ever = time.Until(end)+s.interceptors.grace, true
+		wait, ever = s.left(end), true
 	}
 	if ever && wait <= 0 { // but the Validator's clock is another one
 		wait = time.Second
@@ -141,36 +144,73 @@ func (s *authorizedStream) look() {
 	}
 }
 
-// still judges the token as it would be judged if the stream were opened now; or
-// by the clock alone, unless more is wanted.
+// left is how long a stream may go on after which its token ends. It is at most
+// what a Duration can say.
+func (s *authorizedStream) left(end time.Time) time.Duration {
+	left := time.Until(end)
+	return left + min(s.interceptors.grace, math.MaxInt64-max(left, 0))
+}
+
+// still judges the token by the clock and, if that is wanted, as it would be judged
+// if the stream were opened now. In its grace it is let alone.
 func (s *authorizedStream) still() error {
 	claims, _ := accesstoken.FromContext(s.ctx)
 	v := s.interceptors.validator
-	if end := claims.End(); !end.IsZero() && time.Until(end)+s.interceptors.grace <= 0 {
-		return v.Check(s.ctx, claims, accesstoken.Policy{})
+	if end := claims.End(); !end.IsZero() && time.Until(end) <= 0 {
+		if s.left(end) > 0 {
+			return nil
+		}
+		if err := v.Check(s.ctx, claims, accesstoken.Policy{}); err != nil {
+			return err
+		}
 	}
 	if s.interceptors.again == 0 {
 		return nil
 	}
-	method, _ := grpc.Method(s.ctx)
-	rule, _ := s.interceptors.rule(method)
+	rule, ok := s.interceptors.rule(s.method())
+	if !ok {
+		return accesstoken.Deny(accesstoken.PolicyDenied, errors.New("an open stream whose method has no rule any more"))
+	}
 	_, err := v.Authorize(s.ctx, credentialsOf(s.ctx), rule.policy)
 	return err
 }
 
-// end finishes the stream with the status of a refusal. One whose method has
-// returned meanwhile has its own status, and keeps it.
+// method returns the full method, or "/", which has no rule.
+func (s *authorizedStream) method() string {
+	if apart, ok := s.ServerStream.(*apartStream); ok {
+		return apart.method
+	}
+	if method, ok := grpc.Method(s.ctx); ok {
+		return method
+	}
+	return "/"
+}
+
+// end finishes the stream with the status of a refusal, unless its method has
+// returned meanwhile, and with it its own status. What others have wrapped around
+// the stream is not touched: it need not be made for two at once.
 func (s *authorizedStream) end(err error) {
-	ended := s.interceptors.refuse(s.ctx, err, s.SetTrailer)
+	if s.markEnded(err) {
+		_ = s.writer().WriteStatus(status.Convert(*s.ended.Load())) // fails if the client is gone
+	}
+}
+
+func (s *authorizedStream) markEnded(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer == nil {
+		return false
+	}
+	ended := s.interceptors.refuse(s.ctx, err, func(trailer metadata.MD) { _ = grpc.SetTrailer(s.ctx, trailer) })
 	s.ended.Store(&ended)
-	_ = s.writer().WriteStatus(status.Convert(ended)) // fails if the client is gone
+	return true
 }
 
 // serveApart is serve where nothing can finish the stream from outside: the
 // method runs in a goroutine of its own, and is left alone when the stream ends.
 // That the interceptor returns ends the stream's context, and the method with it.
-func (s *authorizedStream) serveApart(server any, handler grpc.StreamHandler) error {
-	apart := &apartStream{s.ServerStream, make(chan struct{})}
+func (s *authorizedStream) serveApart(server any, method string, handler grpc.StreamHandler) error {
+	apart := &apartStream{s.ServerStream, method, make(chan struct{})}
 	s.ServerStream = apart
 	type result struct {
 		err      error
@@ -202,7 +242,8 @@ func (s *authorizedStream) serveApart(server any, handler grpc.StreamHandler) er
 // An apartStream is finished by whoever waits for it.
 type apartStream struct {
 	grpc.ServerStream
-	over chan struct{}
+	method string
+	over   chan struct{}
 }
 
 func (s *apartStream) WriteStatus(*status.Status) error {

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -149,13 +152,14 @@ const life = 10 * time.Minute
 // A bubble is a server and a client in one synctest bubble, whose keys are there
 // from the start: a real connection to the issuer would be outside of it.
 type bubble struct {
-	auth    *grpcauth.Interceptors
-	client  testpb.TestServiceClient
-	service *patient
-	ended   time.Time     // of the tokens, Leeway included
-	heard   *atomic.Int64 // refusals
-	down    *atomic.Bool  // the introspection endpoint
-	asked   func()        // calls of it; nil: nobody counts
+	validator *accesstoken.Validator
+	auth      *grpcauth.Interceptors
+	client    testpb.TestServiceClient
+	service   *patient
+	ended     time.Time     // of the tokens, Leeway included
+	heard     *atomic.Int64 // refusals
+	down      *atomic.Bool  // the introspection endpoint
+	asked     func()        // calls of it; nil: nobody counts
 }
 
 // RoundTrip asks the authorization server without a connection to it.
@@ -173,6 +177,12 @@ func (b *bubble) RoundTrip(request *http.Request) (*http.Response, error) {
 
 func inBubble(t *testing.T, options grpcauth.Options, more ...grpc.ServerOption) *bubble {
 	t.Helper()
+	return inBubbleOfAge(t, 0, options, more...)
+}
+
+// inBubbleOfAge is inBubble with a MaxAge.
+func inBubbleOfAge(t *testing.T, maxAge time.Duration, options grpcauth.Options, more ...grpc.ServerOption) *bubble {
+	t.Helper()
 	b := &bubble{service: new(patient), heard: new(atomic.Int64), down: new(atomic.Bool)}
 	client, err := introspection.NewClient(introspection.Config{
 		Endpoint:     as.IntrospectionEndpoint(),
@@ -186,9 +196,11 @@ func inBubble(t *testing.T, options grpcauth.Options, more ...grpc.ServerOption)
 	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.Issuers[0].Keys = jwks.Static(as.Keys()...)
 		config.Issuers[0].Introspection = client
+		config.Issuers[0].MaxAge = maxAge
 		config.Leeway = 10 * time.Second
 		config.OnRefuse = func(context.Context, *accesstoken.Error) { b.heard.Add(1) }
 	})
+	b.validator = v
 	options.Methods = map[string]accesstoken.Policy{wholeService: {Scopes: scopes.All("a")}}
 	b.auth = newAuth(t, v, options)
 	b.client = testpb.NewTestServiceClient(overBufconn.serve(t, append(more, b.auth.ServerOptions()...), func(server *grpc.Server) {
@@ -196,6 +208,22 @@ func inBubble(t *testing.T, options grpcauth.Options, more ...grpc.ServerOption)
 	}))
 	b.ended = time.Now().Add(life + 10*time.Second)
 	return b
+}
+
+// echoing returns a stream that is open: it has echoed a message.
+func (b *bubble) echoing(t *testing.T, token string) testpb.TestService_FullDuplexCallClient {
+	t.Helper()
+	stream, err := b.client.FullDuplexCall(with(t.Context(), "Bearer "+token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&testpb.StreamingOutputCallRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	return stream
 }
 
 // token returns an authorization value that ends after life.
@@ -372,13 +400,20 @@ func TestStreamsAreJudgedAgainAtDifferentTimes(t *testing.T) {
 		now := time.Now()
 		opaque := as.Opaque(accesstokentest.Claims{"scope": "a", "iat": now.Unix(), "exp": now.Add(life).Unix()})
 		times := map[time.Duration]bool{}
-		b.asked = func() { times[time.Since(now)] = true } // one client at a time: identical questions are one
+		var mu sync.Mutex
+		b.asked = func() { // one client at a time: identical questions are one
+			mu.Lock()
+			defer mu.Unlock()
+			times[time.Since(now)] = true
+		}
 		for range 20 {
 			if _, err := b.client.FullDuplexCall(with(t.Context(), "Bearer "+opaque)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(65 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
 		if len(times) < 10 {
 			t.Errorf("got questions at %d moments; want them apart", len(times))
 		}
@@ -390,6 +425,7 @@ func TestNegativeTimesAreFaults(t *testing.T) {
 	for name, options := range map[string]grpcauth.Options{
 		"StreamGrace": {Methods: methods(wholeService, "a"), StreamGrace: -1},
 		"StreamCheck": {Methods: methods(wholeService, "a"), StreamCheck: -1},
+		"often":       {Methods: methods(wholeService, "a"), StreamCheck: time.Second - 1},
 	} {
 		if _, err := grpcauth.New(v, &options); err == nil {
 			t.Errorf("%s: got nil; want a fault", name)
@@ -548,5 +584,123 @@ func TestTheClientsCertificateIsReachable(t *testing.T) {
 	}
 	if got := len(found); got != len(kinds) {
 		t.Errorf("got a certificate in %d calls; want in all %d", got, len(kinds))
+	}
+}
+
+// A token of which MaxAge is the end ends its streams then.
+func TestAStreamEndsWithTheAgeOfItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const age = 2 * time.Minute
+		b := inBubbleOfAge(t, age, grpcauth.Options{})
+		opened := time.Now()
+		err := endless[0].open(with(t.Context(), token()), b.client)
+		wantStatus(t, err, codes.Unauthenticated, "TOKEN_INVALID")
+		if late := time.Since(opened.Add(age + 10*time.Second)); late < 0 || late > 2*time.Second {
+			t.Errorf("got the end %v after that of the token; want within 2s", late)
+		}
+	})
+}
+
+// However far the end is, and whatever the grace, a token is judged again.
+func TestAFarEndIsNoReasonNotToLook(t *testing.T) {
+	for name, options := range map[string]grpcauth.Options{
+		"a grace":        {StreamCheck: time.Minute, StreamGrace: time.Minute},
+		"the most grace": {StreamCheck: time.Minute, StreamGrace: math.MaxInt64},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := inBubble(t, options)
+				opaque := as.Opaque(accesstokentest.Claims{"scope": "a", "iat": time.Now().Unix(), "exp": 253402300799})
+				var asked atomic.Int64
+				b.asked = func() { asked.Add(1) }
+				stream := b.echoing(t, opaque)
+				as.Revoke(opaque)
+				began := time.Now()
+				_, err := stream.Recv()
+				wantStatus(t, err, codes.Unauthenticated, "TOKEN_INACTIVE")
+				if waited := time.Since(began); waited < 50*time.Second || waited > time.Minute {
+					t.Errorf("got the end after %v; want it after the minute of StreamCheck", waited)
+				}
+				if got := asked.Load(); got != 2 {
+					t.Errorf("got %d questions; want one at the beginning and one a minute later", got)
+				}
+			})
+		})
+	}
+}
+
+// A stream in its grace is not judged again: it would not be let in.
+func TestAGraceIsNotCutShortByACheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{StreamCheck: time.Minute, StreamGrace: 5 * time.Minute})
+		err := endless[1].open(with(t.Context(), token()), b.client)
+		wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
+		if late := time.Since(b.ended.Add(5 * time.Minute)); late < 0 || late > 50*time.Millisecond {
+			t.Errorf("got the end %v after that of the grace; want within 50ms", late)
+		}
+	})
+}
+
+// Behind another Interceptors of the same Validator, each has its own say.
+func TestInterceptorsInsideOthersHaveTheirOwnGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{})
+		rules := map[string]accesstoken.Policy{wholeService: {Scopes: scopes.All("a")}}
+		patient := newAuth(t, b.validator, grpcauth.Options{Methods: rules, StreamGrace: time.Hour})
+		client := testpb.NewTestServiceClient(overBufconn.serve(t, []grpc.ServerOption{grpc.ChainStreamInterceptor(patient.StreamInterceptor, b.auth.StreamInterceptor)},
+			func(server *grpc.Server) { testpb.RegisterTestServiceServer(server, b.service) }))
+		err := endless[0].open(with(t.Context(), token()), client)
+		wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
+		if late := time.Since(b.ended); late < 0 || late > 50*time.Millisecond {
+			t.Errorf("got the end %v after that of the token; want that of the shorter grace", late)
+		}
+	})
+}
+
+// Where no transport stream says which method it is, the stream is judged by the
+// rule of its method all the same.
+func TestAStreamOfNoTransportIsJudgedByItsRule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hide := func(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			return handler(server, &contextStream{stream, grpc.NewContextWithServerTransportStream(stream.Context(), nil)})
+		}
+		b := inBubble(t, grpcauth.Options{StreamCheck: time.Minute}, grpc.ChainStreamInterceptor(hide))
+		now := time.Now()
+		opaque := as.Opaque(accesstokentest.Claims{"scope": "a", "iat": now.Unix(), "exp": now.Add(life).Unix()})
+		stream := b.echoing(t, opaque)
+		as.Remember(opaque, accesstokentest.Claims{"scope": "b", "iat": now.Unix(), "exp": now.Add(life).Unix()})
+		_, err := stream.Recv()
+		wantStatus(t, err, codes.PermissionDenied, "SCOPE_INSUFFICIENT")
+	})
+}
+
+// net/http drops a trailer called Www-Authenticate, and logs each of them.
+func TestBehindServeHTTPNothingIsLogged(t *testing.T) {
+	var logged strings.Builder
+	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	server := grpc.NewServer(auth.ServerOptions()...)
+	testpb.RegisterTestServiceServer(server, new(service))
+	front := httptest.NewUnstartedServer(server)
+	front.EnableHTTP2 = true
+	front.Config.ErrorLog = log.New(&logged, "", 0)
+	front.StartTLS()
+	roots := front.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	conn, err := grpc.NewClient(front.Listener.Addr().String(), grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(roots, "example.com")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := testpb.NewTestServiceClient(conn)
+	for _, kind := range kinds {
+		err := kind.call(t.Context(), client)
+		wantStatus(t, err, codes.Unauthenticated, "CREDENTIALS_MISSING")
+		if err := kind.call(with(t.Context(), bearer("a")), client); err != nil {
+			t.Errorf("%s: got %v; want nil", kind.name, err)
+		}
+	}
+	_ = conn.Close()
+	server.Stop()
+	front.Close()
+	if logged.Len() > 0 {
+		t.Errorf("got %q in the server's log; want nothing", logged.String())
 	}
 }

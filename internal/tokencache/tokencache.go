@@ -130,8 +130,9 @@ func (c *Cache) evict() {
 	sets := *c.sets.Load()
 	var victim *atomic.Pointer[entry]
 	coldest := uint32(warmest + 1)
-	for seen := 0; seen < glances && coldest > 0; c.hand++ {
-		place := &sets[c.hand/ways%len(sets)][c.hand%ways]
+	for seen := 0; seen < glances && coldest > 0; {
+		c.hand = (c.hand + 1) % (len(sets) * ways)
+		place := &sets[c.hand/ways][c.hand%ways]
 		e := place.Load()
 		if e == nil {
 			continue
