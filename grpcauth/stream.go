@@ -144,8 +144,8 @@ func (s *authorizedStream) look() {
 	}
 }
 
-// left is how long a stream may go on after which its token ends. It is at most
-// what a Duration can say.
+// left is how long a stream may go on whose token ends then, its grace included; at
+// most what a Duration can say.
 func (s *authorizedStream) left(end time.Time) time.Duration {
 	left := time.Until(end)
 	return left + min(s.interceptors.grace, math.MaxInt64-max(left, 0))

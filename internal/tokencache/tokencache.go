@@ -11,11 +11,11 @@ import (
 
 // A Cache is safe for concurrent use and owns no goroutine. Get takes no lock.
 //
-// It is a table of small sets, which grows when one is full. Which set a key belongs to, nobody can
-// know who does not have the seed. An entry is as warm as it was found often
-// lately. When there is no room, a hand goes around and cools down what it passes,
-// and what it finds cold has to go: a flood of entries that are never asked for
-// again drives out each other, and not what is in use.
+// It is a table of small sets, which grows when one is full. Which set a key
+// belongs to, nobody can know who does not have the seed. An entry is as warm as it
+// was found often lately. When there is no room, a hand goes around and cools down
+// what it passes, and what it finds cold has to go: a flood of entries that are
+// never asked for again drives out each other, and not what is in use.
 type Cache struct {
 	digest digest
 	seed   maphash.Seed
