@@ -67,7 +67,8 @@ type Confirmation struct {
 // An Actor is who acts on behalf of the subject.
 type Actor struct{ Issuer, Subject, ClientID string }
 
-// ReadClaims reads the claims of a payload. Its errors match [ErrMalformed].
+// ReadClaims reads the claims of a payload. Its errors match [ErrMalformed]. The
+// texts are parts of the payload: who keeps one keeps all of it, or clones it.
 func ReadClaims(payload string) (Claims, error) {
 	var r claimsReader
 	if err := Object(payload, r.read); err != nil {

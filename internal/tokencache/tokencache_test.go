@@ -18,7 +18,7 @@ func TestKeyOfIsSHA256(t *testing.T) {
 		"a short token":  "opaque",
 		"a JWT":          strings.Repeat("eyJhbGciOiJSUzI1NiJ9.", 40),
 		"a huge token":   strings.Repeat("x", 1<<20),
-		"after a longer": "opaque", // the pooled buffer still has its size
+		"after a longer": "opaque",
 	} {
 		if got, want := tokencache.KeyOf(token), tokencache.Key(sha256.Sum256([]byte(token))); got != want {
 			t.Errorf("%s: got %x; want %x", name, got, want)
