@@ -5,9 +5,11 @@ package interop_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -84,6 +86,9 @@ type verdict struct {
 	reason    accesstoken.Reason // "" for 200
 	challenge bool               // WWW-Authenticate was sent
 }
+
+// String is how a verdict stands in the table.
+func (v verdict) String() string { return strings.TrimSpace(fmt.Sprint(v.status, " ", v.reason)) }
 
 // The verdicts that all servers share.
 func allowed() verdict { return verdict{status: http.StatusOK} }

@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/accesstoken/accesstoken"
 )
 
 // The audiences that tokens are asked for.
@@ -28,15 +30,42 @@ const (
 const redirectURI = "http://127.0.0.1:1/callback"
 
 // A server is an authorization server at work. On each, the clients opaque and
-// jwt act for themselves and get such tokens, and app acts for the user alice
-// and gets opaque ones.
+// jwt act for themselves and get such tokens, and app and app-jwt act for the
+// user alice and get such tokens.
 type server struct {
 	process       *process
 	issuer        string
+	profile       accesstoken.Profile
 	metadata      map[string]any
-	introspection string // the endpoint
-	audience      string // the request parameter that names the resource server
-	secret        string // of every client that has one
+	introspection string            // the endpoint
+	audience      string            // the request parameter that names the resource server
+	secret        string            // of every client that has one
+	subjects      map[string]string // of the users whose sub is not their name
+
+	// rotate has the server sign with a new key. The one before it stays
+	// published.
+	rotate func(t *testing.T)
+
+	// away ends the server, and starts it again after during with the same keys.
+	away func(t *testing.T, during func())
+
+	// signIn gives a page of the server, if it has any, the answers that a person
+	// would give, and returns what comes next.
+	signIn func(t *testing.T, browser *http.Client, page *http.Response) *http.Response
+}
+
+// subject is the sub of a user.
+func (s *server) subject(user string) string {
+	if subject, ok := s.subjects[user]; ok {
+		return subject
+	}
+	return user
+}
+
+// wellKnown is the address of a document of metadata (OpenID Connect Discovery
+// 1.0 §4). None of the issuers here with a path has RFC 8414's order of the two.
+func (s *server) wellKnown(name string) string {
+	return strings.TrimSuffix(s.issuer, "/") + "/.well-known/" + name
 }
 
 // newSecret is a secret for one run.
@@ -73,21 +102,27 @@ func (s *server) grant(t *testing.T, client string, form url.Values) (got tokens
 // audience asks for none.
 func (s *server) issue(t *testing.T, client, audience, scope string) string {
 	t.Helper()
+	return s.grant(t, client, s.asksFor(audience, scope)).Access
+}
+
+// asksFor is a token request of a client that acts for itself.
+func (s *server) asksFor(audience, scope string) url.Values {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}
 	if audience != "" {
 		form.Set(s.audience, audience)
 	}
-	return s.grant(t, client, form).Access
+	return form
 }
 
-// logIn gets tokens for alice with an authorization code (RFC 6749 §4.1, PKCE).
-func (s *server) logIn(t *testing.T) tokens {
+// logIn gets a client tokens for alice with an authorization code (RFC 6749
+// §4.1, PKCE).
+func (s *server) logIn(t *testing.T, client string) tokens {
 	t.Helper()
 	verifier, state := rand.Text()+rand.Text(), rand.Text()
 	challenge := sha256.Sum256([]byte(verifier))
 	code := s.authorize(t, url.Values{
 		"response_type":         {"code"},
-		"client_id":             {"app"},
+		"client_id":             {client},
 		"redirect_uri":          {redirectURI},
 		"scope":                 {"openid offline_access read"},
 		"state":                 {state},
@@ -99,7 +134,7 @@ func (s *server) logIn(t *testing.T) tokens {
 	if got := code.Get("state"); got != state {
 		t.Fatalf("the authorization endpoint answers %v; want a code with our state", code)
 	}
-	return s.grant(t, "app", url.Values{
+	return s.grant(t, client, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code.Get("code")},
 		"redirect_uri":  {redirectURI},
@@ -126,6 +161,9 @@ func (s *server) authorize(t *testing.T, request url.Values) (answer url.Values)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.signIn != nil {
+		response = s.signIn(t, browser, response)
+	}
 	defer response.Body.Close()
 	if answer == nil {
 		body, _ := io.ReadAll(response.Body)
@@ -135,9 +173,9 @@ func (s *server) authorize(t *testing.T, request url.Values) (answer url.Values)
 }
 
 // refresh gets new tokens with a refresh token (RFC 6749 §6).
-func (s *server) refresh(t *testing.T, token string) tokens {
+func (s *server) refresh(t *testing.T, client, token string) tokens {
 	t.Helper()
-	return s.grant(t, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+	return s.grant(t, client, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
 }
 
 // revoke takes a token back (RFC 7009).

@@ -35,7 +35,7 @@ func signedAnswers(t *testing.T, s *server) {
 		rs.expect(t, "/", token, invalid(accesstoken.TokenInactive))
 	})
 	t.Run("a refresh token", func(t *testing.T) {
-		rs.expect(t, "/", s.logIn(t).Refresh, invalid(accesstoken.AudienceMismatch))
+		rs.expect(t, "/", s.logIn(t, "app").Refresh, invalid(accesstoken.AudienceMismatch))
 	})
 	t.Run("active, under ES256", func(t *testing.T) {
 		asks("resource-server-ES256", keys).expect(t, "/", token, allowed())

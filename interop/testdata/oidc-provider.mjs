@@ -7,9 +7,12 @@
 //   secret       what every client with a secret has for one
 //   keys         the public JWKs of the client resource-server-key
 //   algorithms   what the clients jwt-RS256 and so on get their tokens signed with
+//   keyFile      where its own keys are kept, from one start to the next
 //
-// A user alice is logged in and consents to everything, without any page.
-import { generateKeyPairSync } from 'node:crypto';
+// A user alice is logged in and consents to everything, without any page. POST
+// /rotate has it sign with new keys; the ones before stay published.
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { Provider, errors } from 'oidc-provider';
 
@@ -19,14 +22,43 @@ const scopes = ['openid', 'offline_access', 'read', 'write'];
 // A client that only calls: no redirects, no response types.
 const caller = (id, more) => ({ client_id: id, client_secret: setting.secret, grant_types: [], redirect_uris: [], response_types: [], ...more });
 
-// The signing keys are made anew in each run.
-const key = (kid, type, options) => ({ ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), kid });
+// It signs with the first key that fits an algorithm, so the newest come first.
+let keys = existsSync(setting.keyFile) ? JSON.parse(readFileSync(setting.keyFile)) : [];
 
-const provider = new Provider(setting.issuer, {
-  jwks: { keys: [key('rsa', 'rsa', { modulusLength: 2048 }), key('p-256', 'ec', { namedCurve: 'P-256' }), key('ed25519', 'ed25519')] },
+function addKeys() {
+  const age = keys.length / 3;
+  const key = (kid, type, options) => ({ ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), kid: `${kid}-${age}` });
+  keys = [key('rsa', 'rsa', { modulusLength: 2048 }), key('p-256', 'ec', { namedCurve: 'P-256' }), key('ed25519', 'ed25519'), ...keys];
+  writeFileSync(setting.keyFile, JSON.stringify(keys));
+}
+if (keys.length === 0) addKeys();
+
+// A Provider's keys cannot change, so a rotation makes another one. What they
+// have issued is in one place, and of no use after a restart.
+const kept = new Map();
+class Adapter {
+  constructor(kind) { this.kind = kind; }
+  async upsert(id, payload) {
+    kept.set(`${this.kind}:${id}`, payload);
+    if (payload.uid) kept.set(`${this.kind}:uid:${payload.uid}`, id);
+  }
+  async find(id) { return kept.get(`${this.kind}:${id}`); }
+  async findByUid(uid) { return this.find(kept.get(`${this.kind}:uid:${uid}`)); }
+  async destroy(id) { kept.delete(`${this.kind}:${id}`); }
+  async consume(id) { kept.get(`${this.kind}:${id}`).consumed = Math.floor(Date.now() / 1000); }
+  async revokeByGrantId(grant) {
+    for (const [key, payload] of kept) if (payload.grantId === grant) kept.delete(key);
+  }
+}
+const encryption = randomBytes(32); // of the client jwe's tokens
+
+const provide = () => new Provider(setting.issuer, {
+  jwks: { keys },
+  adapter: Adapter,
   clients: [
-    ...['opaque', 'jwt', ...setting.algorithms.map((alg) => `jwt-${alg}`)].map((id) => caller(id, { grant_types: ['client_credentials'] })),
-    caller('app', { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], redirect_uris: [setting.redirectURI] }),
+    ...['opaque', 'jwt', 'jwe', ...setting.algorithms.map((alg) => `jwt-${alg}`)].map((id) => caller(id, { grant_types: ['client_credentials'] })),
+    caller('bound', { grant_types: ['client_credentials'], dpop_bound_access_tokens: true }),
+    ...['app', 'app-jwt'].map((id) => caller(id, { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], redirect_uris: [setting.redirectURI] })),
     caller('resource-server'),
     caller('resource-server-post', { token_endpoint_auth_method: 'client_secret_post' }),
     caller('resource-server-ES256', { introspection_signed_response_alg: 'ES256' }),
@@ -47,6 +79,7 @@ const provider = new Provider(setting.issuer, {
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   features: {
     clientCredentials: { enabled: true },
+    dPoP: { enabled: true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
     jwtIntrospection: { enabled: true },
@@ -61,9 +94,12 @@ const provider = new Provider(setting.issuer, {
         return {
           scope: scopes.join(' '),
           audience: indicator,
-          accessTokenFormat: format === 'jwt' ? 'jwt' : 'opaque',
+          accessTokenFormat: ['opaque', 'app'].includes(client.clientId) ? 'opaque' : 'jwt',
           accessTokenTTL: 300,
-          jwt: alg && { sign: { alg } },
+          jwt: {
+            ...(format === 'jwt' && alg && { sign: { alg } }),
+            ...(format === 'jwe' && { encrypt: { alg: 'dir', enc: 'A256GCM', key: encryption } }),
+          },
         };
       },
     },
@@ -83,12 +119,22 @@ async function interact(request, response) {
   return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
 }
 
-for (const event of ['server_error', 'authorization.error', 'grant.error', 'introspection.error', 'revocation.error']) {
-  provider.on(event, (ctx, error) => console.error(event, error.error_detail ?? '', error));
+let provider, answer;
+function begin() {
+  provider = provide();
+  answer = provider.callback();
+  for (const event of ['server_error', 'authorization.error', 'grant.error', 'introspection.error', 'revocation.error']) {
+    provider.on(event, (ctx, error) => console.error(event, error.error_detail ?? '', error));
+  }
 }
+begin();
 
-const answer = provider.callback();
 createServer((request, response) => {
+  if (request.url === '/rotate') {
+    addKeys();
+    begin();
+    return response.end();
+  }
   if (!request.url.startsWith('/interaction/')) return answer(request, response);
   interact(request, response).catch((error) => {
     console.error('interaction', error);
