@@ -1,0 +1,250 @@
+package project_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A block is a fenced block of a page.
+type block struct {
+	page string // from the root of the repository
+	line int    // of the block's first line
+	text string
+}
+
+func (b block) place() string { return fmt.Sprintf("%s:%d", b.page, b.line) }
+
+// pages returns the pages below a folder, from the root of the repository.
+func pages(t *testing.T, folder string) (names []string) {
+	t.Helper()
+	isPage := func(name string) bool {
+		return strings.HasPrefix(name, top+"/"+folder+"/") && strings.HasSuffix(name, ".md")
+	}
+	for _, name := range files(t, isPage) {
+		names = append(names, strings.TrimPrefix(name, top+"/"))
+	}
+	if len(names) == 0 {
+		t.Fatalf("there are no pages below %s", folder)
+	}
+	return names
+}
+
+// blocks returns the blocks of a page that are in the language.
+func blocks(t *testing.T, page, language string) (found []block) {
+	t.Helper()
+	text := content(t, page)
+	for _, at := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatchIndex(text, -1) {
+		found = append(found, block{page, 1 + strings.Count(text[:at[2]], "\n"), text[at[2]:at[3]]})
+	}
+	return found
+}
+
+// What people copy must compile; and a configuration must be one, or a field that
+// the profile demands is missing on the page.
+func TestTheDocumentsCompile(t *testing.T) {
+	root, err := filepath.Abs(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := workshop{root: root, dir: t.TempDir(), overlay: map[string]string{}}
+	built := map[string]bool{}
+	for _, page := range pages(t, "docs") {
+		for _, b := range blocks(t, page, "go") {
+			w.add(t, b)
+			built[page] = built[page] || b.isConfig()
+		}
+	}
+	for _, page := range issuerPages(t) {
+		if !built[page] {
+			t.Errorf("%s has no block with \"config := \"", page)
+		}
+	}
+	w.build(t)
+}
+
+// issuerPages are the pages about one issuer each.
+func issuerPages(t *testing.T) []string {
+	t.Helper()
+	return slices.DeleteFunc(pages(t, "docs/issuers"), func(page string) bool { return path.Base(page) == "README.md" })
+}
+
+// isConfig tells the blocks that make a configuration.
+func (b block) isConfig() bool { return strings.Contains("\n"+b.text, "\nconfig := ") }
+
+// importable are the packages that a fragment may use without saying so.
+var importable = []string{
+	"context", "crypto", "fmt", "log", "net/http", "os", "time",
+	module, module + "/introspection", module + "/jwks", module + "/scopes",
+	module + "/middleware", module + "/middleware/echoauth", module + "/grpcauth",
+}
+
+// A workshop has the blocks of all pages as packages, which the go command sees in
+// a folder of the module that is not there: nothing is written into the module.
+type workshop struct {
+	root, dir string
+	overlay   map[string]string // what the go command sees, by where it is
+	programs  []string          // the packages that are pages' own programs
+	calls     []string          // what builds the configurations
+	fragments int
+}
+
+const unreal = "docs/unreal" // the folder that is not there
+
+// add takes a block in: a program if it says package, else the body of a function.
+func (w *workshop) add(t *testing.T, b block) {
+	t.Helper()
+	at := fmt.Sprintf("//line %s:%d\n", filepath.Join(w.root, b.page), b.line)
+	if strings.HasPrefix(b.text, "package ") {
+		name := fmt.Sprintf("%s/program%d", unreal, len(w.programs))
+		w.programs = append(w.programs, "./"+name)
+		w.write(t, name+"/main.go", at+b.text)
+		return
+	}
+	name := fmt.Sprintf("fragment%d", w.fragments)
+	w.fragments++
+	head, tail := "func "+name+"(claims accesstoken.Claims) {\n", "}\n"
+	if b.isConfig() {
+		head, tail = "func "+name+"() accesstoken.Config {\n", "return config\n}\n"
+		w.calls = append(w.calls, fmt.Sprintf("construct(%q, %s())\n", b.place(), name))
+	}
+	w.write(t, unreal+"/fragments/"+name+".go", "package main\n"+imports(head+b.text)+head+at+b.text+tail)
+}
+
+// imports returns an import of each package that the text uses.
+func imports(text string) (lines string) {
+	for _, p := range importable {
+		if regexp.MustCompile(`\b` + path.Base(p) + `\.`).MatchString(text) {
+			lines += fmt.Sprintf("import %q\n", p)
+		}
+	}
+	return lines
+}
+
+func (w *workshop) write(t *testing.T, name, text string) {
+	t.Helper()
+	file := filepath.Join(w.dir, strings.ReplaceAll(name, "/", "_"))
+	w.overlay[filepath.Join(w.root, name)] = file
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// constructor makes a Validator of each configuration. It reaches nobody: a
+// Validator asks for keys when a token comes. What it warns of is a mistake on a
+// page that people copy.
+const constructor = `package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+func main() {
+	%s}
+
+func construct(place string, config accesstoken.Config) {
+	config.Logger = slog.New(slog.NewTextHandler(os.Stdout, nil)).With("page", place)
+	v, err := accesstoken.NewValidator(config)
+	if err != nil {
+		fmt.Printf("%%s: %%v\n", place, err)
+		return
+	}
+	_ = v.Close()
+}
+`
+
+// build compiles everything at once, and runs what makes the Validators.
+func (w *workshop) build(t *testing.T) {
+	t.Helper()
+	w.write(t, unreal+"/fragments/main.go", fmt.Sprintf(constructor, strings.Join(w.calls, "\t")))
+	overlay, err := json.Marshal(map[string]any{"Replace": w.overlay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := filepath.Join(w.dir, "overlay.json")
+	if err := os.WriteFile(replaced, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir() + "/"
+	build := exec.CommandContext(t.Context(), "go", append([]string{"build", "-overlay", replaced, "-o", out, "./" + unreal + "/fragments"}, w.programs...)...)
+	build.Dir = w.root
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, said)
+	}
+	run := exec.CommandContext(t.Context(), out+"fragments")
+	run.Env = append(os.Environ(), "CLIENT_SECRET=secret") // which the pages read
+	said, err := run.CombinedOutput()
+	if err != nil || len(said) > 0 {
+		t.Errorf("got %v, and these are no good configurations:\n%s", err, said)
+	}
+}
+
+// What a page says that a profile relaxes and demands is what the profile says of
+// itself, and each profile has its page.
+func TestThePagesQuoteTheProfiles(t *testing.T) {
+	quoted := map[string]string{}
+	for _, page := range issuerPages(t) {
+		text := content(t, page)
+		for _, quote := range regexp.MustCompile(`(?m)(?:^> .*\n)+`).FindAllString(text, -1) {
+			line := strings.Join(strings.Fields(strings.ReplaceAll("\n"+quote, "\n> ", " ")), " ")
+			quoted[line] = page
+			if name, _, _ := strings.Cut(line, " "); name != "RFC9068" && !strings.Contains(text, "accesstoken."+name+",") {
+				t.Errorf("%s quotes the profile %s, and no block sets it", page, name)
+			}
+		}
+	}
+	for line := range strings.Lines(content(t, "testdata/profiles.txt")) {
+		line = strings.TrimSuffix(line, "\n")
+		if quoted[line] == "" {
+			t.Errorf("no page of docs/issuers quotes this: %s", line)
+		}
+		delete(quoted, line)
+	}
+	for line, page := range quoted {
+		t.Errorf("%s quotes what no profile says: %s", page, line)
+	}
+}
+
+func TestTheIndexHasEveryIssuer(t *testing.T) {
+	index := content(t, "docs/issuers/README.md")
+	for _, page := range issuerPages(t) {
+		if !strings.Contains(index, "]("+path.Base(page)+")") {
+			t.Errorf("docs/issuers/README.md does not link to %s", path.Base(page))
+		}
+	}
+}
+
+func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
+	for _, page := range append(pages(t, "docs"), "README.md") {
+		for _, found := range link.FindAllStringSubmatch(content(t, page), -1) {
+			if strings.Contains(found[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(top, path.Dir(page), found[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, found[1])
+			}
+		}
+	}
+}
+
+// Whether somebody has seen such a token is said on each page.
+func TestEveryPageSaysHowItWasChecked(t *testing.T) {
+	honest := regexp.MustCompile(`(?s)\n(Checked against [^\n]* by .?make interop.?|Written from the vendor's documentation; nothing here was run against it)[^#]*$`)
+	for _, page := range issuerPages(t) {
+		if !honest.MatchString(content(t, page)) {
+			t.Errorf(`%s does not end in "Checked against … by make interop" or "Written from the vendor's documentation; nothing here was run against it"`, page)
+		}
+	}
+}
