@@ -195,12 +195,15 @@ func (w *workshop) build(t *testing.T) {
 func TestThePagesQuoteTheProfiles(t *testing.T) {
 	quoted := map[string]string{}
 	for _, page := range issuerPages(t) {
-		text := content(t, page)
+		text, names := content(t, page), map[string]bool{}
 		for _, quote := range regexp.MustCompile(`(?m)(?:^> .*\n)+`).FindAllString(text, -1) {
 			line := strings.Join(strings.Fields(strings.ReplaceAll("\n"+quote, "\n> ", " ")), " ")
-			quoted[line] = page
-			if name, _, _ := strings.Cut(line, " "); name != "RFC9068" && !strings.Contains(text, "accesstoken."+name+",") {
-				t.Errorf("%s quotes the profile %s, and no block sets it", page, name)
+			name, _, _ := strings.Cut(line, " ")
+			quoted[line], names[name] = page, true
+		}
+		for _, set := range regexp.MustCompile(`(?m)^\s*Profile: +accesstoken\.(\w+),|"profile": "(\w+)"`).FindAllStringSubmatch(text, -1) {
+			if name := set[1] + set[2]; !names[name] {
+				t.Errorf("%s has a block with the profile %s, and does not quote it", page, name)
 			}
 		}
 	}
