@@ -18,17 +18,17 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-var ory = issuer{
+var hydraColumn = column{
 	name:    "Ory Hydra",
 	version: "2.3.0",
 	record:  "hydra",
 	start:   func(t *testing.T) (*server, error) { return startHydra(t).server, nil },
 	notes: together(
-		none("It has no such thing.",
+		none(noSuchThing,
 			"JWT: encrypted", "JWT: bound to a DPoP key, sent as Bearer", "opaque: the answer is a signed JWT (RFC 9701)"),
 		map[string]note{
-			"JWT: held against RFC 9068":         {"401 TOKEN_TYPE_MISMATCH", "Its tokens are of the typ JWT; its profile is needed."},
-			"metadata":                           {"OpenID Connect Discovery", "There is no document at `/.well-known/oauth-authorization-server`; the other one is found all the same."},
+			"JWT: held against RFC 9068":         {"401 TOKEN_TYPE_MISMATCH", otherType},
+			"metadata":                           {"OpenID Connect Discovery", oneDocument},
 			"introspection: our secret is wrong": {"401 TOKEN_INACTIVE", "The endpoint answers whoever reaches the administrators' port: keep that closed."},
 		},
 	),

@@ -77,35 +77,50 @@ func major(version string) int {
 }
 
 // cached returns a folder that install has filled, now or at an earlier time.
-// It appears under its name only when it is complete.
 func cached(t *testing.T, name, version string, install func(dir string)) string {
+	t.Helper()
+	dir, err := cachedOr(t, name, version, func(dir string) error {
+		install(dir)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// cachedOr is cached, for an install that may find that it is impossible. The
+// folder appears under its name only when it is complete.
+func cachedOr(t *testing.T, name, version string, install func(dir string) error) (dir string, err error) {
 	t.Helper()
 	root, err := os.UserCacheDir()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	root = filepath.Join(root, "accesstoken-interop")
-	dir := filepath.Join(root, name+"-"+version)
+	dir = filepath.Join(root, name+"-"+version)
 	if _, err := os.Stat(dir); err == nil {
-		return dir
+		return dir, nil
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	building, err := os.MkdirTemp(root, ".installing-"+name+"-")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer os.RemoveAll(building) // of what has failed; otherwise it is gone
 	began := time.Now()
-	install(building)
+	if err := install(building); err != nil {
+		return "", err
+	}
 	if err := os.Rename(building, dir); err != nil {
 		if _, other := os.Stat(dir); other != nil { // another run was not faster
-			t.Fatal(err)
+			return "", err
 		}
 	}
 	t.Logf("installed %s in %v", dir, time.Since(began).Round(time.Second))
-	return dir
+	return dir, nil
 }
 
 // fingerprint tells one content of some files from another.

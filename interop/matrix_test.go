@@ -13,9 +13,9 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files: README.md's table, and the recorded shapes of tokens")
 
-// An issuer is one column of the table: a server, and where it does not do what
+// A column of the table is a server, and where it does not do what
 // the others do.
-type issuer struct {
+type column struct {
 	name    string
 	version string
 	start   func(t *testing.T) (*server, error) // an error says why it cannot be had on this machine
@@ -29,59 +29,65 @@ type note struct {
 	why  string
 }
 
+// What several notes say.
+const (
+	noSuchThing = "It has no such thing."
+	otherType   = "The typ of its tokens is JWT; its profile is needed."
+	oneDocument = "There is no document at `/.well-known/oauth-authorization-server`; the other one is found all the same."
+)
+
 // notOffered is the cell of a trial that a server has nothing for.
 const notOffered = "–"
 
-// issuers are the columns of the table.
-var issuers = []issuer{oidcProvider, ory}
+var columns = []column{oidcProviderColumn, hydraColumn, keycloakColumn, zitadelColumn}
 
 // TestIssuers asks every issuer the same. A cell that is neither what the trial
 // wants nor what a note says is a failure, and so is a note that is no longer
 // needed.
 func TestIssuers(t *testing.T) {
 	found := map[string]map[string]string{}
-	for _, issuer := range issuers {
-		t.Run(issuer.name, func(t *testing.T) {
-			found[issuer.name] = issuer.isTried(t)
+	for _, c := range columns {
+		t.Run(c.name, func(t *testing.T) {
+			found[c.name] = c.isTried(t)
 		})
 	}
-	t.Logf("what each server did:\n%s", table(func(issuer issuer, trial trial) string { return found[issuer.name][trial.name] }))
+	t.Logf("what each server did:\n%s", table(func(c column, trial trial) string { return found[c.name][trial.name] }))
 }
 
-// isTried fills the issuer's column.
-func (i issuer) isTried(t *testing.T) (column map[string]string) {
-	column = map[string]string{}
-	s, err := i.start(t)
+// isTried fills the column.
+func (c column) isTried(t *testing.T) (cells map[string]string) {
+	cells = map[string]string{}
+	s, err := c.start(t)
 	if err != nil {
-		t.Logf("%s is not tried on this machine: %v", i.name, err)
+		t.Logf("%s is not tried on this machine: %v", c.name, err)
 		for _, trial := range trials {
-			column[trial.name] = "not tried"
+			cells[trial.name] = "not tried"
 		}
-		return column
+		return cells
 	}
-	if i.record != "" {
-		t.Run("shapes of tokens", func(t *testing.T) { s.compareRecord(t, i.record, i.name+" "+i.version) })
+	if c.record != "" {
+		t.Run("shapes of tokens", func(t *testing.T) { s.compareRecord(t, c.record, c.name+" "+c.version) })
 	}
 	for _, trial := range trials {
 		t.Run(trial.name, func(t *testing.T) {
-			want := i.cell(trial)
+			want := c.cell(trial)
 			if want == notOffered {
-				column[trial.name] = notOffered
+				cells[trial.name] = notOffered
 				return
 			}
 			got := trial.try(t, s)
-			column[trial.name] = got
+			cells[trial.name] = got
 			if got != want {
 				t.Errorf("got %s; want %s", got, want)
 			}
 		})
 	}
-	return column
+	return cells
 }
 
 // cell is what the trial has to find.
-func (i issuer) cell(trial trial) string {
-	if note, ok := i.notes[trial.name]; ok {
+func (c column) cell(trial trial) string {
+	if note, ok := c.notes[trial.name]; ok {
 		return note.cell
 	}
 	return trial.want
@@ -94,10 +100,10 @@ func TestNotesAreOfUse(t *testing.T) {
 	for _, trial := range trials {
 		wants[trial.name] = trial.want
 	}
-	for _, issuer := range issuers {
-		for name, note := range issuer.notes {
+	for _, c := range columns {
+		for name, note := range c.notes {
 			if want, ok := wants[name]; !ok || note.cell == want || note.why == "" {
-				t.Errorf("%s: the note about %q has no trial, changes nothing or explains nothing", issuer.name, name)
+				t.Errorf("%s: the note about %q has no trial, changes nothing or explains nothing", c.name, name)
 			}
 		}
 	}
@@ -136,8 +142,8 @@ func TestTableInReadme(t *testing.T) {
 func expectations() string {
 	numbers := map[string]int{} // of the reasons, in the order of the table
 	var notes strings.Builder
-	cells := table(func(issuer issuer, trial trial) string {
-		note, ok := issuer.notes[trial.name]
+	cells := table(func(c column, trial trial) string {
+		note, ok := c.notes[trial.name]
 		if !ok {
 			return trial.want
 		}
@@ -150,18 +156,18 @@ func expectations() string {
 	return cells + "\n" + notes.String()
 }
 
-// table writes a row for each trial and a column for each issuer.
-func table(cell func(issuer, trial) string) string {
+// table writes a row for each trial and a column for each c.
+func table(cell func(column, trial) string) string {
 	var b strings.Builder
 	b.WriteString("|")
-	for _, issuer := range issuers {
-		fmt.Fprintf(&b, " | %s %s", issuer.name, issuer.version)
+	for _, c := range columns {
+		fmt.Fprintf(&b, " | %s %s", c.name, c.version)
 	}
-	fmt.Fprintf(&b, " |\n|---|%s\n", strings.Repeat("---|", len(issuers)))
+	fmt.Fprintf(&b, " |\n|---|%s\n", strings.Repeat("---|", len(columns)))
 	for _, trial := range trials {
 		fmt.Fprintf(&b, "| %s", trial.name)
-		for _, issuer := range issuers {
-			fmt.Fprintf(&b, " | %s", cell(issuer, trial))
+		for _, c := range columns {
+			fmt.Fprintf(&b, " | %s", cell(c, trial))
 		}
 		b.WriteString(" |\n")
 	}

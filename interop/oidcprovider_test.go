@@ -18,7 +18,7 @@ import (
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
-var oidcProvider = issuer{
+var oidcProviderColumn = column{
 	name:    "oidc-provider",
 	version: "9.13.3",
 	record:  "oidc-provider",

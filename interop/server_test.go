@@ -108,29 +108,46 @@ func (s *server) issue(t *testing.T, client, audience, scope string) string {
 // asksFor is a token request of a client that acts for itself.
 func (s *server) asksFor(audience, scope string) url.Values {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}
-	if audience != "" {
+	s.askFor(form, audience)
+	return form
+}
+
+// askFor asks for an audience, unless it is empty: in a parameter of its own, or
+// by one more scope.
+func (s *server) askFor(form url.Values, audience string) {
+	switch {
+	case audience == "":
+	case s.audience == "scope":
+		form.Set("scope", strings.TrimSpace(form.Get("scope")+" "+audience))
+	default:
 		form.Set(s.audience, audience)
 	}
-	return form
 }
 
 // logIn gets a client tokens for alice with an authorization code (RFC 6749
 // §4.1, PKCE).
 func (s *server) logIn(t *testing.T, client string) tokens {
 	t.Helper()
+	return s.logInTo(t, client, "openid offline_access read")
+}
+
+// logInTo does the same for other scopes.
+func (s *server) logInTo(t *testing.T, client, scope string) tokens {
+	t.Helper()
 	verifier, state := rand.Text()+rand.Text(), rand.Text()
 	challenge := sha256.Sum256([]byte(verifier))
-	code := s.authorize(t, url.Values{
+	request := url.Values{
 		"response_type":         {"code"},
 		"client_id":             {client},
 		"redirect_uri":          {redirectURI},
-		"scope":                 {"openid offline_access read"},
+		"scope":                 {scope},
 		"state":                 {state},
 		"nonce":                 {rand.Text()},
 		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
 		"code_challenge_method": {"S256"},
-		s.audience:              {resource},
-	})
+	}
+	s.askFor(request, resource)
+	code := s.authorize(t, request)
 	if got := code.Get("state"); got != state {
 		t.Fatalf("the authorization endpoint answers %v; want a code with our state", code)
 	}
@@ -161,7 +178,7 @@ func (s *server) authorize(t *testing.T, request url.Values) (answer url.Values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.signIn != nil {
+	if answer == nil && s.signIn != nil {
 		response = s.signIn(t, browser, response)
 	}
 	defer response.Body.Close()
