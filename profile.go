@@ -110,8 +110,8 @@ func (p Profile) name() string {
 // of its own. Each field drops one demand. With any of them set, tokens that
 // have the marks of another kind (nonce, at_hash, c_hash, s_hash, events, a
 // token_use or typ in the payload that says so) are refused in return; and with
-// Typ, those whose aud names only the client that client_id or azp names. Our
-// audience should not be a client's id then: that is the aud of its ID tokens.
+// Typ, those whose aud names the client that client_id or azp names, as that of an
+// ID token does, whoever else it names.
 type Relax struct {
 	Typ        bool // accept typ JWT and an absent typ beside at+jwt; other kinds of JWT stay refused
 	JTI        bool // accept a token without jti
@@ -154,6 +154,7 @@ type rules struct {
 	refuseOthers      bool     // no other marks of ID and logout tokens
 	refuseAZP         bool     // no azp, which ID tokens have
 	audienceNotClient bool     // an aud that names more than the client
+	clientNotAudience bool     // an aud that does not name the client
 	use               string   // token_use
 	kinds             []string // typ in the payload
 	version           string   // ver
@@ -176,7 +177,7 @@ var profiles = map[Profile]rules{
 	Auth0: {
 		name: "Auth0", types: []string{"jwt", "at+jwt"}, client: []string{"azp", "client_id"}, noTokenID: true,
 		clientSuffix: "@clients", entitlements: []string{"permissions"},
-		refuseNonce: true, refuseOthers: true, audienceNotClient: true,
+		refuseNonce: true, refuseOthers: true, clientNotAudience: true,
 	},
 	EntraV2: {
 		name: "EntraV2", types: []string{"jwt"}, client: []string{"azp"}, uti: true, noTokenID: true, scp: true,
@@ -260,6 +261,7 @@ func (r rules) demanded() (list []string) {
 	say(r.refuseOthers, "no at_hash, c_hash, s_hash or events")
 	say(r.refuseAZP, "no azp")
 	say(r.audienceNotClient, "an aud that names more than the client")
+	say(r.clientNotAudience, "an aud that does not name the client")
 	say(r.use != "", "token_use "+r.use)
 	say(r.kinds != nil, "typ "+strings.Join(r.kinds, " or ")+" in the payload")
 	say(r.version != "", "ver "+r.version)
@@ -283,7 +285,7 @@ func (i Issuer) rules() rules {
 	r.refuseNonce, r.refuseOthers = true, true
 	if i.Relax.Typ {
 		r.types, r.noType = []string{"at+jwt", "jwt"}, true
-		r.audienceNotClient = true
+		r.clientNotAudience = true
 	}
 	r.noTokenID = i.Relax.JTI
 	r.noClient = i.Relax.ClientID

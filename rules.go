@@ -27,6 +27,8 @@ func (r rules) acceptsKind(header *jose.Header, claims *jose.Claims) *Error {
 		return refusal(TokenTypeMismatch, "the token says that it is an ID, refresh or logout token")
 	case r.audienceNotClient && onlyClient(claims):
 		return refusal(TokenTypeMismatch, "the audience names only the client, as an ID token's does")
+	case r.clientNotAudience && amongAudience(claims):
+		return refusal(TokenTypeMismatch, "the audience names the client, as an ID token's does")
 	case r.use != "" && claims.Use != r.use:
 		return refusal(TokenTypeMismatch, "token_use is not "+r.use)
 	case r.kinds != nil && !slices.Contains(r.kinds, claims.Type):
@@ -123,6 +125,14 @@ func onlyClient(claims *jose.Claims) bool {
 		}
 	}
 	return len(claims.Audience) > 0
+}
+
+// amongAudience reports whether an audience is the client itself, as that of an ID
+// token always is (OpenID Connect Core §2), whoever else it is for.
+func amongAudience(claims *jose.Claims) bool {
+	return slices.ContainsFunc(claims.Audience, func(audience string) bool {
+		return audience != "" && (audience == claims.ClientID || audience == claims.AuthorizedParty)
+	})
 }
 
 // translate puts what an issuer says in claims of its own where RFC 9068 has it.
