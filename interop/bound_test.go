@@ -46,7 +46,7 @@ func proof(t *testing.T, key *ecdsa.PrivateKey, method, url string) string {
 	t.Helper()
 	made := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"jti": rand.Text(), "htm": method, "htu": url, "iat": time.Now().Unix()})
 	made.Header["typ"] = "dpop+jwt"
-	made.Header["jwk"] = publicJWK(t, key.Public())
+	made.Header["jwk"] = jwkOf("", key, false)
 	signed, err := made.SignedString(key)
 	if err != nil {
 		t.Fatal(err)

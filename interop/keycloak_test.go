@@ -350,7 +350,7 @@ func keycloakConfirmed(t *testing.T, s *keycloak) {
 // keycloakCredentials tests how the resource server shows Keycloak who it is.
 func keycloakCredentials(t *testing.T, s *keycloak) {
 	keys := newKeys(t)
-	set, err := json.Marshal(map[string]any{"keys": publicJWKs(t, keys)})
+	set, err := json.Marshal(map[string]any{"keys": publicJWKs(keys)})
 	if err != nil {
 		t.Fatal(err)
 	}

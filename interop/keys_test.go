@@ -9,8 +9,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
-	"math/big"
 	"testing"
 )
 
@@ -34,32 +32,9 @@ func newKeys(t *testing.T) map[string]crypto.Signer {
 }
 
 // publicJWKs writes the public halves as JWKs.
-func publicJWKs(t *testing.T, keys map[string]crypto.Signer) (list []any) {
-	t.Helper()
+func publicJWKs(keys map[string]crypto.Signer) (list []any) {
 	for kid, key := range keys {
-		jwk := publicJWK(t, key.Public())
-		jwk["kid"], jwk["use"] = kid, "sig"
-		list = append(list, jwk)
+		list = append(list, jwkOf(kid, key, false))
 	}
 	return list
-}
-
-// publicJWK writes a key as a JWK (RFC 7518 §6, RFC 8037 §2).
-func publicJWK(t *testing.T, key crypto.PublicKey) map[string]string {
-	t.Helper()
-	encode := base64.RawURLEncoding.EncodeToString
-	switch public := key.(type) {
-	case *ecdsa.PublicKey:
-		point, err := public.Bytes() // 4, then x and y of 32 bytes each
-		if err != nil {
-			t.Fatal(err)
-		}
-		return map[string]string{"kty": "EC", "crv": "P-256", "x": encode(point[1:33]), "y": encode(point[33:])}
-	case *rsa.PublicKey:
-		return map[string]string{"kty": "RSA", "n": encode(public.N.Bytes()), "e": encode(big.NewInt(int64(public.E)).Bytes())}
-	case ed25519.PublicKey:
-		return map[string]string{"kty": "OKP", "crv": "Ed25519", "x": encode(public)}
-	}
-	t.Fatalf("there is no JWK of a %T", key)
-	return nil
 }

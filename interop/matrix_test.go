@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the generated files: README.md's table, and the recorded shapes of tokens")
+var update = flag.Bool("update", false, "write the generated files: README.md's table, ORACLES.md, and the recorded shapes of tokens")
 
 // A column of the table is a server, and where it does not do what
 // the others do.

@@ -8,6 +8,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +38,7 @@ const noJWTs = "oidc-provider takes no JWTs at its introspection and revocation 
 
 func TestOIDCProvider(t *testing.T) {
 	keys := newKeys(t)
-	s := startOIDCProvider(t, publicJWKs(t, keys)...)
+	s := startOIDCProvider(t, publicJWKs(keys)...)
 	t.Run("opaque", func(t *testing.T) { opaqueTokens(t, s, "") })
 	t.Run("JWT", func(t *testing.T) { jwtTokens(t, s, "read write") })
 	t.Run("algorithms", func(t *testing.T) { signingAlgorithms(t, s) })
@@ -156,17 +157,24 @@ var algorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
 // client resource-server-key.
 func startOIDCProvider(t *testing.T, keys ...any) *server {
 	t.Helper()
+	return startOIDCProviderWith(t, map[string]any{"keys": keys})
+}
+
+// startOIDCProviderWith starts it with further settings of its script.
+func startOIDCProviderWith(t *testing.T, further map[string]any) *server {
+	t.Helper()
 	node, dir := installNode(t), installOIDCProvider(t)
 	s := &server{issuer: freeURL(t), audience: "resource", secret: newSecret()}
-	setting, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"issuer":      s.issuer,
 		"resources":   []string{resource, otherResource},
 		"redirectURI": redirectURI,
 		"secret":      s.secret,
-		"keys":        keys,
 		"algorithms":  algorithms,
 		"keyFile":     filepath.Join(t.TempDir(), "keys.json"),
-	})
+	}
+	maps.Copy(settings, further)
+	setting, err := json.Marshal(settings)
 	if err != nil {
 		t.Fatal(err)
 	}

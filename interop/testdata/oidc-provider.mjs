@@ -8,6 +8,7 @@
 //   keys         the public JWKs of the client resource-server-key
 //   algorithms   what the clients jwt-RS256 and so on get their tokens signed with
 //   keyFile      where its own keys are kept, from one start to the next
+//   signing      the private JWKs to sign with, in place of those
 //
 // A user alice is logged in and consents to everything, without any page. POST
 // /rotate has it sign with new keys; the ones before stay published.
@@ -23,7 +24,7 @@ const scopes = ['openid', 'offline_access', 'read', 'write'];
 const caller = (id, more) => ({ client_id: id, client_secret: setting.secret, grant_types: [], redirect_uris: [], response_types: [], ...more });
 
 // It signs with the first key that fits an algorithm, so the newest come first.
-let keys = existsSync(setting.keyFile) ? JSON.parse(readFileSync(setting.keyFile)) : [];
+let keys = setting.signing ?? (existsSync(setting.keyFile) ? JSON.parse(readFileSync(setting.keyFile)) : []);
 
 function addKeys() {
   const age = keys.length / 3;

@@ -1,0 +1,267 @@
+//go:build interop
+
+package interop_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// explanationsFile says of every disagreement who is right, and why.
+const explanationsFile = "testdata/oracles/explanations.json"
+
+// An explanation is one reason for which resource servers differ from ours.
+type explanation struct {
+	Right  string `json:"right"`  // ours, theirs, or both, where an RFC leaves it open
+	Clause string `json:"clause"` // that decides it
+	Why    string `json:"why"`
+	Differ []struct {
+		Oracles   []string `json:"oracles"`
+		Mutations []string `json:"mutations"`
+	} `json:"differ"`
+}
+
+// A difference is an oracle that does not agree with ours about a mutation, under
+// one algorithm at least.
+type difference struct{ mutation, oracle string }
+
+// readExplanations returns them, and the number of the one for each difference,
+// from 1.
+func readExplanations(t *testing.T) (list []explanation, number map[difference]int) {
+	t.Helper()
+	content, err := os.ReadFile(explanationsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, &list); err != nil {
+		t.Fatalf("%s: %v", explanationsFile, err)
+	}
+	number = map[difference]int{}
+	for i, e := range list {
+		if !slices.Contains([]string{"ours", "theirs", "both"}, e.Right) || e.Clause == "" || e.Why == "" {
+			t.Errorf("%s: number %d says %q is right by %q; want ours, theirs or both, a clause and a reason", explanationsFile, i+1, e.Right, e.Clause)
+		}
+		for _, differ := range e.Differ {
+			for _, mutation := range differ.Mutations {
+				for _, oracle := range differ.Oracles {
+					d := difference{mutation, oracle}
+					if number[d] != 0 {
+						t.Errorf("%s: %s about %q is explained twice, in %d and %d", explanationsFile, oracle, mutation, number[d], i+1)
+					}
+					number[d] = i + 1
+				}
+			}
+		}
+	}
+	return list, number
+}
+
+// differences are those that were seen.
+func differences(answers []answer) map[difference]bool {
+	seen := map[difference]bool{}
+	for _, a := range answers {
+		for oracle, status := range a.theirs {
+			if accepted(status) != accepted(a.ours.status) {
+				seen[difference{a.mutation.name, oracle}] = true
+			}
+		}
+	}
+	return seen
+}
+
+// compareExplanations demands one for each difference, and a difference for each
+// whose oracle runs.
+func compareExplanations(t *testing.T, answers []answer, number map[difference]int, oracles []oracle) {
+	t.Helper()
+	seen := differences(answers)
+	for d := range seen {
+		if number[d] == 0 {
+			t.Errorf("%s differs from ours about %q: say in %s who is right, and by which clause", d.oracle, d.mutation, explanationsFile)
+		}
+	}
+	for d, n := range number {
+		runs := slices.ContainsFunc(oracles, func(o oracle) bool { return o.name == d.oracle && o.absent == nil })
+		known := slices.ContainsFunc(oracles, func(o oracle) bool { return o.name == d.oracle })
+		if !known || runs && !seen[d] {
+			t.Errorf("%s does not differ from ours about %q: take it out of number %d in %s", d.oracle, d.mutation, n, explanationsFile)
+		}
+	}
+}
+
+// report writes ORACLES.md.
+func report(answers []answer, explanations []explanation, number map[difference]int, oracles []oracle) string {
+	var w strings.Builder
+	w.WriteString(reportHead)
+	reportCounts(&w, answers, oracles)
+	reportGroups(&w, answers)
+	reportAccepted(&w, answers)
+	reportDifferences(&w, answers, number)
+	reportExplanations(&w, explanations)
+	return w.String()
+}
+
+const reportHead = `# Other people's resource servers
+
+<!-- Written by go test -C interop -tags interop -count=1 -run '^TestOracles$' . -update -->
+
+The same tokens, shown to our resource server and to those of others. oidc-provider issues good ones under RS256, PS256
+and ES256; each is changed in one place, and signed again with the issuer's own key unless the signature is what is
+changed. So nothing but the change can be held against a token. ` + "`mutations_test.go`" + ` has all changes;
+` + "`testdata/oracles/explanations.json`" + ` says who is right where somebody differs. A difference without an
+explanation fails the test, and so does an explanation of what does not differ any more.
+
+Ours has no setting but the issuer and the resource: ` + "`accesstoken.Issuer{URL: issuer}`" + ` behind net/http. The others
+are as strict as their documentation lets them be told:
+
+- mod_oauth2: ` + "`testdata/oracles/httpd.conf`" + `. It has no setting for typ, issuer or audience beside a jwks_uri; the latter
+  two are compared by ` + "`Require oauth2_claim`" + `. It leaves out the Ed25519 key of the key set, and takes the others;
+- express-oauth2-jwt-bearer: ` + "`strict: true`" + `, with the issuer's URL and the audience;
+- oauth4webapi: ` + "`validateJwtAccessToken`" + ` with the three algorithms;
+- Spring Security: ` + "`JwtValidators.createAtJwtValidator()`" + ` with issuer and audience, and the three algorithms.
+
+Apache and mod_oauth2 come from Debian, Spring Security is built with Maven on Java 17 or newer, the other two are from
+npm. Where one of them cannot be had, the test says so and goes on without it.
+
+`
+
+func reportCounts(w *strings.Builder, answers []answer, oracles []oracle) {
+	names := map[string]bool{}
+	for _, a := range answers {
+		names[a.mutation.name] = true
+	}
+	fmt.Fprintf(w, "%d changes make %d tokens and requests.\n\n", len(names), len(answers))
+	w.WriteString("| | version | as ours | accepts, ours refuses | refuses, ours accepts |\n|---|---|--:|--:|--:|\n")
+	for _, o := range oracles {
+		counts := map[[2]bool]int{}
+		for _, a := range answers {
+			counts[[2]bool{accepted(a.ours.status), accepted(a.theirs[o.name])}]++
+		}
+		both := counts[[2]bool{true, true}] + counts[[2]bool{false, false}]
+		fmt.Fprintf(w, "| %s | %s | %d | %d | %d |\n", o.name, o.version, both, counts[[2]bool{false, true}], counts[[2]bool{true, false}])
+	}
+	w.WriteString("\n")
+}
+
+// unanimous tells whether everybody agrees with ours.
+func (a answer) unanimous() bool {
+	for _, status := range a.theirs {
+		if accepted(status) != accepted(a.ours.status) {
+			return false
+		}
+	}
+	return true
+}
+
+func reportGroups(w *strings.Builder, answers []answer) {
+	w.WriteString("| what is changed | tokens | all accept | all refuse | somebody differs |\n|---|--:|--:|--:|--:|\n")
+	var order []string
+	counts := map[string][3]int{}
+	for _, a := range answers {
+		if !slices.Contains(order, a.mutation.group) {
+			order = append(order, a.mutation.group)
+		}
+		c := counts[a.mutation.group]
+		switch {
+		case !a.unanimous():
+			c[2]++
+		case accepted(a.ours.status):
+			c[0]++
+		default:
+			c[1]++
+		}
+		counts[a.mutation.group] = c
+	}
+	for _, group := range order {
+		c := counts[group]
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %d |\n", group, c[0]+c[1]+c[2], c[0], c[1], c[2])
+	}
+	w.WriteString("\n")
+}
+
+// reportAccepted lists the changes that leave a token good for everybody.
+func reportAccepted(w *strings.Builder, answers []answer) {
+	w.WriteString("## What everybody accepts\n\n")
+	refused, names := map[string]bool{}, []string{}
+	for _, a := range answers {
+		if !a.unanimous() || !accepted(a.ours.status) {
+			refused[a.mutation.name] = true
+		}
+	}
+	for _, a := range answers {
+		if !refused[a.mutation.name] && !slices.Contains(names, code(a.mutation.name)) {
+			names = append(names, code(a.mutation.name))
+		}
+	}
+	w.WriteString(strings.Join(names, ",\n") + ".\n\n")
+}
+
+func code(text string) string { return "`" + strings.ReplaceAll(text, "|", `\|`) + "`" }
+
+func reportDifferences(w *strings.Builder, answers []answer, number map[difference]int) {
+	w.WriteString("## Where somebody differs\n\nA status in bold is not what ours says. The numbers are those of the explanations below.\n\n")
+	fmt.Fprintf(w, "| change | ours | %s | |\n|---|---|--:|--:|--:|--:|---|\n", strings.Join(oracleNames, " | "))
+	for i := 0; i < len(answers); {
+		next := i + 1
+		for next < len(answers) && answers[next].mutation.name == answers[i].mutation.name {
+			next++
+		}
+		reportDifference(w, answers[i:next], number)
+		i = next
+	}
+	w.WriteString("\n")
+}
+
+// reportDifference writes the answers about one mutation, in a row for all
+// algorithms if they are the same.
+func reportDifference(w *strings.Builder, answers []answer, number map[difference]int) {
+	rows, algorithms := []string{}, map[string][]string{}
+	for _, a := range answers {
+		if a.unanimous() {
+			continue
+		}
+		row := a.row(number)
+		if !slices.Contains(rows, row) {
+			rows = append(rows, row)
+		}
+		algorithms[row] = append(algorithms[row], a.algorithm)
+	}
+	for _, row := range rows {
+		which := ""
+		if len(algorithms[row]) < len(answers) {
+			which = ", " + strings.Join(algorithms[row], " and ")
+		}
+		fmt.Fprintf(w, "| %s%s | %s |\n", code(answers[0].mutation.name), which, row)
+	}
+}
+
+// row is what one answer says, and the numbers of its explanations.
+func (a answer) row(number map[difference]int) string {
+	cells, numbers := []string{strings.TrimSpace(fmt.Sprint(a.ours.status, " ", a.ours.reason))}, map[int]bool{}
+	for _, name := range oracleNames {
+		status := a.theirs[name]
+		if accepted(status) == accepted(a.ours.status) {
+			cells = append(cells, fmt.Sprint(status))
+			continue
+		}
+		cells = append(cells, fmt.Sprintf("**%d**", status))
+		numbers[number[difference{a.mutation.name, name}]] = true
+	}
+	var why []string
+	for _, n := range slices.Sorted(maps.Keys(numbers)) {
+		why = append(why, fmt.Sprint(n))
+	}
+	return strings.Join(append(cells, strings.Join(why, ", ")), " | ")
+}
+
+func reportExplanations(w *strings.Builder, explanations []explanation) {
+	w.WriteString("## Who is right\n\n\"They\" and \"it\" are those who differ from ours. \"Both\" is where an RFC leaves it open.\n\n")
+	w.WriteString("| | right | clause | why |\n|--:|---|---|---|\n")
+	for i, e := range explanations {
+		fmt.Fprintf(w, "| %d | %s | %s | %s |\n", i+1, e.Right, e.Clause, e.Why)
+	}
+}

@@ -1,0 +1,168 @@
+//go:build interop
+
+package interop_test
+
+import (
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// fewestTokens is how many changed tokens have to be asked about.
+const fewestTokens = 500
+
+// unchanged names what is no mutation.
+const unchanged = "unchanged"
+
+// reportFile is what a run with -update writes, and others compare.
+const reportFile = "ORACLES.md"
+
+// An answer is what became of one request at each resource server.
+type answer struct {
+	mutation  mutation
+	algorithm string
+	ours      verdict
+	theirs    map[string]int // statuses, by oracle
+}
+
+// accepted reads a status.
+func accepted(status int) bool { return status == http.StatusOK }
+
+// TestOracles shows the same tokens to our resource server and to those of
+// others. Where they differ, explanationsFile has to say who is right.
+func TestOracles(t *testing.T) {
+	published, unpublished := signingKeys(t)
+	var signing []any
+	for _, kid := range slices.Sorted(maps.Keys(published)) {
+		signing = append(signing, jwkOf(kid, published[kid], true))
+	}
+	s := startOIDCProviderWith(t, map[string]any{"keys": []any{}, "signing": signing})
+	oracles := startOracles(t, s)
+	rs := serve(t, accesstoken.Issuer{URL: s.issuer})
+	list := bases(t, s, published, unpublished)
+	expectGoodBases(t, rs, oracles, list)
+	var answers []answer
+	named := map[string]bool{}
+	for _, m := range mutations() {
+		if named[m.name] {
+			t.Errorf("two mutations are called %q", m.name)
+		}
+		named[m.name] = true
+		for _, b := range list {
+			if m.only == "" || m.only == b.algorithm {
+				answers = append(answers, present(t, rs, oracles, b, m))
+			}
+		}
+	}
+	expectGoodBases(t, rs, oracles, list) // still: none was refused because it had expired meanwhile
+	if len(answers) < fewestTokens {
+		t.Errorf("got %d changed tokens; want %d at least", len(answers), fewestTokens)
+	}
+	explanations, number := readExplanations(t)
+	compareExplanations(t, answers, number, oracles)
+	compareReport(t, report(answers, explanations, number, oracles), oracles)
+}
+
+// compareReport holds ORACLES.md against what was seen, or writes it. Where an
+// oracle is missing it does neither.
+func compareReport(t *testing.T, want string, oracles []oracle) {
+	t.Helper()
+	complete := true
+	for _, o := range oracles {
+		if o.absent != nil {
+			t.Logf("%s is neither compared nor written, as %s does not run here: %v", reportFile, o.name, o.absent)
+			complete = false
+		}
+	}
+	if !complete {
+		return
+	}
+	if *update {
+		if err := os.WriteFile(reportFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(reportFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, seen := strings.Split(string(got), "\n"), strings.Split(want, "\n")
+	for i := range min(len(written), len(seen)) {
+		if written[i] != seen[i] {
+			t.Fatalf("%s:%d says\n%s\nand this is what was seen:\n%s\nif that is right, run this test with -update", reportFile, i+1, written[i], seen[i])
+		}
+	}
+	if len(written) != len(seen) {
+		t.Errorf("%s has %d lines, and what was seen makes %d: run this test with -update", reportFile, len(written), len(seen))
+	}
+}
+
+// expectGoodBases shows everybody the tokens as they were issued. Under RS256, whose
+// signatures are always the same, it also shows that to take a token apart and to
+// sign it again changes nothing.
+func expectGoodBases(t *testing.T, rs *resourceServer, oracles []oracle, list []*base) {
+	t.Helper()
+	for _, b := range list {
+		got := present(t, rs, oracles, b, mutation{name: unchanged, lines: func(b *base) []string { return bearer(b.token) }})
+		if got.ours.status != http.StatusOK {
+			t.Errorf("ours refuses the unchanged token under %s: %+v", b.algorithm, got.ours)
+		}
+		for name, status := range got.theirs {
+			if !accepted(status) {
+				t.Errorf("%s refuses the unchanged token under %s with %d; want 200", name, b.algorithm, status)
+			}
+		}
+		if b.algorithm == "RS256" && b.sign(b.header.String(), b.claims.String()) != b.token {
+			t.Error("signed again, the unchanged token is another one")
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// present asks everybody at once: what is about time is made for this moment.
+func present(t *testing.T, rs *resourceServer, oracles []oracle, b *base, m mutation) answer {
+	t.Helper()
+	lines := m.lines(b)
+	if m.name != unchanged && slices.Equal(lines, bearer(b.token)) {
+		t.Errorf("%s, %s: nothing is changed", m.name, b.algorithm)
+	}
+	got := answer{mutation: m, algorithm: b.algorithm, theirs: map[string]int{}}
+	statuses := make([]int, len(oracles))
+	var group sync.WaitGroup
+	for i, o := range oracles {
+		if o.absent != nil {
+			continue
+		}
+		group.Go(func() {
+			var err error
+			if statuses[i], err = ask(t.Context(), o.address, lines); err != nil {
+				t.Errorf("%s: %s, %s: %v", o.name, m.name, b.algorithm, err)
+			}
+		})
+	}
+	rs.refused.Store(nil)
+	status, err := ask(t.Context(), strings.TrimPrefix(rs.url, "http://"), lines)
+	if err != nil {
+		t.Errorf("ours: %s, %s: %v", m.name, b.algorithm, err)
+	}
+	got.ours.status = status
+	if refused := rs.refused.Load(); refused != nil {
+		got.ours.reason = refused.Reason
+	}
+	group.Wait()
+	for i, o := range oracles {
+		if o.absent == nil {
+			got.theirs[o.name] = statuses[i]
+		}
+	}
+	return got
+}
