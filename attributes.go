@@ -63,7 +63,7 @@ func (c Claims) Actor() (Actor, bool) {
 }
 
 // Confirmation returns what the token is bound to, and false if it is a bearer
-// token. A token with a cnf is refused so far, whatever comes with it.
+// token. It has been seen to hold: the request came from the one who has the key.
 func (c Claims) Confirmation() (Confirmation, bool) {
 	if c.facts == nil || c.facts.rare == nil || !c.facts.rare.bound.Present {
 		return Confirmation{}, false

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
@@ -48,6 +49,21 @@ type Config struct {
 	// is implied may imply more. It counts where a Policy is judged;
 	// [Claims.Scopes] is what was granted. Nil: each scope stands for itself.
 	ScopeImplies map[string][]string
+
+	// DPoP verifies the proofs that come with tokens bound to a key (RFC 9449), and
+	// offers the scheme DPoP to clients. Nil: such tokens are refused.
+	DPoP *dpop.Verifier
+
+	// ForwardedCertificate is for a proxy in front that ends TLS, and tokens that
+	// are bound to a client certificate (RFC 8705). Without one the connection's own
+	// certificate counts. The zero value trusts no header field.
+	ForwardedCertificate ForwardedCertificate
+
+	// FAPI2 holds the configuration and every request to what the FAPI 2.0 Security
+	// Profile demands of resource servers (§5.3.4, §5.4): PS256, ES256 and Ed25519
+	// only, every token bound to its sender, and one that was revoked noticed, for
+	// which each issuer needs AlwaysIntrospect or a MaxLifetime of at most 10 min.
+	FAPI2 bool
 
 	// Realm is the realm of the challenges, printable ASCII.
 	Realm string
@@ -222,6 +238,10 @@ func (c Config) faults() (f faults) {
 	}
 	if c.PublicAddressesOnly && c.HTTPClient != nil {
 		f.add("PublicAddressesOnly and HTTPClient exclude each other; connections are made by the client's own transport")
+	}
+	f = append(f, c.ForwardedCertificate.faults()...)
+	if c.FAPI2 {
+		f = append(f, c.fapiFaults()...)
 	}
 	f.hierarchy(c.ScopeImplies)
 	urls := map[string]int{} // which issuer has it

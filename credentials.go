@@ -21,6 +21,9 @@ type Credentials struct {
 	first  *byte // of the token, or of the reason why there is none: see text
 	length int
 	none   bool
+	dpop   bool // the scheme is DPoP (RFC 9449 §7.1)
+
+	request *http.Request // that brought them, for what a token is bound to; nil: nobody knows
 }
 
 // Bearer returns the credentials of a bare access token (RFC 6750). The token's
@@ -49,7 +52,8 @@ func (c Credentials) text() string { return unsafe.String(c.first, c.length) }
 // decides.
 //
 // Only the Authorization field counts. A token in the query, the body or a
-// cookie is not looked for (OAuth 2.1 §5.1; RFC 9700 §4.3.2).
+// cookie is not looked for (OAuth 2.1 §5.1; RFC 9700 §4.3.2). A token that is bound
+// to a key needs the whole request: see [CredentialsOf].
 func CredentialsFrom(header http.Header) Credentials {
 	lines := header["Authorization"]
 	if len(lines) == 0 {
@@ -64,10 +68,24 @@ func CredentialsFrom(header http.Header) Credentials {
 	switch {
 	case !ok:
 		return without(CredentialsMalformed)
-	case !strings.EqualFold(scheme, "Bearer"):
-		return without(SchemeUnsupported)
+	case strings.EqualFold(scheme, "Bearer"):
+		return Bearer(token)
+	case strings.EqualFold(scheme, "DPoP"):
+		credentials := Bearer(token)
+		credentials.dpop = true
+		return credentials
 	}
-	return Bearer(token)
+	return without(SchemeUnsupported)
+}
+
+// CredentialsOf reads the Authorization lines of a request, as [CredentialsFrom]
+// does, and keeps the request for tokens that are bound to a key: method, path,
+// DPoP field and client certificate are read from it when such a token comes. A
+// carrier other than HTTP fills in RequestURI, Method, Header, TLS and RemoteAddr.
+func CredentialsOf(r *http.Request) Credentials {
+	credentials := CredentialsFrom(r.Header)
+	credentials.request = r
+	return credentials
 }
 
 // Missing reports whether the request brought no credentials at all. Malformed
@@ -77,9 +95,10 @@ func (c Credentials) Missing() bool {
 	return c.length == 0 || c.none && c.text() == string(CredentialsMissing)
 }
 
-// Equal reports whether these are the same credentials.
+// Equal reports whether these are the same credentials, whatever request brought
+// them.
 func (c Credentials) Equal(other Credentials) bool {
-	return c.none == other.none && c.text() == other.text()
+	return c.none == other.none && c.dpop == other.dpop && c.text() == other.text()
 }
 
 // String returns a mark in place of the token.

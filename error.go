@@ -4,8 +4,10 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/challenge"
 )
 
@@ -26,13 +28,17 @@ type Error struct {
 	advice string        // for the operator: what to set, when it may be the setting
 	cause  error         // what went wrong below
 	scope  string        // what the policy needs, for the challenge
+	dpop   bool          // the client used the scheme DPoP
 	retry  time.Duration // for Retry-After; 0 is the default
 	denied bool          // an application's no, whatever its Reason
 	face   *face         // of the validator that refused; nil until one has
 }
 
 // A face is how all refusals of one validator present themselves.
-type face struct{ realm string }
+type face struct {
+	realm string
+	dpop  *dpop.Verifier // nil: the scheme is not offered
+}
 
 // Deny returns an application's own refusal, for reasons that no token can
 // tell: "the account is closed". Whatever the reason, the answer is 403 without
@@ -133,12 +139,17 @@ func (e *Error) RetryAfter() time.Duration {
 }
 
 // Header returns the header fields of the answer, a new map each time:
-// Cache-Control, WWW-Authenticate on a refusal of the credential (RFC 6750 §3)
-// and Retry-After (RFC 9110 §10.2.3) when we could not find out.
+// Cache-Control, WWW-Authenticate on a refusal of the credential (RFC 6750 §3, RFC
+// 9449 §7.1; a line for each scheme, that which the client used first), DPoP-Nonce
+// where a proof needs one (RFC 9449 §9) and Retry-After (RFC 9110 §10.2.3) when we
+// could not find out.
 func (e *Error) Header() http.Header {
 	header := http.Header{"Cache-Control": {"no-store"}}
-	if text := e.challenge(); text != "" {
-		header.Set("WWW-Authenticate", text)
+	if lines := e.challenges(); lines != nil {
+		header["Www-Authenticate"] = lines
+	}
+	if e.Reason == DPoPNonceRequired && e.offersDPoP() {
+		header.Set("DPoP-Nonce", e.face.dpop.Nonce())
 	}
 	if retry := e.RetryAfter(); retry > 0 {
 		seconds := (retry + time.Second - 1) / time.Second
@@ -147,13 +158,45 @@ func (e *Error) Header() http.Header {
 	return header
 }
 
-// challenge writes the WWW-Authenticate field, or "" for none.
-func (e *Error) challenge() string {
+// challenges writes the WWW-Authenticate lines, or none.
+func (e *Error) challenges() []string {
 	o := e.outcome()
-	if !o.challenge {
-		return ""
+	switch {
+	case !o.challenge:
+		return nil
+	case !e.offersDPoP():
+		return []string{challenge.Write("Bearer", e.params(o)...)}
 	}
-	return challenge.Write("Bearer", e.params(o)...)
+	used, other := "Bearer", "DPoP"
+	if e.dpop {
+		used, other = other, used
+	}
+	return []string{
+		challenge.Write(used, append(e.params(o), e.algorithms(used)...)...),
+		challenge.Write(other, append(e.others(o), e.algorithms(other)...)...),
+	}
+}
+
+// offersDPoP reports whether the scheme DPoP is challenged for.
+func (e *Error) offersDPoP() bool { return e.face != nil && e.face.dpop != nil }
+
+// algorithms are what the challenge of the scheme DPoP has beside those of the
+// scheme Bearer (RFC 9449 §7.1).
+func (e *Error) algorithms(scheme string) []challenge.Param {
+	if scheme != "DPoP" {
+		return nil
+	}
+	return []challenge.Param{{Name: "algs", Value: strings.Join(e.face.dpop.Algorithms(), " ")}}
+}
+
+// others are the auth-params of the challenge of the scheme that the client did not
+// use. It has no fault, unless the fault is that nobody knows which one was meant.
+func (e *Error) others(o outcome) []challenge.Param {
+	switch e.Reason {
+	case CredentialsMissing, SchemeUnsupported, CredentialsMalformed, CredentialsAmbiguous:
+		return e.params(o)
+	}
+	return []challenge.Param{{Name: "realm", Value: e.face.realm}}
 }
 
 // params are the auth-params of the challenge. Without credentials there is

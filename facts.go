@@ -122,22 +122,19 @@ func (f *facts) acceptAge(now time.Time, leeway time.Duration) error {
 	return nil
 }
 
-// acceptBinding refuses what is bound to a key: nothing here can check a proof
-// of possession, and a bound token without one is a stolen one (RFC 9449 §7.2,
-// RFC 8705 §3). A cnf that nobody understands is refused as well; RFC 7800 §3.1
-// would have it ignored, which turns a bound token into a bearer token.
-func (f *facts) acceptBinding() error {
-	switch {
-	case f.rare == nil:
-		return nil
-	case f.rare.isDPoP || f.rare.bound.KeyThumbprint != "":
-		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
-	case !f.rare.bound.Present:
-		return nil
-	case f.rare.bound.CertificateThumbprint != "":
-		return refusal(BindingMismatch, "the token is bound to a client certificate, and none was presented")
+// binding returns what the token is bound to, and whether an introspection answer
+// calls it a DPoP token.
+func (f *facts) binding() (bound jose.Confirmation, isDPoP bool) {
+	if f.rare == nil {
+		return bound, false
 	}
-	return refusal(BindingRequired, "the token's cnf has no member that can be checked")
+	return f.rare.bound, f.rare.isDPoP
+}
+
+// isBound reports whether the token is of use only to the one it is bound to.
+func (f *facts) isBound() bool {
+	bound, _ := f.binding()
+	return bound.KeyThumbprint != "" || bound.CertificateThumbprint != ""
 }
 
 // each calls do for every text that is the token's own.

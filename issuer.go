@@ -45,7 +45,7 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 			url:        id.url,
 			tenants:    id.tenants,
 			rules:      settings.rules(),
-			algorithms: firstSet(settings.Algorithms, jose.DefaultAlgorithms()),
+			algorithms: firstSet(settings.Algorithms, config.algorithms()),
 			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
 			keys:       settings.keysOf(id, keys),
 			owned:      owned,

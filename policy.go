@@ -18,6 +18,11 @@ type Policy struct {
 	// within introspection.Config.CacheFor must not pass. It means nothing to
 	// other tokens.
 	FreshIntrospection bool
+
+	// SenderConstrained refuses bearer tokens: the token has to be bound to a DPoP
+	// key or to a client certificate (RFC 9700 §2.2.1). One that is bound is never
+	// accepted without the proof of it, here and on every other route.
+	SenderConstrained bool
 }
 
 // Err returns nil for a Policy that can be set up for a route, and otherwise
@@ -35,5 +40,6 @@ func (p Policy) And(other Policy) Policy {
 	return Policy{
 		Scopes:             p.Scopes.And(other.Scopes),
 		FreshIntrospection: p.FreshIntrospection || other.FreshIntrospection,
+		SenderConstrained:  p.SenderConstrained || other.SenderConstrained,
 	}
 }

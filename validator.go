@@ -36,6 +36,8 @@ type Validator struct {
 	logger       *slog.Logger
 	onRefuse     func(context.Context, *Error)
 	face         *face
+	forwarded    ForwardedCertificate
+	constrained  bool              // every token has to be bound
 	fixed        map[Reason]*Error // refusals without details, made once
 	cache        *tokencache.Cache
 	shared       *shared
@@ -58,8 +60,11 @@ func NewValidator(config Config) (*Validator, error) {
 		now:      config.Now,
 		logger:   config.Logger,
 		onRefuse: config.OnRefuse,
-		face:     &face{realm: config.realm()},
+		face:     &face{realm: config.realm(), dpop: config.DPoP},
 		fixed:    map[Reason]*Error{},
+
+		forwarded:   config.ForwardedCertificate,
+		constrained: config.FAPI2,
 
 		algorithms: map[string]bool{},
 		cache:      tokencache.New(cacheBytes),
@@ -142,10 +147,10 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
 	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	if err == nil {
-		err = found.allow(policy)
+		err = v.allow(found, policy)
 	}
 	if err != nil {
-		return Claims{}, v.report(ctx, v.bind(err, policy))
+		return Claims{}, v.report(ctx, v.bind(err, policy, credentials.dpop))
 	}
 	return found.claims(credentials.text()), nil
 }
@@ -156,13 +161,14 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
 	err := v.acceptStill(claims.facts)
 	if err == nil {
-		err = claims.facts.allow(policy)
+		err = v.allow(claims.facts, policy)
 	}
 	if err == nil && policy.FreshIntrospection {
 		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials; set it where the route is set up, or call Authorize")
 	}
 	if err != nil {
-		return v.report(ctx, v.bind(err, policy))
+		confirmation, _ := claims.Confirmation()
+		return v.report(ctx, v.bind(err, policy, confirmation.KeyThumbprint != ""))
 	}
 	return nil
 }
@@ -175,7 +181,7 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 	if refused := asError(err); refused != nil && refused.face != nil {
 		return refused
 	}
-	return v.report(ctx, v.bind(err, Policy{}))
+	return v.report(ctx, v.bind(err, Policy{}, false))
 }
 
 // authenticate finds out whose the credentials are. The order is the order of
@@ -199,6 +205,12 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return nil, v.fixed[CredentialsMissing]
 	case credentials.none:
 		return nil, v.fixed[Reason(token)]
+	case credentials.dpop && v.face.dpop == nil:
+		return nil, v.fixed[SchemeUnsupported]
+	case credentials.dpop && credentials.request == nil:
+		return nil, refusal(ResourceServerMisconfigured, "a DPoP proof is about a request; give Authorize credentials from CredentialsOf")
+	case credentials.dpop && len(credentials.request.Header[proofField]) != 1:
+		return nil, v.fixed[DPoPProofInvalid]
 	case len(token) > maxToken:
 		return nil, v.fixed[TokenTooLarge]
 	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
@@ -207,10 +219,16 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	key := v.cache.KeyOf(token)
 	found, err = v.recall(ctx, key)
 	if found == nil && err == nil {
-		found, err = v.establish(ctx, key, token, fresh)
+		found, err = v.establish(ctx, key, credentials, fresh)
 	}
 	if err == nil {
 		err = v.confirm(ctx, found, token, fresh)
+	}
+	if err == nil {
+		err = v.acceptSender(ctx, found, credentials)
+	}
+	if err == nil {
+		err = found.issuer.acceptAudience(found.audience)
 	}
 	if err == nil {
 		err = found.issuer.accept(ctx, found, token)
@@ -249,23 +267,24 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 	return found, nil
 }
 
-// establish verifies a token and, when it is good, remembers the facts.
-func (v *Validator) establish(ctx context.Context, key tokencache.Key, token string, fresh bool) (*facts, error) {
-	found, err := v.verify(ctx, token, fresh)
+// establish verifies a token and, when it is good and may be accepted, remembers
+// the facts. Whether a proof of possession is good does not matter to them.
+func (v *Validator) establish(ctx context.Context, key tokencache.Key, credentials Credentials, fresh bool) (*facts, error) {
+	found, err := v.verify(ctx, credentials.text(), fresh)
 	if err != nil {
 		return nil, err
 	}
 	if err := v.accept(found); err != nil {
 		return nil, err
 	}
-	if found.header != nil {
-		v.cache.Put(key, found, found.compact(v.shared))
+	if found.header == nil || found.acceptScheme(credentials) != nil || found.issuer.acceptAudience(found.audience) != nil {
+		return found, nil // which authenticate refuses, if it was not introspected
 	}
+	v.cache.Put(key, found, found.compact(v.shared))
 	return found, nil
 }
 
-// accept judges what changes while facts stay the same. It runs on every
-// request: the clock, then the binding, then the audience.
+// accept judges facts by the clock, on every request.
 func (v *Validator) accept(found *facts) error {
 	now := v.now()
 	switch {
@@ -276,13 +295,7 @@ func (v *Validator) accept(found *facts) error {
 	case now.Before(found.issuedAt) && now.Add(v.leeway).Before(found.issuedAt):
 		return refusal(TokenNotYetValid, "iat lies in the future")
 	}
-	if err := found.acceptAge(now, v.leeway); err != nil {
-		return err
-	}
-	if err := found.acceptBinding(); err != nil {
-		return err
-	}
-	return found.issuer.acceptAudience(found.audience)
+	return found.acceptAge(now, v.leeway)
 }
 
 // acceptStill judges facts that somebody has kept. A clock that panics refuses.
@@ -295,11 +308,14 @@ func (v *Validator) acceptStill(found *facts) (err error) {
 	if found == nil { // which allow refuses
 		return nil
 	}
-	return v.accept(found)
+	if err := v.accept(found); err != nil {
+		return err
+	}
+	return found.issuer.acceptAudience(found.audience)
 }
 
 // allow judges what somebody is allowed to by a policy.
-func (f *facts) allow(policy Policy) error {
+func (v *Validator) allow(f *facts, policy Policy) error {
 	// Claims of nobody satisfy nothing, not even a policy that demands nothing:
 	// a handler that forgets to look at FromContext's ok must not let them in.
 	if f == nil {
@@ -308,16 +324,19 @@ func (f *facts) allow(policy Policy) error {
 	if err := policy.Scopes.Err(); err != nil {
 		return because(ResourceServerMisconfigured, err)
 	}
+	if (policy.SenderConstrained || v.constrained) && !f.isBound() {
+		return refusal(BindingRequired, "the policy demands a token that is bound to a key or a certificate")
+	}
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
 	return nil
 }
 
-// bind gives a refusal the face of this Validator and, where a wider or a first
-// token would help, the scopes to ask for: all that the policy needs, whatever
-// the token had (RFC 6750 §3.1).
-func (v *Validator) bind(err error, policy Policy) *Error {
+// bind gives a refusal the face of this Validator, the scheme that the client used
+// and, where a wider or a first token would help, the scopes to ask for: all that the
+// policy needs, whatever the token had (RFC 6750 §3.1).
+func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	refused := asError(err)
 	if refused == nil {
 		refused = because(InternalError, foreign(err))
@@ -327,11 +346,11 @@ func (v *Validator) bind(err error, policy Policy) *Error {
 	case ScopeInsufficient, CredentialsMissing, SchemeUnsupported:
 		scope = policy.Scopes.Scopes().String()
 	}
-	if refused.face == v.face && refused.scope == scope {
+	if refused.face == v.face && refused.scope == scope && refused.dpop == usedDPoP {
 		return refused
 	}
 	bound := *refused
-	bound.face, bound.scope = v.face, scope
+	bound.face, bound.scope, bound.dpop = v.face, scope, usedDPoP
 	return &bound
 }
 

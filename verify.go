@@ -222,7 +222,15 @@ func (v *Validator) confirm(ctx context.Context, found *facts, token string, fre
 	if answer.expiry.IsZero() {
 		answer.expiry = found.expiry
 	}
-	return v.accept(answer)
+	if err := v.accept(answer); err != nil {
+		return err
+	}
+	bound, isDPoP := answer.binding()
+	ours, _ := found.binding()
+	if bound.Present && bound != ours || isDPoP && ours.KeyThumbprint == "" {
+		return refusal(BindingRequired, "the introspection answer binds the token to something that the token itself does not name")
+	}
+	return found.issuer.acceptAudience(answer.audience)
 }
 
 // differ compares what both have.

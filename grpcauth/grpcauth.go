@@ -46,6 +46,7 @@ package grpcauth
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -55,7 +56,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/accesstoken/accesstoken"
@@ -102,6 +105,7 @@ type Options struct {
 type Interceptors struct {
 	validator *accesstoken.Validator
 	rules     map[string]rule // by full method, or "/pkg.Service/" for a whole service
+	fields    []string        // of the metadata, that the validator looks at
 	grace     time.Duration
 	again     time.Duration // zero: never
 }
@@ -120,7 +124,7 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if options == nil || len(options.Methods)+len(options.Public)+len(options.Services) == 0 {
 		return nil, errors.New("grpcauth: Options has neither Methods nor Public nor Services, so every call would be refused")
 	}
-	a := &Interceptors{validator: v, rules: map[string]rule{}, grace: options.StreamGrace, again: options.StreamCheck}
+	a := &Interceptors{validator: v, rules: map[string]rule{}, fields: v.Fields(), grace: options.StreamGrace, again: options.StreamCheck}
 	faults := slices.Concat(a.addMethods(options.Methods), a.addPublic(options.Public), a.addServices(options.Services))
 	if options.StreamGrace < 0 {
 		faults = append(faults, fmt.Errorf("grpcauth: StreamGrace is %v: expected no negative time", options.StreamGrace))
@@ -211,10 +215,46 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (context.Co
 	case rule.public:
 		return ctx, rule, nil
 	}
-	ctx, _, err := adapter.Authorize(ctx, a.validator, credentialsOf(ctx), rule.policy)
+	ctx, _, err := adapter.Authorize(ctx, a.validator, a.credentialsOf(ctx, method), rule.policy)
 	return ctx, rule, err
 }
 
-func credentialsOf(ctx context.Context) accesstoken.Credentials {
-	return accesstoken.CredentialsFrom(http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")})
+// credentialsOf reads the credentials of a call. What a token may be bound to goes
+// with them as a request, if there is any of it: to HTTP/2 a call is one, with the
+// method POST and the full method for a path. No specification says what a DPoP
+// proof about a call has in htm and htu; this is what follows from that.
+func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesstoken.Credentials {
+	header := http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")}
+	for _, field := range a.fields[1:] { // beside Authorization
+		if lines := metadata.ValueFromIncomingContext(ctx, field); len(lines) > 0 {
+			header[field] = lines
+		}
+	}
+	remote, connection := sender(ctx)
+	if len(header) == 1 && connection == nil {
+		return accesstoken.CredentialsFrom(header)
+	}
+	return accesstoken.CredentialsOf(&http.Request{
+		Method:     http.MethodPost,
+		RequestURI: method,
+		Header:     header,
+		RemoteAddr: remote,
+		TLS:        connection,
+	})
+}
+
+// sender is the other end of the connection, and the connection if it has shown a
+// certificate.
+func sender(ctx context.Context) (address string, connection *tls.ConnectionState) {
+	from, ok := peer.FromContext(ctx)
+	if !ok {
+		return "", nil
+	}
+	if info, ok := from.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
+		connection = &info.State
+	}
+	if from.Addr != nil {
+		address = from.Addr.String()
+	}
+	return address, connection
 }

@@ -22,8 +22,12 @@ const domain = "github.com/accesstoken/accesstoken"
 func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
 	refused := a.validator.Refuse(ctx, err)
 	served := ctx.Value(http.ServerContextKey) != nil // by net/http, which logs a trailer of this name and drops it
-	if challenge := refused.Header()["Www-Authenticate"]; challenge != nil && !served {
+	header := refused.Header()
+	if challenge := header["Www-Authenticate"]; challenge != nil && !served {
 		setTrailer(metadata.MD{"www-authenticate": challenge})
+	}
+	if nonce := header["Dpop-Nonce"]; nonce != nil {
+		setTrailer(metadata.MD{"dpop-nonce": nonce})
 	}
 	return statusOf(refused)
 }

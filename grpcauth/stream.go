@@ -171,7 +171,7 @@ func (s *authorizedStream) still() error {
 	if !ok {
 		return accesstoken.Deny(accesstoken.PolicyDenied, errors.New("an open stream whose method has no rule any more"))
 	}
-	_, err := v.Authorize(s.ctx, credentialsOf(s.ctx), rule.policy)
+	_, err := v.Authorize(s.ctx, s.interceptors.credentialsOf(s.ctx, s.method()), rule.policy)
 	return err
 }
 

@@ -137,7 +137,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		credentials := accesstoken.CredentialsFrom(r.Header)
+		credentials := accesstoken.CredentialsOf(r)
 		if m.options.Optional && !m.demanding {
 			w.Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
 			if credentials.Missing() {
@@ -167,7 +167,7 @@ func isPreflight(r *http.Request) bool {
 // Check is Wrap without the wrapping: it returns the caller's claims, or the
 // error to give to Refuse.
 func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
-	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsFrom(r.Header), m.policy)
+	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
 	return claims, err
 }
 
@@ -190,6 +190,9 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if m.options.CORS && r.Header.Get("Origin") != "" {
 		header.Add("Access-Control-Expose-Headers", "WWW-Authenticate")
+		if header.Get("DPoP-Nonce") != "" {
+			header.Add("Access-Control-Expose-Headers", "DPoP-Nonce")
+		}
 	}
 	header.Set("Content-Type", contentType)
 	header.Set("X-Content-Type-Options", "nosniff")

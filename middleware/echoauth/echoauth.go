@@ -126,7 +126,7 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		if m.options.CORS && isPreflight(r) {
 			return m.refuseDenied(c, next(c))
 		}
-		credentials := accesstoken.CredentialsFrom(r.Header)
+		credentials := accesstoken.CredentialsOf(r)
 		if m.options.Optional && !m.demanding {
 			c.Response().Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
 			if credentials.Missing() {
@@ -181,7 +181,7 @@ func (m *Middleware) refuseDenied(c echo.Context, err error) error {
 // error to give to Refuse.
 func (m *Middleware) Check(c echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
-	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsFrom(r.Header), m.policy)
+	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
 	return claims, err
 }
 
@@ -200,6 +200,9 @@ func (m *Middleware) Refuse(c echo.Context, err error) error {
 	header.Set("X-Content-Type-Options", "nosniff")
 	if m.options.CORS && c.Request().Header.Get("Origin") != "" {
 		header.Add("Access-Control-Expose-Headers", "WWW-Authenticate")
+		if header.Get("DPoP-Nonce") != "" {
+			header.Add("Access-Control-Expose-Headers", "DPoP-Nonce")
+		}
 	}
 	return &echo.HTTPError{Code: refused.HTTPStatus(), Message: refused.Public().Text, Internal: refused}
 }

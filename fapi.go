@@ -1,0 +1,62 @@
+package accesstoken
+
+import (
+	"slices"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
+
+// fapiAlgorithms are those of FAPI 2.0 Security Profile §5.4.1.
+var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
+
+// The bounds of FAPI2. The profile wants clocks that are 10 s ahead accepted and
+// such that are more than a minute ahead refused (§5.3.2.1, said there of
+// authorization servers). How short-lived a token has to be to do without
+// revocation it does not say; this is ours.
+const (
+	fapiLeastLeeway  = 10 * time.Second
+	fapiMostLeeway   = 60 * time.Second
+	fapiMostLifetime = 10 * time.Minute
+)
+
+// algorithms are those of an issuer that does not say which.
+func (c Config) algorithms() []string {
+	if c.FAPI2 {
+		return fapiAlgorithms
+	}
+	return jose.DefaultAlgorithms()
+}
+
+// fapiFaults reports what FAPI2 does not allow.
+func (c Config) fapiFaults() (f faults) {
+	if leeway := c.leeway(); leeway < fapiLeastLeeway || leeway > fapiMostLeeway {
+		f.add("FAPI2: Leeway is %v; it has to be between %v and %v", leeway, fapiLeastLeeway, fapiMostLeeway)
+	}
+	if c.DPoP != nil {
+		f.fapiAlgorithms("DPoP", c.DPoP.Algorithms())
+	}
+	for n, i := range c.Issuers {
+		var own faults
+		own.fapiAlgorithms("Algorithms", i.Algorithms)
+		if i.DangerouslyAllowHTTP || i.DangerouslyAcceptNoAudience {
+			own.add("FAPI2 allows nothing that is called dangerous")
+		}
+		if !i.AlwaysIntrospect && (i.MaxLifetime <= 0 || i.MaxLifetime > fapiMostLifetime) {
+			own.add("FAPI2: a token that was revoked has to be noticed; set AlwaysIntrospect, or a MaxLifetime of at most %v", fapiMostLifetime)
+		}
+		for _, fault := range own {
+			f.add("Issuers[%d]: %w", n, fault)
+		}
+	}
+	return f
+}
+
+// fapiAlgorithms adds a fault for each algorithm that the profile does not have.
+func (f *faults) fapiAlgorithms(field string, algorithms []string) {
+	for _, algorithm := range algorithms {
+		if !slices.Contains(fapiAlgorithms, algorithm) {
+			f.add("FAPI2: %s has %q; the profile allows PS256, ES256 and Ed25519 only", field, algorithm)
+		}
+	}
+}

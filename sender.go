@@ -1,0 +1,208 @@
+package accesstoken
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/dpop"
+	"github.com/accesstoken/accesstoken/internal/carried"
+	"github.com/accesstoken/accesstoken/internal/clientcert"
+)
+
+// A ForwardedCertificate says how a proxy that ends TLS hands the client's
+// certificate on, for tokens that are bound to one (RFC 8705 §3). It stands in for
+// the connection's own certificate where a proxy is at the other end, and nowhere
+// else: whoever reaches this server directly could write the field himself.
+type ForwardedCertificate struct {
+	_ [0]func()
+
+	// Format is how the proxy writes it. The zero value is that no proxy does.
+	Format CertificateFormat
+
+	// Field is the name of the header field. NGINX needs it, since its
+	// configuration chooses one; the others have their own, and it must be empty.
+	Field string
+
+	// Proxies are the addresses of the proxies. They have to remove the field from
+	// what clients send (RFC 9440 §4).
+	Proxies []netip.Prefix
+}
+
+// A CertificateFormat is how a proxy writes a client's certificate into a header
+// field.
+type CertificateFormat = clientcert.Format
+
+// The formats. Each is read by its own rules, and nothing is guessed.
+const (
+	ClientCertField = clientcert.ClientCert // Client-Cert (RFC 9440)
+	NGINXField      = clientcert.NGINX      // $ssl_client_escaped_cert, in a field of the operator's choice
+	EnvoyField      = clientcert.Envoy      // X-Forwarded-Client-Cert
+	ALBField        = clientcert.ALB        // X-Amzn-Mtls-Clientcert-Leaf, or X-Amzn-Mtls-Clientcert
+)
+
+// faults reports what is wrong with the setting.
+func (c ForwardedCertificate) faults() (f faults) {
+	switch {
+	case c.Format == 0:
+		if c.Field != "" || c.Proxies != nil {
+			f.add("ForwardedCertificate has no Format; set ClientCertField, NGINXField, EnvoyField or ALBField")
+		}
+		return f
+	case c.Format == NGINXField && c.Field == "":
+		f.add("ForwardedCertificate.Field is empty; name the field that proxy_set_header gives $ssl_client_escaped_cert")
+	case c.Format != NGINXField && c.Field != "":
+		f.add("ForwardedCertificate.Field is for NGINXField only; this format has its own")
+	}
+	if len(c.Proxies) == 0 {
+		f.add("ForwardedCertificate.Proxies is empty; list the addresses of the proxies, or anybody could send a certificate")
+	}
+	for _, prefix := range c.Proxies {
+		if !prefix.IsValid() {
+			f.add("ForwardedCertificate.Proxies has a prefix that is not valid; make it with netip.ParsePrefix")
+		}
+	}
+	return f
+}
+
+// from reports whether a request comes from one of the proxies.
+func (c ForwardedCertificate) from(remote string) bool {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return false
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	address = address.Unmap().WithZone("")
+	return slices.ContainsFunc(c.Proxies, func(prefix netip.Prefix) bool { return prefix.Contains(address) })
+}
+
+// Fields returns the names of the request header fields that the Validator looks
+// at, in their canonical form: Authorization, with Config.DPoP also Dpop, and that
+// of Config.ForwardedCertificate. A carrier without an http.Request hands on these.
+func (v *Validator) Fields() []string {
+	fields := []string{"Authorization"}
+	if v.face != nil && v.face.dpop != nil {
+		fields = append(fields, proofField)
+	}
+	if v.forwarded.Format != 0 {
+		fields = append(fields, v.forwarded.Format.Fields(v.forwarded.Field)...)
+	}
+	return fields
+}
+
+// proofField is the canonical name of the field with the proof (RFC 9449 §4.1).
+var proofField = textproto.CanonicalMIMEHeaderKey("DPoP")
+
+// acceptScheme refuses a token whose binding and scheme do not go together, in
+// either direction (RFC 9449 §7.1, §7.2). A cnf of which nothing is understood is
+// refused as well; RFC 7800 §3.1 would have it ignored, which turns a bound token
+// into a bearer token.
+func (f *facts) acceptScheme(credentials Credentials) error {
+	bound, isDPoP := f.binding()
+	switch {
+	case bound.KeyThumbprint != "" && !credentials.dpop:
+		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
+	case bound.KeyThumbprint == "" && (credentials.dpop || isDPoP):
+		return refusal(BindingRequired, "the token has no cnf.jkt, which the scheme DPoP needs")
+	case bound.Present && bound.KeyThumbprint == "" && bound.CertificateThumbprint == "":
+		return refusal(BindingRequired, "the token's cnf has no member that can be checked")
+	}
+	return nil
+}
+
+// acceptSender refuses a bound token that comes from somebody else than the one
+// it is bound to. It runs on every request.
+func (v *Validator) acceptSender(ctx context.Context, f *facts, credentials Credentials) error {
+	if err := f.acceptScheme(credentials); err != nil || !f.isBound() || v.letInBefore(ctx, credentials) {
+		return err
+	}
+	bound, _ := f.binding()
+	if bound.CertificateThumbprint != "" {
+		if err := v.acceptCertificate(bound.CertificateThumbprint, credentials.request); err != nil {
+			return err
+		}
+	}
+	if bound.KeyThumbprint != "" {
+		return v.acceptProof(ctx, bound.KeyThumbprint, credentials)
+	}
+	return nil
+}
+
+// letInBefore reports whether an adapter has let this very request in with these
+// credentials: what they are bound to was seen then, and a proof may be used only
+// once.
+func (v *Validator) letInBefore(ctx context.Context, credentials Credentials) bool {
+	outer, ok := ctx.Value(carried.Key{}).(*carried.Context[Claims, Credentials, Validator])
+	return ok && outer.By == v && outer.Credentials.Equal(credentials)
+}
+
+// acceptCertificate compares the certificate of the client (RFC 8705 §3). Whether
+// anybody vouches for it was up to the TLS handshake, and is not the question.
+func (v *Validator) acceptCertificate(thumbprint string, r *http.Request) error {
+	presented := ""
+	switch {
+	case r == nil:
+	case v.forwarded.Format != 0 && v.forwarded.from(r.RemoteAddr):
+		// The connection's certificate, if there is one, is the proxy's own.
+		var err error
+		if presented, err = v.forwarded.Format.Thumbprint(r.Header, v.forwarded.Field); err != nil {
+			return because(BindingMismatch, err)
+		}
+	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
+		presented = clientcert.ThumbprintOf(r.TLS.PeerCertificates[0])
+	}
+	switch presented {
+	case thumbprint:
+		return nil
+	case "":
+		return refusal(BindingMismatch, "the token is bound to a client certificate, and none was presented")
+	}
+	return refusal(BindingMismatch, "the token is bound to another client certificate")
+}
+
+// acceptProof has the proof of possession verified (RFC 9449 §4.3).
+func (v *Validator) acceptProof(ctx context.Context, thumbprint string, credentials Credentials) error {
+	r := credentials.request
+	err := v.face.dpop.Verify(ctx, dpop.Request{
+		Method:     r.Method,
+		Path:       requestPath(r),
+		Proofs:     r.Header[proofField],
+		Token:      credentials.text(),
+		Thumbprint: thumbprint,
+	})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, dpop.ErrProof):
+		return because(DPoPProofInvalid, err)
+	case errors.Is(err, dpop.ErrKey):
+		return because(BindingMismatch, err)
+	case errors.Is(err, dpop.ErrReplayed):
+		return because(DPoPProofReplayed, err)
+	case errors.Is(err, dpop.ErrNonce):
+		return because(DPoPNonceRequired, err)
+	}
+	return couldNotFindOut(ctx, ReplayStoreUnavailable, err)
+}
+
+// requestPath is the path that the client asked for, as it wrote it: routers may
+// have changed r.URL by now.
+func requestPath(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		return path
+	}
+	if absolute, err := url.Parse(r.RequestURI); err == nil && absolute.Host != "" { // RFC 9112 §3.2.2
+		return absolute.EscapedPath()
+	}
+	return r.URL.EscapedPath()
+}
