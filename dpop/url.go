@@ -1,0 +1,3 @@
+package dpop
+
+func newBase(url string) (string, error) { return url, nil }
