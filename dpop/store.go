@@ -21,6 +21,8 @@ type Store interface {
 
 // A Use is a proof that is about to be accepted.
 type Use struct {
+	_ [0]func()
+
 	Key    [32]byte  // a digest of the proof's key, URL and jti
 	Client [16]byte  // a digest of the proof's key, for limits on what one client may fill
 	Until  time.Time // the proof is refused without the Store from then on

@@ -67,6 +67,3 @@ func Remembered(c *Cache) int {
 	defer c.mu.Unlock()
 	return len(c.budget.absent)
 }
-
-// SmallOrder is the list of refused Ed25519 points, in hex.
-var SmallOrder = smallOrder

@@ -1,16 +1,11 @@
 package jwks
 
 import (
-	"bytes"
 	"cmp"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -132,18 +127,12 @@ func (o omission) String() string { return fmt.Sprintf("key %d: %v", o.index, o.
 func (o omission) expected() bool { return errors.Is(o.reason, errUse) }
 
 var (
-	errObject    = errors.New("it is not a JSON object whose members have their RFC 7517 types")
-	errPrivate   = errors.New("it carries private key material and must be considered disclosed")
-	errSymmetric = errors.New("it is symmetric; a shared secret has no place in a key set")
-	errUse       = errors.New(`its use is not "sig"`)
-	errKeyOps    = errors.New(`its key_ops are without "verify"`)
-	errKeyID     = errors.New("its kid is longer than 256 bytes")
-	errType      = errors.New("it is not RSA, EC on P-256, P-384 or P-521, or Ed25519")
-	errAlg       = errors.New("its alg is not a signature algorithm of its type and curve")
-	errValues    = errors.New("its key values are missing or wrong")
-	errRSASize   = errors.New("its RSA modulus is not of 2048 to 8192 bits and odd")
-	errExponent  = errors.New("its RSA exponent is not odd, at least 3 and below 2^31")
-	errSmall     = errors.New("it is an Ed25519 point of small order, under which others can sign")
+	errObject = errors.New("it is not a JSON object whose members have their RFC 7517 types")
+	errUse    = errors.New(`its use is not "sig"`)
+	errKeyOps = errors.New(`its key_ops are without "verify"`)
+	errKeyID  = errors.New("its kid is longer than 256 bytes")
+	errType   = errors.New("it is not RSA, EC on P-256, P-384 or P-521, or Ed25519")
+	errAlg    = errors.New("its alg is not a signature algorithm of its type and curve")
 )
 
 // readSet reads a JWK Set document (RFC 7517 §5).
@@ -220,7 +209,7 @@ func readKey(raw string) (entry, error) {
 	// jwkset would refuse unregistered key_ops, of which RFC 7517 §4.3 allows any.
 	key, err := jwkset.NewJWKFromMarshal(m.JWKMarshal, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipKeyOps: true})
 	if err != nil {
-		return entry{}, errValues // jwkset's errors may quote values
+		return entry{}, jose.ErrKeyValues // jwkset's errors may quote values
 	}
 	e, err := newEntry(key, m.JWKMarshal)
 	e.issuer = m.Issuer
@@ -267,9 +256,9 @@ func readMembers(raw string) (documentKey, error) {
 		case "issuer":
 			m.Issuer = issuerOf(value)
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv": // RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2; RFC 9964
-			private = errPrivate
+			private = jose.ErrPrivate
 		case "k": // RFC 7518 §6.4.1
-			private = errSymmetric
+			private = jose.ErrSymmetric
 		}
 		return nil
 	})
@@ -313,7 +302,7 @@ func memberList[T ~string](to *[]T, value string) error {
 func checkMembers(m jwkset.JWKMarshal) error {
 	switch {
 	case m.KTY == jwkset.KtyOct:
-		return errSymmetric
+		return jose.ErrSymmetric
 	case m.USE != "" && m.USE != jwkset.UseSig: // §4.2
 		return errUse
 	case m.KEYOPS != nil && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify): // §4.3
@@ -355,14 +344,14 @@ func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
 	}
 	der, err := x509.MarshalPKIXPublicKey(key) // refuses points off the curve
 	if err != nil {
-		return entry{}, errValues
+		return entry{}, jose.ErrKeyValues
 	}
 	return entry{kid: m.KID, algs: algs, key: key, der: string(der), jwk: jwk}, nil
 }
 
 // algorithms returns what a key may verify, or why it may verify nothing.
 func algorithms(key crypto.PublicKey) (algs []string, err error) {
-	if err := checkKey(key); err != nil {
+	if err := jose.CheckKey(key); err != nil {
 		return nil, err
 	}
 	for _, alg := range jose.DefaultAlgorithms() {
@@ -374,64 +363,4 @@ func algorithms(key crypto.PublicKey) (algs []string, err error) {
 		return nil, errType
 	}
 	return algs, nil
-}
-
-// checkKey gives the reason for which a key is of no use, where there is a
-// better one than its type.
-func checkKey(key crypto.PublicKey) error {
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		return checkRSA(key)
-	case *ecdsa.PublicKey:
-		if key == nil || key.Curve == nil {
-			return errValues
-		}
-	case ed25519.PublicKey:
-		return checkEd25519(key)
-	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
-		return errPrivate
-	case []byte:
-		return errSymmetric
-	}
-	return nil
-}
-
-// checkRSA bounds the modulus from below for strength (RFC 7518 §3.3) and from
-// above for the time a verification takes.
-func checkRSA(key *rsa.PublicKey) error {
-	switch {
-	case key == nil || key.N == nil:
-		return errValues
-	case key.N.BitLen() < 2048 || key.N.BitLen() > 8192 || key.N.Bit(0) == 0:
-		return errRSASize
-	case key.E < 3 || key.E > 1<<31-1 || key.E%2 == 0:
-		return errExponent
-	}
-	return nil
-}
-
-// smallOrder lists the y coordinates, sign bit cleared, of the Ed25519 points
-// of order 1, 2, 4 and 8, the last two of them written above the modulus. Under
-// such a key a signature verifies for every eighth message at the least.
-var smallOrder = []string{
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-}
-
-// checkEd25519 looks at the length first: crypto/ed25519 panics on another one.
-func checkEd25519(key ed25519.PublicKey) error {
-	if len(key) != ed25519.PublicKeySize {
-		return errValues
-	}
-	y := bytes.Clone(key)
-	y[len(y)-1] &= 0x7f
-	if slices.Contains(smallOrder, hex.EncodeToString(y)) {
-		return errSmall
-	}
-	return nil
 }

@@ -1,5 +1,8 @@
 package jose
 
+// SmallOrder is the list of refused Ed25519 points, in hex.
+var SmallOrder = smallOrder
+
 // Len returns how many headers are remembered.
 func (h *Headers) Len() int {
 	known := h.known.Load()
