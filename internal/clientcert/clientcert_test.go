@@ -157,6 +157,7 @@ func TestClientCert(t *testing.T) {
 		{"a colon only", ":", nil},
 		{"without colons", text, nil},
 		{"without the colon at the end", ":" + text, nil},
+		{"without the colon before", text + ":", nil},
 		{"in quotes", `"` + text + `"`, nil},
 		{"twice in one line", line + ", " + line, nil},
 		{"two in one byte sequence", both, nil},
@@ -231,6 +232,7 @@ func escapedPEM(t *testing.T, cert *x509.Certificate) []trial {
 		{"white space only", "%0A", nil},
 		{"not encoded", text, nil},
 		{"not encoded, folded to blanks", strings.ReplaceAll(text, "\n", " "), nil},
+		{"blanks that are not encoded", strings.ReplaceAll(line, "%20", " "), nil},
 		{"as a form has it, a plus sign for a blank", strings.ReplaceAll(line, "%20", "+"), nil},
 		{"encoded twice", byNGINX(line), nil},
 		{"DER in base64", base64.StdEncoding.EncodeToString(cert.Raw), nil},
@@ -247,7 +249,10 @@ func escapedPEM(t *testing.T, cert *x509.Certificate) []trial {
 		{"in quotes", `"` + line + `"`, nil},
 		{"a comma behind", line + ",", nil},
 		{"truncated", line[:len(line)/2], nil},
-		{"without its end", strings.Replace(line, "-----END", "", 1), nil},
+		{"without its end", line[:strings.Index(line, "-----END")], nil},
+		{"without its beginning", line[len(byNGINX("-----BEGIN CERTIFICATE-----")):], nil},
+		{"text behind the base64", strings.Replace(line, "-----END", "%3F%0A-----END", 1), nil},
+		{"an end of something else", strings.Replace(line, "END%20", "END%20X509%20", 1), nil},
 		{"another kind of block", strings.ReplaceAll(line, "CERTIFICATE", "X509%20CRL"), nil},
 		{"a trusted certificate of OpenSSL", strings.ReplaceAll(line, "CERTIFICATE", "TRUSTED%20CERTIFICATE"), nil},
 		{"with a header", strings.Replace(line, "%0A", "%0AA%3A%20b%0A%0A", 1), nil},
@@ -331,9 +336,12 @@ func TestXFCC(t *testing.T) {
 		{"an empty certificate beside the hash", hash + `;Cert=""`, nil},
 		{"an empty hash beside the certificate", `Hash=;Cert="` + escaped + `"`, nil},
 		{"two certificates in one", `Cert="` + escaped + escaped + `"`, nil},
+		{"two certificates in one, beside the hash of the first", hash + `;Cert="` + escaped + byNGINX(inPEM(other)) + `"`, nil},
 		{"an empty hash", "Hash=", nil},
 		{"a hash that is short", hash[:len(hash)-1], nil},
 		{"a hash that is long", hash + "0", nil},
+		{"a hash that is a byte longer", hash + "00", nil},
+		{"a hash that is a byte shorter", hash[:len(hash)-2], nil},
 		{"a hash in base64url", "Hash=" + clientcert.ThumbprintOf(cert), nil},
 		{"a hash with a g", hash[:len(hash)-1] + "g", nil},
 		{"a hash with an escape", `Hash="` + inHex(cert)[:62] + `\0"`, nil},
@@ -350,6 +358,7 @@ func TestXFCC(t *testing.T) {
 		{"an empty pair behind", hash + ";", nil},
 		{"no key", "=a;" + hash, nil},
 		{"no value", "By;" + hash, nil},
+		{"no value at the end", hash + ";By", nil},
 		{"a blank before a key", "By=a; " + hash, nil},
 		{"a blank behind a key", "By=a;Hash =" + inHex(cert), nil},
 		{"a letter that folds to an s", hash + ";Haſh=" + inHex(other), nil},
@@ -461,7 +470,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// OBS: what a client sent is in no error.
+// What a client sent is in no error.
 func TestErrorsQuoteNothing(t *testing.T) {
 	const mark = "c4n4ry"
 	block := base64.StdEncoding.EncodeToString([]byte(mark + mark))

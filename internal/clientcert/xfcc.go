@@ -89,12 +89,9 @@ func cutValue(text string) (value, rest string, ok bool) {
 
 // readHash reads a SHA-256 in hexadecimal.
 func readHash(text string) (string, error) {
-	var sum [sha256.Size]byte
-	if len(text) != hex.EncodedLen(len(sum)) {
+	sum, err := hex.DecodeString(text)
+	if err != nil || len(sum) != sha256.Size {
 		return "", malformed("expected 64 hexadecimal digits as Hash")
 	}
-	if _, err := hex.Decode(sum[:], []byte(text)); err != nil {
-		return "", malformed("expected 64 hexadecimal digits as Hash")
-	}
-	return encode(sum), nil
+	return encode([sha256.Size]byte(sum)), nil
 }
