@@ -94,6 +94,9 @@ func (c Config) withDefaults() Config {
 	if c.NonceLifetime == 0 {
 		c.NonceLifetime = defaultNonceLifetime
 	}
+	if c.Store == nil {
+		c.Store = NewMemory(0)
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -109,7 +112,7 @@ func (c Config) check() error {
 	}
 	for _, url := range c.URLs {
 		if _, err := newBase(url); err != nil {
-			add("URLs: %q: %w", url, err)
+			add("URLs: %w", err)
 		}
 	}
 	if c.Algorithms != nil && len(c.Algorithms) == 0 {

@@ -2,9 +2,13 @@ package dpop
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
 // The kinds of refusal; every error of [Verifier.Verify] matches exactly one of
@@ -52,7 +56,13 @@ type Request struct {
 
 // A Verifier verifies proofs. It is safe for concurrent use, and owns no goroutine.
 type Verifier struct {
+	bases      []string // Config.URLs, normalised
 	algorithms []string
+	maxAge     time.Duration
+	leeway     time.Duration
+	store      Store
+	nonces     *nonces           // nil: none are demanded
+	signers    *tokencache.Cache // by their header
 	now        func() time.Time
 }
 
@@ -63,7 +73,23 @@ func NewVerifier(config Config) (*Verifier, error) {
 		return nil, err
 	}
 	config = config.withDefaults()
-	return &Verifier{algorithms: config.Algorithms, now: config.Now}, nil
+	v := &Verifier{
+		algorithms: config.Algorithms,
+		maxAge:     config.MaxAge,
+		leeway:     config.Leeway,
+		store:      config.Store,
+		nonces:     newNonces(config.NonceKey, config.NonceLifetime),
+		signers:    tokencache.New(signerBytes),
+		now:        config.Now,
+	}
+	for _, url := range config.URLs {
+		base, err := newBase(url)
+		if err != nil {
+			return nil, err
+		}
+		v.bases = append(v.bases, base)
+	}
+	return v, nil
 }
 
 // Algorithms returns the accepted alg values, for the algs of a challenge (§7.1).
@@ -71,9 +97,106 @@ func (v *Verifier) Algorithms() []string { return slices.Clone(v.algorithms) }
 
 // Nonce returns a nonce that is good now, for the DPoP-Nonce header field (§8); ""
 // if none are demanded.
-func (v *Verifier) Nonce() string { return "" }
+func (v *Verifier) Nonce() string {
+	if v.nonces == nil {
+		return ""
+	}
+	return v.nonces.current(v.now())
+}
 
 // Verify returns nil for a proof that was made for this request, this token and the
 // token's key, that is of this time, and that was not used before. It uses the proof
 // up: a second call with the same one returns [ErrReplayed].
-func (v *Verifier) Verify(ctx context.Context, r Request) error { return ErrProof }
+func (v *Verifier) Verify(ctx context.Context, r Request) error {
+	p, err := v.open(r.Proofs)
+	if err != nil {
+		return err
+	}
+	if !equal(p.thumbprint, r.Thumbprint) {
+		return ErrKey // before the signature: it tells nothing, and costs less
+	}
+	if err := p.readClaims(); err != nil {
+		return err
+	}
+	use := Use{Client: p.client, Now: v.now()}
+	if use.Key, err = v.fits(&p, r); err != nil {
+		return err
+	}
+	if use.Until, err = v.end(&p.claims, use.Now); err != nil {
+		return err
+	}
+	if err := p.verify(); err != nil {
+		return err
+	}
+	v.remember(&p)
+	return v.use(ctx, use) // last: who cannot sign fills nothing
+}
+
+// fits holds the claims against the request, and returns the key under which the
+// use of the proof is remembered.
+func (v *Verifier) fits(p *proof, r Request) (key [32]byte, err error) {
+	if p.method != r.Method {
+		return key, errMethod
+	}
+	base, path, ok := v.find(p.url, r.Path)
+	if !ok {
+		return key, errTarget
+	}
+	if r.Token == "" || !equal(p.tokenHash, hashOf(r.Token)) {
+		return key, errHash
+	}
+	return keyOf(p.thumbprint, base, path, p.id), nil
+}
+
+// end tells how long the use of a proof has to be remembered, if it is one of now.
+// It is as long as the proof could be accepted, and the leeway more for an instance
+// whose clock is behind, and a second for what a Store rounds.
+func (v *Verifier) end(c *claims, now time.Time) (end time.Time, err error) {
+	end, err = v.endOfAge(c, now)
+	switch {
+	case err != nil:
+		return end, err
+	case c.notBefore.After(now.Add(v.leeway)):
+		return end, errTime
+	case c.expiry.IsZero():
+		return end.Add(v.leeway + time.Second), nil
+	}
+	expiry := c.expiry.Add(v.leeway)
+	if !now.Before(expiry) {
+		return end, errTime
+	}
+	if expiry.Before(end) {
+		end = expiry
+	}
+	return end.Add(v.leeway + time.Second), nil
+}
+
+// endOfAge lets the nonce, where one is demanded, take the place of iat: the time in
+// it is by our own clock (RFC 9449 §11.1).
+func (v *Verifier) endOfAge(c *claims, now time.Time) (end time.Time, err error) {
+	if v.nonces != nil {
+		end, ok := v.nonces.end(c.nonce, now)
+		if !ok {
+			return end, ErrNonce
+		}
+		return end, nil
+	}
+	end = c.issuedAt.Add(v.maxAge)
+	if now.After(end) || c.issuedAt.After(now.Add(v.leeway)) {
+		return end, errTime
+	}
+	return end, nil
+}
+
+// keyOf is the same for what means the same: the URL is normalised, and none of the
+// first three has a NUL in it.
+func keyOf(thumbprint, base, path, id string) [32]byte {
+	var room [1024]byte
+	text := append(room[:0], thumbprint...)
+	for _, part := range [...]string{base, path, id} {
+		text = append(append(text, 0), part...)
+	}
+	return sha256.Sum256(text)
+}
+
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

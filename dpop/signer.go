@@ -1,10 +1,26 @@
 package dpop
 
-import "crypto"
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
 
 // A Signer makes proofs with a client's key. It is as safe for concurrent use as
 // the key is; those of the standard library are.
-type Signer struct{ thumbprint string }
+type Signer struct {
+	thumbprint string
+	header     string // encoded
+	sign       func(input string) ([]byte, error)
+}
 
 // A Proof is what a proof says.
 type Proof struct {
@@ -16,15 +32,118 @@ type Proof struct {
 	Nonce  string // the last one that the server gave; "" if it gave none
 }
 
+// proofHeader is RFC 9449 §4.2.
+type proofHeader struct {
+	Type      string          `json:"typ"`
+	Algorithm string          `json:"alg"`
+	Key       json.RawMessage `json:"jwk"`
+}
+
+// proofClaims is RFC 9449 §4.2.
+type proofClaims struct {
+	ID        string `json:"jti"`
+	Method    string `json:"htm"`
+	URL       string `json:"htu"`
+	IssuedAt  int64  `json:"iat"`
+	TokenHash string `json:"ath,omitempty"`
+	Nonce     string `json:"nonce,omitempty"`
+}
+
+// signerAlgorithms are those that a Signer chooses among, by its key.
+var signerAlgorithms = []string{"ES256", "ES384", "ES512", "EdDSA", "PS256"}
+
 // NewSigner returns a Signer for a key of RSA, P-256, P-384, P-521 or Ed25519, in
 // memory or behind a key service. It signs with PS256, ES256, ES384, ES512 or EdDSA.
-func NewSigner(key crypto.Signer) (*Signer, error) { return &Signer{}, nil }
+func NewSigner(key crypto.Signer) (*Signer, error) {
+	public := publicKey(key)
+	jwk, err := jose.WriteJWK(public)
+	if err != nil {
+		return nil, fmt.Errorf("dpop: the key cannot sign proofs: %w", err)
+	}
+	thumbprint, err := Thumbprint(public)
+	if err != nil {
+		return nil, err
+	}
+	for _, algorithm := range signerAlgorithms {
+		if jose.Fits(algorithm, public) {
+			header := part(proofHeader{proofType, algorithm, json.RawMessage(jwk)})
+			sign := func(input string) ([]byte, error) { return jose.Sign(key, algorithm, input) }
+			return &Signer{thumbprint, header, sign}, nil
+		}
+	}
+	return nil, errors.New("dpop: the key cannot sign proofs: expected one of RSA, P-256, P-384, P-521 or Ed25519")
+}
+
+// publicKey returns nil for a key that is none: a nil *rsa.PrivateKey is a
+// crypto.Signer, and panics.
+func publicKey(key crypto.Signer) (public crypto.PublicKey) {
+	defer func() {
+		if recover() != nil {
+			public = nil
+		}
+	}()
+	return key.Public()
+}
 
 // Thumbprint returns what the jkt of a token bound to the key is.
 func (s *Signer) Thumbprint() string { return s.thumbprint }
 
-// Sign returns a new proof.
-func (s *Signer) Sign(p Proof) (string, error) { return "", nil }
+// Sign returns a new proof. Each request needs its own, a retry too.
+func (s *Signer) Sign(p Proof) (string, error) {
+	if p.Method == "" {
+		return "", errors.New("dpop: the Method of a Proof is empty; expected that of the request")
+	}
+	if _, err := normalize(p.URL); err != nil {
+		return "", fmt.Errorf("dpop: the URL of a Proof: %w", err)
+	}
+	claims := proofClaims{
+		ID:       rand.Text(), // of 128 bits and more
+		Method:   p.Method,
+		URL:      target(p.URL),
+		IssuedAt: time.Now().Unix(),
+		Nonce:    p.Nonce,
+	}
+	if p.Token != "" {
+		claims.TokenHash = hashOf(p.Token)
+	}
+	input := s.header + "." + part(claims)
+	signature, err := s.sign(input)
+	if err != nil {
+		return "", fmt.Errorf("dpop: the key did not sign: %w", err)
+	}
+	return input + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
 
-// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638).
-func Thumbprint(key crypto.PublicKey) (string, error) { return "", nil }
+// target is the URL as it goes into htu: as it was written, for servers that compare
+// it so, but with the path that the request will have.
+func target(url string) string {
+	if end := strings.IndexAny(url, "?#"); end >= 0 {
+		url = url[:end]
+	}
+	if _, authority, _ := strings.Cut(url, "://"); !strings.Contains(authority, "/") {
+		url += "/"
+	}
+	return url
+}
+
+// part encodes one part of a JWS. These structs always have a JSON.
+func part(v any) string {
+	text, _ := json.Marshal(v)
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// hashOf is the ath of a token (RFC 9449 §4.2).
+func hashOf(token string) string {
+	digest := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(digest[:])
+}
+
+// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638), as it stands
+// in cnf.jkt.
+func Thumbprint(key crypto.PublicKey) (string, error) {
+	thumbprint, err := jose.Thumbprint(key)
+	if err != nil {
+		return "", fmt.Errorf("dpop: the key has no thumbprint: %w", err)
+	}
+	return thumbprint, nil
+}

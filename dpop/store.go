@@ -12,7 +12,7 @@ type Store interface {
 	// Use reports whether this is the first use under its Key, and remembers it
 	// until Until: in one step, so that of many at once only one is the first. An
 	// error means that it could not be found out, and the proof is refused. Use
-	// should return when ctx ends.
+	// should return when ctx ends, which it does within a second.
 	//
 	// With Redis it is one command: SET key 1 NX PX, with the hexadecimal Key and
 	// the milliseconds from Now to Until.
@@ -27,6 +27,57 @@ type Use struct {
 	Client [16]byte  // a digest of the proof's key, for limits on what one client may fill
 	Until  time.Time // the proof is refused without the Store from then on
 	Now    time.Time // by the Verifier's clock
+}
+
+// storeTimeout is for one access to a Store that is not in this process.
+const storeTimeout = time.Second
+
+// use accepts the proof if this is its first use, and nothing else.
+func (v *Verifier) use(ctx context.Context, use Use) error {
+	first, err := v.first(ctx, use)
+	switch {
+	case err != nil:
+		return &storeError{err}
+	case !first:
+		return ErrReplayed
+	}
+	return nil
+}
+
+var errPanicked = errors.New("the Store panicked")
+
+func (v *Verifier) first(ctx context.Context, use Use) (first bool, err error) {
+	defer func() {
+		if recover() != nil {
+			first, err = false, errPanicked
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if _, here := v.store.(*Memory); !here {
+		bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		ctx = bounded
+	}
+	return v.store.Use(ctx, use)
+}
+
+// A storeError is ErrStore with what the Store said. That is not taken for another
+// kind of ours, whatever it is.
+type storeError struct{ cause error }
+
+func (e *storeError) Error() string { return ErrStore.Error() + ": " + e.cause.Error() }
+
+func (e *storeError) Is(target error) bool { return target == ErrStore }
+
+func (e *storeError) Unwrap() error {
+	for _, kind := range []error{ErrProof, ErrKey, ErrReplayed, ErrNonce} {
+		if errors.Is(e.cause, kind) {
+			return nil
+		}
+	}
+	return e.cause
 }
 
 // checkStore finds a store that is none, such as a nil *Memory.

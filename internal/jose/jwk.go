@@ -28,10 +28,13 @@ func ReadJWK(value string) (crypto.PublicKey, error) {
 		return nil, whyNot(err)
 	}
 	key, err := k.public()
+	if err == nil {
+		err = CheckKey(key)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return key, CheckKey(key)
+	return key, nil
 }
 
 // whyNot keeps what is said of the key, and not where JSON is no object.

@@ -1,0 +1,212 @@
+package dpop
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
+
+const (
+	proofType = "dpop+jwt" // RFC 9449 §4.2
+	mostBytes = 8 << 10    // of a proof; one by an RSA key of 8192 bits has 3300
+	mostID    = 512        // bytes of jti
+)
+
+// The faults of a proof. They are made once: a stranger can have them by the million.
+var (
+	errNone      = fault("expected a DPoP header field; there is none")
+	errSeveral   = fault("expected one DPoP header field; there are several")
+	errSize      = fault("expected at most 8192 bytes")
+	errForm      = fault("expected a JWS of three parts in base64url, with JSON objects of unique names in the first two")
+	errType      = fault("expected the typ dpop+jwt")
+	errHeader    = fault("expected none of crit, b64, zip and enc in the header")
+	errAlgorithm = fault("expected an alg among those accepted, and one of the key")
+	errJWK       = fault("expected a sound public key in jwk, without private members")
+	errClaims    = fault("expected jti, of 512 bytes at most, htm, htu and ath as strings and iat as a date, and nonce, exp and nbf likewise if they are there")
+	errMethod    = fault("expected the htm to be the method of the request")
+	errTarget    = fault("expected the htu to be one of our URLs with the path of the request")
+	errHash      = fault("expected the ath to be that of the access token")
+	errTime      = fault("expected an iat of this time, and none of exp and nbf to rule it out")
+	errSignature = fault("expected a signature by the key in jwk")
+)
+
+func fault(expected string) error { return fmt.Errorf("%w: %s", ErrProof, expected) }
+
+// A proof is one that was taken apart, and is not yet to be believed.
+type proof struct {
+	*signer
+	claims
+
+	header    string // encoded
+	input     string // header and payload as they came (RFC 7515 §5.2)
+	payload   string // encoded
+	signature string // encoded
+}
+
+// A signer is what a header says of who signs.
+type signer struct {
+	jose.Header
+	key        crypto.PublicKey
+	thumbprint string
+	client     [16]byte // the beginning of the thumbprint
+}
+
+// claims are those of RFC 9449 §4.2, and exp and nbf.
+type claims struct {
+	id, method, url, tokenHash, nonce string
+	issuedAt, expiry, notBefore       time.Time
+}
+
+// open reads the one proof there has to be as far as its header. Two in one line,
+// with a comma between them, are no proof.
+func (v *Verifier) open(lines []string) (p proof, err error) {
+	switch {
+	case len(lines) == 0:
+		return p, errNone
+	case len(lines) > 1:
+		return p, errSeveral
+	case len(lines[0]) > mostBytes:
+		return p, errSize
+	}
+	header, rest, _ := strings.Cut(lines[0], ".")
+	payload, signature, found := strings.Cut(rest, ".")
+	if !found {
+		return p, errForm
+	}
+	p = proof{header: header, input: lines[0][:len(header)+1+len(payload)], payload: payload, signature: signature}
+	p.signer, err = v.signerOf(header)
+	return p, err
+}
+
+// signerOf recalls the signer from a header that has stood over a good signature, or
+// reads it.
+func (v *Verifier) signerOf(header string) (*signer, error) {
+	if known, ok := v.signers.Get(v.signers.KeyOf(header)).(*signer); ok {
+		return known, nil
+	}
+	raw, err := jose.Base64(header)
+	if err != nil {
+		return nil, errForm
+	}
+	s := new(signer)
+	jwk := ""
+	err = jose.Object(string(raw), func(name, value string) error {
+		switch name {
+		case "typ":
+			s.Type, s.HasType = jose.String(value)
+		case "alg":
+			s.Algorithm, _ = jose.String(value)
+		case "jwk":
+			jwk = value
+		case "crit", "b64", "zip", "enc":
+			// No critical extension is understood here (RFC 7515 §4.1.11), no JWT
+			// may have b64 (RFC 7797 §7), and the others belong to JWE.
+			return errHeader
+		}
+		return nil // what else names or carries a key, such as jku, is not looked at
+	})
+	switch {
+	case errors.Is(err, errHeader):
+		return nil, errHeader
+	case err != nil:
+		return nil, errForm
+	// typ is a media type: its case does not matter, and "application/" may stand
+	// before it (RFC 7515 §4.1.9).
+	case !s.HasMediaType(proofType):
+		return nil, errType
+	case !slices.Contains(v.algorithms, s.Algorithm):
+		return nil, errAlgorithm
+	}
+	return s, s.read(jwk)
+}
+
+// read reads the key.
+func (s *signer) read(jwk string) (err error) {
+	if s.key, err = jose.ReadJWK(jwk); err != nil {
+		return errJWK
+	}
+	if !jose.Fits(s.Algorithm, s.key) {
+		return errAlgorithm
+	}
+	if s.thumbprint, err = jose.Thumbprint(s.key); err != nil {
+		return errJWK
+	}
+	digest, err := jose.Base64(s.thumbprint)
+	copy(s.client[:], digest)
+	return err
+}
+
+// signerBytes bounds the memory for signers, of which one takes about a KiB.
+const signerBytes = 8 << 20
+
+// remember keeps the signer of a proof whose signature is good and whose key is the
+// token's.
+func (v *Verifier) remember(p *proof) {
+	key := v.signers.KeyOf(p.header)
+	if v.signers.Get(key) != nil || len(p.header) > 4096 {
+		return
+	}
+	kept := *p.signer
+	kept.Header = jose.Header{Algorithm: strings.Clone(p.Algorithm)} // a part of the header would keep all of it
+	v.signers.Put(key, &kept, 512+len(p.header))
+}
+
+// readClaims reads the payload.
+func (p *proof) readClaims() error {
+	raw, err := jose.Base64(p.payload)
+	if err != nil {
+		return errForm
+	}
+	switch err := jose.Object(string(raw), p.claims.read); {
+	case errors.Is(err, errClaims):
+		return errClaims
+	case err != nil:
+		return errForm
+	case p.id == "" || len(p.id) > mostID || p.method == "" || p.url == "" || p.tokenHash == "" || p.issuedAt.IsZero():
+		return errClaims
+	}
+	return nil
+}
+
+func (c *claims) read(name, value string) error {
+	ok := true
+	switch name {
+	case "jti":
+		c.id, ok = jose.String(value)
+	case "htm":
+		c.method, ok = jose.String(value)
+	case "htu":
+		c.url, ok = jose.String(value)
+	case "ath":
+		c.tokenHash, ok = jose.String(value)
+	case "nonce":
+		c.nonce, ok = jose.String(value)
+	case "iat":
+		c.issuedAt, ok = jose.NumericDate(value)
+	case "exp":
+		c.expiry, ok = jose.NumericDate(value)
+	case "nbf":
+		c.notBefore, ok = jose.NumericDate(value)
+	}
+	if !ok {
+		return errClaims
+	}
+	return nil
+}
+
+func (p *proof) verify() error {
+	signature, err := jose.Base64(p.signature)
+	if err != nil {
+		return errForm
+	}
+	token := jose.Token{Header: &p.Header, SigningInput: p.input, Signature: signature}
+	if token.Verify(p.key) != nil {
+		return errSignature
+	}
+	return nil
+}
