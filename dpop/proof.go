@@ -42,6 +42,7 @@ type proof struct {
 	*signer
 	claims
 
+	known     bool   // the header has stood over a good signature before
 	header    string // encoded
 	input     string // header and payload as they came (RFC 7515 §5.2)
 	payload   string // encoded
@@ -79,16 +80,13 @@ func (v *Verifier) open(lines []string) (p proof, err error) {
 		return p, errForm
 	}
 	p = proof{header: header, input: lines[0][:len(header)+1+len(payload)], payload: payload, signature: signature}
-	p.signer, err = v.signerOf(header)
+	if p.signer, p.known = v.signers.Get(v.signers.KeyOf(header)).(*signer); !p.known {
+		p.signer, err = v.readSigner(header)
+	}
 	return p, err
 }
 
-// signerOf recalls the signer from a header that has stood over a good signature, or
-// reads it.
-func (v *Verifier) signerOf(header string) (*signer, error) {
-	if known, ok := v.signers.Get(v.signers.KeyOf(header)).(*signer); ok {
-		return known, nil
-	}
+func (v *Verifier) readSigner(header string) (*signer, error) {
 	raw, err := jose.Base64(header)
 	if err != nil {
 		return nil, errForm
@@ -141,19 +139,22 @@ func (s *signer) read(jwk string) (err error) {
 	return err
 }
 
-// signerBytes bounds the memory for signers, of which one takes about a KiB.
-const signerBytes = 8 << 20
+// The memory for signers is bounded. One is at most as large as its header, and what
+// stands around its key.
+const (
+	signerBytes = 8 << 20
+	signerSize  = 600
+)
 
 // remember keeps the signer of a proof whose signature is good and whose key is the
 // token's.
 func (v *Verifier) remember(p *proof) {
-	key := v.signers.KeyOf(p.header)
-	if v.signers.Get(key) != nil || len(p.header) > 4096 {
+	if p.known {
 		return
 	}
 	kept := *p.signer
 	kept.Header = jose.Header{Algorithm: strings.Clone(p.Algorithm)} // a part of the header would keep all of it
-	v.signers.Put(key, &kept, 512+len(p.header))
+	v.signers.Put(v.signers.KeyOf(p.header), &kept, signerSize+len(p.header))
 }
 
 // readClaims reads the payload.
