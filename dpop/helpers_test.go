@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -174,4 +175,11 @@ func (s *countingStore) Use(_ context.Context, use dpop.Use) (bool, error) {
 	defer s.mu.Unlock()
 	s.uses = append(s.uses, use)
 	return true, nil
+}
+
+// rfcPoint is the key of RFC 9449, as SEC 1 §2.3.3 writes it.
+func rfcPoint() []byte {
+	x, y := "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs", "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"
+	decode := base64.RawURLEncoding.DecodeString
+	return slices.Concat([]byte{4}, must(decode(x)), must(decode(y)))
 }
