@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"time"
@@ -142,7 +143,7 @@ func (v *Verifier) fits(p *proof, r Request) (key [32]byte, err error) {
 	if !ok {
 		return key, errTarget
 	}
-	if r.Token == "" || !equal(p.tokenHash, hashOf(r.Token)) {
+	if r.Token == "" || !isHash(p.tokenHash, r.Token) {
 		return key, errHash
 	}
 	return keyOf(p.thumbprint, base, path, p.id), nil
@@ -197,6 +198,14 @@ func keyOf(thumbprint, base, path, id string) [32]byte {
 		text = append(append(text, 0), part...)
 	}
 	return sha256.Sum256(text)
+}
+
+// isHash compares with the ath of a token in its one spelling (RFC 9449 §4.2).
+func isHash(hash, token string) bool {
+	var want [43]byte
+	digest := tokencache.KeyOf(token) // SHA-256, without a copy of the token
+	base64.RawURLEncoding.Encode(want[:], digest[:])
+	return subtle.ConstantTimeCompare([]byte(hash), want[:]) == 1
 }
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

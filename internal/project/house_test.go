@@ -13,6 +13,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/grpcauth"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
@@ -25,6 +26,7 @@ func TestUnkeyedLiteralsAreImpossible(t *testing.T) {
 	settings := []any{
 		accesstoken.Config{}, accesstoken.Issuer{}, accesstoken.Policy{},
 		jwks.Config{}, introspection.Config{},
+		dpop.Config{}, dpop.Request{}, dpop.Use{}, dpop.Proof{},
 		middleware.Options{}, echoauth.Options{}, grpcauth.Options{},
 		accesstokentest.Fault{},
 	}

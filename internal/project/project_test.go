@@ -23,7 +23,7 @@ const (
 
 // public are the packages that users import.
 var public = []string{
-	".", "jwks", "introspection", "scopes", "middleware", "middleware/echoauth", "grpcauth", "accesstokentest",
+	".", "jwks", "introspection", "dpop", "scopes", "middleware", "middleware/echoauth", "grpcauth", "accesstokentest",
 }
 
 // A listed package is what go list says of it, with our own names cut short:
