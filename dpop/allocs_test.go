@@ -40,4 +40,4 @@ func TestAVerificationCostsFewAllocations(t *testing.T) {
 	}
 }
 
-const mostAllocations = 30
+const mostAllocations = 25

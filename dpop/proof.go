@@ -42,11 +42,9 @@ type proof struct {
 	*signer
 	claims
 
-	known     bool   // the header has stood over a good signature before
-	header    string // encoded
-	input     string // header and payload as they came (RFC 7515 §5.2)
-	payload   string // encoded
-	signature string // encoded
+	known  bool   // the header has stood over a good signature before
+	header string // encoded
+	token  jose.Token
 }
 
 // A signer is what a header says of who signs.
@@ -74,14 +72,11 @@ func (v *Verifier) open(lines []string) (p proof, err error) {
 	case len(lines[0]) > mostBytes:
 		return p, errSize
 	}
-	header, rest, _ := strings.Cut(lines[0], ".")
-	payload, signature, found := strings.Cut(rest, ".")
-	if !found {
+	if p.header, p.token, err = jose.Split(lines[0]); err != nil {
 		return p, errForm
 	}
-	p = proof{header: header, input: lines[0][:len(header)+1+len(payload)], payload: payload, signature: signature}
-	if p.signer, p.known = v.signers.Get(v.signers.KeyOf(header)).(*signer); !p.known {
-		p.signer, err = v.readSigner(header)
+	if p.signer, p.known = v.signers.Get(v.signers.KeyOf(p.header)).(*signer); !p.known {
+		p.signer, err = v.readSigner(p.header)
 	}
 	return p, err
 }
@@ -159,11 +154,10 @@ func (v *Verifier) remember(p *proof) {
 
 // readClaims reads the payload.
 func (p *proof) readClaims() error {
-	raw, err := jose.Base64(p.payload)
-	if err != nil {
+	if err := p.token.Open(); err != nil {
 		return errForm
 	}
-	switch err := jose.Object(string(raw), p.claims.read); {
+	switch err := jose.Object(p.token.Payload, p.claims.read); {
 	case errors.Is(err, errClaims):
 		return errClaims
 	case err != nil:
@@ -200,13 +194,10 @@ func (c *claims) read(name, value string) error {
 	return nil
 }
 
+// verify expects that the claims were read.
 func (p *proof) verify() error {
-	signature, err := jose.Base64(p.signature)
-	if err != nil {
-		return errForm
-	}
-	token := jose.Token{Header: &p.Header, SigningInput: p.input, Signature: signature}
-	if token.Verify(p.key) != nil {
+	p.token.Header = &p.signer.Header
+	if p.token.Verify(p.key) != nil {
 		return errSignature
 	}
 	return nil

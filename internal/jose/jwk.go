@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 )
 
 var (
@@ -183,4 +184,15 @@ func Base64(text string) ([]byte, error) {
 	raw := make([]byte, strict.DecodedLen(len(text)))
 	n, err := decode(raw, text)
 	return raw[:n], err
+}
+
+// Split takes a JWS apart whose header the caller reads, and returns that encoded.
+// [Token.Open] decodes the rest.
+func Split(jws string) (header string, t Token, err error) {
+	header, rest, _ := strings.Cut(jws, ".")
+	payload, signature, found := strings.Cut(rest, ".")
+	if !found || strings.Contains(signature, ".") {
+		return "", Token{}, ErrNotJWT
+	}
+	return header, Token{SigningInput: jws[:len(header)+1+len(payload)], raw: jws, headerLength: len(header)}, nil
 }
