@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/accesstoken/accesstoken/dpop"
@@ -477,12 +478,12 @@ func TestAFailingStoreRefuses(t *testing.T) {
 		{"too slow", func(ctx context.Context) (bool, error) { <-ctx.Done(); return false, ctx.Err() }, context.DeadlineExceeded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := verifier(t, dpop.Config{Store: c.store})
-			r := request(good(nil))
-			err := v.Verify(t.Context(), r)
-			if kindOf(err) != "ErrStore" || c.want != nil && !errors.Is(err, c.want) {
-				t.Errorf("got %s (%v); want ErrStore, and %v in it", kindOf(err), err, c.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				err := verifier(t, dpop.Config{Store: c.store}).Verify(t.Context(), request(good(nil)))
+				if kindOf(err) != "ErrStore" || c.want != nil && !errors.Is(err, c.want) {
+					t.Errorf("got %s (%v); want ErrStore, and %v in it", kindOf(err), err, c.want)
+				}
+			})
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())

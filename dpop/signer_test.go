@@ -28,16 +28,14 @@ func TestSignedProofsAreGood(t *testing.T) {
 		t.Run(alg, func(t *testing.T) {
 			s := must(dpop.NewSigner(key))
 			v := verifier(t, dpop.Config{Now: time.Now, NonceKey: make([]byte, 32)})
-			for range 300 { // r or s of ECDSA begins with a zero now and then
+			rounds := map[string]int{"ES256": 300, "ES384": 50, "ES512": 20}[alg] // r or s begins with a zero now and then
+			for range max(rounds, 1) {
 				proof := must(s.Sign(dpop.Proof{Method: "GET", URL: here + "/orders?a=b#c", Token: token, Nonce: v.Nonce()}))
 				r := request(proof)
 				r.Thumbprint = s.Thumbprint()
 				check(t, v, r, "accepted")
 				if _, err := jwt.Parse(proof, func(*jwt.Token) (any, error) { return key.Public(), nil }, jwt.WithValidMethods([]string{alg})); err != nil {
 					t.Fatalf("golang-jwt: %v", err)
-				}
-				if alg == "PS256" {
-					break // dear, and of one length
 				}
 			}
 			if s.Thumbprint() != jkt(key) {
