@@ -55,28 +55,28 @@ func TestWhatTheFAPISuiteSends(t *testing.T) {
 		want  string
 	}{
 		{"a good proof", []string{sign(nil, nil)}, "accepted"},
-		{"no proof", nil, "ErrProof"},
-		{"two header fields", []string{sign(nil, nil), sign(nil, nil)}, "ErrProof"},
-		{"two header fields, joined", []string{sign(nil, nil) + ", " + sign(nil, nil)}, "ErrProof"},
-		{"two parts", []string{wrong[:strings.LastIndexByte(wrong, '.')]}, "ErrProof"},
-		{"no typ", []string{sign(members{"typ": nil}, nil)}, "ErrProof"},
-		{"typ JWT", []string{sign(members{"typ": "JWT"}, nil)}, "ErrProof"},
-		{"no alg", []string{sign(members{"alg": nil}, nil)}, "ErrProof"},
-		{"alg none, unsigned", []string{unsecured}, "ErrProof"},
-		{"alg none, signed", []string{sign(members{"alg": "none"}, nil)}, "ErrProof"},
-		{"no jwk", []string{sign(members{"jwk": nil}, nil)}, "ErrProof"},
-		{"a private key in jwk", []string{sign(members{"jwk": private}, nil)}, "ErrProof"},
-		{"no jti", []string{sign(nil, members{"jti": nil})}, "ErrProof"},
-		{"no htm", []string{sign(nil, members{"htm": nil})}, "ErrProof"},
-		{"no htu", []string{sign(nil, members{"htu": nil})}, "ErrProof"},
-		{"no iat", []string{sign(nil, members{"iat": nil})}, "ErrProof"},
-		{"no ath", []string{sign(nil, members{"ath": nil})}, "ErrProof"},
-		{"a bad signature", []string{tampered}, "ErrProof"},
-		{"another method", []string{sign(nil, members{"htm": "PUT"})}, "ErrProof"},
-		{"another URL", []string{sign(nil, members{"htu": "https://other.example.com/orders"})}, "ErrProof"},
-		{"iat an hour ago", []string{sign(nil, members{"iat": start.Unix() - 3600})}, "ErrProof"},
-		{"iat in an hour", []string{sign(nil, members{"iat": start.Unix() + 3600})}, "ErrProof"},
-		{"ath of another token", []string{sign(nil, members{"ath": b64(make([]byte, 32))})}, "ErrProof"},
+		{"no proof", nil, "ErrProof: there is none"},
+		{"two header fields", []string{sign(nil, nil), sign(nil, nil)}, "ErrProof: there are several"},
+		{"two header fields, joined", []string{sign(nil, nil) + ", " + sign(nil, nil)}, "ErrProof: three parts"},
+		{"two parts", []string{wrong[:strings.LastIndexByte(wrong, '.')]}, "ErrProof: three parts"},
+		{"no typ", []string{sign(members{"typ": nil}, nil)}, "ErrProof: the typ dpop+jwt"},
+		{"typ JWT", []string{sign(members{"typ": "JWT"}, nil)}, "ErrProof: the typ dpop+jwt"},
+		{"no alg", []string{sign(members{"alg": nil}, nil)}, "ErrProof: expected an alg"},
+		{"alg none, unsigned", []string{unsecured}, "ErrProof: expected an alg"},
+		{"alg none, signed", []string{sign(members{"alg": "none"}, nil)}, "ErrProof: expected an alg"},
+		{"no jwk", []string{sign(members{"jwk": nil}, nil)}, "ErrProof: public key in jwk"},
+		{"a private key in jwk", []string{sign(members{"jwk": private}, nil)}, "ErrProof: public key in jwk"},
+		{"no jti", []string{sign(nil, members{"jti": nil})}, "ErrProof: expected jti, of 512"},
+		{"no htm", []string{sign(nil, members{"htm": nil})}, "ErrProof: expected jti, of 512"},
+		{"no htu", []string{sign(nil, members{"htu": nil})}, "ErrProof: expected jti, of 512"},
+		{"no iat", []string{sign(nil, members{"iat": nil})}, "ErrProof: expected jti, of 512"},
+		{"no ath", []string{sign(nil, members{"ath": nil})}, "ErrProof: expected jti, of 512"},
+		{"a bad signature", []string{tampered}, "ErrProof: expected a signature"},
+		{"another method", []string{sign(nil, members{"htm": "PUT"})}, "ErrProof: the htm"},
+		{"another URL", []string{sign(nil, members{"htu": "https://other.example.com/orders"})}, "ErrProof: the htu"},
+		{"iat an hour ago", []string{sign(nil, members{"iat": start.Unix() - 3600})}, "ErrProof: of this time"},
+		{"iat in an hour", []string{sign(nil, members{"iat": start.Unix() + 3600})}, "ErrProof: of this time"},
+		{"ath of another token", []string{sign(nil, members{"ath": b64(make([]byte, 32))})}, "ErrProof: the ath"},
 		{"by another key", []string{signed(stranger(), header(stranger()), claims())}, "ErrKey"},
 		{"htu with query and fragment", []string{sign(nil, members{"htu": here + "/orders?a=b#c"})}, "accepted"},
 		{"htu with scheme and host in capitals", []string{sign(nil, members{"htu": "HTTPS://API.EXAMPLE.COM/orders"})}, "accepted"},
@@ -119,19 +119,20 @@ func TestWhatTheFAPISuiteSends(t *testing.T) {
 func TestThereIsOneProofOfASaneSize(t *testing.T) {
 	v := verifier(t, dpop.Config{})
 	long := func(size int) string {
-		claims := claims()
-		claims["x"] = ""
-		short := len(signed(p256(), header(p256()), claims))
-		claims["x"] = strings.Repeat("x", (size-short)*3/4)
-		proof := signed(p256(), header(p256()), claims)
-		for len(proof) < size { // in steps of base64
-			claims["x"] = claims["x"].(string) + "x"
-			proof = signed(p256(), header(p256()), claims)
+		claims, header := claims(), header(p256())
+		for x := ""; ; x += "x" { // lengths of base64 have gaps, each part in its own places
+			for _, kid := range []string{"", "k"} {
+				claims["x"], header["kid"] = strings.Repeat("x", 5000)+x, kid
+				if proof := signed(p256(), header, claims); len(proof) == size {
+					return proof
+				} else if len(proof) > size+8 {
+					t.Fatalf("found no proof of %d bytes", size)
+				}
+			}
 		}
-		return proof
 	}
-	check(t, v, request(long(8190)), "accepted")
-	check(t, v, request(long(8193)), "ErrProof")
+	check(t, v, request(long(8192)), "accepted")
+	check(t, v, request(long(8193)), "ErrProof: at most 8192 bytes")
 	huge := request(strings.Repeat("e", 100_000))
 	check(t, v, huge, "ErrProof")
 	if n := testing.AllocsPerRun(10, func() { _ = v.Verify(context.Background(), huge) }); n > 0 {
@@ -159,52 +160,79 @@ func TestClaims(t *testing.T) {
 		want   string
 	}{
 		{"jti of 512 bytes", members{"jti": strings.Repeat("j", 512)}, "accepted"},
-		{"jti of 513 bytes", members{"jti": strings.Repeat("j", 513)}, "ErrProof"},
-		{"jti of 7 KB", members{"jti": strings.Repeat("j", 5000)}, "ErrProof"},
-		{"jti empty", members{"jti": ""}, "ErrProof"},
-		{"jti a number", members{"jti": 1}, "ErrProof"},
-		{"jti null", members{"jti": json.RawMessage("null")}, "ErrProof"},
+		{"jti of 513 bytes", members{"jti": strings.Repeat("j", 513)}, "ErrProof: expected jti, of 512"},
+		{"jti of 7 KB", members{"jti": strings.Repeat("j", 5000)}, "ErrProof: expected jti, of 512"},
+		{"jti empty", members{"jti": ""}, "ErrProof: expected jti, of 512"},
+		{"jti a number", members{"jti": 1}, "ErrProof: expected jti, of 512"},
+		{"jti null", members{"jti": json.RawMessage("null")}, "ErrProof: expected jti, of 512"},
 		{"jti with NUL and others", members{"jti": "\x00\u2028é"}, "accepted"},
-		{"htm in small letters", members{"htm": "get"}, "ErrProof"},
-		{"htm HEAD", members{"htm": "HEAD"}, "ErrProof"},
-		{"htm with a space", members{"htm": "GET "}, "ErrProof"},
-		{"htm a list", members{"htm": []string{"GET"}}, "ErrProof"},
-		{"htu a list", members{"htu": []string{here + "/orders"}}, "ErrProof"},
-		{"ath padded", members{"ath": hash + "="}, "ErrProof"},
-		{"ath in hex", members{"ath": hex.EncodeToString(raw)}, "ErrProof"},
-		{"ath in another spelling", members{"ath": hash[:42] + string(hash[42]+1)}, "ErrProof"},
-		{"ath cut", members{"ath": hash[:42]}, "ErrProof"},
-		{"ath a number", members{"ath": 1}, "ErrProof"},
+		{"htm in small letters", members{"htm": "get"}, "ErrProof: the htm"},
+		{"htm HEAD", members{"htm": "HEAD"}, "ErrProof: the htm"},
+		{"htm with a space", members{"htm": "GET "}, "ErrProof: the htm"},
+		{"htm a list", members{"htm": []string{"GET"}}, "ErrProof: expected jti, of 512"},
+		{"htu a list", members{"htu": []string{here + "/orders"}}, "ErrProof: expected jti, of 512"},
+		{"ath padded", members{"ath": hash + "="}, "ErrProof: the ath"},
+		{"ath in hex", members{"ath": hex.EncodeToString(raw)}, "ErrProof: the ath"},
+		{"ath in another spelling", members{"ath": hash[:42] + string(hash[42]+1)}, "ErrProof: the ath"},
+		{"ath cut", members{"ath": hash[:42]}, "ErrProof: the ath"},
+		{"ath a number", members{"ath": 1}, "ErrProof: expected jti, of 512"},
 		{"iat 60 s ago", members{"iat": now - 60}, "accepted"},
-		{"iat 61 s ago", members{"iat": now - 61}, "ErrProof"},
-		{"iat 60.001 s ago", members{"iat": float64(now) - 60.001}, "ErrProof"},
+		{"iat 61 s ago", members{"iat": now - 61}, "ErrProof: of this time"},
+		{"iat 60.001 s ago", members{"iat": float64(now) - 60.001}, "ErrProof: of this time"},
 		{"iat in 10 s", members{"iat": now + 10}, "accepted"},
-		{"iat in 10.5 s", members{"iat": float64(now) + 10.5}, "ErrProof"},
-		{"iat in 11 s", members{"iat": now + 11}, "ErrProof"},
-		{"iat a string", members{"iat": "1"}, "ErrProof"},
-		{"iat negative", members{"iat": -1}, "ErrProof"},
-		{"iat the beginning", members{"iat": 0}, "ErrProof"},
-		{"iat far away", members{"iat": json.Number("253402300799")}, "ErrProof"},
-		{"iat beyond all", members{"iat": json.Number("1e40")}, "ErrProof"},
+		{"iat in 10.5 s", members{"iat": float64(now) + 10.5}, "ErrProof: of this time"},
+		{"iat in 11 s", members{"iat": now + 11}, "ErrProof: of this time"},
+		{"iat a string", members{"iat": "1"}, "ErrProof: expected jti, of 512"},
+		{"iat negative", members{"iat": -1}, "ErrProof: expected jti, of 512"},
+		{"iat the beginning", members{"iat": 0}, "ErrProof: of this time"},
+		{"iat far away", members{"iat": json.Number("253402300799")}, "ErrProof: of this time"},
+		{"iat beyond all", members{"iat": json.Number("1e40")}, "ErrProof: expected jti, of 512"},
 		{"exp 9 s ago", members{"exp": now - 9}, "accepted"},
-		{"exp 10 s ago", members{"exp": now - 10}, "ErrProof"},
-		{"exp a string", members{"exp": "tomorrow"}, "ErrProof"},
+		{"exp 10 s ago", members{"exp": now - 10}, "ErrProof: of this time"},
+		{"exp a string", members{"exp": "tomorrow"}, "ErrProof: expected jti, of 512"},
 		{"nbf in 10 s", members{"nbf": now + 10}, "accepted"},
-		{"nbf in 11 s", members{"nbf": now + 11}, "ErrProof"},
-		{"nbf a string", members{"nbf": "now"}, "ErrProof"},
+		{"nbf in 11 s", members{"nbf": now + 11}, "ErrProof: of this time"},
+		{"nbf a string", members{"nbf": "now"}, "ErrProof: expected jti, of 512"},
 		{"a nonce that nobody asked for", members{"nonce": "x"}, "accepted"},
-		{"a nonce that is none", members{"nonce": 1}, "ErrProof"},
+		{"a nonce that is none", members{"nonce": 1}, "ErrProof: expected jti, of 512"},
 	} {
 		t.Run(c.name, func(t *testing.T) { check(t, verifier(t, dpop.Config{}), request(good(c.claims)), c.want) })
 	}
-	for name, payload := range map[string]string{
-		"a claim twice": `{"jti":"1","jti":"1"}`, "twice, escaped": `{"htu":"a","h\u0074u":"b"}`, "no object": `[]`, "a string": `"x"`, "two": `{}{}`,
-		"broken": `{"jti":`, "deep": strings.Repeat(`{"a":`, 20) + "1" + strings.Repeat("}", 20),
+}
+
+// What is not strict JSON in strict base64url is refused, though it is signed.
+func TestTheFormOfAProof(t *testing.T) {
+	h, c := string(must(json.Marshal(header(p256())))), string(must(json.Marshal(claims())))
+	more := func(object, member string) string { return object[:len(object)-1] + "," + member + "}" }
+	padded := strings.TrimRight(h, "}") + strings.Repeat(" ", 2-(len(h)-1)%3) + "}}" // 3n+1 bytes, of which the last have two spellings
+	respelled := func(text string) string { return text[:len(text)-1] + string(text[len(text)-1]+1) }
+	for name, input := range map[string]string{
+		"accepted":                            b64([]byte(h)) + "." + b64([]byte(c)),
+		"a member of the header twice":        b64([]byte(more(h, `"x":1,"x":1`))) + "." + b64([]byte(c)),
+		"typ twice, once escaped":             b64([]byte(more(h, `"t\u0079p":"JWT"`))) + "." + b64([]byte(c)),
+		"something after the header":          b64([]byte(h+"{}")) + "." + b64([]byte(c)),
+		"a header in another spelling":        respelled(b64([]byte(padded))) + "." + b64([]byte(c)),
+		"a padded header":                     b64([]byte(padded)) + "==." + b64([]byte(c)),
+		"a header with a line break":          b64([]byte(h)) + "\n." + b64([]byte(c)),
+		"a header with a byte order mark":     b64([]byte("\ufeff"+h)) + "." + b64([]byte(c)),
+		"a claim twice":                       b64([]byte(h)) + "." + b64([]byte(more(c, `"x":1,"x":1`))),
+		"htu twice, once escaped":             b64([]byte(h)) + "." + b64([]byte(more(c, `"h\u0074u":"https://api.example.com/orders"`))),
+		"something after the claims":          b64([]byte(h)) + "." + b64([]byte(c+" x")),
+		"a payload with a line break":         b64([]byte(h)) + "." + b64([]byte(c)) + "\n",
+		"a payload that is a list":            b64([]byte(h)) + "." + b64([]byte("["+c+"]")),
+		"a payload that is deep":              b64([]byte(h)) + "." + b64([]byte(more(c, `"x":`+strings.Repeat("[", 16)+strings.Repeat("]", 16)))),
+		"a payload that is not UTF-8":         b64([]byte(h)) + "." + b64([]byte(more(c, "\"x\":\"\xff\""))),
+		"a payload that is empty":             b64([]byte(h)) + ".",
+		"a payload in the standard alphabet":  b64([]byte(h)) + "." + base64.RawStdEncoding.EncodeToString([]byte(more(c, `"x":"???>>>"`))),
+		"a payload that is no JSON at all":    b64([]byte(h)) + "." + b64([]byte("x")),
+		"a payload that ends before its time": b64([]byte(h)) + "." + b64([]byte(c[:len(c)-1])),
 	} {
 		t.Run(name, func(t *testing.T) {
-			proof := signed(p256(), header(p256()), json.RawMessage(`{}`))
-			parts := strings.Split(proof, ".")
-			check(t, verifier(t, dpop.Config{}), request(parts[0]+"."+b64([]byte(payload))+"."+parts[2]), "ErrProof")
+			want := "ErrProof: three parts"
+			if name == "accepted" {
+				want = name
+			}
+			check(t, verifier(t, dpop.Config{}), request(signedInput(p256(), input, nil)), want)
 		})
 	}
 }
@@ -219,27 +247,27 @@ func TestHeaders(t *testing.T) {
 	}{
 		{"typ in capitals", members{"typ": "DPOP+JWT"}, "accepted"},
 		{"typ as a whole media type", members{"typ": "application/dpop+jwt"}, "accepted"},
-		{"typ at+jwt", members{"typ": "at+jwt"}, "ErrProof"},
-		{"typ with more", members{"typ": "dpop+jwt2"}, "ErrProof"},
-		{"typ a list", members{"typ": []string{"dpop+jwt"}}, "ErrProof"},
-		{"alg HS256", members{"alg": "HS256"}, "ErrProof"},
-		{"alg of another curve", members{"alg": "ES384"}, "ErrProof"},
-		{"alg of another type", members{"alg": "PS256"}, "ErrProof"},
-		{"alg in small letters", members{"alg": "es256"}, "ErrProof"},
-		{"alg RS384, which is not on the list", members{"alg": "RS384"}, "ErrProof"},
-		{"alg a number", members{"alg": 256}, "ErrProof"},
-		{"crit", members{"crit": []string{"exp"}}, "ErrProof"},
-		{"crit empty", members{"crit": []string{}}, "ErrProof"},
-		{"b64", members{"b64": true}, "ErrProof"},
-		{"zip", members{"zip": "DEF"}, "ErrProof"},
-		{"enc", members{"enc": "A128GCM"}, "ErrProof"},
+		{"typ at+jwt", members{"typ": "at+jwt"}, "ErrProof: the typ dpop+jwt"},
+		{"typ with more", members{"typ": "dpop+jwt2"}, "ErrProof: the typ dpop+jwt"},
+		{"typ a list", members{"typ": []string{"dpop+jwt"}}, "ErrProof: the typ dpop+jwt"},
+		{"alg HS256", members{"alg": "HS256"}, "ErrProof: expected an alg"},
+		{"alg of another curve", members{"alg": "ES384"}, "ErrProof: expected an alg"},
+		{"alg of another type", members{"alg": "PS256"}, "ErrProof: expected an alg"},
+		{"alg in small letters", members{"alg": "es256"}, "ErrProof: expected an alg"},
+		{"alg RS384, which is not on the list", members{"alg": "RS384"}, "ErrProof: expected an alg"},
+		{"alg a number", members{"alg": 256}, "ErrProof: expected an alg"},
+		{"crit", members{"crit": []string{"exp"}}, "ErrProof: expected none of crit"},
+		{"crit empty", members{"crit": []string{}}, "ErrProof: expected none of crit"},
+		{"b64", members{"b64": true}, "ErrProof: expected none of crit"},
+		{"zip", members{"zip": "DEF"}, "ErrProof: expected none of crit"},
+		{"enc", members{"enc": "A128GCM"}, "ErrProof: expected none of crit"},
 		{"keys from elsewhere", members{"kid": 1, "jku": "https://evil.example/", "x5u": "https://evil.example/", "x5c": []string{"?"}}, "accepted"},
 		{"more in jwk", members{"jwk": jwk.with(members{"kid": "k", "use": "sig", "alg": "ES256"})}, "accepted"},
-		{"jwk a string", members{"jwk": "x"}, "ErrProof"},
-		{"jwk a list", members{"jwk": []any{jwk}}, "ErrProof"},
-		{"jwk null", members{"jwk": json.RawMessage("null")}, "ErrProof"},
-		{"jwk with a member twice", members{"jwk": json.RawMessage(`{"kty":"EC","kty":"EC"}`)}, "ErrProof"},
-		{"jwk oct", members{"jwk": members{"kty": "oct", "k": "c2VjcmV0"}}, "ErrProof"},
+		{"jwk a string", members{"jwk": "x"}, "ErrProof: public key in jwk"},
+		{"jwk a list", members{"jwk": []any{jwk}}, "ErrProof: public key in jwk"},
+		{"jwk null", members{"jwk": json.RawMessage("null")}, "ErrProof: public key in jwk"},
+		{"jwk with a member twice", members{"jwk": json.RawMessage(`{"kty":"EC","kty":"EC"}`)}, "ErrProof: unique names"},
+		{"jwk oct", members{"jwk": members{"kty": "oct", "k": "c2VjcmV0"}}, "ErrProof: public key in jwk"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			check(t, verifier(t, dpop.Config{}), request(signed(p256(), header(p256()).with(c.header), claims())), c.want)
@@ -248,7 +276,7 @@ func TestHeaders(t *testing.T) {
 	for _, private := range strings.Fields("d p q dp dq qi oth k priv") {
 		t.Run("jwk with "+private, func(t *testing.T) {
 			h := header(p256()).with(members{"jwk": jwk.with(members{private: "AA"})})
-			check(t, verifier(t, dpop.Config{}), request(signed(p256(), h, claims())), "ErrProof")
+			check(t, verifier(t, dpop.Config{}), request(signed(p256(), h, claims())), "ErrProof: public key in jwk")
 		})
 	}
 }
