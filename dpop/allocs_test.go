@@ -40,4 +40,11 @@ func TestAVerificationCostsFewAllocations(t *testing.T) {
 	}
 }
 
+func TestANonceCostsNoAllocation(t *testing.T) {
+	v := verifier(t, dpop.Config{NonceKey: make([]byte, 32)})
+	if got := testing.AllocsPerRun(100, func() { v.Nonce() }); got > 0 {
+		t.Errorf("got %v allocations; want 0", got)
+	}
+}
+
 const mostAllocations = 25

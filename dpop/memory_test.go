@@ -42,11 +42,11 @@ func TestAFullMemoryFailsClosed(t *testing.T) {
 		}
 	}
 	for n := range 64 {
-		if got := try(m, useOf(n, n, start.Add(59*time.Second))); got != "seen" {
+		if got := try(m, useOf(n, n, start.Add(60*time.Second))); got != "seen" {
 			t.Errorf("proof %d: got %s; want seen", n, got)
 		}
 	}
-	if got := try(m, useOf(64, 64, start.Add(59*time.Second))); !strings.Contains(got, "full") {
+	if got := try(m, useOf(64, 64, start.Add(60*time.Second))); !strings.Contains(got, "full") {
 		t.Errorf("one too many: got %s; want that it is full", got)
 	}
 	if got := try(m, useOf(64, 64, start.Add(61*time.Second))); got != "first" {
@@ -90,8 +90,11 @@ func TestAClockThatGoesBack(t *testing.T) {
 	if got := try(m, useOf(1, 1, start)); !strings.Contains(got, "clock") {
 		t.Errorf("got %s; want that the clock went back", got)
 	}
-	if got := try(m, useOf(3, 1, start.Add(time.Hour-time.Second))); got != "first" {
-		t.Errorf("a second back: got %s; want first", got)
+	if got := try(m, useOf(3, 1, start.Add(time.Hour-time.Minute))); got != "first" {
+		t.Errorf("not further back than a proof is good: got %s; want first", got)
+	}
+	if got := try(m, useOf(4, 1, start.Add(time.Hour-61*time.Second))); !strings.Contains(got, "clock") {
+		t.Errorf("a second further: got %s; want that the clock went back", got)
 	}
 }
 

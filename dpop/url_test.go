@@ -108,6 +108,44 @@ func TestWhichURLsAreOurs(t *testing.T) {
 	}
 }
 
+// DPOP-08: the edges of what is a URI, beside any URL of ours.
+func TestNormalize(t *testing.T) {
+	for uri, want := range map[string]string{
+		"HTTPS://AZaz09-._:443":                  "https://azaz09-._/",
+		"https://h:99999/":                       "https://h:99999/",
+		"https://h:1/":                           "https://h:1/",
+		"http://h:443":                           "http://h:443/",
+		"https://[::FFFF:7f00:1]:80":             "https://[::ffff:127.0.0.1]:80/",
+		"https://h/%30%39%41%5A%61%7A%2d%2E%5f~": "https://h/09AZaz-._~",
+		"https://h/%aF%0a%f9":                    "https://h/%AF%0A%F9",
+		"https://h/%40%5b%60%7B%2f%3A":           "https://h/%40%5B%60%7B%2F%3A",
+		"https://h/!$&'()*+,;=:@":                "https://h/!$&'()*+,;=:@",
+		"https://h/a%2Fb/../.":                   "https://h/",
+		"https://h/...":                          "https://h/...",
+		"https://h/%2e":                          "https://h/",
+	} {
+		if got, err := dpop.Normalize(uri); got != want || err != nil {
+			t.Errorf("%s: got %q, %v; want %q", uri, got, err, want)
+		}
+	}
+	for _, uri := range []string{
+		"", "https", "https:", "https://", "https:///a", "https://?", "https://#", "https://:443/", "ftp://h/", "://h/", " https://h/", "https ://h/",
+		"https://h:0/", "https://h:0443/", "https://h:123456/", "https://h:4a/", "https://h:4/:", "https://h:-1/", "https://h:4:4/", "https://h:٤/",
+		"https://[127.0.0.1]/", "https://[::1%25lo]/", "https://[::1%lo]/", "https://[::1", "https://[::1/", "https://[]/", "https://[::1]a/", "https://[::1]]/", "https://::1/", "https://[h]/",
+		"https://u@h/", "https://h h/", "https://h%41/", "https://h,i/", "https://h/\x7f", "https://h/\t", "https://h/ ", "https://h/é", "https://h/\\",
+		"https://h/%", "https://h/%4", "https://h/%4g", "https://h/%g4", "https://h/%4/", "https://h/%/4", "https://h/%4:", "https://h/%:4", "https://h/%4@", "https://h/%\x404",
+		"https://h/%G0", "https://h/%0`",
+	} {
+		want := ""
+		if uri == "https://h:4/:" { // a colon in the path
+			want = uri
+		}
+		if got, err := dpop.Normalize(uri); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v; want %q", uri, got, err, want)
+		}
+	}
+}
+
 // reference is the long way round: net/url takes the URI apart, and RFC 3986 §5.2.4
 // is followed to the letter.
 func reference(uri string) (string, bool) {

@@ -9,7 +9,9 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"strings"
 	"testing"
@@ -105,6 +107,7 @@ func TestWhichKeysAreRead(t *testing.T) {
 		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 		return `{"kty":"RSA","n":"` + b64(n.SetBit(n, 0, 1).Bytes()) + `","e":"` + e + `"}`
 	}
+	point := append(must(jose.Base64("l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs")), must(jose.Base64("9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"))...)
 	without := func(jwk, old, new string) string { return "{" + strings.Replace(jwk, old, new, 1) + "}" }
 	for _, c := range []struct {
 		name, jwk string
@@ -131,9 +134,11 @@ func TestWhichKeysAreRead(t *testing.T) {
 		{"x with padding", without(ec, "WBFs", "WBFs="), false},
 		{"x in another spelling", without(ec, "WBFs", "WBFt"), false},
 		{"x with a line break", without(ec, "WBFs", `WBFs\n`), false},
+		{"a byte of x in y", `{"kty":"EC","crv":"P-256","x":"` + b64(point[:31]) + `","y":"` + b64(point[31:]) + `"}`, false},
 		{"no y", `{"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"}`, false},
 		{"Ed25519", "{" + okp + "}", true},
 		{"Ed25519 of 31 bytes", without(okp, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", b64(make([]byte, 31))), false},
+		{"Ed25519 with padding", without(okp, "HURo", "HURo="), false},
 		{"Ed25519 without x", `{"kty":"OKP","crv":"Ed25519"}`, false},
 		{"Ed25519, the identity", `{"kty":"OKP","crv":"Ed25519","x":"` + b64(append([]byte{1}, make([]byte, 31)...)) + `"}`, false},
 		{"X25519", without(okp, "Ed25519", "X25519"), false},
@@ -144,12 +149,17 @@ func TestWhichKeysAreRead(t *testing.T) {
 		{"RSA of 8192 bits", rsa(8192, "AQAB"), true},
 		{"RSA of 8193 bits", rsa(8193, "AQAB"), false},
 		{"RSA with exponent 3", rsa(2048, "Aw"), true},
+		{"RSA with exponent 2^31-1", rsa(2048, b64([]byte{0x7f, 0xff, 0xff, 0xff})), true},
 		{"RSA with exponent 1", rsa(2048, "AQ"), false},
 		{"RSA with an even exponent", rsa(2048, "AQAA"), false},
 		{"RSA with exponent 2^31+1", rsa(2048, b64([]byte{0x80, 0, 0, 1})), false},
 		{"RSA with exponent 2^64+65537", rsa(2048, b64([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})), false},
 		{"RSA with a zero before the exponent", rsa(2048, b64([]byte{0, 1, 0, 1})), false},
 		{"RSA without exponent", rsa(2048, ""), false},
+		{"RSA with a padded exponent", rsa(2048, "Aw=="), false},
+		{"RSA without modulus", `{"kty":"RSA","e":"AQAB"}`, false},
+		{"RSA with a padded modulus", strings.Replace(rsa(2048, "AQAB"), `","e"`, `==","e"`, 1), false},
+		{"RSA with a zero before the modulus", `{"kty":"RSA","e":"AQAB","n":"` + b64(append([]byte{0}, rsaKey().N.Bytes()...)) + `"}`, false},
 	} {
 		if _, err := jose.ReadJWK(c.jwk); (err == nil) != c.read {
 			t.Errorf("%s: got %v; want it read: %t", c.name, err, c.read)
@@ -172,6 +182,96 @@ func TestOnlySoundKeysAreWritten(t *testing.T) {
 	} {
 		if got, err := jose.Thumbprint(key); got != "" || err == nil {
 			t.Errorf("%T: got %q, %v; want an error", key, got, err)
+		}
+	}
+}
+
+func TestWhyAKeyIsOfNoUse(t *testing.T) {
+	for name, c := range map[string]struct{ got, want error }{
+		"an RSA private key":     {jose.CheckKey(rsaKey()), jose.ErrPrivate},
+		"an EC private key":      {jose.CheckKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))), jose.ErrPrivate},
+		"an Ed25519 private key": {jose.CheckKey(ed25519.NewKeyFromSeed(make([]byte, 32))), jose.ErrPrivate},
+		"a secret":               {jose.CheckKey([]byte("secret")), jose.ErrSymmetric},
+		"an EC key of no curve":  {jose.CheckKey(&ecdsa.PublicKey{}), jose.ErrKeyValues},
+		"a JWK with d":           {second(jose.ReadJWK(`{"kty":"EC","d":""}`)), jose.ErrPrivate},
+		"a JWK with k":           {second(jose.ReadJWK(`{"kty":"EC","k":""}`)), jose.ErrSymmetric},
+		"a JWK of kty oct":       {second(jose.ReadJWK(`{"kty":"oct"}`)), jose.ErrSymmetric},
+		"a JWK without values":   {second(jose.ReadJWK(`{"kty":"EC","crv":"P-256"}`)), jose.ErrKeyValues},
+	} {
+		if !errors.Is(c.got, c.want) {
+			t.Errorf("%s: got %v; want %v", name, c.got, c.want)
+		}
+	}
+	for _, jwk := range []string{`[]`, `1`, `{"kty":1}`, `{"kty":"EC","crv":{}}`, `{"x":1}`, `{"y":1}`, `{"n":1}`, `{"e":1}`} {
+		if _, err := jose.ReadJWK(jwk); err == nil || !strings.Contains(err.Error(), "RFC 7517 types") {
+			t.Errorf("%s: got %v; want it to speak of types", jwk, err)
+		}
+	}
+}
+
+func second(_ crypto.PublicKey, err error) error { return err }
+
+// A keyService is a crypto.Signer that answers as it is told.
+type keyService struct {
+	public    crypto.PublicKey
+	signature []byte
+	err       error
+}
+
+func (k keyService) Public() crypto.PublicKey { return k.public }
+
+func (k keyService) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return k.signature, k.err
+}
+
+// What is signed with each algorithm verifies, and under no other.
+func TestSign(t *testing.T) {
+	for _, a := range algorithms() {
+		signature, err := jose.Sign(a.key, a.name, "header.payload")
+		token := jose.Token{Header: &jose.Header{Algorithm: a.name}, SigningInput: "header.payload", Signature: signature}
+		if err != nil || token.Verify(a.key.Public()) != nil {
+			t.Errorf("%s: got %v, and %v from Verify; want a good signature", a.name, err, token.Verify(a.key.Public()))
+		}
+	}
+	if _, err := jose.Sign(rsaKey(), "ES256", ""); !errors.Is(err, jose.ErrAlgorithm) {
+		t.Errorf("got %v; want ErrAlgorithm", err)
+	}
+	down := errors.New("down")
+	public := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)).Public()
+	if _, err := jose.Sign(keyService{public, nil, down}, "ES256", ""); !errors.Is(err, down) {
+		t.Errorf("got %v; want what the key said", err)
+	}
+	number := func(size int) []byte { return append([]byte{2, byte(size), 1}, make([]byte, size-1)...) }
+	for name, c := range map[string]struct {
+		der  []byte
+		good bool
+	}{
+		"of one byte each":  {[]byte{0x30, 6, 2, 1, 1, 2, 1, 1}, true},
+		"of 32 bytes each":  {append([]byte{0x30, 68}, append(number(32), number(32)...)...), true},
+		"r of 33 bytes":     {append([]byte{0x30, 38}, append(number(33), 2, 1, 1)...), false},
+		"s of 33 bytes":     {append([]byte{0x30, 38, 2, 1, 1}, number(33)...), false},
+		"r of zero":         {[]byte{0x30, 6, 2, 1, 0, 2, 1, 1}, false},
+		"s of zero":         {[]byte{0x30, 6, 2, 1, 1, 2, 1, 0}, false},
+		"s negative":        {[]byte{0x30, 6, 2, 1, 1, 2, 1, 0xff}, false},
+		"more after it":     {[]byte{0x30, 6, 2, 1, 1, 2, 1, 1, 0}, false},
+		"nothing":           {nil, false},
+		"r and s by itself": {make([]byte, 64), false},
+	} {
+		got, err := jose.Sign(keyService{public, c.der, nil}, "ES256", "")
+		if (err == nil) != c.good || c.good && len(got) != 64 {
+			t.Errorf("a signature %s: got %d bytes, %v; want it good: %t", name, len(got), err, c.good)
+		}
+	}
+}
+
+func TestSplit(t *testing.T) {
+	header, token, err := jose.Split("a.YQ.Yg")
+	if header != "a" || token.SigningInput != "a.YQ" || err != nil || token.Open() != nil || token.Payload != "a" || string(token.Signature) != "b" {
+		t.Errorf("got %q, %+v, %v; want the parts", header, token, err)
+	}
+	for _, jws := range []string{"", "a", "a.b", "a.b.c.d", "a.b.c."} {
+		if _, _, err := jose.Split(jws); !errors.Is(err, jose.ErrNotJWT) {
+			t.Errorf("%q: got %v; want ErrNotJWT", jws, err)
 		}
 	}
 }
