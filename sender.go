@@ -27,7 +27,8 @@ type ForwardedCertificate struct {
 	Format CertificateFormat
 
 	// Field is the name of the header field. NGINX needs it, since its
-	// configuration chooses one; the others have their own, and it must be empty.
+	// configuration chooses one, and a listener of ALB may have another than its
+	// own. The others cannot, and it must be empty.
 	Field string
 
 	// Proxies are the addresses of the proxies. They have to remove the field from
@@ -43,7 +44,7 @@ type CertificateFormat = clientcert.Format
 const (
 	ClientCertField = clientcert.ClientCert // Client-Cert (RFC 9440)
 	NGINXField      = clientcert.NGINX      // $ssl_client_escaped_cert, in a field of the operator's choice
-	EnvoyField      = clientcert.Envoy      // X-Forwarded-Client-Cert
+	EnvoyField      = clientcert.Envoy      // X-Forwarded-Client-Cert with one element: forward_client_cert_details: SANITIZE_SET
 	ALBField        = clientcert.ALB        // X-Amzn-Mtls-Clientcert-Leaf, or X-Amzn-Mtls-Clientcert
 )
 
@@ -57,8 +58,8 @@ func (c ForwardedCertificate) faults() (f faults) {
 		return f
 	case c.Format == NGINXField && c.Field == "":
 		f.add("ForwardedCertificate.Field is empty; name the field that proxy_set_header gives $ssl_client_escaped_cert")
-	case c.Format != NGINXField && c.Field != "":
-		f.add("ForwardedCertificate.Field is for NGINXField only; this format has its own")
+	case c.Format != NGINXField && c.Format != ALBField && c.Field != "":
+		f.add("ForwardedCertificate.Field is for NGINXField and ALBField; this format has its own")
 	}
 	if len(c.Proxies) == 0 {
 		f.add("ForwardedCertificate.Proxies is empty; list the addresses of the proxies, or anybody could send a certificate")
