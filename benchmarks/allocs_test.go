@@ -50,6 +50,21 @@ func TestANewTokenCostsFewAllocations(t *testing.T) {
 	}
 }
 
+// Most of them are crypto/ecdsa's own.
+func TestAProofCostsFewAllocations(t *testing.T) {
+	i := issuerOf(t, "RS256")
+	c := newBoundClient(t, i)
+	serve, requests, next := proving(t, i, c), c.requests(t, lap), 0
+	got := testing.AllocsPerRun(lap-1, func() { // it runs once more, to warm up
+		must(t, serve(requests[next]))
+		next++
+	})
+	if got > 40 {
+		t.Errorf("got %v allocations; want at most 40", got)
+	}
+	t.Logf("%v allocations", got)
+}
+
 // What costs a stranger nothing to send must cost next to nothing to refuse.
 func TestGarbageCostsNoAllocation(t *testing.T) {
 	for _, refused := range refusedCases(t) {
