@@ -139,14 +139,14 @@ func (v *Verifier) fits(p *proof, r Request) (key [32]byte, err error) {
 	if p.method != r.Method {
 		return key, errMethod
 	}
-	base, path, ok := v.find(p.url, r.Path)
+	url, ok := v.find(p.url, r.Path)
 	if !ok {
 		return key, errTarget
 	}
 	if r.Token == "" || !isHash(p.tokenHash, r.Token) {
 		return key, errHash
 	}
-	return keyOf(p.thumbprint, base, path, p.id), nil
+	return keyOf(p.thumbprint, url, p.id), nil
 }
 
 // end tells how long the use of a proof has to be remembered, if it is one of now.
@@ -189,14 +189,14 @@ func (v *Verifier) endOfAge(c *claims, now time.Time) (end time.Time, err error)
 	return end, nil
 }
 
-// keyOf is the same for what means the same: the URL is normalised, and none of the
-// first three has a NUL in it.
-func keyOf(thumbprint, base, path, id string) [32]byte {
+// keyOf is the same for what means the same: the URL is the normalised htu, not the
+// one of Config.URLs that was found, of which two can be right when a prefix of one
+// is the beginning of a path under another. Neither of the first two has a NUL in it.
+func keyOf(thumbprint, url, id string) [32]byte {
 	var room [1024]byte
 	text := append(room[:0], thumbprint...)
-	for _, part := range [...]string{base, path, id} {
-		text = append(append(text, 0), part...)
-	}
+	text = append(append(text, 0), url...)
+	text = append(append(text, 0), id...)
 	return sha256.Sum256(text)
 }
 

@@ -420,6 +420,22 @@ func TestAJTICountsForItsKeyAndURL(t *testing.T) {
 	check(t, v, r, "accepted")
 }
 
+// DPOP-16: a proof that fits two requests, since two of our URLs overlap, is good for
+// one of them.
+func TestAProofIsGoodOnceUnderURLsThatOverlap(t *testing.T) {
+	v := verifier(t, dpop.Config{URLs: []string{here, here + "/v1", here + "/v1/v2"}})
+	for _, c := range []struct{ htu, first, second string }{
+		{here + "/v1/orders", "/v1/orders", "/orders"}, {here + "/v1/orders", "/orders", "/v1/orders"},
+		{here + "/v1", "/v1", "/"}, {here + "/v1/v2/x", "/x", "/v2/x"}, {here + "/V1/../v1/orders", "/orders", "/v1/orders"},
+	} {
+		r := request(good(members{"htu": c.htu}))
+		r.Path = c.first
+		check(t, v, r, "accepted")
+		r.Path = c.second
+		check(t, v, r, "ErrReplayed")
+	}
+}
+
 // DPOP-16: at no time is a proof accepted twice, and none is remembered for long.
 func TestAProofIsGoodOnceForAsLongAsItIsGood(t *testing.T) {
 	for name, config := range map[string]dpop.Config{

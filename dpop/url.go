@@ -23,33 +23,33 @@ func newBase(url string) (string, error) {
 	return strings.TrimRight(base, "/"), err
 }
 
-// find tells which of our URLs, with the path of the request, the htu is (RFC 9449
-// §4.3). What is written like it is found without a copy of anything.
+// find reports whether the htu is one of our URLs with the path of the request (RFC
+// 9449 §4.3), and returns it normalised. What is normal already is not copied.
 //
-// The path is normalised before the URL is put in front of it: one with .. in it
-// does not lead out from under a prefix, to where another service may be that has
-// seen proofs for its own URLs.
-func (v *Verifier) find(htu, path string) (base, at string, ok bool) {
-	at, err := normalizePath(path)
+// The path is normalised before a URL is put in front of it: one with .. in it does
+// not lead out from under a prefix, to where another service may be that has seen
+// proofs for its own URLs.
+func (v *Verifier) find(htu, path string) (normal string, ok bool) {
+	path, err := normalizePath(path)
 	if err != nil {
-		return "", "", false
+		return "", false
 	}
 	for _, base := range v.bases {
-		if isJoined(htu, base, at) {
-			return base, at, true
+		if isJoined(htu, base, path) {
+			return htu, true
 		}
 	}
-	htu, err = normalize(htu)
+	normal, err = normalize(htu)
 	if err != nil {
-		return "", "", false
+		return "", false
 	}
 	for _, base := range v.bases {
 		// Proxies that take a prefix away make / of what was the prefix alone.
-		if isJoined(htu, base, at) || at == "/" && htu == base {
-			return base, at, true
+		if isJoined(normal, base, path) || path == "/" && normal == base {
+			return normal, true
 		}
 	}
-	return "", "", false
+	return "", false
 }
 
 func isJoined(whole, first, last string) bool {
