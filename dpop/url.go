@@ -88,8 +88,8 @@ var defaultPorts = map[string]string{"https": "443", "http": "80"}
 // normalizeAuthority refuses user information, along with everything else that is
 // no host and no port.
 func normalizeAuthority(authority, defaultPort string) (string, error) {
-	host, port, ok := splitPort(authority)
-	if !ok || !isPort(port) {
+	host, port := splitPort(authority)
+	if !isPort(port) {
 		return "", errURI
 	}
 	host, err := normalizeHost(host)
@@ -100,15 +100,15 @@ func normalizeAuthority(authority, defaultPort string) (string, error) {
 }
 
 // splitPort leaves an IPv6 address in its brackets.
-func splitPort(authority string) (host, port string, ok bool) {
+func splitPort(authority string) (host, port string) {
 	end := 0
 	if strings.HasPrefix(authority, "[") {
 		end = strings.IndexByte(authority, ']') + 1
 	}
 	if colon := strings.IndexByte(authority[end:], ':'); colon >= 0 {
-		return authority[:end+colon], authority[end+colon+1:], true
+		return authority[:end+colon], authority[end+colon+1:]
 	}
-	return authority, "", true
+	return authority, ""
 }
 
 // isPort accepts a number from 1 to 99999 in its only spelling, and none.
@@ -129,7 +129,7 @@ func isPort(port string) bool {
 func normalizeHost(host string) (string, error) {
 	if inside, ok := strings.CutPrefix(host, "["); ok {
 		address, err := netip.ParseAddr(strings.TrimSuffix(inside, "]"))
-		if err != nil || !address.Is6() || address.Zone() != "" || !strings.HasSuffix(inside, "]") {
+		if err != nil || !address.Is6() || address.Zone() != "" {
 			return "", errURI
 		}
 		return "[" + address.String() + "]", nil

@@ -132,7 +132,7 @@ func TestNormalize(t *testing.T) {
 		"", "https", "https:", "https://", "https:///a", "https://?", "https://#", "https://:443/", "ftp://h/", "://h/", " https://h/", "https ://h/",
 		"https://h:0/", "https://h:0443/", "https://h:123456/", "https://h:4a/", "https://h:4/:", "https://h:-1/", "https://h:4:4/", "https://h:٤/",
 		"https://[127.0.0.1]/", "https://[::1%25lo]/", "https://[::1%lo]/", "https://[::1", "https://[::1/", "https://[]/", "https://[::1]a/", "https://[::1]]/", "https://::1/", "https://[h]/",
-		"https://u@h/", "https://h h/", "https://h%41/", "https://h,i/", "https://h/\x7f", "https://h/\t", "https://h/ ", "https://h/é", "https://h/\\",
+		"https://u@h/", "https://h h/", "https://h h:8443/", "https://h%41/", "https://h,i/", "https://h/\x7f", "https://h/\t", "https://h/ ", "https://h/é", "https://h/\\",
 		"https://h/%", "https://h/%4", "https://h/%4g", "https://h/%g4", "https://h/%4/", "https://h/%/4", "https://h/%4:", "https://h/%:4", "https://h/%4@", "https://h/%\x404",
 		"https://h/%G0", "https://h/%0`",
 	} {
