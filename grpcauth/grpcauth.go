@@ -105,7 +105,7 @@ type Options struct {
 type Interceptors struct {
 	validator *accesstoken.Validator
 	rules     map[string]rule // by full method, or "/pkg.Service/" for a whole service
-	fields    []string        // of the metadata, that the validator looks at
+	others    []string        // the fields beside Authorization that the validator looks at
 	grace     time.Duration
 	again     time.Duration // zero: never
 }
@@ -124,7 +124,7 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if options == nil || len(options.Methods)+len(options.Public)+len(options.Services) == 0 {
 		return nil, errors.New("grpcauth: Options has neither Methods nor Public nor Services, so every call would be refused")
 	}
-	a := &Interceptors{validator: v, rules: map[string]rule{}, fields: v.Fields(), grace: options.StreamGrace, again: options.StreamCheck}
+	a := &Interceptors{validator: v, rules: map[string]rule{}, others: v.Fields()[1:], grace: options.StreamGrace, again: options.StreamCheck}
 	faults := slices.Concat(a.addMethods(options.Methods), a.addPublic(options.Public), a.addServices(options.Services))
 	if options.StreamGrace < 0 {
 		faults = append(faults, fmt.Errorf("grpcauth: StreamGrace is %v: expected no negative time", options.StreamGrace))
@@ -224,15 +224,16 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (context.Co
 // method POST and the full method for a path. No specification says what a DPoP
 // proof about a call has in htm and htu; this is what follows from that.
 func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesstoken.Credentials {
-	header := http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")}
-	for _, field := range a.fields[1:] { // beside Authorization
+	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
+	remote, connection := sender(ctx)
+	if connection == nil && !a.hasOthers(ctx) {
+		return accesstoken.CredentialsFrom(http.Header{"Authorization": authorization})
+	}
+	header := http.Header{"Authorization": authorization}
+	for _, field := range a.others {
 		if lines := metadata.ValueFromIncomingContext(ctx, field); len(lines) > 0 {
 			header[field] = lines
 		}
-	}
-	remote, connection := sender(ctx)
-	if len(header) == 1 && connection == nil {
-		return accesstoken.CredentialsFrom(header)
 	}
 	return accesstoken.CredentialsOf(&http.Request{
 		Method:     http.MethodPost,
@@ -240,6 +241,13 @@ func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesst
 		Header:     header,
 		RemoteAddr: remote,
 		TLS:        connection,
+	})
+}
+
+// hasOthers reports whether a call has any of the fields beside Authorization.
+func (a *Interceptors) hasOthers(ctx context.Context) bool {
+	return slices.ContainsFunc(a.others, func(field string) bool {
+		return len(metadata.ValueFromIncomingContext(ctx, field)) > 0
 	})
 }
 
