@@ -21,6 +21,8 @@ var targets = []target{
 	{file: "internal/jose/scanner.go"},
 	{file: "internal/jose/claims.go"},
 	{file: "internal/jose/verify.go"},
+	{file: "internal/jose/key.go"},
+	{file: "internal/jose/jwk.go"},
 	{file: "internal/challenge/credentials.go"},
 	{file: "scopes/set.go"},
 	{file: "scopes/requirement.go", skip: []string{"Requirement.String"}}, // for people
@@ -29,6 +31,17 @@ var targets = []target{
 		"identify", "entry.equals", "firstOf", "omission.expected", // whether a set has changed; log lines
 	}},
 	{file: "jwks/view.go"},
+	{file: "internal/clientcert/clientcert.go"},
+	{file: "internal/clientcert/encoding.go"},
+	{file: "internal/clientcert/xfcc.go"},
+	{file: "dpop/config.go"},
+	{file: "dpop/dpop.go"},
+	{file: "dpop/proof.go"},
+	{file: "dpop/nonce.go"},
+	{file: "dpop/memory.go"},
+	{file: "dpop/url.go"},
+	{file: "sender.go"},
+	{file: "fapi.go"},
 	{file: "credentials.go"},
 	{file: "policy.go"},
 	{file: "facts.go", skip: []string{"facts.each", "facts.compact"}},
@@ -64,11 +77,13 @@ var (
 // stages are the packages that judge a file's mutants, by its folder: its own
 // tests first, then those that see more.
 var stages = map[string][]stage{
-	"internal/jose":      {{pkg: "internal/jose"}, cases, root},
-	"internal/challenge": {{pkg: "internal/challenge"}, cases, root},
-	"scopes":             {{pkg: "scopes"}, cases, root, carrier},
-	"jwks":               {keySets, cases, root},
-	".":                  {root, cases, carrier},
+	"internal/jose":       {{pkg: "internal/jose"}, cases, root},
+	"internal/challenge":  {{pkg: "internal/challenge"}, cases, root},
+	"scopes":              {{pkg: "scopes"}, cases, root, carrier},
+	"jwks":                {keySets, cases, root},
+	"internal/clientcert": {{pkg: "internal/clientcert"}, cases, root},
+	"dpop":                {{pkg: "dpop"}, cases, root},
+	".":                   {root, cases, carrier},
 }
 
 // collect finds the mutants of every target below the top folder.
