@@ -176,8 +176,10 @@ func TestWhichKeysAreRead(t *testing.T) {
 
 func TestOnlySoundKeysAreWritten(t *testing.T) {
 	p224 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).Public()
+	//lint:ignore SA1019 there is no other way to a point off the curve
+	beside := &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}
 	for _, key := range []crypto.PublicKey{
-		nil, "key", []byte("secret"), rsaKey(), p224, (*rsa.PublicKey)(nil), (*ecdsa.PublicKey)(nil), &rsa.PublicKey{}, &ecdsa.PublicKey{}, &ecdsa.PublicKey{Curve: elliptic.P256()},
+		nil, "key", beside, []byte("secret"), rsaKey(), p224, (*rsa.PublicKey)(nil), (*ecdsa.PublicKey)(nil), &rsa.PublicKey{}, &ecdsa.PublicKey{}, &ecdsa.PublicKey{Curve: elliptic.P256()},
 		ed25519.PublicKey{}, &rsa.PublicKey{N: big.NewInt(15), E: 3},
 	} {
 		if got, err := jose.Thumbprint(key); got != "" || err == nil {
