@@ -100,6 +100,16 @@ func (v *Validator) Fields() []string {
 	return fields
 }
 
+// Nonce returns the DPoP-Nonce that goes with the answer to credentials that were
+// accepted, so that the client has a good one for its next request (RFC 9449 §8.2);
+// "" unless they came with a proof, and nonces are demanded. A refusal has its own.
+func (v *Validator) Nonce(credentials Credentials) string {
+	if !credentials.dpop || v.face == nil || v.face.dpop == nil {
+		return ""
+	}
+	return v.face.dpop.Nonce()
+}
+
 // proofField is the canonical name of the field with the proof (RFC 9449 §4.1).
 var proofField = textproto.CanonicalMIMEHeaderKey("DPoP")
 

@@ -44,7 +44,7 @@ type Config struct {
 	NonceKey []byte
 
 	// NonceLifetime is how long a nonce is good at the least, and half as long
-	// again at the most: 5 min if zero, from 10 s to 1 h. It needs NonceKey.
+	// again at the most: 1 min if zero, from 10 s to 1 h. It needs NonceKey.
 	NonceLifetime time.Duration
 
 	// Now is the clock; nil is time.Now. It must be safe for concurrent use.
@@ -54,7 +54,7 @@ type Config struct {
 const (
 	defaultMaxAge        = time.Minute
 	defaultLeeway        = 10 * time.Second
-	defaultNonceLifetime = 5 * time.Minute
+	defaultNonceLifetime = time.Minute
 
 	mostAge           = 10 * time.Minute
 	mostLeeway        = time.Minute

@@ -215,8 +215,15 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (context.Co
 	case rule.public:
 		return ctx, rule, nil
 	}
-	ctx, _, err := adapter.Authorize(ctx, a.validator, a.credentialsOf(ctx, method), rule.policy)
-	return ctx, rule, err
+	credentials := a.credentialsOf(ctx, method)
+	authorized, _, err := adapter.Authorize(ctx, a.validator, credentials, rule.policy)
+	if err != nil {
+		return ctx, rule, err
+	}
+	if nonce := a.validator.Nonce(credentials); nonce != "" {
+		_ = grpc.SetHeader(ctx, metadata.Pairs("dpop-nonce", nonce)) // fails if the client is gone
+	}
+	return authorized, rule, nil
 }
 
 // credentialsOf reads the credentials of a call. What a token may be bound to goes

@@ -130,7 +130,9 @@ func (m *Middleware) EndWithToken() *Middleware {
 
 // Wrap returns a handler that calls next for the requests that may pass, with
 // the claims in their context, and refuses the others before next can see them.
-// Inside another Wrap of the same Validator it checks its policy only.
+// Inside another Wrap of the same Validator it checks its policy only. Where DPoP
+// nonces are demanded, answers to proofs carry the next one, and Cache-Control:
+// no-store, which next may replace.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if m.options.CORS && isPreflight(r) {
@@ -149,6 +151,10 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		if err != nil {
 			m.Refuse(w, r, err)
 			return
+		}
+		if nonce := m.validator.Nonce(credentials); nonce != "" {
+			w.Header().Set("DPoP-Nonce", nonce)
+			w.Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
 		}
 		if m.ending {
 			ending.Serve(ctx, w, m.validator, claims, func(ctx context.Context) { next.ServeHTTP(w, r.WithContext(ctx)) })

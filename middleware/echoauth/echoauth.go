@@ -119,7 +119,9 @@ func (m *Middleware) EndWithToken() *Middleware {
 
 // Wrap is an echo.MiddlewareFunc. It calls next for the requests that may pass,
 // with the claims in their context, and refuses the others before next can see
-// them. Inside another Wrap of the same Validator it checks its policy only.
+// them. Inside another Wrap of the same Validator it checks its policy only. Where
+// DPoP nonces are demanded, answers to proofs carry the next one, and Cache-Control:
+// no-store, which next may replace.
 func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -136,6 +138,10 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		ctx, claims, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
 		if err != nil {
 			return m.Refuse(c, err)
+		}
+		if nonce := m.validator.Nonce(credentials); nonce != "" {
+			c.Response().Header().Set("DPoP-Nonce", nonce)
+			c.Response().Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
 		}
 		admitted := r.WithContext(ctx)
 		c.SetRequest(admitted)
