@@ -159,10 +159,12 @@ func TestEachRequestHasAProofOfItsOwn(t *testing.T) {
 		expect(t, sender, clientsRequest(t, http.MethodGet, a.URL+path, nil), http.StatusOK)
 	}
 	expect(t, sender, clientsRequest(t, http.MethodDelete, a.URL+"/files", nil), http.StatusOK)
+	withUser := strings.Replace(a.URL, "https://", "https://user:secret@", 1)
+	expect(t, sender, clientsRequest(t, http.MethodGet, withUser, nil), http.StatusOK)
 	unnamed := clientsRequest(t, http.MethodGet, a.URL, nil)
 	unnamed.Method = ""
 	expect(t, sender, unnamed, http.StatusOK)
-	a.wantArrivals(t, 8)
+	a.wantArrivals(t, 9)
 }
 
 func TestTheOriginsArePorts(t *testing.T) {
@@ -180,6 +182,23 @@ func TestTheOriginsArePorts(t *testing.T) {
 			t.Error("a token or a proof went where it must not")
 		}
 	}
+}
+
+func TestASchemeIsPartOfAnOrigin(t *testing.T) {
+	signer := clientsSigner(t)
+	plain := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" || r.Header.Get("DPoP") != "" {
+			t.Error("a token or a proof went in the clear")
+		}
+	}))
+	defer plain.Close()
+	sender := &dpop.Transport{
+		Origins: []string{strings.Replace(plain.URL, "http", "https", 1)},
+		Signer:  signer,
+		Token:   func(context.Context) (string, error) { return clientsToken, nil },
+		Base:    plain.Client().Transport,
+	}
+	expect(t, sender, clientsRequest(t, http.MethodGet, plain.URL, nil), http.StatusOK)
 }
 
 // The connection is what counts for the token, and the Host for the htu.
@@ -329,7 +348,7 @@ func TestNoncesComeWithAnyResponse(t *testing.T) {
 	signer := clientsSigner(t)
 	a := newAPI(t, signer, randomKey())
 	sender := transport(signer, a)
-	for _, nonces := range [][]string{{a.verifier.Nonce()}, {a.verifier.Nonce(), "second"}, {`"`}, {"a b"}, {strings.Repeat("n", 1025)}, {}, {""}} {
+	for _, nonces := range [][]string{{a.verifier.Nonce()}, {"first", "second"}, {`"`}, {"a b"}, {strings.Repeat("n", 1025)}, {}, {""}} {
 		a.answer = func(w http.ResponseWriter, _ *http.Request) { w.Header()["Dpop-Nonce"] = nonces }
 		expect(t, sender, clientsRequest(t, http.MethodGet, a.URL, nil), http.StatusOK)
 	}
@@ -337,6 +356,26 @@ func TestNoncesComeWithAnyResponse(t *testing.T) {
 	before := len(a.arrived())
 	expect(t, sender, clientsRequest(t, http.MethodGet, a.URL, nil), http.StatusOK)
 	a.wantArrivals(t, before+1)
+}
+
+func TestTheSecondResponseMayBringANonceToo(t *testing.T) {
+	signer := clientsSigner(t)
+	a := newAPI(t, signer, randomKey())
+	next := a.verifier.Nonce()
+	a.answer = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("DPoP-Nonce", next)
+		if len(a.arrived()) == 1 {
+			w.Header().Set("DPoP-Nonce", "for-once")
+			w.Header().Set("WWW-Authenticate", `DPoP error="use_dpop_nonce"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}
+	sender := transport(signer, a)
+	expect(t, sender, clientsRequest(t, http.MethodGet, a.URL, nil), http.StatusOK)
+	a.wantArrivals(t, 2)
+	a.answer = nil
+	expect(t, sender, clientsRequest(t, http.MethodGet, a.URL, nil), http.StatusOK)
+	a.wantArrivals(t, 3)
 }
 
 func TestOriginsHaveTheirOwnNonces(t *testing.T) {
@@ -375,12 +414,13 @@ func TestRedirectsDoNotTakeTheTokenAway(t *testing.T) {
 
 func TestTheRequestIsLeftAsItIs(t *testing.T) {
 	signer := clientsSigner(t)
-	a := newAPI(t, signer, randomKey())
-	for _, body := range []io.Reader{nil, strings.NewReader("text")} {
-		r := clientsRequest(t, http.MethodPost, a.URL, body)
+	atOnce, asking := newAPI(t, signer, nil), newAPI(t, signer, randomKey())
+	sender := transport(signer, atOnce, asking)
+	for _, url := range []string{atOnce.URL, asking.URL} {
+		r := clientsRequest(t, http.MethodPost, url, strings.NewReader("text"))
 		r.Header.Set("Authorization", "Bearer another")
 		headers, sent := r.Header.Clone(), r.Body
-		response, err := transport(signer, a).RoundTrip(r)
+		response, err := sender.RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
 		}
