@@ -1,0 +1,135 @@
+package grpcauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/accesstoken/accesstoken/dpop"
+)
+
+// DPoPDialOptions returns what a client needs to send an access token along with
+// each call, and a new proof for it (RFC 9449). They are for one connection, which
+// has to be one over TLS: no call is made over another.
+//
+//	conn, err := grpc.NewClient("api.example.com:443",
+//		append(grpcauth.DPoPDialOptions(signer, token), grpc.WithTransportCredentials(tls))...)
+//
+// token returns the access token, bound to the signer's key, for one call. What a
+// proof is about is the method POST and https, the authority of the call and the
+// full method; the server's dpop.Config.URLs has to have that authority.
+//
+// When a server asks for a nonce, a unary call is made once more with it. A stream
+// is not: its first messages are gone. It ends with UNAUTHENTICATED and
+// DPOP_NONCE_REQUIRED, and one that is opened after that has the nonce.
+func DPoPDialOptions(signer *dpop.Signer, token func(context.Context) (string, error)) []grpc.DialOption {
+	s := &proofs{signer: signer, token: token}
+	return []grpc.DialOption{
+		grpc.WithPerRPCCredentials(s),
+		grpc.WithChainUnaryInterceptor(s.callAgain),
+		grpc.WithChainStreamInterceptor(s.watch),
+	}
+}
+
+// proofs are the credentials of a connection's calls.
+type proofs struct {
+	signer *dpop.Signer
+	token  func(context.Context) (string, error)
+	nonce  atomic.Pointer[string] // the last one that the server gave; nil: none
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials.
+func (p *proofs) RequireTransportSecurity() bool { return true }
+
+// GetRequestMetadata implements credentials.PerRPCCredentials. gRPC calls it for
+// each attempt, those that it makes by itself too, so none has an old proof.
+func (p *proofs) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	call, ok := credentials.RequestInfoFromContext(ctx)
+	switch {
+	case p.signer == nil || p.token == nil:
+		return nil, errors.New("grpcauth: DPoPDialOptions needs a Signer and a token function")
+	case !ok || len(uri) != 1:
+		return nil, errors.New("grpcauth: gRPC does not say which call a proof is for")
+	}
+	token, err := p.token(ctx)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("grpcauth: there is no access token to send: %w", err)
+	case token == "":
+		return nil, errors.New("grpcauth: the token function returned an empty access token")
+	}
+	// The URI has the authority and the service, and no method.
+	target := uri[0] + call.Method[strings.LastIndexByte(call.Method, '/'):]
+	proof, err := p.signer.Sign(dpop.Proof{Method: http.MethodPost, URL: target, Token: token, Nonce: p.lastNonce()})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"authorization": "DPoP " + token, "dpop": proof}, nil
+}
+
+func (p *proofs) lastNonce() string {
+	if nonce := p.nonce.Load(); nonce != nil {
+		return *nonce
+	}
+	return ""
+}
+
+// callAgain is a grpc.UnaryClientInterceptor that makes a call once more if it was
+// refused and a nonce came with the refusal.
+func (p *proofs) callAgain(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	var trailer metadata.MD
+	options = append(slices.Clip(options), grpc.Trailer(&trailer))
+	err := invoke(ctx, method, request, reply, conn, options...)
+	if !p.keepNonce(trailer) || status.Code(err) != codes.Unauthenticated {
+		return err
+	}
+	err = invoke(ctx, method, request, reply, conn, options...)
+	p.keepNonce(trailer)
+	return err
+}
+
+// mostNonce is room for what servers make, and leaves most of a header's for the rest.
+const mostNonce = 1 << 10
+
+// keepNonce keeps the nonce that a trailer has, and reports whether there is one.
+func (p *proofs) keepNonce(trailer metadata.MD) bool {
+	nonces := trailer.Get("dpop-nonce")
+	if len(nonces) != 1 || nonces[0] == "" || len(nonces[0]) > mostNonce {
+		return false
+	}
+	p.nonce.Store(&nonces[0])
+	return true
+}
+
+// watch is a grpc.StreamClientInterceptor that keeps the nonces that streams bring.
+func (p *proofs) watch(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(ctx, desc, conn, method, options...)
+	if err != nil {
+		return nil, err
+	}
+	return watched{stream, p}, nil
+}
+
+type watched struct {
+	grpc.ClientStream
+	proofs *proofs
+}
+
+// RecvMsg implements grpc.ClientStream. There is a trailer once it has failed.
+func (w watched) RecvMsg(m any) error {
+	err := w.ClientStream.RecvMsg(m)
+	if err != nil {
+		w.proofs.keepNonce(w.Trailer())
+	}
+	return err
+}

@@ -1,0 +1,298 @@
+package grpcauth_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dpop"
+	"github.com/accesstoken/accesstoken/grpcauth"
+	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// A proven server is a TestService over TLS to which proofs are sent.
+type proven struct {
+	address string
+	options []grpc.DialOption // without those of a client
+	service *service
+
+	mu       sync.Mutex
+	arrived  []metadata.MD
+	refusals []accesstoken.Reason
+}
+
+// serveProven serves until the test ends. It demands nonces if there is a key for
+// them. The authority of its clients is example.com.
+func serveProven(t *testing.T, nonceKey []byte) *proven {
+	t.Helper()
+	verifier, err := dpop.NewVerifier(dpop.Config{URLs: []string{"https://example.com"}, NonceKey: nonceKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proven{service: &service{}}
+	v := adaptertest.NewValidator(t, as, func(c *accesstoken.Config) {
+		c.DPoP = verifier
+		c.OnRefuse = func(_ context.Context, refused *accesstoken.Error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.refusals = append(p.refusals, refused.Reason)
+		}
+	})
+	auth, err := grpcauth.New(v, &grpcauth.Options{Methods: map[string]accesstoken.Policy{
+		"/grpc.testing.TestService/*": {Scopes: scopes.None(), SenderConstrained: true},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, serverOptions, dialOptions := overTLS.listen(t)
+	serverOptions = append(serverOptions, grpc.ChainUnaryInterceptor(func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		sent, _ := metadata.FromIncomingContext(ctx)
+		p.mu.Lock()
+		p.arrived = append(p.arrived, sent)
+		p.mu.Unlock()
+		return handler(ctx, request)
+	}))
+	server := grpc.NewServer(append(serverOptions, auth.ServerOptions()...)...)
+	testpb.RegisterTestServiceServer(server, p.service)
+	var done sync.WaitGroup
+	done.Go(func() { _ = server.Serve(listener) })
+	t.Cleanup(func() {
+		server.Stop()
+		done.Wait()
+	})
+	p.address, p.options = "passthrough:///"+listener.Addr().String(), dialOptions
+	return p
+}
+
+func (p *proven) client(t *testing.T, options ...grpc.DialOption) testpb.TestServiceClient {
+	t.Helper()
+	conn, err := grpc.NewClient(p.address, append(options, p.options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return testpb.NewTestServiceClient(conn)
+}
+
+// wantRefusals looks at all refusals since the last time.
+func (p *proven) wantRefusals(t *testing.T, want ...accesstoken.Reason) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.refusals) != len(want) {
+		t.Errorf("got the refusals %q; want %q", p.refusals, want)
+	}
+	for i, reason := range p.refusals {
+		if i < len(want) && reason != want[i] {
+			t.Errorf("got the refusals %q; want %q", p.refusals, want)
+		}
+	}
+	p.refusals = nil
+}
+
+func newSigner(t *testing.T) *dpop.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := dpop.NewSigner(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+func newNonceKey() []byte {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return key
+}
+
+func boundTo(signer *dpop.Signer) string {
+	return as.Token(accesstokentest.Claims{"cnf": map[string]any{"jkt": signer.Thumbprint()}})
+}
+
+// always returns a token function.
+func always(token string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return token, nil }
+}
+
+func TestCallsWithProofsOfTheirOwn(t *testing.T) {
+	p, signer := serveProven(t, nil), newSigner(t)
+	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+	for _, kind := range kinds {
+		for range 3 {
+			if err := kind.call(t.Context(), client); err != nil {
+				t.Errorf("%s: %v", kind.name, err)
+			}
+		}
+	}
+	p.wantRefusals(t)
+	if err := kinds[0].call(t.Context(), client, grpc.CallAuthority("example.com:443")); err != nil {
+		t.Errorf("the port of https: %v", err)
+	}
+	p.wantRefusals(t)
+}
+
+func TestACallIsMadeAgainWithANonce(t *testing.T) {
+	p, signer := serveProven(t, newNonceKey()), newSigner(t)
+	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+	for range 3 {
+		if err := kinds[0].call(t.Context(), client); err != nil {
+			t.Error(err)
+		}
+	}
+	p.wantRefusals(t, accesstoken.DPoPNonceRequired)
+	if got := len(p.arrived); got != 4 {
+		t.Errorf("got %d calls; want three, and one again", got)
+	}
+}
+
+func TestTheSecondStreamHasTheNonce(t *testing.T) {
+	for _, kind := range kinds[1:] {
+		t.Run(kind.name, func(t *testing.T) {
+			p, signer := serveProven(t, newNonceKey()), newSigner(t)
+			client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+			if err := kind.call(t.Context(), client); status.Code(err) != codes.Unauthenticated {
+				t.Errorf("the first one: got %v; want UNAUTHENTICATED", err)
+			}
+			p.wantRefusals(t, accesstoken.DPoPNonceRequired)
+			if err := kind.call(t.Context(), client); err != nil {
+				t.Errorf("the second one: %v", err)
+			}
+			p.wantRefusals(t)
+		})
+	}
+}
+
+func TestManyCallsWithNoncesAtOnce(t *testing.T) {
+	p, signer := serveProven(t, newNonceKey()), newSigner(t)
+	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			if err := kinds[0].call(t.Context(), client); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestAServerThatAsksForEverIsCalledTwice(t *testing.T) {
+	for _, nonces := range [][]string{{"a"}, {}, {""}, {"a", "b"}, {strings.Repeat("n", 1025)}} {
+		p, signer := serveProven(t, nil), newSigner(t)
+		p.service.fail = func(ctx context.Context) error {
+			_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": nonces})
+			return status.Error(codes.Unauthenticated, "again")
+		}
+		client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+		var trailer metadata.MD
+		if err := kinds[0].call(t.Context(), client, grpc.Trailer(&trailer)); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("got %v; want UNAUTHENTICATED", err)
+		}
+		want := 1
+		if len(nonces) == 1 && nonces[0] == "a" {
+			want = 2
+		}
+		if got := len(p.arrived); got != want {
+			t.Errorf("nonces %.9q: got %d calls; want %d", nonces, got, want)
+		}
+		if got := trailer.Get("dpop-nonce"); len(got) != len(nonces) {
+			t.Errorf("got the trailer %q; want what the server sent", got)
+		}
+	}
+}
+
+func TestOtherFailuresAreNotTriedAgain(t *testing.T) {
+	p, signer := serveProven(t, nil), newSigner(t)
+	p.service.fail = func(ctx context.Context) error {
+		_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": {"a"}})
+		return status.Error(codes.Internal, "broken")
+	}
+	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+	if err := kinds[0].call(t.Context(), client); status.Code(err) != codes.Internal || len(p.arrived) != 1 {
+		t.Errorf("got %v after %d calls; want INTERNAL after one", err, len(p.arrived))
+	}
+}
+
+// Who has seen a call cannot make it again, nor another one.
+func TestAStolenCall(t *testing.T) {
+	p, signer := serveProven(t, nil), newSigner(t)
+	token := boundTo(signer)
+	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(token))...)
+	if err := kinds[0].call(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	stolen := p.arrived[0].Get("dpop")[0]
+	thief := p.client(t)
+	for _, c := range []struct {
+		name string
+		kind kind
+		sent []string
+		want accesstoken.Reason
+	}{
+		{"again", kinds[0], []string{"authorization", "DPoP " + token, "dpop", stolen}, accesstoken.DPoPProofReplayed},
+		{"for another method", kinds[1], []string{"authorization", "DPoP " + token, "dpop", stolen}, accesstoken.DPoPProofInvalid},
+		{"without the proof", kinds[0], []string{"authorization", "DPoP " + token}, accesstoken.DPoPProofInvalid},
+		{"as a bearer token", kinds[0], []string{"authorization", "Bearer " + token}, accesstoken.BindingRequired},
+		{"as a bearer token with the proof", kinds[0], []string{"authorization", "Bearer " + token, "dpop", stolen}, accesstoken.BindingRequired},
+		{"another token", kinds[0], []string{"authorization", "DPoP " + boundTo(signer), "dpop", stolen}, accesstoken.DPoPProofInvalid},
+	} {
+		err := c.kind.call(metadata.AppendToOutgoingContext(t.Context(), c.sent...), thief)
+		if status.Code(err) != codes.Unauthenticated {
+			t.Errorf("%s: got %v; want UNAUTHENTICATED", c.name, err)
+		}
+		p.wantRefusals(t, c.want)
+	}
+	robber := p.client(t, grpcauth.DPoPDialOptions(newSigner(t), always(token))...)
+	if err := kinds[0].call(t.Context(), robber); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("with another key: got %v; want UNAUTHENTICATED", err)
+	}
+	p.wantRefusals(t, accesstoken.BindingMismatch)
+}
+
+func TestNoCallWithoutTLS(t *testing.T) {
+	signer := newSigner(t)
+	options := grpcauth.DPoPDialOptions(signer, always("token"))
+	conn, err := grpc.NewClient("passthrough:///127.0.0.1:1", append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	if err == nil {
+		_ = conn.Close()
+		t.Error("got a connection without TLS; want an error")
+	}
+}
+
+func TestNoCallWithoutWhatItTakes(t *testing.T) {
+	p, signer := serveProven(t, nil), newSigner(t)
+	fail := func(context.Context) (string, error) { return "", errors.New("the token endpoint is down") }
+	for want, options := range map[string][]grpc.DialOption{
+		"needs a Signer and a token function": grpcauth.DPoPDialOptions(nil, always("token")),
+		"a Signer and a token function":       grpcauth.DPoPDialOptions(signer, nil),
+		"the token endpoint is down":          grpcauth.DPoPDialOptions(signer, fail),
+		"returned an empty access token":      grpcauth.DPoPDialOptions(signer, always("")),
+	} {
+		err := kinds[0].call(t.Context(), p.client(t, options...))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v; want an error with %q", err, want)
+		}
+	}
+	if len(p.arrived) != 0 {
+		t.Errorf("got %d calls; want none", len(p.arrived))
+	}
+}
