@@ -227,13 +227,13 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (context.Co
 }
 
 // credentialsOf reads the credentials of a call. What a token may be bound to goes
-// with them as a request, if there is any of it: to HTTP/2 a call is one, with the
+// with them as a request, if any of it is looked at: to HTTP/2 a call is one, with the
 // method POST and the full method for a path. No specification says what a DPoP
 // proof about a call has in htm and htu; this is what follows from that.
 func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesstoken.Credentials {
 	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
 	remote, connection := sender(ctx)
-	if connection == nil && !a.hasOthers(ctx) {
+	if connection == nil && !a.hasOthers(ctx) && !isDPoP(authorization) {
 		return accesstoken.CredentialsFrom(http.Header{"Authorization": authorization})
 	}
 	header := http.Header{"Authorization": authorization}
@@ -249,6 +249,13 @@ func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesst
 		RemoteAddr: remote,
 		TLS:        connection,
 	})
+}
+
+// isDPoP reports the scheme that needs the request, if only to be told that there is
+// no proof in it.
+func isDPoP(authorization []string) bool {
+	const scheme = "DPoP"
+	return len(authorization) == 1 && len(authorization[0]) > len(scheme) && strings.EqualFold(authorization[0][:len(scheme)], scheme)
 }
 
 // hasOthers reports whether a call has any of the fields beside Authorization.
