@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
@@ -89,6 +91,13 @@ func (p *proven) client(t *testing.T, options ...grpc.DialOption) testpb.TestSer
 	return testpb.NewTestServiceClient(conn)
 }
 
+// calls returns what the unary calls brought.
+func (p *proven) calls() []metadata.MD {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.arrived
+}
+
 // wantRefusals looks at all refusals since the last time.
 func (p *proven) wantRefusals(t *testing.T, want ...accesstoken.Reason) {
 	t.Helper()
@@ -159,7 +168,7 @@ func TestACallIsMadeAgainWithANonce(t *testing.T) {
 		}
 	}
 	p.wantRefusals(t, accesstoken.DPoPNonceRequired)
-	if got := len(p.arrived); got != 4 {
+	if got := len(p.calls()); got != 4 {
 		t.Errorf("got %d calls; want three, and one again", got)
 	}
 }
@@ -211,13 +220,49 @@ func TestAServerThatAsksForEverIsCalledTwice(t *testing.T) {
 		if len(nonces) == 1 && nonces[0] == "a" {
 			want = 2
 		}
-		if got := len(p.arrived); got != want {
+		if got := len(p.calls()); got != want {
 			t.Errorf("nonces %.9q: got %d calls; want %d", nonces, got, want)
 		}
 		if got := trailer.Get("dpop-nonce"); len(got) != len(nonces) {
 			t.Errorf("got the trailer %q; want what the server sent", got)
 		}
 	}
+}
+
+func TestTheSecondAnswerMayBringANonceToo(t *testing.T) {
+	p, signer := serveProven(t, nil), newSigner(t)
+	p.service.fail = func(ctx context.Context) error {
+		if len(p.calls()) == 1 {
+			_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": {"first"}})
+			return status.Error(codes.Unauthenticated, "again")
+		}
+		return grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": {"second"}})
+	}
+	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+	for range 2 {
+		if err := kinds[0].call(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []string{"", "first", "second"} {
+		if got := nonceIn(t, p.calls()[i]); got != want {
+			t.Errorf("call %d: got the nonce %q; want %q", i, got, want)
+		}
+	}
+}
+
+// nonceIn reads the nonce of a call's proof.
+func nonceIn(t *testing.T, call metadata.MD) string {
+	t.Helper()
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(call.Get("dpop")[0], ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct{ Nonce string }
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims.Nonce
 }
 
 func TestOtherFailuresAreNotTriedAgain(t *testing.T) {
@@ -227,8 +272,8 @@ func TestOtherFailuresAreNotTriedAgain(t *testing.T) {
 		return status.Error(codes.Internal, "broken")
 	}
 	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
-	if err := kinds[0].call(t.Context(), client); status.Code(err) != codes.Internal || len(p.arrived) != 1 {
-		t.Errorf("got %v after %d calls; want INTERNAL after one", err, len(p.arrived))
+	if err := kinds[0].call(t.Context(), client); status.Code(err) != codes.Internal || len(p.calls()) != 1 {
+		t.Errorf("got %v after %d calls; want INTERNAL after one", err, len(p.calls()))
 	}
 }
 
@@ -240,7 +285,7 @@ func TestAStolenCall(t *testing.T) {
 	if err := kinds[0].call(t.Context(), client); err != nil {
 		t.Fatal(err)
 	}
-	stolen := p.arrived[0].Get("dpop")[0]
+	stolen := p.calls()[0].Get("dpop")[0]
 	thief := p.client(t)
 	for _, c := range []struct {
 		name string
@@ -292,7 +337,7 @@ func TestNoCallWithoutWhatItTakes(t *testing.T) {
 			t.Errorf("got %v; want an error with %q", err, want)
 		}
 	}
-	if len(p.arrived) != 0 {
-		t.Errorf("got %d calls; want none", len(p.arrived))
+	if len(p.calls()) != 0 {
+		t.Errorf("got %d calls; want none", len(p.calls()))
 	}
 }
