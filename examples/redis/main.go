@@ -1,5 +1,6 @@
 // Command redis is a resource server over net/http that has opaque tokens introspected (RFC 7662), and shares the
-// answers with its replicas through Redis. STORE_KEY is the same for all of them: openssl rand -base64 32.
+// answers with its replicas through Redis, along with which DPoP proofs were used (RFC 9449). STORE_KEY is the same
+// for all of them: openssl rand -base64 32. The resource is also the URL that clients reach them at.
 //
 //	CLIENT_ID=api CLIENT_SECRET=… REDIS_URL=redis://127.0.0.1:6379 STORE_KEY=… \
 //		go run ./redis -issuer https://login.example.com -resource https://api.example.com \
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -42,9 +44,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	proofs, err := dpop.NewVerifier(dpop.Config{URLs: []string{*resource}, Store: replayStore{store.client}})
+	if err != nil {
+		log.Fatal(err)
+	}
 	v, err := accesstoken.NewValidator(accesstoken.Config{
 		Resource: *resource,
 		Issuers:  []accesstoken.Issuer{{URL: *issuer, Introspection: introspect}},
+		DPoP:     proofs,
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -174,16 +174,20 @@ func freeAddr(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// get keeps no connection, so that none outlives the test.
 func (r *replica) get(t *testing.T, token string) (status int, err error) {
+	if token == "" {
+		return r.send(t, http.Header{})
+	}
+	return r.send(t, http.Header{"Authorization": {"Bearer " + token}})
+}
+
+// send keeps no connection, so that none outlives the test.
+func (r *replica) send(t *testing.T, header http.Header) (status int, err error) {
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url, nil)
 	if err != nil {
 		return 0, err
 	}
-	request.Close = true
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
+	request.Close, request.Header = true, header
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, err
