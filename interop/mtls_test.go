@@ -58,6 +58,12 @@ func TestMutualTLS(t *testing.T) {
 			})
 			behind.expect(t, behind.transport(other), "/", claimed, allowed()) // the proxy has a certificate of its own
 			behind.expect(t, behind.transport(own), "/", bearer, invalid(accesstoken.BindingMismatch))
+			elsewhere := s.serve(t, nil, accesstoken.ForwardedCertificate{
+				Format:  accesstoken.ClientCertField,
+				Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+			})
+			elsewhere.expect(t, elsewhere.transport(other), "/", claimed, invalid(accesstoken.BindingMismatch))
+			elsewhere.expect(t, elsewhere.transport(own), "/", bearer, allowed())
 			claimed["Client-Cert"] = []string{asField(other)}
 			behind.expect(t, behind.transport(), "/", claimed, invalid(accesstoken.BindingMismatch))
 		})

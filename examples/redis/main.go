@@ -44,7 +44,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	proofs, err := dpop.NewVerifier(dpop.Config{URLs: []string{*resource}, Store: replayStore{store.client}})
+	proofs, err := dpop.NewVerifier(dpop.Config{URLs: []string{*resource}, Store: replayStore(store)})
 	if err != nil {
 		log.Fatal(err)
 	}
