@@ -487,8 +487,8 @@ func TestUntilWhenAUseIsRemembered(t *testing.T) {
 		{"exp before the age", dpop.Config{}, members{"exp": start.Unix() + 5}, 26 * time.Second},
 		{"exp after the age", dpop.Config{}, members{"exp": start.Unix() + 500}, 71 * time.Second},
 		{"no leeway", dpop.Config{Leeway: -1}, members{}, 61 * time.Second},
-		// 12:00 begins a slot of 150 s, whose nonce is good in the next two as well.
-		{"a nonce", dpop.Config{NonceKey: make([]byte, 32)}, members{"iat": 0}, 461 * time.Second},
+		// 12:00 begins a slot of 30 s, whose nonce is good in the next two as well.
+		{"a nonce", dpop.Config{NonceKey: make([]byte, 32)}, members{"iat": 0}, 101 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := new(countingStore)
@@ -571,8 +571,8 @@ func TestNonces(t *testing.T) {
 		at   time.Duration
 		want string
 	}{
-		{-151 * time.Second, "ErrNonce"}, {-150 * time.Second, "accepted"}, {0, "accepted"}, {149 * time.Second, "accepted"},
-		{300 * time.Second, "accepted"}, {449999 * time.Millisecond, "accepted"}, {450 * time.Second, "ErrNonce"}, {24 * time.Hour, "ErrNonce"},
+		{-31 * time.Second, "ErrNonce"}, {-30 * time.Second, "accepted"}, {0, "accepted"}, {29 * time.Second, "accepted"},
+		{60 * time.Second, "accepted"}, {89999 * time.Millisecond, "accepted"}, {90 * time.Second, "ErrNonce"}, {24 * time.Hour, "ErrNonce"},
 	} {
 		now = start.Add(c.at)
 		check(t, v, request(fresh(first)), c.want)
