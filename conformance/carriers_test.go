@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -36,12 +37,15 @@ import (
 
 // A request is what one client sends, whatever the carrier.
 type request struct {
-	lines   []string // Authorization
-	headers map[string]string
-	method  string // HTTP only, as are the next two
+	lines   []string            // Authorization
+	headers map[string][]string // their names as they are sent
+	method  string              // HTTP only, as are the next two
 	query   string
 	form    string
 	rpc     string // gRPC only: the method's name after "Get" or "Watch"
+	proof   string // ${proof}
+
+	certificate string // the client's
 }
 
 // An answer is what came back.
@@ -77,6 +81,7 @@ func (a answer) challenge() []string {
 type carrier struct {
 	name string
 	http bool
+	path string
 	send func(ctx context.Context, r request) (answer, error)
 }
 
@@ -87,10 +92,8 @@ type carriers struct {
 	cleartext   *httptest.Server // HTTP/2 without TLS, as behind a proxy that ends it
 	grpc        *grpc.Server
 	grpcAddress string
-	conn        *grpc.ClientConn
-	http1       *http.Client
-	http2       *http.Client
-	h2c         *http.Client
+	*clients                        // those without a certificate
+	with        map[string]*clients // by the name of their certificate
 	serving     sync.WaitGroup
 	all         []carrier
 	stage       atomic.Pointer[stage]
@@ -117,27 +120,57 @@ type run struct {
 
 const service = "conformance.Resource"
 
-func newCarriers(trusting *http.Client) *carriers {
+// clients are those that have one certificate, or none.
+type clients struct {
+	http1, http2, h2c *http.Client
+	conn              *grpc.ClientConn
+}
+
+func (c *carriers) newClients(trusting *http.Client, certificates ...tls.Certificate) *clients {
+	return &clients{
+		http1: clientOf(trusting, certificates, (*http.Protocols).SetHTTP1),
+		http2: clientOf(trusting, certificates, (*http.Protocols).SetHTTP2),
+		h2c:   clientOf(trusting, nil, (*http.Protocols).SetUnencryptedHTTP2),
+		conn:  must(grpc.NewClient(c.grpcAddress, grpc.WithTransportCredentials(credentials.NewTLS(trust(trusting, certificates))))),
+	}
+}
+
+func (c *clients) close() {
+	_ = c.conn.Close()
+	c.http1.CloseIdleConnections()
+	c.http2.CloseIdleConnections()
+	c.h2c.CloseIdleConnections()
+}
+
+// clientsOf returns the clients of whoever sends the request.
+func (c *carriers) clientsOf(r request) *clients { return c.with[r.certificate] }
+
+func newCarriers(trusting *http.Client, certificates map[string]*certificate) *carriers {
 	c := new(carriers)
 	c.plain = serve(http.HandlerFunc(c.servePlain))
 	e := echo.New()
 	e.Any("/resource", c.handleEcho, c.wrapEcho)
 	c.echo = serve(e)
 	c.cleartext = serveCleartext(http.HandlerFunc(c.servePlain))
-	c.http1 = clientOf(trusting, (*http.Protocols).SetHTTP1)
-	c.http2 = clientOf(trusting, (*http.Protocols).SetHTTP2)
-	c.h2c = clientOf(trusting, (*http.Protocols).SetUnencryptedHTTP2)
-	c.startGRPC(trusting)
+	c.startGRPC()
+	c.clients = c.newClients(trusting)
+	c.with = map[string]*clients{"": c.clients}
+	for _, name := range []string{"sender", "thief"} {
+		c.with[name] = c.newClients(trusting, certificates[name].Certificate)
+	}
 	c.all = []carrier{
-		{"net/http over HTTP/1.1", true, c.overHTTP(c.http1, c.plain)},
-		{"net/http over HTTP/2", true, c.overHTTP(c.http2, c.plain)},
-		{"net/http over HTTP/2 without TLS", true, c.overHTTP(c.h2c, c.cleartext)},
-		{"Echo", true, c.overHTTP(c.http1, c.echo)},
-		{"gRPC unary", false, c.overGRPC("Get", c.unary)},
-		{"gRPC stream", false, c.overGRPC("Watch", c.stream)},
+		{"net/http over HTTP/1.1", true, "/resource", c.overHTTP(func(c *clients) *http.Client { return c.http1 }, c.plain)},
+		{"net/http over HTTP/2", true, "/resource", c.overHTTP(func(c *clients) *http.Client { return c.http2 }, c.plain)},
+		{cleartext, true, "/resource", c.overHTTP(func(c *clients) *http.Client { return c.h2c }, c.cleartext)},
+		{"Echo", true, "/resource", c.overHTTP(func(c *clients) *http.Client { return c.http1 }, c.echo)},
+		{"gRPC unary", false, "/" + service + "/Get", c.overGRPC("Get", unary)},
+		{"gRPC stream", false, "/" + service + "/Watch", c.overGRPC("Watch", stream)},
 	}
 	return c
 }
+
+// cleartext is the name of the carrier that has no TLS, and so no certificates.
+const cleartext = "net/http over HTTP/2 without TLS"
 
 // roomy is more than the largest token of the cases, so that it is our own
 // check that refuses it and not a server's.
@@ -147,6 +180,7 @@ func serve(h http.Handler) *httptest.Server {
 	server := httptest.NewUnstartedServer(h)
 	server.EnableHTTP2 = true
 	server.Config.MaxHeaderBytes = roomy
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert} // any certificate is taken, and none is
 	server.StartTLS()
 	return server
 }
@@ -161,16 +195,17 @@ func serveCleartext(h http.Handler) *httptest.Server {
 }
 
 // clientOf speaks one version of HTTP, and fails where the server does not.
-func clientOf(trusting *http.Client, allow func(*http.Protocols, bool)) *http.Client {
+func clientOf(trusting *http.Client, certificates []tls.Certificate, allow func(*http.Protocols, bool)) *http.Client {
 	transport := trusting.Transport.(*http.Transport).Clone()
+	transport.TLSClientConfig = trust(trusting, certificates)
 	transport.Protocols = new(http.Protocols)
 	allow(transport.Protocols, true)
 	return &http.Client{Transport: transport}
 }
 
-func (c *carriers) startGRPC(trusting *http.Client) {
+func (c *carriers) startGRPC() {
 	c.grpc = grpc.NewServer(
-		grpc.Creds(credentials.NewServerTLSFromCert(&c.plain.TLS.Certificates[0])),
+		grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: c.plain.TLS.Certificates, ClientAuth: tls.RequestClientCert})),
 		grpc.MaxHeaderListSize(roomy),
 		grpc.ChainUnaryInterceptor(c.guardUnary),
 		grpc.ChainStreamInterceptor(c.guardStream),
@@ -180,20 +215,21 @@ func (c *carriers) startGRPC(trusting *http.Client) {
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
 	c.grpcAddress = listener.Addr().String()
 	c.serving.Go(func() { _ = c.grpc.Serve(listener) })
-	c.conn = must(grpc.NewClient(c.grpcAddress, grpc.WithTransportCredentials(credentials.NewTLS(trust(trusting)))))
 }
 
-func trust(trusting *http.Client) *tls.Config {
-	return &tls.Config{RootCAs: trusting.Transport.(*http.Transport).TLSClientConfig.RootCAs}
+func trust(trusting *http.Client, certificates []tls.Certificate) *tls.Config {
+	return &tls.Config{
+		RootCAs:      trusting.Transport.(*http.Transport).TLSClientConfig.RootCAs,
+		Certificates: certificates,
+	}
 }
 
 func (c *carriers) close() {
-	_ = c.conn.Close()
+	for _, one := range c.with {
+		one.close()
+	}
 	c.grpc.Stop()
 	c.serving.Wait()
-	c.http1.CloseIdleConnections()
-	c.http2.CloseIdleConnections()
-	c.h2c.CloseIdleConnections()
 	c.plain.Close()
 	c.cleartext.Close()
 	c.echo.Close()
@@ -346,7 +382,7 @@ func watch(server any, stream grpc.ServerStream) error {
 	return server.(*carriers).stage.Load().run(stream.Context(), strings.NewReader(""))
 }
 
-func (c *carriers) overHTTP(client *http.Client, server *httptest.Server) func(context.Context, request) (answer, error) {
+func (c *carriers) overHTTP(choose func(*clients) *http.Client, server *httptest.Server) func(context.Context, request) (answer, error) {
 	return func(ctx context.Context, r request) (answer, error) {
 		address := server.URL + "/resource"
 		if r.query != "" {
@@ -359,13 +395,14 @@ func (c *carriers) overHTTP(client *http.Client, server *httptest.Server) func(c
 		if r.form != "" {
 			sent.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
-		for name, value := range r.headers {
-			sent.Header.Set(name, value)
-		}
+		maps.Copy(sent.Header, r.headers)
 		if r.lines != nil {
 			sent.Header["Authorization"] = r.lines
 		}
-		got, err := client.Do(sent)
+		if host := r.headers["Host"]; host != nil {
+			sent.Host = host[0]
+		}
+		got, err := choose(c.clientsOf(r)).Do(sent)
 		if err != nil {
 			return answer{}, err
 		}
@@ -376,7 +413,7 @@ func (c *carriers) overHTTP(client *http.Client, server *httptest.Server) func(c
 }
 
 // A call is one kind of RPC as grpc-go's client makes it.
-type call func(ctx context.Context, method string) (metadata.MD, error)
+type call func(ctx context.Context, conn *grpc.ClientConn, method string) (metadata.MD, error)
 
 // overGRPC uses the client of grpc-go, and one written by hand for the lines
 // that it would not send.
@@ -387,11 +424,11 @@ func (c *carriers) overGRPC(name string, do call) func(context.Context, request)
 			return c.byHand(ctx, method, r)
 		}
 		pairs := metadata.MD{}
-		for name, value := range r.headers {
-			pairs.Set(name, value)
+		for name, values := range r.headers {
+			pairs.Append(name, values...)
 		}
 		pairs.Append("authorization", r.lines...)
-		trailer, err := do(metadata.NewOutgoingContext(ctx, pairs), method)
+		trailer, err := do(metadata.NewOutgoingContext(ctx, pairs), c.clientsOf(r).conn, method)
 		return grpcAnswer(trailer, status.Convert(err)), nil
 	}
 }
@@ -400,14 +437,14 @@ func unprintable(line string) bool {
 	return strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-func (c *carriers) unary(ctx context.Context, method string) (metadata.MD, error) {
+func unary(ctx context.Context, conn *grpc.ClientConn, method string) (metadata.MD, error) {
 	var trailer metadata.MD
-	err := c.conn.Invoke(ctx, method, new(emptypb.Empty), new(emptypb.Empty), grpc.Trailer(&trailer))
+	err := conn.Invoke(ctx, method, new(emptypb.Empty), new(emptypb.Empty), grpc.Trailer(&trailer))
 	return trailer, err
 }
 
-func (c *carriers) stream(ctx context.Context, method string) (metadata.MD, error) {
-	stream, err := c.conn.NewStream(ctx, &description.Streams[0], method)
+func stream(ctx context.Context, conn *grpc.ClientConn, method string) (metadata.MD, error) {
+	stream, err := conn.NewStream(ctx, &description.Streams[0], method)
 	if err != nil {
 		return nil, err
 	}
@@ -435,10 +472,8 @@ func (c *carriers) byHand(ctx context.Context, method string, r request) (answer
 		return answer{}, err
 	}
 	sent.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Authorization": r.lines}
-	for name, value := range r.headers {
-		sent.Header.Set(name, value)
-	}
-	got, err := c.http2.Do(sent)
+	maps.Copy(sent.Header, r.headers)
+	got, err := c.clientsOf(r).http2.Do(sent)
 	if err != nil {
 		return answer{}, err
 	}

@@ -31,6 +31,8 @@ var outcomes = map[string]outcome{
 	"NOCRED":   {401, codes.Unauthenticated, "", true},
 	"BADREQ":   {400, codes.Unauthenticated, "invalid_request", true},
 	"INVTOK":   {401, codes.Unauthenticated, "invalid_token", true},
+	"PROOF":    {401, codes.Unauthenticated, "invalid_dpop_proof", true},
+	"NONCE":    {401, codes.Unauthenticated, "use_dpop_nonce", true},
 	"SCOPE":    {403, codes.PermissionDenied, "insufficient_scope", true},
 	"FORBID":   {403, codes.PermissionDenied, "", false},
 	"UNAVAIL":  {503, codes.Unavailable, "", false},
@@ -70,7 +72,7 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 	credentials := accesstoken.Bearer(token)
 	checkCanary(t, "the credentials, printed", fmt.Sprintf("%v %+v %#v %s %q %x", credentials, credentials, credentials, credentials, credentials, credentials), token)
 	before := w.requests()
-	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope}
+	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s)}
 	if v.Only == "direct" {
 		playDirectly(t, s, v, token, e)
 	} else {
@@ -91,7 +93,7 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 // wire.
 func playDirectly(t *testing.T, s *scene, v vector, token string, e expectation) {
 	t.Helper()
-	credentials := accesstoken.CredentialsFrom(http.Header{"Authorization": lines(v, token)})
+	credentials := accesstoken.CredentialsFrom(http.Header{"Authorization": texts{w: earth, token: token}.lines(v)})
 	_, err := s.validator.Authorize(t.Context(), credentials, s.policy)
 	var refused *accesstoken.Error
 	if !errors.As(err, &refused) {
@@ -112,15 +114,20 @@ func playOnCarriers(t *testing.T, w *world, s *scene, v vector, token string, e 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := v.request(w, token)
 	var answers []answer
 	for _, c := range w.carriers.all {
-		if v.Only == "http" && !c.http || v.Only == "grpc" && c.http {
+		if !v.goesOver(c) {
 			continue
+		}
+		r := v.request(t, w, token, c)
+		secrets := token + "." + r.proof
+		if v.Twice {
+			s.letIn(t, stage, c, r)
 		}
 		a := ask(t, c, r)
 		answers = append(answers, a)
 		e.check(t, a)
+		s.checkUses(t, a.carrier, v)
 		checkBrowserFields(t, a, v)
 		if v.positive() {
 			checkRuns(t, a.carrier, stage.ran(), v, r, w)
@@ -132,10 +139,28 @@ func playOnCarriers(t *testing.T, w *world, s *scene, v vector, token string, e 
 		if ran := len(stage.ran()); ran != 0 {
 			t.Errorf("%s: the handler ran %d times; want none", a.carrier, ran)
 		}
-		e.checkTold(t, a.carrier, s.told(), token)
-		checkCanary(t, a.carrier, a.text(), token)
+		e.checkTold(t, a.carrier, s.told(), secrets)
+		checkCanary(t, a.carrier, a.text(), secrets)
+		checkCanary(t, "the log", s.logs.String(), secrets)
+	}
+	if len(answers) == 0 {
+		t.Error("the case goes over no carrier")
+		return
 	}
 	checkAgreement(t, answers)
+}
+
+// goesOver reports whether the case can be sent over the carrier.
+func (v vector) goesOver(c carrier) bool {
+	switch v.Only {
+	case "http":
+		return c.http
+	case "grpc":
+		return !c.http
+	case "cleartext":
+		return c.name == cleartext
+	}
+	return v.Certificate == "" || c.name != cleartext
 }
 
 // checkBrowserFields: a response that depends on the credentials says so to
@@ -147,8 +172,11 @@ func checkBrowserFields(t *testing.T, a answer, v vector) {
 	if v.Config.Optional {
 		want["Vary"] = []string{"Authorization"}
 	}
-	if v.Config.CORS && !v.positive() && v.Headers["Origin"] != "" {
+	if v.Config.CORS && !v.positive() && v.Headers["Origin"] != nil {
 		want["Access-Control-Expose-Headers"] = []string{"WWW-Authenticate"}
+	}
+	if v.Config.CORS && v.Expect == "NONCE" {
+		want["Access-Control-Expose-Headers"] = []string{"WWW-Authenticate", "DPoP-Nonce"}
 	}
 	for _, name := range []string{"Vary", "Access-Control-Expose-Headers"} {
 		if got := a.header.Values(name); !slices.Equal(got, want[name]) {
@@ -157,23 +185,43 @@ func checkBrowserFields(t *testing.T, a answer, v vector) {
 	}
 }
 
-func lines(v vector, token string) []string {
-	if v.Lines == nil {
-		return []string{"Bearer " + token}
+func (x texts) lines(v vector) []string {
+	switch {
+	case v.Lines != nil:
+		return x.expandAll(v.Lines)
+	case v.Proof != nil:
+		return []string{"DPoP " + x.token}
 	}
-	return texts{earth, token}.expandAll(v.Lines)
+	return []string{"Bearer " + x.token}
 }
 
-func (v vector) request(w *world, token string) request {
-	x := texts{w, token}
-	r := request{lines: lines(v, token), method: v.Method, query: x.expand(v.Query), form: x.expand(v.Form), headers: map[string]string{}}
-	if r.method == "" {
-		r.method = http.MethodGet
+func (v vector) request(t *testing.T, w *world, token string, c carrier) request {
+	t.Helper()
+	x := texts{w: w, token: token, at: v.target(c)}
+	if v.Proof != nil {
+		x.proof = w.proof(t, x, *v.Proof)
 	}
-	for name, value := range v.Headers {
-		r.headers[name] = x.expand(value)
+	r := request{
+		lines: x.lines(v), method: v.method(), query: x.expand(v.Query), form: x.expand(v.Form),
+		headers: map[string][]string{}, proof: x.proof, certificate: v.Certificate,
+	}
+	if v.Proof != nil {
+		r.headers["DPoP"] = []string{x.proof}
+	}
+	if v.Proofs != nil {
+		r.headers["DPoP"] = x.expandAll(v.Proofs)
+	}
+	for name, values := range v.Headers {
+		r.headers[name] = x.expandAll(values)
 	}
 	return r
+}
+
+func (v vector) method() string {
+	if v.Method == "" {
+		return http.MethodGet
+	}
+	return v.Method
 }
 
 // patience is for a broken library: no case takes as long.
@@ -197,6 +245,7 @@ type expectation struct {
 	reason accesstoken.Reason // fine, for OnRefuse
 	wire   string             // coarse, for ErrorInfo; "" for none
 	scope  string             // of the challenge; "" for none
+	dpop   *offer             // nil: the scheme DPoP is not offered
 }
 
 func (e expectation) check(t *testing.T, a answer) {
@@ -214,6 +263,7 @@ func (e expectation) checkHTTP(t *testing.T, a answer) {
 		t.Errorf("%s: got status %d; want %d", a.carrier, a.status, e.status)
 	}
 	e.checkChallenge(t, a)
+	e.checkNonce(t, a)
 	if e.status == http.StatusOK {
 		// Who answers decides about caching (RFC 9111 §3.5), not who guards.
 		if got := a.header.Values("Cache-Control"); got != nil {
@@ -244,25 +294,45 @@ func (e expectation) checkChallenge(t *testing.T, a answer) {
 		}
 		return
 	}
-	if len(fields) != 1 {
-		t.Errorf("%s: got the challenges %q; want one", a.carrier, fields)
+	schemes := e.dpop.schemes()
+	if len(fields) != len(schemes) {
+		t.Errorf("%s: got the challenges %q; want one for each of %q", a.carrier, fields, schemes)
 		return
 	}
-	scheme, params, err := parseChallenge(fields[0])
-	if err != nil || scheme != "Bearer" {
-		t.Errorf("%s: got the challenge %q (%v); want one of the scheme Bearer", a.carrier, fields[0], err)
+	for i, want := range schemes {
+		scheme, params, err := parseChallenge(fields[i])
+		if err != nil || scheme != want {
+			t.Errorf("%s: got the challenge %q (%v); want one of the scheme %s", a.carrier, fields[i], err, want)
+		}
+		if want := e.params(i, params["error_description"]); !maps.Equal(params, want) {
+			t.Errorf("%s: got the challenge parameters %q; want %q", a.carrier, params, want)
+		}
+		checkAlphabet(t, a.carrier, params)
 	}
-	want := map[string]string{"realm": resource}
+}
+
+// params are what the challenge number i has to say. The fault stands in that of the
+// scheme that the client used, and in both if nobody knows which one was meant.
+func (e expectation) params(i int, description string) map[string]string {
+	params := map[string]string{"realm": resource}
+	if e.dpop.schemes()[i] == "DPoP" {
+		params["algs"] = e.dpop.algs
+	}
+	if i > 0 && !slices.Contains(unclear, e.reason) {
+		return params
+	}
 	if e.oauth != "" {
-		want["error"], want["error_description"] = e.oauth, params["error_description"]
+		params["error"], params["error_description"] = e.oauth, description
 	}
 	if e.scope != "" {
-		want["scope"] = e.scope
+		params["scope"] = e.scope
 	}
-	if !maps.Equal(params, want) {
-		t.Errorf("%s: got the challenge parameters %q; want %q", a.carrier, params, want)
-	}
-	checkAlphabet(t, a.carrier, params)
+	return params
+}
+
+// unclear are the refusals of credentials that are of no scheme, or might be of two.
+var unclear = []accesstoken.Reason{
+	accesstoken.CredentialsMissing, accesstoken.SchemeUnsupported, accesstoken.CredentialsMalformed, accesstoken.CredentialsAmbiguous,
 }
 
 // checkAlphabet holds RFC 6750 §3: no quote and no backslash but in the realm.
@@ -283,6 +353,7 @@ func (e expectation) checkGRPC(t *testing.T, a answer) {
 		t.Errorf("%s: got code %v (%q); want %v", a.carrier, a.code, a.message, e.code)
 	}
 	e.checkChallenge(t, a)
+	e.checkNonce(t, a)
 	details := 0
 	if e.wire != "" {
 		details++
@@ -302,12 +373,14 @@ func (e expectation) checkGRPC(t *testing.T, a answer) {
 	}
 }
 
-// checkMetadata: ErrorInfo says what the challenge says, and no more.
+// checkMetadata: ErrorInfo says what the first challenge says, but for what belongs
+// to its scheme alone, and no more.
 func (e expectation) checkMetadata(t *testing.T, a answer) {
 	t.Helper()
 	params := map[string]string{}
-	for _, field := range a.challenge() {
-		_, params, _ = parseChallenge(field)
+	if fields := a.challenge(); len(fields) > 0 {
+		_, params, _ = parseChallenge(fields[0])
+		delete(params, "algs")
 	}
 	if got := a.info.GetMetadata(); !maps.Equal(got, params) {
 		t.Errorf("%s: got ErrorInfo metadata %q; want %q as in the challenge", a.carrier, got, params)

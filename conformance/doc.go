@@ -18,14 +18,32 @@
 // What is left out is good: the token, the set-up, the authorization server. The
 // clock stands still, so that a second more or less decides.
 //
+// A case of a token that is bound to its sender has more:
+//
+//	"token": {"claims": {"cnf": {"jkt": "${jkt}"}}},
+//	"proof": {"claims": {"htm": "DELETE"}},  a DPoP proof, and what is wrong with it
+//	"proofs": ["${proof}", "${proof}"],      the lines of DPoP, where it is not one
+//	"twice": true,                           the same was sent before, and let in
+//	"certificate": "thief",                  of the client's end of the TLS connection
+//	"config": {"dpop": {}}                   the scheme DPoP is offered
+//
+// The sender and the thief are two clients, each with keys and a certificate; the
+// certificates have the same subject.
+//
 // The outcomes are OK, ANON (the handler runs, without claims), NOCRED, BADREQ,
-// INVTOK, SCOPE, FORBID, UNAVAIL, CONFIG and DEADLINE (the caller's time was up).
+// INVTOK, PROOF, NONCE, SCOPE, FORBID, UNAVAIL, CONFIG and DEADLINE (the caller's
+// time was up).
 //
 // In every text of a case these are replaced: ${as}, ${as:upper},
 // ${as:bare} (without https://) and ${other}, the URLs of the two authorization servers; ${canary}, a word that must never
 // come back; ${now-30s}, seconds since 1970; ${token}; ${header} and ${claims},
 // the members of the good header and payload without their braces; ${byte:ff};
-// ${repeat:x:9}; ${good} and ${jwk}, public keys of the two servers. A header
+// ${repeat:x:9}; ${good} and ${jwk}, public keys of the two servers; ${proof}; what
+// the request has, ${htm}, ${htu}, ${path} and ${ath}; ${next}, a text of its own each
+// time; ${nonce}, ${nonce:old}, ${nonce:early} and ${nonce:another}; of the sender,
+// ${jkt} and ${public}, the thumbprint and the members of the key for ES256, ${x5t},
+// ${sha256}, ${der} and ${pem}, the certificate and its thumbprints; of the thief the
+// same with :thief, and with :PS256 those of another key. A header
 // member or a claim whose text is "now-30s" becomes that number, "raw:…" becomes
 // JSON as it stands, and null removes it.
 //

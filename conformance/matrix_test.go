@@ -89,7 +89,7 @@ func (r row) expectation(t *testing.T) expectation {
 	t.Helper()
 	for code := range codes.Code(17) {
 		if code.String() == r.Code {
-			return expectation{outcome{r.Status, code, r.Error, r.Challenge}, r.Reason, r.Wire, ""}
+			return expectation{outcome: outcome{r.Status, code, r.Error, r.Challenge}, reason: r.Reason, wire: r.Wire}
 		}
 	}
 	t.Fatalf("no gRPC code is called %q", r.Code)
@@ -100,6 +100,7 @@ func (r row) expectation(t *testing.T) expectation {
 // refuses with the row's error, whose feature need not exist yet.
 type walk struct {
 	says    func(t *testing.T, w *world, s *scene, r row) error // by the handlers; nil: they let everybody in
+	vector  vector                                              // what is sent, and to whom
 	scene   func(t *testing.T, w *world, s *scene)              // changes the validator
 	rpc     string                                              // method without a rule
 	only    string                                              // name of the carrier
@@ -112,13 +113,30 @@ var walks = map[string]walk{
 	"deny": {says: func(_ *testing.T, _ *world, _ *scene, r row) error {
 		return accesstoken.Deny(r.Reason, errors.New("no"))
 	}},
-	"in the stream": {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return &accesstoken.Error{Reason: r.Reason} }, only: "gRPC stream"},
-	"deadline":      {says: contextError(context.DeadlineExceeded), unheard: true},
-	"canceled":      {says: contextError(context.Canceled), unheard: true},
-	"any error":     {says: anyError, unheard: true},
-	"hook panics":   {scene: panickingHook, told: accesstoken.CredentialsMissing},
-	"keys panic":    {scene: panickingKeys},
-	"no rule":       {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return accesstoken.Deny(r.Reason, nil) }, rpc: "Unlisted"},
+	"in the stream":              {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return &accesstoken.Error{Reason: r.Reason} }, only: "gRPC stream"},
+	"deadline":                   {says: contextError(context.DeadlineExceeded), unheard: true},
+	"canceled":                   {says: contextError(context.Canceled), unheard: true},
+	"any error":                  {says: anyError, unheard: true},
+	"hook panics":                {scene: panickingHook, told: accesstoken.CredentialsMissing},
+	"keys panic":                 {scene: panickingKeys},
+	"bound to a key, as Bearer":  {vector: vector{Config: offered, Token: boundTo("jkt"), Proof: &recipe{}, Lines: []string{"Bearer ${token}"}}},
+	"not bound, as DPoP":         {vector: vector{Config: offered, Proof: &recipe{}}},
+	"no proof":                   {vector: vector{Config: offered, Token: boundTo("jkt"), Lines: []string{"DPoP ${token}"}}},
+	"a proof by another key":     {vector: vector{Config: offered, Token: boundTo("jkt"), Proof: &recipe{Signer: "thief"}}},
+	"a proof again":              {vector: vector{Config: offered, Token: boundTo("jkt"), Proof: &recipe{}, Twice: true}},
+	"no nonce":                   {vector: vector{Config: setup{DPoP: &dpopSetup{Nonces: true}}, Token: boundTo("jkt"), Proof: &recipe{}}},
+	"no memory of proofs":        {vector: vector{Config: setup{DPoP: &dpopSetup{Store: "down"}}, Token: boundTo("jkt"), Proof: &recipe{}}},
+	"another certificate":        {vector: vector{Token: boundTo("x5t"), Certificate: "thief"}},
+	"bound to nobody knows what": {vector: vector{Token: recipe{Claims: members(`{"cnf": {"kid": "${canary}"}}`)}}},
+	"no rule":                    {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return accesstoken.Deny(r.Reason, nil) }, rpc: "Unlisted"},
+}
+
+var offered = setup{DPoP: &dpopSetup{}}
+
+// boundTo makes a token that is bound to the sender's key, or certificate.
+func boundTo(what string) recipe {
+	name := map[string]string{"jkt": "jkt", "x5t": "x5t#S256"}[what]
+	return recipe{Claims: members(`{"cnf": {"` + name + `": "${` + what + `}"}}`)}
 }
 
 // anyError is what a hook's error becomes: nobody knows what it means.
@@ -200,8 +218,8 @@ func walkRow(t *testing.T, w *world, r row) {
 	if !ok {
 		t.Fatalf("walk %q means nothing", r.Walk)
 	}
-	s := w.play(t, vector{})
-	sent := request{method: "GET", rpc: way.rpc, lines: []string{"Bearer " + w.token(t, recipe{})}}
+	s := w.play(t, way.vector)
+	token := w.token(t, way.vector.Token)
 	if way.scene != nil {
 		way.scene(t, w, s)
 	}
@@ -210,20 +228,26 @@ func walkRow(t *testing.T, w *world, r row) {
 		says = way.says(t, w, s, r)
 		s.told() // what making the error has told
 	}
-	if way.told == accesstoken.CredentialsMissing {
-		sent.lines = nil
-	}
 	stage, err := w.carriers.set(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stage.says = says
 	e, asked := r.expectation(t), 0
+	e.dpop = way.vector.offer(s)
 	for _, c := range w.carriers.all {
-		if way.only != "" && c.name != way.only {
+		if way.only != "" && c.name != way.only || !way.vector.goesOver(c) {
 			continue
 		}
 		asked++
+		sent := way.vector.request(t, w, token, c)
+		sent.rpc = way.rpc
+		if way.told == accesstoken.CredentialsMissing {
+			sent.lines = nil
+		}
+		if way.vector.Twice {
+			s.letIn(t, stage, c, sent)
+		}
 		a := ask(t, c, sent)
 		e.check(t, a)
 		checkCanary(t, a.carrier, a.text(), "")
@@ -333,7 +357,7 @@ func TestDeny(t *testing.T) {
 				t.Fatal(err)
 			}
 			stage.says = accesstoken.Deny(given, errors.New(canary))
-			e := expectation{outcomes["FORBID"], accesstoken.Reason(want), want, ""}
+			e := expectation{outcome: outcomes["FORBID"], reason: accesstoken.Reason(want), wire: want}
 			sent := request{method: "POST", lines: []string{"Bearer " + earth.token(t, recipe{})}}
 			for _, c := range earth.carriers.all {
 				a := ask(t, c, sent)
@@ -354,7 +378,7 @@ func TestGRPCMethodsWithoutARule(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := request{lines: []string{"Bearer " + earth.token(t, recipe{})}}
-	e := expectation{outcomes["FORBID"], accesstoken.PolicyDenied, "POLICY_DENIED", ""}
+	e := expectation{outcome: outcomes["FORBID"], reason: accesstoken.PolicyDenied, wire: "POLICY_DENIED"}
 	refused := func(rpc string) {
 		t.Helper()
 		for _, c := range earth.carriers.only(false) {
@@ -395,7 +419,7 @@ func TestATokenEndsBetweenTwoRequests(t *testing.T) {
 			expectation{outcome: outcomes["OK"]}.check(t, ask(t, c, sent))
 		}
 		s.later.Store(int64(end))
-		e := expectation{outcomes["INVTOK"], accesstoken.TokenExpired, "TOKEN_EXPIRED", ""}
+		e := expectation{outcome: outcomes["INVTOK"], reason: accesstoken.TokenExpired, wire: "TOKEN_EXPIRED"}
 		e.check(t, ask(t, c, sent))
 		e.checkTold(t, c.name, s.told(), "")
 		if ran := len(stage.ran()); ran != 2 {
@@ -436,7 +460,6 @@ func TestTheCanarySings(t *testing.T) {
 		}
 	}
 	elsewhere := []accesstoken.Reason{
-		accesstoken.DPoPProofInvalid, accesstoken.DPoPProofReplayed, accesstoken.DPoPNonceRequired, accesstoken.ReplayStoreUnavailable,
 		accesstoken.StepUpRequired, accesstoken.TransportInsecure, accesstoken.StatusUnavailable, accesstoken.AuthorizationDetailsInsufficient,
 		accesstoken.PolicyDenied, accesstoken.InternalError, // not of a token; TestMatrix walks them
 	}

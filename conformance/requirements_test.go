@@ -37,6 +37,9 @@ var listed = []struct{ name, title string }{
 	{"PRESET", "Issuers that differ"},
 	{"INTRO", "Introspection: RFC 7662, RFC 9701"},
 	{"DISC", "Discovery: RFC 8414, OpenID Connect Discovery"},
+	{"DPOP", "Proof of possession: RFC 9449"},
+	{"MTLS", "Client certificates: RFC 8705, RFC 9440"},
+	{"FAPI", "FAPI 2.0 Security Profile"},
 	{"OPS", "Operation, limits, privacy"},
 	{"GRPC", "gRPC"},
 }

@@ -100,7 +100,7 @@ func TestATokenInATrailerIsNoCredential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := expectation{outcomes["NOCRED"], accesstoken.CredentialsMissing, string(accesstoken.CredentialsMissing), ""}
+	e := expectation{outcome: outcomes["NOCRED"], reason: accesstoken.CredentialsMissing, wire: string(accesstoken.CredentialsMissing)}
 	for _, server := range []*httptest.Server{earth.carriers.plain, earth.carriers.echo} {
 		sent, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/resource", io.NopCloser(strings.NewReader("body")))
 		if err != nil {

@@ -30,6 +30,8 @@ const resource = "https://api.example.com"
 type texts struct {
 	w     *world
 	token string
+	at    target
+	proof string
 }
 
 var variable = regexp.MustCompile(`\$\{[^}]*\}`)
@@ -63,6 +65,14 @@ func (x texts) value(name string) string {
 		return canary
 	case "token":
 		return x.token
+	case "proof":
+		return x.proof
+	case "htm", "htu", "path", "ath", "next", "nonce":
+		return x.ofProof(word, argument)
+	case "jkt", "public":
+		return x.w.keyText(word, argument)
+	case "x5t", "der", "pem", "sha256":
+		return x.w.certificates[argument].text(word)
 	case "header":
 		return inner(x.object(goodHeader()))
 	case "claims":
@@ -161,30 +171,46 @@ func (w *world) token(t *testing.T, r recipe) string {
 	if r.Literal != nil {
 		token = x.expand(*r.Literal)
 	} else {
-		token = w.compact(x, r)
+		token = w.compact(x, r, accessToken)
 	}
-	if r.Mutate != "" {
-		mutate, ok := mutations[r.Mutate]
-		if !ok {
-			t.Fatalf("mutate %q means nothing", r.Mutate)
-		}
-		token = mutate(token)
-	}
+	token = mutated(t, token, r)
 	if r.Answer != nil {
 		w.remember(t, x, token, r)
 	}
 	return token
 }
 
-func (w *world) compact(x texts, r recipe) string {
-	header, claims := with(goodHeader(), r.Header), with(goodClaims(), r.Claims)
+func mutated(t *testing.T, token string, r recipe) string {
+	t.Helper()
+	if r.Mutate == "" {
+		return token
+	}
+	mutate, ok := mutations[r.Mutate]
+	if !ok {
+		t.Fatalf("mutate %q means nothing", r.Mutate)
+	}
+	return mutate(token)
+}
+
+// A form is what a good JWT of some kind looks like.
+type form struct {
+	header, claims func() map[string]jsontext.Value
+	alg            string              // of the signature, if the header does not say
+	names          string              // the member of the header that names the key
+	key            func(string) string // its value, by the algorithm of the signature
+}
+
+var accessToken = form{goodHeader, goodClaims, "RS256", "kid", func(alg string) string { return `"${canary}-` + alg + `"` }}
+
+func (w *world) compact(x texts, r recipe, f form) string {
+	header, claims := with(f.header(), r.Header), with(f.claims(), r.Claims)
 	alg := r.Sign
 	if alg == "" {
-		alg = signs(header["alg"])
+		alg = signs(header["alg"], f.alg)
 	}
-	// The good kid goes with the algorithm of the signature.
-	if _, set := r.Header["kid"]; !set {
-		header["kid"] = jsontext.Value(`"${canary}-` + alg + `"`)
+	// The good key goes with the algorithm of the signature.
+	if _, set := r.Header[f.names]; !set {
+		header[f.names] = jsontext.Value(f.key(alg))
 	}
 	rawHeader, rawPayload := x.object(header), x.object(claims)
 	if r.Raw != nil && r.Raw.Header != "" {
@@ -225,12 +251,12 @@ func (w *world) pad(x texts, r recipe, alg string, header, claims map[string]jso
 func encoded(b []byte) int { return base64.RawURLEncoding.EncodedLen(len(b)) }
 
 // signs returns the algorithm that makes a signature for this alg.
-func signs(alg jsontext.Value) string {
+func signs(alg jsontext.Value, otherwise string) string {
 	var text string
 	if alg.Kind() == '"' && json.Unmarshal(alg, &text) == nil && slices.Contains(signable, text) {
 		return text
 	}
-	return "RS256"
+	return otherwise
 }
 
 var signable = []string{

@@ -24,6 +24,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -33,6 +34,11 @@ import (
 // the same kids on purpose, and the resource servers. Cases run one by one.
 type world struct {
 	as, other *accesstokentest.Server
+
+	sender, thief *accesstokentest.Server // have the keys of clients, and serve nobody
+	certificates  map[string]*certificate // of clients
+	nonces        dpop.Config             // of the case that is played
+
 	carriers  *carriers
 	outbound  *outbound                           // what the library asks of anybody
 	now       time.Time                           // the clock stands still while a case is played
@@ -70,9 +76,14 @@ func newWorld() *world {
 	w := &world{
 		as:    must(accesstokentest.Start()),
 		other: must(accesstokentest.Start()),
+
+		sender:       must(accesstokentest.Start()),
+		thief:        must(accesstokentest.Start()),
+		certificates: map[string]*certificate{"": newCertificate(), "thief": newCertificate()},
 	}
+	w.certificates["sender"] = w.certificates[""]
 	w.outbound = newOutbound(w.as.Client())
-	w.carriers = newCarriers(w.as.Client())
+	w.carriers = newCarriers(w.as.Client(), w.certificates)
 	w.publish()
 	return w
 }
@@ -100,8 +111,9 @@ func (w *world) close() {
 	w.outbound.client.CloseIdleConnections()
 	w.as.Client().CloseIdleConnections()
 	w.other.Client().CloseIdleConnections()
-	w.as.Close()
-	w.other.Close()
+	for _, server := range []*accesstokentest.Server{w.as, w.other, w.sender, w.thief} {
+		server.Close()
+	}
 }
 
 // settles waits for goroutines that were told to end.
@@ -122,6 +134,10 @@ func (w *world) server(name string) *accesstokentest.Server {
 		return w.as
 	case "other":
 		return w.other
+	case "sender":
+		return w.sender
+	case "thief":
+		return w.thief
 	}
 	panic("conformance: no server is called " + name)
 }
@@ -280,6 +296,8 @@ type scene struct {
 	cors      bool
 	deadline  time.Duration
 	later     atomic.Int64 // how far the clock was put forward, in nanoseconds
+	dpop      *dpop.Verifier
+	store     *countingStore
 
 	logs     safeBuffer
 	unclean  atomic.Bool // a control character came into the log
@@ -296,19 +314,26 @@ func (w *world) play(t *testing.T, v vector) *scene {
 	now := time.Now().Truncate(time.Second)
 	w.now = now
 	s := &scene{policy: policyOf(v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
+	clock := func() time.Time { return now.Add(time.Duration(s.later.Load())) }
+	s.offer(t, w, v.Config.DPoP, clock)
 	config := accesstoken.Config{
 		Resource:     resource,
+		DPoP:         s.dpop,
+		FAPI2:        v.Config.FAPI2,
 		ScopeImplies: v.Config.Implies,
 		Audience:     v.Config.Audience,
 		Leeway:       duration(t, v.Config.Leeway),
 		HTTPClient:   w.client(duration(t, v.Config.HTTPTimeout)),
 		Logger:       s.logger(),
-		Now:          func() time.Time { return now.Add(time.Duration(s.later.Load())) },
+		Now:          clock,
 		OnRefuse:     s.onRefuse,
 		Issuers:      []accesstoken.Issuer{w.issuer(t, w.as, v.Config.Issuer, v)},
 	}
 	if v.Config.Other != nil {
 		config.Issuers = append(config.Issuers, w.issuer(t, w.other, *v.Config.Other, v))
+	}
+	if v.Config.Forwarded != nil {
+		config.ForwardedCertificate = v.Config.Forwarded.forwarded(t)
 	}
 	s.open(t, config)
 	if v.Issuer.Warm {
@@ -357,13 +382,14 @@ func (w *world) client(timeout time.Duration) *http.Client {
 }
 
 func policyOf(c setup) accesstoken.Policy {
+	policy := accesstoken.Policy{Scopes: scopes.None(), SenderConstrained: c.Constrained}
 	switch {
 	case c.All != nil:
-		return accesstoken.Policy{Scopes: scopes.All(c.All...)}
+		policy.Scopes = scopes.All(c.All...)
 	case c.Any != nil:
-		return accesstoken.Policy{Scopes: scopes.Any(c.Any...)}
+		policy.Scopes = scopes.Any(c.Any...)
 	}
-	return accesstoken.Policy{Scopes: scopes.None()}
+	return policy
 }
 
 func (w *world) issuer(t *testing.T, server *accesstokentest.Server, c issuerSetup, v vector) accesstoken.Issuer {

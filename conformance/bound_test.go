@@ -1,0 +1,214 @@
+package conformance_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/grpcauth"
+)
+
+// bound is a good request with a token that is bound to a key.
+var bound = vector{Config: offered, Token: boundTo("jkt"), Proof: &recipe{}}
+
+// TestChallengesOfBothSchemes writes down the lines of WWW-Authenticate to the
+// letter: clients read them, and some by comparing text.
+func TestChallengesOfBothSchemes(t *testing.T) {
+	const (
+		realm = `realm="https://api.example.com"`
+		algs  = `algs="ES256 PS256"`
+	)
+	few := setup{DPoP: &dpopSetup{Algorithms: []string{"ES256", "PS256"}}}
+	admin := setup{DPoP: few.DPoP, All: []string{"admin"}}
+	for _, test := range []struct {
+		name   string
+		vector vector
+		want   []string
+	}{
+		{"no credentials", vector{Config: admin, Lines: []string{}}, []string{
+			"Bearer " + realm + `, scope="admin"`,
+			"DPoP " + realm + `, scope="admin", ` + algs}},
+		{"a bad token as Bearer", vector{Config: few, Token: recipe{Mutate: "flip signature"}}, []string{
+			"Bearer " + realm + `, error="invalid_token", error_description="the access token is invalid"`,
+			"DPoP " + realm + `, ` + algs}},
+		{"a bad token as DPoP", vector{Config: few, Proof: &recipe{}, Token: recipe{Mutate: "flip signature"}}, []string{
+			"DPoP " + realm + `, error="invalid_token", error_description="the access token is invalid", ` + algs,
+			"Bearer " + realm}},
+		{"a bound token as Bearer", vector{Config: few, Token: boundTo("jkt")}, []string{
+			"Bearer " + realm + `, error="invalid_token", error_description="the access token must be sent with proof of possession"`,
+			"DPoP " + realm + `, ` + algs}},
+		{"a bad proof", vector{Config: few, Token: boundTo("jkt"), Proof: &recipe{Mutate: "flip signature"}}, []string{
+			"DPoP " + realm + `, error="invalid_dpop_proof", error_description="the DPoP proof is invalid", ` + algs,
+			"Bearer " + realm}},
+		{"no nonce", vector{Config: setup{DPoP: &dpopSetup{Algorithms: few.DPoP.Algorithms, Nonces: true}}, Token: boundTo("jkt"), Proof: &recipe{}}, []string{
+			"DPoP " + realm + `, error="use_dpop_nonce", error_description="the DPoP proof must carry the nonce", ` + algs,
+			"Bearer " + realm}},
+		{"too few scopes", vector{Config: admin, Token: boundTo("jkt"), Proof: &recipe{}}, []string{
+			"DPoP " + realm + `, error="insufficient_scope", error_description="the access token lacks a required scope", scope="admin", ` + algs,
+			"Bearer " + realm}},
+		{"the scheme without a token", vector{Config: few, Lines: []string{"DPoP"}}, []string{
+			"DPoP " + realm + `, error="invalid_request", error_description="the credentials are malformed", ` + algs,
+			"Bearer " + realm + `, error="invalid_request", error_description="the credentials are malformed"`}},
+		{"a lost store", vector{Config: setup{DPoP: &dpopSetup{Store: "down"}}, Token: boundTo("jkt"), Proof: &recipe{}}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := earth.play(t, test.vector)
+			if _, err := earth.carriers.set(s); err != nil {
+				t.Fatal(err)
+			}
+			token := earth.token(t, test.vector.Token)
+			for _, c := range earth.carriers.all {
+				a := ask(t, c, test.vector.request(t, earth, token, c))
+				if got := a.challenge(); !slices.Equal(got, test.want) {
+					t.Errorf("%s: got %q; want %q", a.carrier, got, test.want)
+				}
+			}
+		})
+	}
+}
+
+// TestAClientIsGivenANonce plays RFC 9449 §9 as a client does: it is refused, takes
+// the nonce out of the refusal, and comes again.
+func TestAClientIsGivenANonce(t *testing.T) {
+	v := bound
+	v.Config.DPoP = &dpopSetup{Nonces: true}
+	s := earth.play(t, v)
+	stage, err := earth.carriers.set(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := earth.token(t, v.Token)
+	for _, c := range earth.carriers.all {
+		v.Proof = &recipe{}
+		refused := ask(t, c, v.request(t, earth, token, c))
+		if got := refused.nonces(); len(got) != 1 {
+			t.Fatalf("%s: got the nonces %q; want one", c.name, got)
+		}
+		v.Proof = &recipe{Claims: members(`{"nonce": "` + refused.nonces()[0] + `"}`)}
+		s.letIn(t, stage, c, v.request(t, earth, token, c))
+	}
+}
+
+// TestAProofIsGoodOnceWhateverTheCarrier: the resource is the same, whichever version
+// of HTTP it is asked for in, and so is the memory of proofs.
+func TestAProofIsGoodOnceWhateverTheCarrier(t *testing.T) {
+	s := earth.play(t, bound)
+	stage, err := earth.carriers.set(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := earth.carriers.only(true)
+	token := earth.token(t, bound.Token)
+	again := expectation{outcome: outcomes["PROOF"], reason: accesstoken.DPoPProofReplayed, dpop: bound.offer(s)}
+	for first := range all {
+		sent := bound.request(t, earth, token, all[first])
+		s.letIn(t, stage, all[first], sent)
+		for _, c := range all {
+			again.check(t, ask(t, c, sent))
+			again.checkTold(t, c.name, s.told(), token)
+		}
+	}
+	if ran := len(stage.ran()); ran != 0 {
+		t.Errorf("the handlers ran %d times for proofs that were used; want none", ran)
+	}
+}
+
+// TestOfAHundredEqualProofsOnePasses, when all come at once and over all versions of
+// HTTP.
+func TestOfAHundredEqualProofsOnePasses(t *testing.T) {
+	s := earth.play(t, bound)
+	stage, err := earth.carriers.set(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := earth.carriers.only(true)
+	sent := bound.request(t, earth, earth.token(t, bound.Token), all[0])
+	const equal = 100
+	statuses := make([]int, equal)
+	var start, done sync.WaitGroup
+	start.Add(1)
+	for i := range statuses {
+		done.Go(func() {
+			start.Wait()
+			answer, err := all[i%len(all)].send(t.Context(), sent)
+			if err != nil {
+				t.Error(err)
+			}
+			statuses[i] = answer.status
+		})
+	}
+	start.Done()
+	done.Wait()
+	count := map[int]int{}
+	for _, status := range statuses {
+		count[status]++
+	}
+	if count[http.StatusOK] != 1 || count[http.StatusUnauthorized] != equal-1 {
+		t.Errorf("got %v; want one 200 and %d times 401", count, equal-1)
+	}
+	if ran := len(stage.ran()); ran != 1 {
+		t.Errorf("the handlers ran %d times; want once", ran)
+	}
+}
+
+// TestAStreamNeedsOneProof: a stream that is judged again while it is open has shown
+// its proof, and has no second one.
+func TestAStreamNeedsOneProof(t *testing.T) {
+	opaque := canary + "-opaque"
+	v := bound
+	v.Config.Issuer.Introspection = true
+	v.Token = recipe{Literal: &opaque, Answer: members(`{"cnf": {"jkt": "${jkt}"}, "token_type": "DPoP"}`)}
+	s := earth.play(t, v)
+	s.policy.FreshIntrospection = true // so that the second look can be seen
+	stage, err := earth.carriers.set(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := earth.carriers.only(false)[1]
+	stage.grpc = must(grpcauth.New(s.validator, &grpcauth.Options{Methods: map[string]accesstoken.Policy{c.path: s.policy}, StreamCheck: time.Second}))
+	sent := v.request(t, earth, earth.token(t, v.Token), c)
+	before := earth.requests()
+	ctx := metadata.NewOutgoingContext(t.Context(), metadata.Pairs("authorization", sent.lines[0], "dpop", sent.proof))
+	stream, err := earth.carriers.conn.NewStream(ctx, &description.Streams[0], c.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool { return earth.grew(before)["as"] >= 2 })
+	if err := stream.SendMsg(new(emptypb.Empty)); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(new(emptypb.Empty)); err != nil {
+		t.Errorf("got %v; want the stream to go on", err)
+	}
+	if uses := s.store.uses.Load(); uses != 1 {
+		t.Errorf("the store was asked %d times; want once", uses)
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(new(emptypb.Empty)); fmt.Sprint(err) != "EOF" {
+		t.Errorf("got %v; want the end of the stream", err)
+	}
+}
+
+// await waits until something has happened that takes its time.
+func await(t *testing.T, happened func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !happened() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it has not happened")
+		}
+	}
+}
