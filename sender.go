@@ -14,6 +14,7 @@ import (
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/internal/clientcert"
+	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
 // A ForwardedCertificate says how a proxy that ends TLS hands the client's
@@ -133,10 +134,10 @@ func (f *facts) acceptScheme(credentials Credentials) error {
 // acceptSender refuses a bound token that comes from somebody else than the one
 // it is bound to. It runs on every request.
 func (v *Validator) acceptSender(ctx context.Context, f *facts, credentials Credentials) error {
-	if err := f.acceptScheme(credentials); err != nil || !f.isBound() || v.letInBefore(ctx, credentials) {
+	bound, _ := f.binding()
+	if err := f.acceptScheme(credentials); err != nil || !f.isBound() || v.letInBefore(ctx, bound, credentials) {
 		return err
 	}
-	bound, _ := f.binding()
 	if bound.CertificateThumbprint != "" {
 		if err := v.acceptCertificate(bound.CertificateThumbprint, credentials.request); err != nil {
 			return err
@@ -150,10 +151,14 @@ func (v *Validator) acceptSender(ctx context.Context, f *facts, credentials Cred
 
 // letInBefore reports whether an adapter has let this very request in with these
 // credentials: what they are bound to was seen then, and a proof may be used only
-// once.
-func (v *Validator) letInBefore(ctx context.Context, credentials Credentials) bool {
+// once. An introspection answer that binds them otherwise by now is not what was seen.
+func (v *Validator) letInBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
 	outer, ok := ctx.Value(carried.Key{}).(*carried.Context[Claims, Credentials, Validator])
-	return ok && outer.By == v && outer.Credentials.Equal(credentials)
+	if !ok || outer.By != v || !outer.Credentials.Equal(credentials) {
+		return false
+	}
+	seen, _ := outer.Claims.facts.binding()
+	return seen == bound
 }
 
 // acceptCertificate compares the certificate of the client (RFC 8705 §3). Whether
