@@ -220,5 +220,8 @@ func requestPath(r *http.Request) string {
 	if absolute, err := url.Parse(r.RequestURI); err == nil && absolute.Host != "" { // RFC 9112 §3.2.2
 		return absolute.EscapedPath()
 	}
+	if r.URL == nil { // of a request that somebody has made by hand
+		return "*" // for which there is no proof
+	}
 	return r.URL.EscapedPath()
 }
