@@ -1,9 +1,13 @@
 package conformance_test
 
 import (
+	"bufio"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -211,4 +215,97 @@ func await(t *testing.T, happened func() bool) {
 			t.Fatal("it has not happened")
 		}
 	}
+}
+
+// TestNoSpellingOfATargetGetsAroundAProof: the request line may be written in many
+// ways, and a proof for one resource opens another in none of them.
+func TestNoSpellingOfATargetGetsAroundAProof(t *testing.T) {
+	s := earth.play(t, bound)
+	stage, err := earth.carriers.set(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := earth.token(t, bound.Token)
+	all := earth.carriers.only(true)[0]
+	for target, same := range map[string]bool{
+		"/resource": true, "/resource?x=/open": true, "/%72esource": true, "/./resource": true, "/x/../resource": true, "/resource?": true,
+		"https://evil.example/resource": true, "http://api.example.com/resource?x": true, // absolute-form
+		"/": false, "/resource/": false, "//resource": false, "/RESOURCE": false, "/resource;x": false, "/resource%3fx": false, "/resource%23": false,
+		"/%2fresource": false, "/resource%2f": false, "/resource%00": false, "/resource%20": false, "/resource/x/..": false, "/..%2fresource": false,
+		"/resource/%2e%2e": false, "/resource%2e": false, "/resource\\": false, "/resource#x": false, "/resource%252e": false, "/https://api.example.com/resource": false,
+		"//api.example.com/resource": false, "https://api.example.com/open": false, "https://api.example.com": false, "https://api.example.com?/resource": false,
+	} {
+		sent := bound.request(t, earth, token, all)
+		status := earth.carriers.raw(t, "GET "+target+" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n"+
+			"Authorization: "+sent.lines[0]+"\r\ndpop: "+sent.proof+"\r\n\r\n")
+		if got := status == http.StatusOK; got != same || len(stage.ran()) > 0 != same {
+			t.Errorf("%s: got %d; want the proof for /resource to be good for it: %v", target, status, same)
+		}
+		if status >= http.StatusInternalServerError {
+			t.Errorf("%s: got %d; want no fault of ours", target, status)
+		}
+	}
+}
+
+// TestTheFieldAsItIsWritten: lines that a client of net/http does not send.
+func TestTheFieldAsItIsWritten(t *testing.T) {
+	s := earth.play(t, bound)
+	stage, err := earth.carriers.set(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := earth.token(t, bound.Token)
+	for lines, good := range map[string]bool{
+		"DPOP: PROOF":                       true,
+		"dPoP:\t PROOF \t":                  true,
+		"DPoP: PROOF\r\ndpop: PROOF":        false,
+		"DPoP: PROOF\r\nDPOP:":              false,
+		"DPoP:\r\nDPoP: PROOF":              false,
+		"DPoP: PROOF, PROOF":                false,
+		"DPoP: ,PROOF":                      false,
+		"DPoP: PROOF,":                      false,
+		"DPoP: PROOF; x=y":                  false,
+		"DPoP: \"PROOF\"":                   false,
+		"DPoP : PROOF":                      false, // RFC 9112 §5.1
+		"X: y\r\n DPoP: PROOF":              false, // part of X (RFC 9112 §5.2)
+		"DPoP: PROOF\r\n PROOF":             false,
+		"D_PoP: PROOF":                      false,
+		"DPoP\x00: PROOF":                   false,
+		"Trailer: DPoP\r\nX-DPoP: PROOF":    false,
+		"Connection: DPoP\r\nDPoP: PROOF":   true, // for proxies
+		"DPoP: PROOF\r\nAuthorization: x":   false,
+		"DPoP: PROOF\r\nauthorization: ALL": false,
+	} {
+		sent := bound.request(t, earth, token, earth.carriers.only(true)[0])
+		lines = strings.NewReplacer("PROOF", sent.proof, "ALL", sent.lines[0]).Replace(lines)
+		status := earth.carriers.raw(t, "GET /resource HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: "+sent.lines[0]+"\r\n"+lines+"\r\n\r\n")
+		if got := status == http.StatusOK; got != good || len(stage.ran()) > 0 != good || status >= http.StatusInternalServerError {
+			t.Errorf("%q: got %d; want it accepted: %v", strings.ReplaceAll(lines, sent.proof, "PROOF"), status, good)
+		}
+	}
+}
+
+// raw sends what is written to the server of net/http, and returns the status.
+func (c *carriers) raw(t *testing.T, text string) (status int) {
+	t.Helper()
+	config := c.http1.Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	dialer := tls.Dialer{Config: config}
+	conn, err := dialer.DialContext(t.Context(), "tcp", c.plain.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
 }
