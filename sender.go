@@ -66,8 +66,11 @@ func (c ForwardedCertificate) faults() (f faults) {
 		f.add("ForwardedCertificate.Proxies is empty; list the addresses of the proxies, or anybody could send a certificate")
 	}
 	for _, prefix := range c.Proxies {
-		if !prefix.IsValid() {
+		switch {
+		case !prefix.IsValid():
 			f.add("ForwardedCertificate.Proxies has a prefix that is not valid; make it with netip.ParsePrefix")
+		case prefix.Addr().Is4In6():
+			f.add("ForwardedCertificate.Proxies has %v, which no address is compared with; write it as that of IPv4", prefix)
 		}
 	}
 	return f

@@ -460,6 +460,7 @@ func TestForwardedCertificateFaults(t *testing.T) {
 		"ForwardedCertificate.Field is empty":                      {Format: accesstoken.NGINXField, Proxies: loopback},
 		"ForwardedCertificate.Field is for NGINXField only":        {Format: accesstoken.EnvoyField, Field: "X-Cert", Proxies: loopback},
 		"ForwardedCertificate.Proxies is empty":                    {Format: accesstoken.EnvoyField},
+		"ForwardedCertificate.Proxies has ::ffff:10.0.0.0/104":     {Format: accesstoken.EnvoyField, Proxies: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}},
 		"ForwardedCertificate.Proxies has a prefix that is not va": {Format: accesstoken.EnvoyField, Proxies: []netip.Prefix{{}}},
 	} {
 		_, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://as.example"}}, ForwardedCertificate: setting})
