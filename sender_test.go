@@ -353,6 +353,7 @@ func TestThePathOfAProof(t *testing.T) {
 		{"an encoded slash", "/a%2fb", &url.URL{Path: "/a/b", RawPath: "/a%2fb"}, "/a%2Fb", true},
 		{"an encoded slash is none", "/a%2fb", &url.URL{Path: "/a/b", RawPath: "/a%2fb"}, "/a/b", false},
 		{"absolute-form", "http://evil.example/a?x", &url.URL{Path: "/a"}, "/a", true},
+		{"absolute-form, and a prefix that a router took away", "http://evil.example/v1/a", &url.URL{Path: "/a"}, "/v1/a", true},
 		{"absolute-form without a path", "http://evil.example", &url.URL{}, "/", true},
 		{"absolute-form of a host that looks like a path", "http://evil.example/b", &url.URL{Path: "/b"}, "/evil.example/b", false},
 		{"two slashes", "//evil.example/a", &url.URL{Path: "//evil.example/a"}, "//evil.example/a", true},

@@ -263,7 +263,11 @@ func (v vector) faults() (faults []string) {
 	fault(!slices.Contains([]string{"", "http", "grpc", "cleartext", "direct"}, v.Only), "only means nothing")
 	fault(v.Certificate != "" && v.Only == "cleartext", "no certificate is shown without TLS")
 	fault(v.Only == "direct" && (v.Proof != nil || v.Certificate != ""), "direct has no request")
-	fault(v.Config.DPoP == nil && v.Config.Forwarded == nil && v.Twice, "only a proof is good once")
+	fault(v.Twice && v.Proof == nil, "only a proof is good once")
+	fault(!slices.Contains([]string{"", "sender", "thief"}, v.Certificate), "certificate means nothing")
+	fault(v.Config.DPoP != nil && !slices.Contains([]string{"", "down"}, v.Config.DPoP.Store), "store means nothing")
+	fault(v.Proof == nil && strings.Contains(strings.Join(slices.Concat(v.Lines, v.Proofs), ""), "${proof}"), "there is no proof")
+	fault(v.Proof != nil && v.Proof.Answer != nil, "nobody is asked about a proof")
 	for _, name := range v.Untouched {
 		fault(!slices.Contains([]string{"as", "other"}, name), "untouched means nothing")
 	}
@@ -333,6 +337,11 @@ func TestCasesThatWouldPassUnseenAreFaults(t *testing.T) {
 		"no certificate is shown without TLS":     {Certificate: "sender", Only: "cleartext"},
 		"direct has no request":                   {Certificate: "sender", Only: "direct"},
 		"only a proof is good once":               {Twice: true},
+		"certificate means nothing":               {Certificate: "theif"},
+		"store means nothing":                     {Config: setup{DPoP: &dpopSetup{Store: "up"}}},
+		"there is no proof":                       {Proofs: []string{"${proof}"}},
+		"nobody is asked about a proof":           {Proof: &recipe{Answer: goodAnswer()}},
+		"claims removes athh, which is not there": {Proof: &recipe{Claims: members(`{"athh": null}`)}},
 	} {
 		if got := v.faults(); !slices.Equal(got, []string{want}) {
 			t.Errorf("got %q; want %q", got, want)

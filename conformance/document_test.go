@@ -91,14 +91,16 @@ describes what is out of the ordinary; all else is good: the token, the resource
 
 **Through what.** Each case is sent through
 %s,
-unless it concerns one kind only ("HTTP", "gRPC"), or no client would send it ("direct": the validator is called). Servers
-and clients are real and speak over loopback sockets, with TLS except where it is said. Metadata, keys and introspection
+unless it concerns one kind only ("HTTP", "gRPC", "cleartext" for the one without TLS), or no client would send it
+("direct": the validator is called). A client that has a certificate is not sent where there is no TLS to show it in. Servers
+and clients are real and speak over loopback sockets, with TLS except where it is said; since the resource has another name,
+they stand to it as servers behind a proxy do. Metadata, keys and introspection
 answers come over TLS from an authorization server that each case can spoil. The clock stands still, so that a second more
 or less decides.
 
 **What is compared.** The status or code; the challenge, parameter by parameter; all header fields and status details;
-whether the handler ran, and the caller it found; what the refusal hook was told; which servers were asked. No part of a
-token, a claim, a key id or an upstream message may come back, or appear in the log. All carriers have to agree.
+whether the handler ran, and the caller it found; what the refusal hook was told; which servers were asked, and whether the
+memory of used proofs was. No part of a token, a proof, a claim, a key id or an upstream message may come back, or appear in the log. All carriers have to agree.
 
 **How to repeat it**, with Go and this repository alone:
 
@@ -227,7 +229,7 @@ func writeCases(t *testing.T, p *page) {
 // circumstances are what is set up out of the ordinary, if that is short.
 func (v vector) circumstances(config jsontext.Value) string {
 	const most = 64
-	said := map[string]string{"": "", "http": "HTTP", "grpc": "gRPC", "direct": "direct"}[v.Only]
+	said := map[string]string{"": "", "http": "HTTP", "grpc": "gRPC", "cleartext": "cleartext", "direct": "direct"}[v.Only]
 	if 0 < len(config) && len(config) <= most {
 		said = strings.TrimPrefix(said+" `"+string(config)+"`", " ")
 	}

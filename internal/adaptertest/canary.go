@@ -38,6 +38,7 @@ func Marked(as *accesstokentest.Server) map[string][]string {
 		"for somebody else":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"aud": Canary}))},
 		"expired":                 {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"exp": 1}))},
 		"bound":                   {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"jkt": Canary}}))},
+		"of another sender":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"x5t#S256": Canary}}))},
 		"tampered with":           {good[:len(good)-12] + "AAAAAAAAAAAA"},
 		"without the scope":       {good},
 	}
