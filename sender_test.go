@@ -457,12 +457,12 @@ func TestABearerTokenCostsNothingMore(t *testing.T) {
 func TestForwardedCertificateFaults(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	for want, setting := range map[string]accesstoken.ForwardedCertificate{
-		"ForwardedCertificate has no Format":                       {Proxies: loopback},
-		"ForwardedCertificate.Field is empty":                      {Format: accesstoken.NGINXField, Proxies: loopback},
-		"ForwardedCertificate.Field is for NGINXField only":        {Format: accesstoken.EnvoyField, Field: "X-Cert", Proxies: loopback},
-		"ForwardedCertificate.Proxies is empty":                    {Format: accesstoken.EnvoyField},
-		"ForwardedCertificate.Proxies has ::ffff:10.0.0.0/104":     {Format: accesstoken.EnvoyField, Proxies: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}},
-		"ForwardedCertificate.Proxies has a prefix that is not va": {Format: accesstoken.EnvoyField, Proxies: []netip.Prefix{{}}},
+		"ForwardedCertificate has no Format":                        {Proxies: loopback},
+		"ForwardedCertificate.Field is empty":                       {Format: accesstoken.NGINXField, Proxies: loopback},
+		"ForwardedCertificate.Field is for NGINXField and ALBField": {Format: accesstoken.EnvoyField, Field: "X-Cert", Proxies: loopback},
+		"ForwardedCertificate.Proxies is empty":                     {Format: accesstoken.EnvoyField},
+		"ForwardedCertificate.Proxies has ::ffff:10.0.0.0/104":      {Format: accesstoken.EnvoyField, Proxies: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}},
+		"ForwardedCertificate.Proxies has a prefix that is not va":  {Format: accesstoken.EnvoyField, Proxies: []netip.Prefix{{}}},
 	} {
 		_, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://as.example"}}, ForwardedCertificate: setting})
 		if err == nil || !strings.Contains(err.Error(), want) {
