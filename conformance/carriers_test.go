@@ -438,9 +438,9 @@ func unprintable(line string) bool {
 }
 
 func unary(ctx context.Context, conn *grpc.ClientConn, method string) (metadata.MD, error) {
-	var trailer metadata.MD
-	err := conn.Invoke(ctx, method, new(emptypb.Empty), new(emptypb.Empty), grpc.Trailer(&trailer))
-	return trailer, err
+	var header, trailer metadata.MD
+	err := conn.Invoke(ctx, method, new(emptypb.Empty), new(emptypb.Empty), grpc.Header(&header), grpc.Trailer(&trailer))
+	return metadata.Join(header, trailer), err
 }
 
 func stream(ctx context.Context, conn *grpc.ClientConn, method string) (metadata.MD, error) {
@@ -460,7 +460,8 @@ func stream(ctx context.Context, conn *grpc.ClientConn, method string) (metadata
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	return stream.Trailer(), err
+	header, _ := stream.Header() // has come, as the stream has ended
+	return metadata.Join(header, stream.Trailer()), err
 }
 
 // byHand makes a call with net/http's HTTP/2 client: a message of no bytes, and

@@ -265,9 +265,14 @@ func (e expectation) checkHTTP(t *testing.T, a answer) {
 	e.checkChallenge(t, a)
 	e.checkNonce(t, a)
 	if e.status == http.StatusOK {
-		// Who answers decides about caching (RFC 9111 §3.5), not who guards.
-		if got := a.header.Values("Cache-Control"); got != nil {
-			t.Errorf("%s: got Cache-Control %q; want none beside a handler's own", a.carrier, got)
+		// Who answers decides about caching (RFC 9111 §3.5), not who guards; but a
+		// nonce is for one client.
+		var want []string
+		if e.givesNonce() {
+			want = []string{"no-store"}
+		}
+		if got := a.header.Values("Cache-Control"); !slices.Equal(got, want) {
+			t.Errorf("%s: got Cache-Control %q; want %q", a.carrier, got, want)
 		}
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -237,7 +238,11 @@ func (v vector) usesProof() bool {
 // letIn sends a request that has to be let in.
 func (s *scene) letIn(t *testing.T, stage *stage, c carrier, r request) {
 	t.Helper()
-	expectation{outcome: outcomes["OK"]}.check(t, ask(t, c, r))
+	e := expectation{outcome: outcomes["OK"]}
+	if s.dpop != nil {
+		e.dpop = &offer{used: true, nonces: s.dpop.Nonce() != ""}
+	}
+	e.check(t, ask(t, c, r))
 	if ran := len(stage.ran()); ran != 1 {
 		t.Errorf("%s: the handler ran %d times for the first request; want once", c.name, ran)
 	}
@@ -248,15 +253,16 @@ func (s *scene) letIn(t *testing.T, stage *stage, c carrier, r request) {
 
 // An offer is what challenges say of the scheme DPoP.
 type offer struct {
-	algs string
-	used bool // by the client
+	algs   string
+	used   bool // by the client
+	nonces bool // are demanded
 }
 
 func (v vector) offer(s *scene) *offer {
 	if s.dpop == nil {
 		return nil
 	}
-	return &offer{algs: strings.Join(s.dpop.Algorithms(), " "), used: v.scheme() == "DPoP"}
+	return &offer{algs: strings.Join(s.dpop.Algorithms(), " "), used: v.scheme() == "DPoP", nonces: s.dpop.Nonce() != ""}
 }
 
 // scheme is what the client uses, as far as that is clear.
@@ -279,12 +285,20 @@ func (o *offer) schemes() []string {
 	return []string{"Bearer", "DPoP"}
 }
 
-// checkNonce: where a proof needs a nonce, the client is given one, and nowhere else
-// (RFC 9449 §9).
+// givesNonce: where a proof needs a nonce the client is given one, and where it had
+// one, the next; nowhere else (RFC 9449 §8.2, §9).
+func (e expectation) givesNonce() bool {
+	if e.dpop == nil {
+		return false
+	}
+	return e.reason == accesstoken.DPoPNonceRequired || e.status == http.StatusOK && e.dpop.used && e.dpop.nonces
+}
+
+// checkNonce compares what the client is given.
 func (e expectation) checkNonce(t *testing.T, a answer) {
 	t.Helper()
 	want := 0
-	if e.reason == accesstoken.DPoPNonceRequired && e.dpop != nil {
+	if e.givesNonce() {
 		want = 1
 	}
 	got := a.nonces()
