@@ -42,6 +42,9 @@ func (c Config) fapiFaults() (f faults) {
 		if i.DangerouslyAllowHTTP || i.DangerouslyAcceptNoAudience {
 			own.add("FAPI2 allows nothing that is called dangerous")
 		}
+		if i.Introspection != nil && i.Introspection.RevocationDelay() > fapiMostLifetime {
+			own.add("FAPI2: the Introspection client may call a revoked token active for %v; set CacheFor and DangerouslyServeStaleFor to %v together at most", i.Introspection.RevocationDelay(), fapiMostLifetime)
+		}
 		if !i.AlwaysIntrospect && (i.MaxLifetime <= 0 || i.MaxLifetime > fapiMostLifetime) {
 			own.add("FAPI2: a token that was revoked has to be noticed; set AlwaysIntrospect, or a MaxLifetime of at most %v", fapiMostLifetime)
 		}

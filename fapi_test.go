@@ -15,6 +15,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/dpop"
+	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -25,6 +26,18 @@ func verifierFor(t *testing.T, algorithms ...string) *dpop.Verifier {
 		t.Fatal(err)
 	}
 	return verifier
+}
+
+func keptIntrospection(t *testing.T, as *accesstokentest.Server, cacheFor, stale time.Duration) *introspection.Client {
+	t.Helper()
+	client, err := introspection.NewClient(introspection.Config{
+		Endpoint: as.IntrospectionEndpoint(), ClientID: accesstokentest.ClientID, ClientSecret: accesstokentest.ClientSecret,
+		HTTPClient: as.Client(), CacheFor: cacheFor, DangerouslyServeStaleFor: stale,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 // TestFAPI2Demands: what the profile does not allow is a fault of the configuration,
@@ -70,6 +83,12 @@ func TestFAPI2Demands(t *testing.T) {
 		{"introspection of opaque tokens alone", func(c *accesstoken.Config) {
 			c.Issuers[0].MaxLifetime, c.Issuers[0].Introspection = 0, newIntrospection(t, as)
 		}, []string{"accesstoken: Issuers[0]: FAPI2: a token that was revoked has to be noticed"}},
+		{"answers that are kept", func(c *accesstoken.Config) {
+			c.Issuers[0].Introspection = keptIntrospection(t, as, 9*time.Minute, time.Minute)
+		}, nil},
+		{"answers that are kept for too long", func(c *accesstoken.Config) {
+			c.Issuers[0].Introspection = keptIntrospection(t, as, 9*time.Minute, time.Minute+1)
+		}, []string{"accesstoken: Issuers[0]: FAPI2: the Introspection client may call a revoked token active for 10m0.000000001s"}},
 		{"several at once", func(c *accesstoken.Config) { c.Leeway, c.Issuers[0].MaxLifetime = -1, 0 }, []string{
 			"accesstoken: FAPI2: Leeway is 0s", "accesstoken: Issuers[0]: FAPI2: a token that was revoked has to be noticed",
 		}},

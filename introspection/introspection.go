@@ -99,6 +99,12 @@ func (c *Client) String() string {
 // Format prints what String returns, under every verb.
 func (c *Client) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
+// RevocationDelay returns how long after its revocation a token may still be said
+// to be active here: CacheFor, and DangerouslyServeStaleFor after that.
+func (c *Client) RevocationDelay() time.Duration {
+	return c.cache.keepFor + c.cache.grace
+}
+
 // Introspect asks whether a token is active and what it stands for. An inactive
 // token is no error: the Response says so, and nothing else. An error that is
 // none of [ErrClientRefused], [ErrTokenType] and the like means that nothing is
