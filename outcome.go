@@ -81,8 +81,8 @@ const (
 // to tell.
 var details = map[Reason]string{
 	CredentialsMissing:   "the request has no Authorization line",
-	SchemeUnsupported:    "expected the scheme Bearer",
-	CredentialsMalformed: "expected Bearer, a space and a token68 (RFC 6750 §2.1)",
+	SchemeUnsupported:    "expected the scheme Bearer, or DPoP with Config.DPoP",
+	CredentialsMalformed: "expected Bearer or DPoP, a space and a token68 (RFC 6750 §2.1)",
 	CredentialsAmbiguous: "expected one Authorization line",
 	TokenTooLarge:        "expected at most 16384 bytes",
 	TokenMalformed:       "expected a JWT, or an opaque token of an issuer with Introspection",
@@ -91,6 +91,7 @@ var details = map[Reason]string{
 	KeyNotFound:          "the issuer publishes no key with this kid",
 	TokenExpired:         "expected exp + Leeway to lie in the future",
 	TokenInactive:        "the authorization server says that it is not active",
+	DPoPProofInvalid:     "expected one DPoP line with a proof",
 }
 
 // defaultRetry is what Retry-After says when nobody knows better.

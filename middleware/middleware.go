@@ -171,7 +171,8 @@ func isPreflight(r *http.Request) bool {
 }
 
 // Check is Wrap without the wrapping: it returns the caller's claims, or the
-// error to give to Refuse.
+// error to give to Refuse. A DPoP proof is used up by it, so that a second Check of
+// the request refuses it; inside a Wrap it does not.
 func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
 	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
 	return claims, err

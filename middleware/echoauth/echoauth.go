@@ -184,7 +184,8 @@ func (m *Middleware) refuseDenied(c echo.Context, err error) error {
 }
 
 // Check is Wrap without the wrapping: it returns the caller's claims, or the
-// error to give to Refuse.
+// error to give to Refuse. A DPoP proof is used up by it, so that a second Check of
+// the request refuses it; inside a Wrap it does not.
 func (m *Middleware) Check(c echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
 	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
