@@ -33,14 +33,14 @@ const (
 
 	BindingRequired        Reason = "BINDING_REQUIRED"         // the token is bound to a key, and was sent without proof of it
 	BindingMismatch        Reason = "BINDING_MISMATCH"         // the proof is of another key or certificate
-	DPoPProofInvalid       Reason = "DPOP_PROOF_INVALID"       // reserved for DPoP (RFC 9449)
-	DPoPProofReplayed      Reason = "DPOP_PROOF_REPLAYED"      // reserved for DPoP
-	DPoPNonceRequired      Reason = "DPOP_NONCE_REQUIRED"      // reserved for DPoP
+	DPoPProofInvalid       Reason = "DPOP_PROOF_INVALID"       // the proof is missing, or not one for this request (RFC 9449 §4.3)
+	DPoPProofReplayed      Reason = "DPOP_PROOF_REPLAYED"      // the proof was used before
+	DPoPNonceRequired      Reason = "DPOP_NONCE_REQUIRED"      // the proof needs a nonce that is good now
 	StepUpRequired         Reason = "STEP_UP_REQUIRED"         // reserved for step-up authentication (RFC 9470)
 	TransportInsecure      Reason = "TRANSPORT_INSECURE"       // reserved: credentials over cleartext
 	ScopeInsufficient      Reason = "SCOPE_INSUFFICIENT"       // the token lacks a scope that the policy demands
 	PolicyDenied           Reason = "POLICY_DENIED"            // the application's own no; no rule for this gRPC method
-	ReplayStoreUnavailable Reason = "REPLAY_STORE_UNAVAILABLE" // reserved for DPoP
+	ReplayStoreUnavailable Reason = "REPLAY_STORE_UNAVAILABLE" // it is not known whether a proof was used before
 	StatusUnavailable      Reason = "STATUS_UNAVAILABLE"       // reserved for status lists
 
 	AuthorizationDetailsInsufficient Reason = "AUTHORIZATION_DETAILS_INSUFFICIENT" // reserved for RFC 9396

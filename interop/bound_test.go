@@ -3,53 +3,155 @@
 package interop_test
 
 import (
+	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/dpop"
 )
 
-// issueBound gets a token that is bound to a key of ours (RFC 9449 §5).
-func (s *server) issueBound(t *testing.T, client, audience, scope string) string {
+// newSigner makes proofs with a key of its own.
+func newSigner(t *testing.T) *dpop.Signer {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	return signerOf(t, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
+}
+
+func signerOf(t *testing.T, key crypto.Signer) *dpop.Signer {
+	t.Helper()
+	signer, err := dpop.NewSigner(key)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return signer
+}
+
+// prove signs a proof.
+func prove(t *testing.T, signer *dpop.Signer, proof dpop.Proof) string {
+	t.Helper()
+	signed, err := signer.Sign(proof)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// issueBound gets a token that is bound to a key which nobody has any more.
+func (s *server) issueBound(t *testing.T, client, audience, scope string) string {
+	t.Helper()
+	return s.issueBoundTo(t, newSigner(t), client, audience, scope)
+}
+
+// issueBoundTo gets a token that is bound to a key (RFC 9449 §5). It asks again
+// where a nonce is demanded (§8).
+func (s *server) issueBoundTo(t *testing.T, signer *dpop.Signer, client, audience, scope string) string {
+	t.Helper()
+	got := s.askBound(t, signer, client, audience, scope, "")
+	if got.Error == "use_dpop_nonce" {
+		got = s.askBound(t, signer, client, audience, scope, got.nonce)
+	}
+	if got.Access == "" || !strings.EqualFold(got.Type, "DPoP") {
+		t.Fatalf("the token endpoint gave %s a token of type %q, error %q; want a DPoP token", client, got.Type, got.Error)
+	}
+	return got.Access
+}
+
+// A boundAnswer is what a token endpoint says to somebody with a proof.
+type boundAnswer struct {
+	Access string `json:"access_token"`
+	Type   string `json:"token_type"`
+	Error  string `json:"error"`
+	nonce  string
+}
+
+func (s *server) askBound(t *testing.T, signer *dpop.Signer, client, audience, scope, nonce string) (got boundAnswer) {
+	t.Helper()
 	endpoint := s.endpoint(t, "token_endpoint")
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(s.asksFor(audience, scope).Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("DPoP", proof(t, key, http.MethodPost, endpoint))
+	request.Header.Set("DPoP", prove(t, signer, dpop.Proof{Method: http.MethodPost, URL: endpoint, Nonce: nonce}))
 	request.SetBasicAuth(client, s.secret)
-	body, err := send(request, http.StatusOK)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got tokens
-	if err := json.Unmarshal(body, &got); err != nil || got.Access == "" {
-		t.Fatalf("the token endpoint gave no bound token to %s: %v", client, err)
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&got); err != nil {
+		t.Fatalf("the token endpoint answers %s: %v", response.Status, err)
 	}
-	return got.Access
+	got.nonce = response.Header.Get("DPoP-Nonce")
+	return got
 }
 
-// proof shows a token endpoint that we have a key (RFC 9449 §4.2).
-func proof(t *testing.T, key *ecdsa.PrivateKey, method, url string) string {
+// serveBound starts a resource server that clients prove their keys to. Its URL
+// stands for those of the setting.
+func serveBound(t *testing.T, issuer accesstoken.Issuer, setting dpop.Config) *resourceServer {
 	t.Helper()
-	made := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"jti": rand.Text(), "htm": method, "htu": url, "iat": time.Now().Unix()})
-	made.Header["typ"] = "dpop+jwt"
-	made.Header["jwk"] = jwkOf("", key, false)
-	signed, err := made.SignedString(key)
+	web := httptest.NewUnstartedServer(nil)
+	setting.URLs = []string{"http://" + web.Listener.Addr().String()}
+	verifier, err := dpop.NewVerifier(setting)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signed
+	return serveOn(t, web, accesstoken.Config{Issuers: []accesstoken.Issuer{issuer}, DPoP: verifier}, routes)
+}
+
+// presentBound sets a resource server up, and presents a token to it with a proof.
+func presentBound(t *testing.T, issuer accesstoken.Issuer, token string, signer *dpop.Signer) string {
+	t.Helper()
+	rs := serveBound(t, issuer, dpop.Config{})
+	got, _, _ := rs.prove(t, "DPoP", token, prove(t, signer, dpop.Proof{Method: http.MethodGet, URL: rs.url + "/", Token: token}))
+	return got.String()
+}
+
+// prove presents a token with these proofs.
+func (rs *resourceServer) prove(t *testing.T, scheme, token string, proofs ...string) (got verdict, found caller, header http.Header) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, rs.url+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", scheme+" "+token)
+	request.Header["Dpop"] = proofs
+	return rs.answers(t, http.DefaultClient, request)
+}
+
+// changedProof changes the claims of a proof, and signs it again.
+func changedProof(t *testing.T, key *ecdsa.PrivateKey, proof string, change func(claims object) object) string {
+	t.Helper()
+	parts := strings.Split(proof, ".")
+	input := parts[0] + "." + encode([]byte(change(readObject(t, parts[1])).String()))
+	return input + "." + encode(seal("ES256", key, input))
+}
+
+// runNodeClient runs testdata/oracles/client.mjs to its end, and returns what it
+// says.
+func runNodeClient(t *testing.T, setting map[string]string) string {
+	t.Helper()
+	script, err := os.Open("testdata/oracles/client.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer script.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), starting)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, installNode(t), "--input-type=module", "-", string(must(json.Marshal(setting))))
+	cmd.Dir, cmd.Stdin = installNodeOracles(t), script
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("client.mjs: %v\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out))
 }

@@ -25,7 +25,8 @@ var hydraColumn = column{
 	start:   func(t *testing.T) (*server, error) { return startHydra(t).server, nil },
 	notes: together(
 		none(noSuchThing,
-			"JWT: encrypted", "JWT: bound to a DPoP key, sent as Bearer", "opaque: the answer is a signed JWT (RFC 9701)"),
+			"JWT: encrypted", "JWT: bound to a DPoP key, sent as Bearer", "JWT: bound to a DPoP key, with a proof",
+			"JWT: bound to a DPoP key, with another key's proof", "opaque: the answer is a signed JWT (RFC 9701)"),
 		map[string]note{
 			"JWT: held against RFC 9068":         {"401 TOKEN_TYPE_MISMATCH", otherType},
 			"metadata":                           {"OpenID Connect Discovery", oneDocument},

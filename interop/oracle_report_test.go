@@ -32,26 +32,26 @@ type difference struct{ mutation, oracle string }
 
 // readExplanations returns them, and the number of the one for each difference,
 // from 1.
-func readExplanations(t *testing.T) (list []explanation, number map[difference]int) {
+func readExplanations(t *testing.T, file string) (list []explanation, number map[difference]int) {
 	t.Helper()
-	content, err := os.ReadFile(explanationsFile)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(content, &list); err != nil {
-		t.Fatalf("%s: %v", explanationsFile, err)
+		t.Fatalf("%s: %v", file, err)
 	}
 	number = map[difference]int{}
 	for i, e := range list {
 		if !slices.Contains([]string{"ours", "theirs", "both"}, e.Right) || e.Clause == "" || e.Why == "" {
-			t.Errorf("%s: number %d says %q is right by %q; want ours, theirs or both, a clause and a reason", explanationsFile, i+1, e.Right, e.Clause)
+			t.Errorf("%s: number %d says %q is right by %q; want ours, theirs or both, a clause and a reason", file, i+1, e.Right, e.Clause)
 		}
 		for _, differ := range e.Differ {
 			for _, mutation := range differ.Mutations {
 				for _, oracle := range differ.Oracles {
 					d := difference{mutation, oracle}
 					if number[d] != 0 {
-						t.Errorf("%s: %s about %q is explained twice, in %d and %d", explanationsFile, oracle, mutation, number[d], i+1)
+						t.Errorf("%s: %s about %q is explained twice, in %d and %d", file, oracle, mutation, number[d], i+1)
 					}
 					number[d] = i + 1
 				}
@@ -76,19 +76,19 @@ func differences(answers []answer) map[difference]bool {
 
 // compareExplanations demands one for each difference, and a difference for each
 // whose oracle runs.
-func compareExplanations(t *testing.T, answers []answer, number map[difference]int, oracles []oracle) {
+func compareExplanations(t *testing.T, file string, answers []answer, number map[difference]int, oracles []oracle) {
 	t.Helper()
 	seen := differences(answers)
 	for d := range seen {
 		if number[d] == 0 {
-			t.Errorf("%s differs from ours about %q: say in %s who is right, and by which clause", d.oracle, d.mutation, explanationsFile)
+			t.Errorf("%s differs from ours about %q: say in %s who is right, and by which clause", d.oracle, d.mutation, file)
 		}
 	}
 	for d, n := range number {
 		runs := slices.ContainsFunc(oracles, func(o oracle) bool { return o.name == d.oracle && o.absent == nil })
 		known := slices.ContainsFunc(oracles, func(o oracle) bool { return o.name == d.oracle })
 		if !known || runs && !seen[d] {
-			t.Errorf("%s does not differ from ours about %q: take it out of number %d in %s", d.oracle, d.mutation, n, explanationsFile)
+			t.Errorf("%s does not differ from ours about %q: take it out of number %d in %s", d.oracle, d.mutation, n, file)
 		}
 	}
 }
@@ -97,10 +97,11 @@ func compareExplanations(t *testing.T, answers []answer, number map[difference]i
 func report(answers []answer, explanations []explanation, number map[difference]int, oracles []oracle) string {
 	var w strings.Builder
 	w.WriteString(reportHead)
+	fmt.Fprintf(&w, "%d changes make %d tokens and requests.\n\n", changes(answers), len(answers))
 	reportCounts(&w, answers, oracles)
-	reportGroups(&w, answers)
+	reportGroups(&w, answers, "tokens")
 	reportAccepted(&w, answers)
-	reportDifferences(&w, answers, number)
+	reportDifferences(&w, answers, number, oracleNames)
 	reportExplanations(&w, explanations)
 	return w.String()
 }
@@ -129,12 +130,16 @@ npm. Where one of them cannot be had, the test says so and goes on without it.
 
 `
 
-func reportCounts(w *strings.Builder, answers []answer, oracles []oracle) {
+// changes is how many mutations there are.
+func changes(answers []answer) int {
 	names := map[string]bool{}
 	for _, a := range answers {
 		names[a.mutation.name] = true
 	}
-	fmt.Fprintf(w, "%d changes make %d tokens and requests.\n\n", len(names), len(answers))
+	return len(names)
+}
+
+func reportCounts(w *strings.Builder, answers []answer, oracles []oracle) {
 	w.WriteString("| | version | as ours | accepts, ours refuses | refuses, ours accepts |\n|---|---|--:|--:|--:|\n")
 	for _, o := range oracles {
 		counts := map[[2]bool]int{}
@@ -157,8 +162,8 @@ func (a answer) unanimous() bool {
 	return true
 }
 
-func reportGroups(w *strings.Builder, answers []answer) {
-	w.WriteString("| what is changed | tokens | all accept | all refuse | somebody differs |\n|---|--:|--:|--:|--:|\n")
+func reportGroups(w *strings.Builder, answers []answer, what string) {
+	w.WriteString("| what is changed | " + what + " | all accept | all refuse | somebody differs |\n|---|--:|--:|--:|--:|\n")
 	var order []string
 	counts := map[string][3]int{}
 	for _, a := range answers {
@@ -202,15 +207,15 @@ func reportAccepted(w *strings.Builder, answers []answer) {
 
 func code(text string) string { return "`" + strings.ReplaceAll(text, "|", `\|`) + "`" }
 
-func reportDifferences(w *strings.Builder, answers []answer, number map[difference]int) {
+func reportDifferences(w *strings.Builder, answers []answer, number map[difference]int, names []string) {
 	w.WriteString("## Where somebody differs\n\nA status in bold is not what ours says. The numbers are those of the explanations below.\n\n")
-	fmt.Fprintf(w, "| change | ours | %s | |\n|---|---|--:|--:|--:|--:|---|\n", strings.Join(oracleNames, " | "))
+	fmt.Fprintf(w, "| change | ours | %s | |\n|---|---|%s---|\n", strings.Join(names, " | "), strings.Repeat("--:|", len(names)))
 	for i := 0; i < len(answers); {
 		next := i + 1
 		for next < len(answers) && answers[next].mutation.name == answers[i].mutation.name {
 			next++
 		}
-		reportDifference(w, answers[i:next], number)
+		reportDifference(w, answers[i:next], number, names)
 		i = next
 	}
 	w.WriteString("\n")
@@ -218,13 +223,13 @@ func reportDifferences(w *strings.Builder, answers []answer, number map[differen
 
 // reportDifference writes the answers about one mutation, in a row for all
 // algorithms if they are the same.
-func reportDifference(w *strings.Builder, answers []answer, number map[difference]int) {
+func reportDifference(w *strings.Builder, answers []answer, number map[difference]int, names []string) {
 	rows, algorithms := []string{}, map[string][]string{}
 	for _, a := range answers {
 		if a.unanimous() {
 			continue
 		}
-		row := a.row(number)
+		row := a.row(number, names)
 		if !slices.Contains(rows, row) {
 			rows = append(rows, row)
 		}
@@ -240,9 +245,9 @@ func reportDifference(w *strings.Builder, answers []answer, number map[differenc
 }
 
 // row is what one answer says, and the numbers of its explanations.
-func (a answer) row(number map[difference]int) string {
+func (a answer) row(number map[difference]int, names []string) string {
 	cells, numbers := []string{strings.TrimSpace(fmt.Sprint(a.ours.status, " ", a.ours.reason))}, map[int]bool{}
-	for _, name := range oracleNames {
+	for _, name := range names {
 		status := a.theirs[name]
 		if accepted(status) == accepted(a.ours.status) {
 			cells = append(cells, fmt.Sprint(status))

@@ -44,20 +44,14 @@ type oracle struct {
 // startOracles starts all that this machine can run.
 func startOracles(t *testing.T, s *server) []oracle {
 	t.Helper()
-	apache, java := startApache(t, s), startSpring(t, s)
+	apache, java := startApache(t, s, "bearer"), startSpring(t, s)
 	return append(append([]oracle{apache}, startNodeOracles(t, s)...), java)
 }
 
 // startNodeOracles starts the two that run on Node, as oidc-provider does.
 func startNodeOracles(t *testing.T, s *server) []oracle {
 	t.Helper()
-	files := []string{"testdata/oracles/package.json", "testdata/oracles/package-lock.json"}
-	dir := cached(t, "oracles-node", fingerprint(t, files...), func(dir string) {
-		if err := copyFiles(dir, files...); err != nil {
-			t.Fatal(err)
-		}
-		run(t, dir, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	})
+	dir := installNodeOracles(t)
 	express, webapi := freeURL(t), freeURL(t)
 	setting, err := json.Marshal(map[string]string{
 		"issuer": s.issuer, "audience": resource, "express": portOf(express), "oauth4webapi": portOf(webapi),
@@ -77,13 +71,27 @@ func startNodeOracles(t *testing.T, s *server) []oracle {
 		return cmd
 	})
 	return []oracle{
-		p.oracle(expressJWT, versionIn(t, files[0], `"express-oauth2-jwt-bearer": "(.*)"`), express),
-		p.oracle(oauth4webapi, versionIn(t, files[0], `"oauth4webapi": "(.*)"`), webapi),
+		p.oracle(expressJWT, versionIn(t, nodeOracles[0], `"express-oauth2-jwt-bearer": "(.*)"`), express),
+		p.oracle(oauth4webapi, versionIn(t, nodeOracles[0], `"oauth4webapi": "(.*)"`), webapi),
 	}
 }
 
-// startApache starts Apache httpd with mod_oauth2, both from the distribution.
-func startApache(t *testing.T, s *server) oracle {
+var nodeOracles = []string{"testdata/oracles/package.json", "testdata/oracles/package-lock.json"}
+
+// installNodeOracles returns a folder in which a script finds their packages.
+func installNodeOracles(t *testing.T) (dir string) {
+	t.Helper()
+	return cached(t, "oracles-node", fingerprint(t, nodeOracles...), func(dir string) {
+		if err := copyFiles(dir, nodeOracles...); err != nil {
+			t.Fatal(err)
+		}
+		run(t, dir, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	})
+}
+
+// startApache starts Apache httpd with mod_oauth2, both from the distribution. It
+// takes tokens under one scheme: bearer or dpop.
+func startApache(t *testing.T, s *server, scheme string) oracle {
 	t.Helper()
 	err := provide("apache2-bin libapache2-mod-oauth2", func() bool {
 		_, missing := os.Stat(filepath.Join(apacheModules, "mod_oauth2.so"))
@@ -98,7 +106,7 @@ func startApache(t *testing.T, s *server) oracle {
 	}
 	dir, url := t.TempDir(), freeURL(t)
 	config := strings.NewReplacer("{FOLDER}", dir, "{MODULES}", apacheModules, "{LISTEN}", strings.TrimPrefix(url, "http://"),
-		"{KEYS}", s.endpoint(t, "jwks_uri"), "{ISSUER}", s.issuer, "{AUDIENCE}", resource).Replace(string(template))
+		"{KEYS}", s.endpoint(t, "jwks_uri"), "{ISSUER}", s.issuer, "{SCHEME}", scheme, "{AUDIENCE}", resource).Replace(string(template))
 	if err := os.WriteFile(filepath.Join(dir, "httpd.conf"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +163,7 @@ func (p *process) oracle(name, version, url string) oracle {
 	defer again.Stop()
 	o := oracle{name: name, version: version, address: strings.TrimPrefix(url, "http://")}
 	for {
-		status, err := ask(p.t.Context(), o.address, nil)
+		status, err := ask(p.t.Context(), o.address, get(o.address))
 		if err == nil && status >= 400 && status < 500 {
 			return o
 		}

@@ -33,8 +33,8 @@ const (
 	ed25519Key   = "ed25519"
 )
 
-// keyOf is the key that the authorization server signs with.
-var keyOf = map[string]string{"RS256": rsaKey, "PS256": rsaKey, "ES256": p256Key}
+// keyOf is the key that is signed with.
+var keyOf = map[string]string{"RS256": rsaKey, "PS256": rsaKey, "ES256": p256Key, "ES384": p384Key, "EdDSA": ed25519Key}
 
 // signingKeys makes the keys that the authorization server signs with, and as many
 // that nobody publishes under the same names.
@@ -243,6 +243,7 @@ type base struct {
 	id             string // an ID token
 	opaque         string
 	refresh        string
+	bound          [2]string // access tokens that are bound to the key, where token is a proof
 
 	published, unpublished map[string]crypto.Signer
 }

@@ -19,9 +19,14 @@ const (
 	noAnswer  = 0                // the status of a connection that was closed
 )
 
-// ask sends a request with these header lines, byte for byte: net/http would
-// refuse some of them. A server that closes the connection instead has refused.
-func ask(ctx context.Context, address string, lines []string) (status int, err error) {
+// get is the head of a request for the resource, with these header lines.
+func get(address string, lines ...string) []string {
+	return append([]string{"GET / HTTP/1.1", "Host: " + address}, lines...)
+}
+
+// ask sends a request with this head, byte for byte: net/http would refuse some of
+// them. A server that closes the connection instead has refused.
+func ask(ctx context.Context, address string, head []string) (status int, err error) {
 	dialer := net.Dialer{Timeout: answering}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -31,8 +36,7 @@ func ask(ctx context.Context, address string, lines []string) (status int, err e
 	if err := conn.SetDeadline(time.Now().Add(answering)); err != nil {
 		return 0, err
 	}
-	head := append([]string{"GET / HTTP/1.1", "Host: " + address, "Connection: close"}, lines...)
-	if _, err := conn.Write([]byte(strings.Join(head, "\r\n") + "\r\n\r\n")); err != nil {
+	if _, err := conn.Write([]byte(strings.Join(head, "\r\n") + "\r\nConnection: close\r\n\r\n")); err != nil {
 		return 0, err
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)

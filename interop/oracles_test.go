@@ -64,19 +64,19 @@ func TestOracles(t *testing.T) {
 	if len(answers) < fewestTokens {
 		t.Errorf("got %d changed tokens; want %d at least", len(answers), fewestTokens)
 	}
-	explanations, number := readExplanations(t)
-	compareExplanations(t, answers, number, oracles)
-	compareReport(t, report(answers, explanations, number, oracles), oracles)
+	explanations, number := readExplanations(t, explanationsFile)
+	compareExplanations(t, explanationsFile, answers, number, oracles)
+	compareReport(t, reportFile, report(answers, explanations, number, oracles), oracles)
 }
 
-// compareReport holds ORACLES.md against what was seen, or writes it. Where an
+// compareReport holds a report against what was seen, or writes it. Where an
 // oracle is missing it does neither.
-func compareReport(t *testing.T, want string, oracles []oracle) {
+func compareReport(t *testing.T, file, want string, oracles []oracle) {
 	t.Helper()
 	complete := true
 	for _, o := range oracles {
 		if o.absent != nil {
-			t.Logf("%s is neither compared nor written, as %s does not run here: %v", reportFile, o.name, o.absent)
+			t.Logf("%s is neither compared nor written, as %s does not run here: %v", file, o.name, o.absent)
 			complete = false
 		}
 	}
@@ -84,23 +84,23 @@ func compareReport(t *testing.T, want string, oracles []oracle) {
 		return
 	}
 	if *update {
-		if err := os.WriteFile(reportFile, []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	got, err := os.ReadFile(reportFile)
+	got, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	written, seen := strings.Split(string(got), "\n"), strings.Split(want, "\n")
 	for i := range min(len(written), len(seen)) {
 		if written[i] != seen[i] {
-			t.Fatalf("%s:%d says\n%s\nand this is what was seen:\n%s\nif that is right, run this test with -update", reportFile, i+1, written[i], seen[i])
+			t.Fatalf("%s:%d says\n%s\nand this is what was seen:\n%s\nif that is right, run this test with -update", file, i+1, written[i], seen[i])
 		}
 	}
 	if len(written) != len(seen) {
-		t.Errorf("%s has %d lines, and what was seen makes %d: run this test with -update", reportFile, len(written), len(seen))
+		t.Errorf("%s has %d lines, and what was seen makes %d: run this test with -update", file, len(written), len(seen))
 	}
 }
 
@@ -135,7 +135,14 @@ func present(t *testing.T, rs *resourceServer, oracles []oracle, b *base, m muta
 	if m.name != unchanged && slices.Equal(lines, bearer(b.token)) {
 		t.Errorf("%s, %s: nothing is changed", m.name, b.algorithm)
 	}
-	got := answer{mutation: m, algorithm: b.algorithm, theirs: map[string]int{}}
+	return askAll(t, rs, oracles, answer{mutation: m, algorithm: b.algorithm}, func(address string) []string { return get(address, lines...) })
+}
+
+// askAll fills an answer with what everybody says to a request.
+func askAll(t *testing.T, rs *resourceServer, oracles []oracle, got answer, head func(address string) []string) answer {
+	t.Helper()
+	m, algorithm := got.mutation, got.algorithm
+	got.theirs = map[string]int{}
 	statuses := make([]int, len(oracles))
 	var group sync.WaitGroup
 	for i, o := range oracles {
@@ -144,15 +151,16 @@ func present(t *testing.T, rs *resourceServer, oracles []oracle, b *base, m muta
 		}
 		group.Go(func() {
 			var err error
-			if statuses[i], err = ask(t.Context(), o.address, lines); err != nil {
-				t.Errorf("%s: %s, %s: %v", o.name, m.name, b.algorithm, err)
+			if statuses[i], err = ask(t.Context(), o.address, head(o.address)); err != nil {
+				t.Errorf("%s: %s, %s: %v", o.name, m.name, algorithm, err)
 			}
 		})
 	}
 	rs.refused.Store(nil)
-	status, err := ask(t.Context(), strings.TrimPrefix(rs.url, "http://"), lines)
+	address := strings.TrimPrefix(rs.url, "http://")
+	status, err := ask(t.Context(), address, head(address))
 	if err != nil {
-		t.Errorf("ours: %s, %s: %v", m.name, b.algorithm, err)
+		t.Errorf("ours: %s, %s: %v", m.name, algorithm, err)
 	}
 	got.ours.status = status
 	if refused := rs.refused.Load(); refused != nil {

@@ -37,12 +37,17 @@ type caller struct {
 // serve starts a resource server that accepts the issuer's tokens.
 func serve(t *testing.T, issuer accesstoken.Issuer) *resourceServer {
 	t.Helper()
+	return serveOn(t, httptest.NewUnstartedServer(nil), accesstoken.Config{Issuers: []accesstoken.Issuer{issuer}}, routes)
+}
+
+// serveOn starts one on a listener that is there already, so that its Config may
+// name the URL. It is over TLS if web has a setting for that.
+func serveOn(t *testing.T, web *httptest.Server, config accesstoken.Config, routes func(*middleware.Middleware) http.Handler) *resourceServer {
+	t.Helper()
 	rs := &resourceServer{}
-	v, err := accesstoken.NewValidator(accesstoken.Config{
-		Resource: resource,
-		Issuers:  []accesstoken.Issuer{issuer},
-		OnRefuse: func(_ context.Context, refused *accesstoken.Error) { rs.refused.Store(refused) },
-	})
+	config.Resource = resource
+	config.OnRefuse = func(_ context.Context, refused *accesstoken.Error) { rs.refused.Store(refused) }
+	v, err := accesstoken.NewValidator(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,15 +56,24 @@ func serve(t *testing.T, issuer accesstoken.Issuer) *resourceServer {
 			t.Error(err)
 		}
 	})
-	auth := middleware.New(v, nil)
+	web.Config.Handler = routes(middleware.New(v, nil))
+	if web.TLS != nil {
+		web.StartTLS()
+	} else {
+		web.Start()
+	}
+	t.Cleanup(web.Close)
+	rs.url = web.URL
+	return rs
+}
+
+// routes are those of a resourceServer.
+func routes(auth *middleware.Middleware) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", auth.Require(scopes.None()).Wrap(http.HandlerFunc(describe)))
 	mux.Handle("GET /write", auth.Require(scopes.All("write")).Wrap(http.HandlerFunc(describe)))
 	mux.Handle("GET /fresh", auth.RequirePolicy(accesstoken.Policy{Scopes: scopes.None(), FreshIntrospection: true}).Wrap(http.HandlerFunc(describe)))
-	web := httptest.NewServer(mux)
-	t.Cleanup(web.Close)
-	rs.url = web.URL
-	return rs
+	return mux
 }
 
 // describe answers with the caller.
@@ -107,13 +121,20 @@ func misconfigured() verdict {
 // the request was refused.
 func (rs *resourceServer) call(t *testing.T, path, token string) (got verdict, found caller) {
 	t.Helper()
-	rs.refused.Store(nil)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, rs.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(request)
+	got, found, _ = rs.answers(t, http.DefaultClient, request)
+	return got, found
+}
+
+// answers sends a request, and returns the header of the answer as well.
+func (rs *resourceServer) answers(t *testing.T, client *http.Client, request *http.Request) (got verdict, found caller, header http.Header) {
+	t.Helper()
+	rs.refused.Store(nil)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +149,7 @@ func (rs *resourceServer) call(t *testing.T, path, token string) (got verdict, f
 			t.Fatal(err)
 		}
 	}
-	return got, found
+	return got, found, response.Header
 }
 
 // expect presents a token and compares.

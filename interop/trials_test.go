@@ -71,6 +71,13 @@ var trials = []trial{
 	{"JWT: bound to a DPoP key, sent as Bearer", "401 BINDING_REQUIRED", func(t *testing.T, s *server) string {
 		return s.present(t, s.jwts(), "/", s.issueBound(t, "bound", resource, "read"))
 	}},
+	{"JWT: bound to a DPoP key, with a proof", "200", func(t *testing.T, s *server) string {
+		signer := newSigner(t)
+		return presentBound(t, s.jwts(), s.issueBoundTo(t, signer, "bound", resource, "read"), signer)
+	}},
+	{"JWT: bound to a DPoP key, with another key's proof", "401 BINDING_MISMATCH", func(t *testing.T, s *server) string {
+		return presentBound(t, s.jwts(), s.issueBound(t, "bound", resource, "read"), newSigner(t))
+	}},
 
 	{"opaque: client credentials", "200", opaqueOf("opaque", "/")},
 	{"opaque: authorization code with PKCE", "200", func(t *testing.T, s *server) string {

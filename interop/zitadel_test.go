@@ -23,7 +23,8 @@ var zitadelColumn = column{
 	record:  "zitadel",
 	start:   func(t *testing.T) (*server, error) { return startZitadel(t, "").server, nil },
 	notes: together(
-		none(noSuchThing, "JWT: encrypted", "JWT: bound to a DPoP key, sent as Bearer", "opaque: the answer is a signed JWT (RFC 9701)"),
+		none(noSuchThing, "JWT: encrypted", "JWT: bound to a DPoP key, sent as Bearer", "JWT: bound to a DPoP key, with a proof",
+			"JWT: bound to a DPoP key, with another key's proof", "opaque: the answer is a signed JWT (RFC 9701)"),
 		map[string]note{
 			"JWT: held against RFC 9068": {"401 TOKEN_TYPE_MISMATCH", otherType},
 			"metadata":                   {"OpenID Connect Discovery", oneDocument},

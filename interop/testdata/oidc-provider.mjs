@@ -9,12 +9,17 @@
 //   algorithms   what the clients jwt-RS256 and so on get their tokens signed with
 //   keyFile      where its own keys are kept, from one start to the next
 //   signing      the private JWKs to sign with, in place of those
+//   nonces       whether proofs of possession need one (RFC 9449 §8)
+//   tls          key and certificate of a second listener, and its port: it asks for
+//                certificates, which the clients called certified have tokens bound
+//                to (RFC 8705 §3, §5)
 //
 // A user alice is logged in and consents to everything, without any page. POST
 // /rotate has it sign with new keys; the ones before stay published.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTLSServer } from 'node:https';
 import { Provider, errors } from 'oidc-provider';
 
 const setting = JSON.parse(process.argv[2]);
@@ -52,13 +57,15 @@ class Adapter {
   }
 }
 const encryption = randomBytes(32); // of the client jwe's tokens
+const nonceSecret = randomBytes(32);
 
 const provide = () => new Provider(setting.issuer, {
   jwks: { keys },
   adapter: Adapter,
   clients: [
     ...['opaque', 'jwt', 'jwe', ...setting.algorithms.map((alg) => `jwt-${alg}`)].map((id) => caller(id, { grant_types: ['client_credentials'] })),
-    caller('bound', { grant_types: ['client_credentials'], dpop_bound_access_tokens: true }),
+    ...['bound', 'bound-opaque'].map((id) => caller(id, { grant_types: ['client_credentials'], dpop_bound_access_tokens: true })),
+    ...(setting.tls ? ['certified', 'certified-opaque'] : []).map((id) => caller(id, { grant_types: ['client_credentials'], tls_client_certificate_bound_access_tokens: true })),
     ...['app', 'app-jwt'].map((id) => caller(id, { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], redirect_uris: [setting.redirectURI] })),
     caller('resource-server'),
     caller('resource-server-post', { token_endpoint_auth_method: 'client_secret_post' }),
@@ -70,19 +77,22 @@ const provide = () => new Provider(setting.issuer, {
       jwks: { keys: setting.keys },
     }),
   ],
+  discovery: setting.tls && { mtls_endpoint_aliases: { token_endpoint: `https://127.0.0.1:${setting.tls.port}/token` } },
   cookies: { keys: [setting.secret] },
   scopes,
   findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
   enabledJWA: {
+    dPoPSigningAlgValues: ['ES256', 'ES384', 'PS256', 'RS256', 'Ed25519', 'EdDSA'],
     clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256', 'EdDSA'],
     introspectionSigningAlgValues: ['RS256', 'ES256'],
   },
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   features: {
     clientCredentials: { enabled: true },
-    dPoP: { enabled: true },
+    dPoP: { enabled: true, nonceSecret, requireNonce: () => setting.nonces === true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
+    mTLS: { enabled: setting.tls !== undefined, certificateBoundAccessTokens: true, getCertificate: (ctx) => ctx.req.socket.getPeerX509Certificate?.() },
     jwtIntrospection: { enabled: true },
     revocation: { enabled: true },
     resourceIndicators: {
@@ -95,7 +105,7 @@ const provide = () => new Provider(setting.issuer, {
         return {
           scope: scopes.join(' '),
           audience: indicator,
-          accessTokenFormat: ['opaque', 'app'].includes(client.clientId) ? 'opaque' : 'jwt',
+          accessTokenFormat: ['opaque', 'app', 'bound-opaque', 'certified-opaque'].includes(client.clientId) ? 'opaque' : 'jwt',
           accessTokenTTL: 300,
           jwt: {
             ...(format === 'jwt' && alg && { sign: { alg } }),
@@ -130,7 +140,7 @@ function begin() {
 }
 begin();
 
-createServer((request, response) => {
+function serve(request, response) {
   if (request.url === '/rotate') {
     addKeys();
     begin();
@@ -141,4 +151,10 @@ createServer((request, response) => {
     console.error('interaction', error);
     response.writeHead(500).end();
   });
-}).listen(new URL(setting.issuer).port, '127.0.0.1');
+}
+
+createServer(serve).listen(new URL(setting.issuer).port, '127.0.0.1');
+if (setting.tls) {
+  const { key, certificate, port } = setting.tls;
+  createTLSServer({ key, cert: certificate, requestCert: true, rejectUnauthorized: false }, serve).listen(port, '127.0.0.1');
+}
