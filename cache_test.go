@@ -6,6 +6,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"flag"
@@ -522,6 +524,29 @@ func heap() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// What a token is bound to is kept without the token around it, as everything else
+// of it is: what the cache reckons with is what there is.
+func TestBoundTokensAreKeptWithoutTheirPayload(t *testing.T) {
+	const tokens, most = 400, 2_000
+	m, client := newMint(t, "https://one.example"), newHolder(t)
+	v := m.validator(t, nil)
+	request := httptest.NewRequest("GET", "/orders", nil)
+	request.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{client.leaf}}
+	before := heap()
+	for n := range tokens {
+		token := m.token(t, n, object{"cnf": client.cnf(false, true), "groups": strings.Repeat("g", 8_000)})
+		request.Header.Set("Authorization", "Bearer "+token)
+		if _, err := v.Validate(t.Context(), accesstoken.CredentialsOf(request)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	request.Header.Del("Authorization")
+	if each := (heap() - before) / tokens; each > most {
+		t.Errorf("got %d bytes for each token; want at most %d", each, most)
+	}
+	runtime.KeepAlive(v)
 }
 
 // A hundred thousand tokens that are refused leave nothing behind, whatever is

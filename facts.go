@@ -141,7 +141,12 @@ func (f *facts) isBound() bool {
 func (f *facts) each(do func(text *string)) {
 	do(&f.subject)
 	do(&f.id)
-	if f.rare != nil && f.rare.actor != nil {
+	if f.rare == nil {
+		return
+	}
+	do(&f.rare.bound.KeyThumbprint)
+	do(&f.rare.bound.CertificateThumbprint)
+	if f.rare.actor != nil {
 		do(&f.rare.actor.Issuer)
 		do(&f.rare.actor.Subject)
 		do(&f.rare.actor.ClientID)
