@@ -61,6 +61,7 @@ type Verifier struct {
 	algorithms []string
 	maxAge     time.Duration
 	leeway     time.Duration
+	behind     time.Duration // how far another instance's clock may be behind
 	store      Store
 	nonces     *nonces           // nil: none are demanded
 	signers    *tokencache.Cache // by their header
@@ -89,6 +90,10 @@ func NewVerifier(config Config) (*Verifier, error) {
 			return nil, err
 		}
 		v.bases = append(v.bases, base)
+	}
+	v.behind = v.leeway
+	if v.nonces != nil {
+		v.behind = max(v.leeway, slotsAfter*v.nonces.slot)
 	}
 	return v, nil
 }
@@ -160,7 +165,7 @@ func (v *Verifier) end(c *claims, now time.Time) (end time.Time, err error) {
 	case c.notBefore.After(now.Add(v.leeway)):
 		return end, errTime
 	case c.expiry.IsZero():
-		return end.Add(v.leeway + time.Second), nil
+		return end.Add(v.behind + time.Second), nil
 	}
 	expiry := c.expiry.Add(v.leeway)
 	if !now.Before(expiry) {
@@ -169,7 +174,7 @@ func (v *Verifier) end(c *claims, now time.Time) (end time.Time, err error) {
 	if expiry.Before(end) {
 		end = expiry
 	}
-	return end.Add(v.leeway + time.Second), nil
+	return end.Add(v.behind + time.Second), nil
 }
 
 // endOfAge lets the nonce, where one is demanded, take the place of iat: the time in

@@ -473,7 +473,8 @@ func (m members) orNone() members {
 }
 
 // The Store is told how long to remember: as long as the proof could be accepted at
-// an instance whose clock is behind by the leeway, and a second more.
+// an instance whose clock is behind by the leeway, or with nonces by half of their
+// lifetime, and a second more.
 func TestUntilWhenAUseIsRemembered(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -488,7 +489,7 @@ func TestUntilWhenAUseIsRemembered(t *testing.T) {
 		{"exp after the age", dpop.Config{}, members{"exp": start.Unix() + 500}, 71 * time.Second},
 		{"no leeway", dpop.Config{Leeway: -1}, members{}, 61 * time.Second},
 		// 12:00 begins a slot of 30 s, whose nonce is good in the next two as well.
-		{"a nonce", dpop.Config{NonceKey: make([]byte, 32)}, members{"iat": 0}, 101 * time.Second},
+		{"a nonce", dpop.Config{NonceKey: make([]byte, 32)}, members{"iat": 0}, 121 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := new(countingStore)
@@ -630,5 +631,45 @@ func TestAKnownKeyIsNotReadAgain(t *testing.T) {
 	unknown := testing.AllocsPerRun(50, func() { _ = v.Verify(context.Background(), request(proofs[n])); n++ })
 	if known+15 > unknown {
 		t.Errorf("got %v allocations with a known key and %v with others; want far fewer", known, unknown)
+	}
+}
+
+// A lapsingStore forgets as Redis does: so long after a use as lies between its Now
+// and its Until, by a clock of its own.
+type lapsingStore struct {
+	mu    sync.Mutex
+	now   func() time.Time
+	until map[[32]byte]time.Time
+}
+
+func (s *lapsingStore) Use(_ context.Context, use dpop.Use) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now().Before(s.until[use.Key]) {
+		return false, nil
+	}
+	s.until[use.Key] = s.now().Add(use.Until.Sub(use.Now))
+	return true, nil
+}
+
+// TestAProofIsGoodOnceAsFarAsNoncesAreGood: instances whose clocks are as far apart as
+// they may be to accept each other's nonces share a store that forgets in time.
+func TestAProofIsGoodOnceAsFarAsNoncesAreGood(t *testing.T) {
+	for _, apart := range []time.Duration{0, 10 * time.Second, 20 * time.Second, 29 * time.Second} {
+		now := start
+		store := &lapsingStore{now: func() time.Time { return now }, until: map[[32]byte]time.Time{}}
+		key := make([]byte, 32)
+		ahead := verifier(t, dpop.Config{Store: store, NonceKey: key, Now: func() time.Time { return now.Add(apart) }})
+		behind := verifier(t, dpop.Config{Store: store, NonceKey: key, Now: func() time.Time { return now }})
+		proof := good(members{"nonce": ahead.Nonce()})
+		check(t, behind, request(good(members{"nonce": ahead.Nonce()})), "accepted")
+		check(t, ahead, request(proof), "accepted")
+		for range 200 {
+			now = now.Add(time.Second)
+			if err := behind.Verify(t.Context(), request(proof)); err == nil {
+				t.Errorf("clocks %v apart: the proof was accepted again after %v", apart, now.Sub(start))
+				break
+			}
+		}
 	}
 }

@@ -52,7 +52,7 @@ var (
 //
 // With the defaults of a Config a use is held for 71 s, so that there is room for
 // 14,000 requests in a second, and 900 of one client. Where nonces are demanded it is
-// held for up to 101 s, with room for 10,000 and 640.
+// held for up to 121 s, with room for 8,600 and 540.
 func NewMemory(entries int) *Memory {
 	if entries <= 0 {
 		entries = defaultEntries
