@@ -87,13 +87,15 @@ func (p *proofs) lastNonce() string {
 // callAgain is a grpc.UnaryClientInterceptor that makes a call once more if it was
 // refused and a nonce came with the refusal.
 func (p *proofs) callAgain(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	var trailer metadata.MD
-	options = append(slices.Clip(options), grpc.Trailer(&trailer))
+	var header, trailer metadata.MD
+	options = append(slices.Clip(options), grpc.Header(&header), grpc.Trailer(&trailer))
 	err := invoke(ctx, method, request, reply, conn, options...)
+	p.keepNonce(header)
 	if !p.keepNonce(trailer) || status.Code(err) != codes.Unauthenticated {
 		return err
 	}
 	err = invoke(ctx, method, request, reply, conn, options...)
+	p.keepNonce(header)
 	p.keepNonce(trailer)
 	return err
 }
@@ -101,9 +103,10 @@ func (p *proofs) callAgain(ctx context.Context, method string, request, reply an
 // mostNonce is room for what servers make, and leaves most of a header's for the rest.
 const mostNonce = 1 << 10
 
-// keepNonce keeps the nonce that a trailer has, and reports whether there is one.
-func (p *proofs) keepNonce(trailer metadata.MD) bool {
-	nonces := trailer.Get("dpop-nonce")
+// keepNonce keeps the nonce that the header of an accepted call has, or the trailer of
+// a refused one, and reports whether there is one.
+func (p *proofs) keepNonce(answer metadata.MD) bool {
+	nonces := answer.Get("dpop-nonce")
 	if len(nonces) != 1 || nonces[0] == "" || len(nonces[0]) > mostNonce {
 		return false
 	}
@@ -117,19 +120,27 @@ func (p *proofs) watch(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.Cl
 	if err != nil {
 		return nil, err
 	}
-	return watched{stream, p}, nil
+	return &watched{ClientStream: stream, proofs: p}, nil
 }
 
 type watched struct {
 	grpc.ClientStream
 	proofs *proofs
+	begun  bool
 }
 
-// RecvMsg implements grpc.ClientStream. There is a trailer once it has failed.
-func (w watched) RecvMsg(m any) error {
+// RecvMsg implements grpc.ClientStream. There is a header once it has succeeded, and
+// a trailer once it has failed.
+func (w *watched) RecvMsg(m any) error {
 	err := w.ClientStream.RecvMsg(m)
-	if err != nil {
+	switch {
+	case err != nil:
 		w.proofs.keepNonce(w.Trailer())
+	case !w.begun:
+		w.begun = true
+		if header, err := w.Header(); err == nil {
+			w.proofs.keepNonce(header)
+		}
 	}
 	return err
 }

@@ -251,6 +251,28 @@ func TestTheSecondAnswerMayBringANonceToo(t *testing.T) {
 	}
 }
 
+// An accepted call brings the next nonce in its header, before the last one is over.
+func TestAnAcceptedCallBringsTheNextNonce(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			p, signer := serveProven(t, nil), newSigner(t)
+			p.service.fail = func(ctx context.Context) error { return grpc.SetHeader(ctx, metadata.Pairs("dpop-nonce", "next")) }
+			client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+			if err := kind.call(t.Context(), client); err != nil {
+				t.Fatal(err)
+			}
+			p.service.fail = nil
+			if err := kinds[0].call(t.Context(), client); err != nil {
+				t.Fatal(err)
+			}
+			calls := p.calls()
+			if got := nonceIn(t, calls[len(calls)-1]); got != "next" {
+				t.Errorf("got the nonce %q; want %q", got, "next")
+			}
+		})
+	}
+}
+
 // nonceIn reads the nonce of a call's proof.
 func nonceIn(t *testing.T, call metadata.MD) string {
 	t.Helper()
