@@ -249,3 +249,38 @@ func TestAlwaysIntrospectAppliesLocalChecks(t *testing.T) {
 		})
 	}
 }
+
+// TestNobodyIsAskedAboutWhatIsRefusedAnyway: a JWT that is refused for what it says
+// itself costs the issuer nothing.
+func TestNobodyIsAskedAboutWhatIsRefusedAnyway(t *testing.T) {
+	as, client, thief := accesstokentest.NewServer(t), newHolder(t), newHolder(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.DPoP = newVerifier(t)
+		c.Issuers[0].Introspection, c.Issuers[0].AlwaysIntrospect = newIntrospection(t, as), true
+	})
+	right := sending{dpop: true, proof: "right"}
+	for _, test := range []struct {
+		name    string
+		sending sending
+		claims  accesstokentest.Claims
+		want    accesstoken.Reason // "" is let in
+		asked   int
+	}{
+		{"the client itself", right, accesstokentest.Claims{}, "", 1},
+		{"as a bearer token", sending{}, accesstokentest.Claims{}, accesstoken.BindingRequired, 0},
+		{"another audience", right, accesstokentest.Claims{"aud": "https://other.example"}, accesstoken.AudienceMismatch, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.claims["cnf"] = client.cnf(true, false)
+			before := as.Requests(accesstokentest.IntrospectionPath)
+			r := test.sending.request(t, as.Token(test.claims), client, thief)
+			_, err := v.Validate(t.Context(), accesstoken.CredentialsOf(r))
+			if test.want == "" && err != nil || test.want != "" && !errors.Is(err, test.want) {
+				t.Errorf("got %v; want %q", err, test.want)
+			}
+			if asked := as.Requests(accesstokentest.IntrospectionPath) - before; asked != test.asked {
+				t.Errorf("got %d introspections; want %d", asked, test.asked)
+			}
+		})
+	}
+}

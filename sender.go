@@ -134,12 +134,12 @@ func (f *facts) acceptScheme(credentials Credentials) error {
 	return nil
 }
 
-// acceptSender refuses a bound token that comes from somebody else than the one
-// it is bound to. It runs on every request.
+// acceptSender refuses a bound token, in its scheme, that comes from somebody else
+// than the one it is bound to. It runs on every request.
 func (v *Validator) acceptSender(ctx context.Context, f *facts, credentials Credentials) error {
 	bound, _ := f.binding()
-	if err := f.acceptScheme(credentials); err != nil || !f.isBound() || v.letInBefore(ctx, bound, credentials) {
-		return err
+	if !f.isBound() || v.letInBefore(ctx, bound, credentials) {
+		return nil
 	}
 	if bound.CertificateThumbprint != "" {
 		if err := v.acceptCertificate(bound.CertificateThumbprint, credentials.request); err != nil {

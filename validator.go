@@ -222,13 +222,16 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		found, err = v.establish(ctx, key, credentials, fresh)
 	}
 	if err == nil {
+		err = found.acceptScheme(credentials)
+	}
+	if err == nil { // before the issuer is asked, and before a use is remembered
+		err = found.issuer.acceptAudience(found.audience)
+	}
+	if err == nil {
 		err = v.confirm(ctx, found, token, fresh)
 	}
 	if err == nil {
 		err = v.acceptSender(ctx, found, credentials)
-	}
-	if err == nil {
-		err = found.issuer.acceptAudience(found.audience)
 	}
 	if err == nil {
 		err = found.issuer.accept(ctx, found, token)

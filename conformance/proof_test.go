@@ -229,7 +229,7 @@ func (s *scene) checkUses(t *testing.T, carrier string, v vector) {
 // usesProof reports whether the proof of the case is a good one.
 func (v vector) usesProof() bool {
 	switch v.Reason {
-	case accesstoken.DPoPProofReplayed, accesstoken.ReplayStoreUnavailable, accesstoken.AudienceMismatch, accesstoken.ScopeInsufficient, accesstoken.PolicyDenied, "":
+	case accesstoken.DPoPProofReplayed, accesstoken.ReplayStoreUnavailable, accesstoken.ScopeInsufficient, accesstoken.PolicyDenied, "":
 		return v.Proof != nil && v.scheme() == "DPoP" && v.Expect != "ANON"
 	}
 	return false
