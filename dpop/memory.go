@@ -9,7 +9,7 @@ import (
 
 // A Memory is a [Store] in the memory of this process. It is safe for concurrent
 // use, and owns no goroutine. It forgets no proof that could still be accepted: once
-// it is full of those it refuses new ones, and one client may fill a sixteenth of it
+// it is full of those it refuses new ones, and one key may fill a sixteenth of it
 // at the most.
 type Memory struct {
 	most, share int

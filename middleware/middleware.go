@@ -61,7 +61,7 @@ type Options struct {
 	// CORS lets genuine CORS preflights through to the wrapped handler (OPTIONS
 	// with Origin and Access-Control-Request-Method; browsers send them without
 	// credentials), and lets scripts of other origins read the challenge of a
-	// refusal. Any other OPTIONS request is authenticated.
+	// refusal and the DPoP nonces. Any other OPTIONS request is authenticated.
 	//
 	// The wrapped handler then sees requests that nobody has authenticated. Set
 	// it where a CORS handler is wrapped, which answers preflights and passes
@@ -155,6 +155,9 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		if nonce := m.validator.Nonce(credentials); nonce != "" {
 			w.Header().Set("DPoP-Nonce", nonce)
 			w.Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
+			if m.options.CORS && r.Header.Get("Origin") != "" {
+				w.Header().Add("Access-Control-Expose-Headers", "DPoP-Nonce")
+			}
 		}
 		if m.ending {
 			ending.Serve(ctx, w, m.validator, claims, func(ctx context.Context) { next.ServeHTTP(w, r.WithContext(ctx)) })

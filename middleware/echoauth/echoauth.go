@@ -58,7 +58,7 @@ type Options struct {
 	// CORS lets genuine CORS preflights through to the wrapped handler (OPTIONS
 	// with Origin and Access-Control-Request-Method; browsers send them without
 	// credentials), and lets scripts of other origins read the challenge of a
-	// refusal. Any other OPTIONS request is authenticated.
+	// refusal and the DPoP nonces. Any other OPTIONS request is authenticated.
 	//
 	// The wrapped handler then sees requests that nobody has authenticated. Set
 	// it where a CORS handler is wrapped, which answers preflights and passes
@@ -142,6 +142,9 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		if nonce := m.validator.Nonce(credentials); nonce != "" {
 			c.Response().Header().Set("DPoP-Nonce", nonce)
 			c.Response().Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
+			if m.options.CORS && r.Header.Get("Origin") != "" {
+				c.Response().Header().Add("Access-Control-Expose-Headers", "DPoP-Nonce")
+			}
 		}
 		admitted := r.WithContext(ctx)
 		c.SetRequest(admitted)
