@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,34 @@ func TestALookThatFindsAnotherBinding(t *testing.T) {
 	}
 }
 
+// TestALookByAnother: what one Validator has seen shown is not shown to another, which
+// may have other URLs, and not shown for another token.
+func TestALookByAnother(t *testing.T) {
+	as, client := accesstokentest.NewServer(t), newHolder(t)
+	withDPoP := func(c *accesstoken.Config) { c.DPoP = newVerifier(t) }
+	outer, other := newValidator(t, as, withDPoP), newValidator(t, as, withDPoP)
+	token := as.Token(accesstokentest.Claims{"cnf": client.cnf(true, false)})
+	second := as.Token(accesstokentest.Claims{"cnf": client.cnf(true, false), "jti": "second"})
+	looked := false
+	handler := middleware.New(outer, nil).Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		again := accesstoken.CredentialsOf(r)
+		if _, err := outer.Validate(r.Context(), again); err != nil {
+			t.Errorf("the same once more: got %v; want nil", err)
+		}
+		r.Header.Set("Authorization", "DPoP "+second)
+		_, err := outer.Validate(r.Context(), accesstoken.CredentialsOf(r))
+		wantReason(t, err, accesstoken.DPoPProofInvalid)
+		r.Header.Set("Dpop", client.proof(t, "GET", "/elsewhere", token))
+		_, err = other.Validate(r.Context(), again)
+		wantReason(t, err, accesstoken.DPoPProofInvalid)
+		looked = true
+	}))
+	handler.ServeHTTP(httptest.NewRecorder(), sending{dpop: true, proof: "right"}.request(t, token, client, client))
+	if !looked {
+		t.Error("the handler did not run")
+	}
+}
+
 // TestAResumedConnectionHasItsCertificate is MTLS-03: the client does not show the
 // certificate again, and is who it was (RFC 8446 §4.6.1).
 func TestAResumedConnectionHasItsCertificate(t *testing.T) {
@@ -458,6 +487,7 @@ func TestForwardedCertificateFaults(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	for want, setting := range map[string]accesstoken.ForwardedCertificate{
 		"ForwardedCertificate has no Format":                        {Proxies: loopback},
+		"ForwardedCertificate has no Format; set ClientCertField":   {Field: "X-Cert"},
 		"ForwardedCertificate.Field is empty":                       {Format: accesstoken.NGINXField, Proxies: loopback},
 		"ForwardedCertificate.Field is for NGINXField and ALBField": {Format: accesstoken.EnvoyField, Field: "X-Cert", Proxies: loopback},
 		"ForwardedCertificate.Proxies is empty":                     {Format: accesstoken.EnvoyField},
@@ -467,6 +497,72 @@ func TestForwardedCertificateFaults(t *testing.T) {
 		_, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://as.example"}}, ForwardedCertificate: setting})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v; want %q", err, want)
+		}
+	}
+}
+
+// TestFields: no more is asked for than is looked at.
+func TestFields(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	withDPoP := func(c *accesstoken.Config) { c.DPoP = newVerifier(t) }
+	behindProxy := func(c *accesstoken.Config) {
+		c.ForwardedCertificate = accesstoken.ForwardedCertificate{Format: accesstoken.EnvoyField, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	}
+	for _, test := range []struct {
+		name string
+		v    *accesstoken.Validator
+		want []string
+	}{
+		{"a zero Validator", new(accesstoken.Validator), []string{"Authorization"}},
+		{"bearer tokens", newValidator(t, as, nil), []string{"Authorization"}},
+		{"proofs", newValidator(t, as, withDPoP), []string{"Authorization", "Dpop"}},
+		{"certificates", newValidator(t, as, behindProxy), []string{"Authorization", "X-Forwarded-Client-Cert"}},
+	} {
+		if got := test.v.Fields(); !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q; want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// TestNonce: it is for those who have sent a proof, where nonces are demanded.
+func TestNonce(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	demanding, err := dpop.NewVerifier(dpop.Config{URLs: []string{resource}, NonceKey: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	withNonces := newValidator(t, as, func(c *accesstoken.Config) { c.DPoP = demanding })
+	withDPoP := newValidator(t, as, func(c *accesstoken.Config) { c.DPoP = newVerifier(t) })
+	sent := accesstoken.CredentialsFrom(http.Header{"Authorization": {"DPoP a"}})
+	for _, test := range []struct {
+		name        string
+		v           *accesstoken.Validator
+		credentials accesstoken.Credentials
+		want        bool
+	}{
+		{"a proof", withNonces, sent, true},
+		{"a bearer token", withNonces, accesstoken.Bearer("a"), false},
+		{"no credentials", withNonces, accesstoken.Credentials{}, false},
+		{"no nonces", withDPoP, sent, false},
+		{"no proofs", newValidator(t, as, nil), sent, false},
+		{"a zero Validator", new(accesstoken.Validator), sent, false},
+	} {
+		if got := test.v.Nonce(test.credentials); (got != "") != test.want {
+			t.Errorf("%s: got %q; want one: %v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestWhatIsSaidOfACertificate: the operator of a proxy that hands none on is not sent
+// looking for another client's.
+func TestWhatIsSaidOfACertificate(t *testing.T) {
+	as, right, wrong := accesstokentest.NewServer(t), newHolder(t), newHolder(t)
+	v := newValidator(t, as, nil)
+	token := as.Token(accesstokentest.Claims{"cnf": right.cnf(false, true)})
+	for certificate, want := range map[string]string{"": "none was presented", "wrong": "another client certificate"} {
+		_, err := v.Validate(t.Context(), accesstoken.CredentialsOf(sending{certificate: certificate}.request(t, token, right, wrong)))
+		if refused := wantReason(t, err, accesstoken.BindingMismatch); !strings.Contains(refused.Error(), want) {
+			t.Errorf("certificate %q: got %v; want %q", certificate, refused, want)
 		}
 	}
 }

@@ -372,6 +372,17 @@ func TestXFCC(t *testing.T) {
 	})
 }
 
+// The bound is where it is said to be.
+func TestTheLongestLine(t *testing.T) {
+	cert := certificate(t, "a", "")
+	line := "Hash=" + inHex(cert) + ";DNS="
+	line += strings.Repeat("a", 16<<10-len(line))
+	try(t, clientcert.Envoy, "X-Forwarded-Client-Cert", []trial{
+		{"16 KiB", line, cert},
+		{"a byte more", line + "a", nil},
+	})
+}
+
 // MTLS-05: Envoy writes a URI of the certificate as it is, so here is one that a
 // client had put into its own, the hash of a certificate whose token it stole.
 func TestACertificateCannotNameAnother(t *testing.T) {
