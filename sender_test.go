@@ -501,6 +501,17 @@ func TestForwardedCertificateFaults(t *testing.T) {
 	}
 }
 
+// TestAnotherSchemeIsAnotherRequest: who was let in with a bearer token has shown no
+// proof, which an adapter would believe of equal credentials.
+func TestAnotherSchemeIsAnotherRequest(t *testing.T) {
+	by := func(scheme string) accesstoken.Credentials {
+		return accesstoken.CredentialsFrom(http.Header{"Authorization": {scheme + " a"}})
+	}
+	if by("Bearer").Equal(by("DPoP")) || !by("DPoP").Equal(by("dpop")) {
+		t.Error("credentials are equal in spite of their schemes, or not equal though they are; want the scheme to count, and not its case")
+	}
+}
+
 // TestFields: no more is asked for than is looked at.
 func TestFields(t *testing.T) {
 	as := accesstokentest.NewServer(t)
@@ -553,16 +564,56 @@ func TestNonce(t *testing.T) {
 	}
 }
 
-// TestWhatIsSaidOfACertificate: the operator of a proxy that hands none on is not sent
-// looking for another client's.
+// TestANonceIsDemanded: a proof without the nonce is refused, and the same client is let
+// in with it.
+func TestANonceIsDemanded(t *testing.T) {
+	as, client := accesstokentest.NewServer(t), newHolder(t)
+	verifier, err := dpop.NewVerifier(dpop.Config{URLs: []string{resource}, NonceKey: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.DPoP = verifier })
+	token := as.Token(accesstokentest.Claims{"cnf": client.cnf(true, false)})
+	r := sending{dpop: true, proof: "right"}.request(t, token, client, client)
+	_, err = v.Validate(t.Context(), accesstoken.CredentialsOf(r))
+	wantReason(t, err, accesstoken.DPoPNonceRequired)
+	proof, err := client.signer.Sign(dpop.Proof{Method: "GET", URL: resource + "/orders", Token: token, Nonce: v.Nonce(accesstoken.CredentialsOf(r))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("DPoP", proof)
+	if _, err := v.Validate(t.Context(), accesstoken.CredentialsOf(r)); err != nil {
+		t.Errorf("with the nonce: got %v; want nil", err)
+	}
+}
+
+// TestWhatIsSaidOfACertificate: an operator learns whether it is the proxy that is at
+// fault, or the client.
 func TestWhatIsSaidOfACertificate(t *testing.T) {
 	as, right, wrong := accesstokentest.NewServer(t), newHolder(t), newHolder(t)
-	v := newValidator(t, as, nil)
+	direct := newValidator(t, as, nil)
+	behindProxy := newValidator(t, as, func(c *accesstoken.Config) {
+		c.ForwardedCertificate = accesstoken.ForwardedCertificate{Format: accesstoken.ClientCertField, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	})
 	token := as.Token(accesstokentest.Claims{"cnf": right.cnf(false, true)})
-	for certificate, want := range map[string]string{"": "none was presented", "wrong": "another client certificate"} {
-		_, err := v.Validate(t.Context(), accesstoken.CredentialsOf(sending{certificate: certificate}.request(t, token, right, wrong)))
-		if refused := wantReason(t, err, accesstoken.BindingMismatch); !strings.Contains(refused.Error(), want) {
-			t.Errorf("certificate %q: got %v; want %q", certificate, refused, want)
+	for _, test := range []struct {
+		name        string
+		v           *accesstoken.Validator
+		certificate string // of the connection
+		field       []string
+		want        string
+	}{
+		{"none", direct, "", nil, "none was presented"},
+		{"another", direct, "wrong", nil, "another client certificate"},
+		{"no field", behindProxy, "right", nil, "no client certificate in the proxy's field"},
+		{"a malformed field", behindProxy, "right", []string{"x"}, "malformed"},
+		{"another in the field", behindProxy, "right", []string{":" + base64.StdEncoding.EncodeToString(wrong.leaf.Raw) + ":"}, "another client certificate"},
+	} {
+		r := sending{certificate: test.certificate}.request(t, token, right, wrong)
+		r.Header["Client-Cert"] = test.field // httptest's requests come from 192.0.2.1
+		_, err := test.v.Validate(t.Context(), accesstoken.CredentialsOf(r))
+		if refused := wantReason(t, err, accesstoken.BindingMismatch); !strings.Contains(refused.Error(), test.want) {
+			t.Errorf("%s: got %v; want %q", test.name, refused, test.want)
 		}
 	}
 }

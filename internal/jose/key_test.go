@@ -107,6 +107,7 @@ func TestWhichKeysAreRead(t *testing.T) {
 		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 		return `{"kty":"RSA","n":"` + b64(n.SetBit(n, 0, 1).Bytes()) + `","e":"` + e + `"}`
 	}
+	even := new(big.Int).Lsh(big.NewInt(1), 2047)
 	point := append(must(jose.Base64("l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs")), must(jose.Base64("9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"))...)
 	without := func(jwk, old, new string) string { return "{" + strings.Replace(jwk, old, new, 1) + "}" }
 	for _, c := range []struct {
@@ -148,6 +149,7 @@ func TestWhichKeysAreRead(t *testing.T) {
 		{"RSA of 2047 bits", rsa(2047, "AQAB"), false},
 		{"RSA of 8192 bits", rsa(8192, "AQAB"), true},
 		{"RSA of 8193 bits", rsa(8193, "AQAB"), false},
+		{"RSA with an even modulus", `{"kty":"RSA","e":"AQAB","n":"` + b64(even.Bytes()) + `"}`, false},
 		{"RSA with exponent 3", rsa(2048, "Aw"), true},
 		{"RSA with exponent 2^31-1", rsa(2048, b64([]byte{0x7f, 0xff, 0xff, 0xff})), true},
 		{"RSA with exponent 1", rsa(2048, "AQ"), false},
