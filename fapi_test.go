@@ -5,7 +5,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -190,6 +192,38 @@ func TestFAPI2RefusesRS256(t *testing.T) {
 			t.Errorf("a proof that is allowed: got %v; want nil", err)
 		} else if want != "" {
 			wantReason(t, err, want)
+		}
+	}
+}
+
+// TestFAPI2WithBothLimits: what an introspection answer leaves out, the JWT has said, and
+// what it says is held to the MaxLifetime as well.
+func TestFAPI2WithBothLimits(t *testing.T) {
+	as, client := accesstokentest.NewServer(t), newHolder(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		*c = fapiConfig(t, as)
+		c.Issuers[0].AlwaysIntrospect, c.Issuers[0].Introspection = true, newIntrospection(t, as)
+	})
+	for name, test := range map[string]struct {
+		said accesstokentest.Claims
+		want accesstoken.Reason
+	}{
+		"all":           {nil, ""},
+		"no iat":        {accesstokentest.Claims{"iat": nil}, ""},
+		"no exp":        {accesstokentest.Claims{"exp": nil}, ""},
+		"no aud":        {accesstokentest.Claims{"aud": nil}, ""},
+		"a longer life": {accesstokentest.Claims{"iat": time.Now().Add(-time.Hour).Unix()}, accesstoken.ClaimInvalid},
+		"a later end":   {accesstokentest.Claims{"exp": time.Now().Add(time.Hour).Unix()}, accesstoken.ClaimInvalid},
+	} {
+		claims := as.Claims(accesstokentest.Claims{"cnf": client.cnf(true, false)})
+		token := as.Sign(map[string]any{"typ": "at+jwt", "alg": "ES256"}, claims)
+		said := accesstokentest.Claims{"cnf": claims["cnf"]}
+		maps.Copy(said, test.said)
+		as.Remember(token, said)
+		_, err := v.Validate(t.Context(), accesstoken.CredentialsOf(sending{dpop: true, proof: "right"}.request(t, token, client, client)))
+		var refused *accesstoken.Error
+		if errors.As(err, &refused); (err == nil) != (test.want == "") || err != nil && refused.Reason != test.want {
+			t.Errorf("%s: got %v; want %q", name, err, test.want)
 		}
 	}
 }
