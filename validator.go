@@ -311,10 +311,7 @@ func (v *Validator) acceptStill(found *facts) (err error) {
 	if found == nil { // which allow refuses
 		return nil
 	}
-	if err := v.accept(found); err != nil {
-		return err
-	}
-	return found.issuer.acceptAudience(found.audience)
+	return v.accept(found)
 }
 
 // allow judges what somebody is allowed to by a policy.
