@@ -5,9 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/base64"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	auth0v3 "github.com/auth0/go-jwt-middleware/v3"
@@ -51,6 +55,16 @@ var provers = []struct {
 // BenchmarkDPoP is a request of a client that was seen before, with a token under
 // RS256 that is bound to a P-256 key, and a proof of its own in each request.
 func BenchmarkDPoP(b *testing.B) {
+	b.Run("alg=RS256/by=raw", func(b *testing.B) {
+		verify, next := bareProofs(b, lap), 0
+		b.ReportAllocs()
+		for b.Loop() {
+			if !verify[next%lap]() {
+				b.Fatal("the signature is wrong")
+			}
+			next++
+		}
+	})
 	for _, p := range provers {
 		b.Run("alg=RS256/by="+p.name, func(b *testing.B) {
 			i := issuerOf(b, "RS256")
@@ -69,6 +83,28 @@ func BenchmarkDPoP(b *testing.B) {
 			b.ReportAllocs()
 		})
 	}
+}
+
+// bareProofs are the verifications of n signatures of proofs, and nothing else.
+func bareProofs(tb testing.TB, n int) (verify []func() bool) {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(tb, err)
+	signer, err := dpop.NewSigner(key)
+	must(tb, err)
+	for range n {
+		proof, err := signer.Sign(dpop.Proof{Method: http.MethodPost, URL: audience + "/orders", Token: "token"})
+		must(tb, err)
+		dot := strings.LastIndexByte(proof, '.')
+		signature, err := base64.RawURLEncoding.DecodeString(proof[dot+1:])
+		must(tb, err)
+		r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
+		verify = append(verify, func() bool {
+			digest := sha256.Sum256([]byte(proof[:dot]))
+			return ecdsa.Verify(&key.PublicKey, digest[:], r, s)
+		})
+	}
+	return verify
 }
 
 // proving returns what serves a request, and has served a first one.
