@@ -76,7 +76,7 @@ var properties = map[string]property{
 	"bound":                    ofToken(func(in *input) bool { return in.claim("cnf") != nil }),
 	"another kind":             ofToken(func(in *input) bool { return !in.strict && in.anotherKind() }),
 	"another use":              ofClaim(anotherUse),
-	"only client":              ofToken(func(in *input) bool { return !in.strict && in.onlyClient() }),
+	"for client":               ofToken(func(in *input) bool { return !in.strict && in.forClient() }),
 
 	// The clock.
 	"ended this second": ofClaim(endedThisSecond),
@@ -224,9 +224,8 @@ func isUnreadableKey(n *node) bool {
 	})
 }
 
-// onlyClient reports an aud whose every member is the client. The empty string
-// names nobody.
-func (in *input) onlyClient() bool {
+// forClient reports an aud that names the client. The empty string names nobody.
+func (in *input) forClient() bool {
 	aud := in.claim("aud")
 	list := []node{}
 	switch {
@@ -236,11 +235,11 @@ func (in *input) onlyClient() bool {
 		list = aud.elements
 	}
 	for _, one := range list {
-		if one.text != "" && one.text != in.text("client_id") && one.text != in.text("azp") {
-			return false
+		if one.text != "" && (one.text == in.text("client_id") || one.text == in.text("azp")) {
+			return true
 		}
 	}
-	return len(list) > 0
+	return false
 }
 
 // outOfRange reports a number that is no date from 1970 to 9999: a negative one,
