@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
@@ -192,7 +192,7 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (found *facts, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			found, err = nil, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panicked(p)))
+			found, err = nil, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
 		}
 	}()
 	token := credentials.text()
@@ -237,15 +237,6 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		err = found.issuer.accept(ctx, found, token)
 	}
 	return found, err
-}
-
-// panicked says what a panic was about, and no text that is not the runtime's: an
-// Accept may panic with a claim.
-func panicked(p any) string {
-	if err, ok := p.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("with a %T", p)
 }
 
 // recall returns the facts about a token that was verified before, if they
@@ -305,7 +296,7 @@ func (v *Validator) accept(found *facts) error {
 func (v *Validator) acceptStill(found *facts) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = because(InternalError, fmt.Errorf("a clock panicked: %s", panicked(p)))
+			err = because(InternalError, fmt.Errorf("a clock panicked: %s", panics.Describe(p)))
 		}
 	}()
 	if found == nil { // which allow refuses
@@ -371,7 +362,7 @@ func (v *Validator) report(ctx context.Context, refused *Error) (reported *Error
 	defer func() {
 		if p := recover(); p != nil {
 			v.complain.Do(func() {
-				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked; this is said once", "panic", fmt.Sprint(p))
+				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked; this is said once", "panic", panics.Describe(p))
 			})
 			reported = v.fixed[InternalError]
 		}
@@ -418,7 +409,7 @@ func (v *Validator) eachIssuer(do func(*issuer) error) error {
 func guarded(do func(*issuer) error, i *issuer) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the key source panicked: %v", p)
+			err = fmt.Errorf("the key source panicked: %s", panics.Describe(p))
 		}
 	}()
 	return do(i)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/accesstoken/accesstoken/internal/discovery"
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/panics"
 )
 
 const (
@@ -206,7 +207,7 @@ func (c *Cache) safely(calls ...func()) {
 func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r, err = reply{}, fmt.Errorf("the fetch panicked: %v", p)
+			r, err = reply{}, fmt.Errorf("the fetch panicked: %s", panics.Describe(p))
 		}
 	}()
 	limit := c.limit(saved)

@@ -1,10 +1,11 @@
 package jwks
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/accesstoken/accesstoken/internal/panics"
 )
 
 // State is what a [Cache] knows of itself at one moment: for a status page, a
@@ -116,7 +117,7 @@ func (c *Cache) tell(event Fetch) {
 		if p := recover(); p != nil && !c.hook.panicked {
 			c.hook.panicked = true
 			c.safely(func() {
-				c.config.Logger.Error("jwks: OnFetch panicked; this is said once", "issuer", c.config.name(), "panic", fmt.Sprint(p))
+				c.config.Logger.Error("jwks: OnFetch panicked; this is said once", "issuer", c.config.name(), "panic", panics.Describe(p))
 			})
 		}
 	}()

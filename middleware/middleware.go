@@ -36,6 +36,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/internal/adapter"
 	"github.com/accesstoken/accesstoken/internal/ending"
+	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -216,7 +217,7 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (m *Middleware) body(r *http.Request, refused *accesstoken.Error) (contentType string, body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("middleware: the Body hook panicked: %v", p)
+			err = fmt.Errorf("middleware: the Body hook panicked: %s", panics.Describe(p))
 		}
 	}()
 	contentType, body = m.options.Body(r, refused)

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/accesstoken/accesstoken/internal/panics"
 )
 
 // DefaultTimeout is how long a whole exchange may take when [Request.Timeout]
@@ -136,7 +138,7 @@ func (c *Client) Do(ctx context.Context, r Request) (response Response, err erro
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			response, err = Response{}, fmt.Errorf("the HTTP client panicked: %v", p)
+			response, err = Response{}, fmt.Errorf("the HTTP client panicked: %s", panics.Describe(p))
 		}
 		if err != nil {
 			err = r.explain(ctx, bounded, err)
