@@ -52,9 +52,10 @@ func (d AuthorizationDetail) Decode(v any) error {
 // RFC 9068 §2.2 and the Profile say; false means that the token does not tell.
 func (c Claims) ClientItself() bool { return c.facts != nil && c.facts.withoutUser }
 
-// Actor returns who acts on behalf of the subject, and false if nobody does.
-// It is the current actor; those before it are information, and for Decode
-// (RFC 8693 §4.1).
+// Actor returns the party that acts on behalf of the subject (act), and false if
+// the token has no act, or one that is not an object with strings. It is the
+// current actor. Earlier ones are information, and Decode reads them (RFC 8693
+// §4.1).
 func (c Claims) Actor() (Actor, bool) {
 	if c.facts == nil || c.facts.rare == nil || c.facts.rare.actor == nil {
 		return Actor{}, false
@@ -71,21 +72,28 @@ func (c Claims) Confirmation() (Confirmation, bool) {
 	return Confirmation{c.facts.rare.bound.KeyThumbprint, c.facts.rare.bound.CertificateThumbprint}, true
 }
 
-// AuthTime returns when the user authenticated (auth_time), or zero.
+// AuthTime returns when the user authenticated (auth_time), or zero if the claim
+// is absent or no date.
 func (c Claims) AuthTime() (when time.Time) {
 	c.read("auth_time", func(value string) { when, _ = jose.NumericDate(value) })
 	return when
 }
 
-// ACR returns the authentication context class (acr), or "".
+// ACR returns the authentication context class (acr), or "" if the claim is absent
+// or no string.
 func (c Claims) ACR() (class string) {
 	c.read("acr", func(value string) { class, _ = jose.String(value) })
 	return class
 }
 
-// AMR returns the authentication methods (amr), or nil.
+// AMR returns the authentication methods (amr), or nil if the claim is absent or
+// not an array of strings.
 func (c Claims) AMR() (methods []string) {
-	c.read("amr", func(value string) { methods, _ = jose.Strings(value) })
+	c.read("amr", func(value string) {
+		if list, ok := jose.Strings(value); ok {
+			methods = list
+		}
+	})
 	return methods
 }
 
@@ -106,21 +114,29 @@ func (c Claims) Entitlements() ([]string, error) {
 }
 
 // AuthorizationDetails returns what was authorized in detail
-// (authorization_details, RFC 9396 §9.1), or nil. The error says that an element
-// has a member of a wrong type.
+// (authorization_details, RFC 9396 §9.1), or nil if the claim is absent. If it is
+// not an array of objects with a type each, or a member has the wrong type, the
+// error says so and there are no details.
 func (c Claims) AuthorizationDetails() (details []AuthorizationDetail, err error) {
-	c.read("authorization_details", func(value string) {
-		elements, _ := jose.Elements(value)
-		for _, element := range elements {
-			detail := AuthorizationDetail{raw: []byte(element)}
-			if err = decode(detail.raw, &detail); err != nil {
-				return
-			}
-			details = append(details, detail)
+	c.read("authorization_details", func(value string) { details, err = readDetails(value) })
+	return details, err
+}
+
+func readDetails(value string) ([]AuthorizationDetail, error) {
+	elements, ok := jose.Elements(value)
+	if !ok {
+		return nil, errors.New("accesstoken: expected an array in authorization_details (RFC 9396 §2)")
+	}
+	details := make([]AuthorizationDetail, len(elements))
+	for i, element := range elements {
+		detail := AuthorizationDetail{raw: []byte(element)}
+		if err := decode(detail.raw, &detail); err != nil {
+			return nil, err
 		}
-	})
-	if err != nil {
-		return nil, err
+		if detail.Type == "" {
+			return nil, errors.New("accesstoken: expected a type in each object of authorization_details (RFC 9396 §2)")
+		}
+		details[i] = detail
 	}
 	return details, nil
 }

@@ -154,3 +154,56 @@ func TestClaimsOfNobodyHaveNoAttributes(t *testing.T) {
 		t.Errorf("got %v, %v, %v, %v; want nothing", groups, details, err, err2)
 	}
 }
+
+func TestAClaimThatDecidesNothingRefusesNothing(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	raw := func(text string) json.RawMessage { return json.RawMessage(text) }
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Introspection = newIntrospection(t, as) })
+	for name, value := range map[string]json.RawMessage{
+		"acr":                   raw(`1`),
+		"amr":                   raw(`[{"method":"password","timestamp":1}]`),
+		"auth_time":             raw(`"1700000000"`),
+		"act":                   raw(`"admin"`),
+		"authorization_details": raw(`{"type":"a"}`),
+		"typ":                   raw(`1`),
+	} {
+		claims := accesstokentest.Claims{name: value, "sub": "alice"}
+		for kind, token := range map[string]string{"JWT": as.Token(claims), "opaque": as.Opaque(claims)} {
+			got, err := v.Validate(t.Context(), accesstoken.Bearer(token))
+			if err != nil {
+				t.Errorf("%s as %s, %s: got %v; want the token accepted", name, value, kind, err)
+				continue
+			}
+			_, delegated := got.Actor()
+			details, err := got.AuthorizationDetails()
+			if got.ACR() != "" || got.AMR() != nil || !got.AuthTime().IsZero() || delegated || details != nil {
+				t.Errorf("%s as %s, %s: got acr %q, amr %q, auth_time %v, an actor %v, details %v; want nothing of any",
+					name, value, kind, got.ACR(), got.AMR(), got.AuthTime(), delegated, details)
+			}
+			if (err != nil) != (name == "authorization_details") {
+				t.Errorf("%s as %s, %s: AuthorizationDetails: got the error %v; want one for details that are no array", name, value, kind, err)
+			}
+		}
+	}
+}
+
+func TestAuthorizationDetailsAreAllOrAnError(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	for value, want := range map[string]int{
+		`null`:                           -1,
+		`[1]`:                            -1,
+		`[{"actions":["a"]}]`:            -1,
+		`[{"type":""}]`:                  -1,
+		`[{"type":"a"},null]`:            -1,
+		`[{"type":"a","actions":"b"}]`:   -1,
+		`[{"type":"a"},{"type":"b"}]`:    2,
+		`[]`:                             0,
+		`[{"type":"a","actions":["b"]}]`: 1,
+	} {
+		claims := claimsOf(t, as, accesstokentest.Claims{"authorization_details": json.RawMessage(value)})
+		details, err := claims.AuthorizationDetails()
+		if want < 0 && (err == nil || details != nil) || want >= 0 && (err != nil || len(details) != want) {
+			t.Errorf("%s: got %v, %v; want %d of them, or for -1 an error", value, details, err, want)
+		}
+	}
+}

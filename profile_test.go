@@ -3,6 +3,7 @@ package accesstoken_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -391,5 +392,26 @@ func TestAcceptIsAskedOnEveryRequest(t *testing.T) {
 	_, err := v.Validate(ctx, credentials)
 	if refused := wantReason(t, err, "ACCOUNT_CLOSED"); refused.HTTPStatus() != 403 {
 		t.Errorf("got %d; want 403", refused.HTTPStatus())
+	}
+}
+
+func TestARefusalSaysWhatIsTheCase(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	for name, test := range map[string]struct {
+		profile accesstoken.Profile
+		claims  accesstokentest.Claims
+		want    string
+	}{
+		"azp and client_id that differ": {accesstoken.Keycloak, accesstokentest.Claims{"typ": "Bearer", "azp": "a", "client_id": "b"}, "azp and client_id name different clients"},
+		"neither":                       {accesstoken.Keycloak, accesstokentest.Claims{"typ": "Bearer", "client_id": nil}, "azp or client_id is missing"},
+		"a date after the year 9999":    {accesstoken.RFC9068, accesstokentest.Claims{"exp": json.RawMessage("253402300800")}, "exp is out of range"},
+		"a date that is a text":         {accesstoken.RFC9068, accesstokentest.Claims{"exp": "soon"}, "exp has the wrong type"},
+		"scp of the wrong type":         {accesstoken.Okta, accesstokentest.Claims{"cid": "a", "ver": 1, "scp": 1}, "scp has the wrong type"},
+	} {
+		v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Profile = test.profile })
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(test.claims)))
+		if refused := wantReason(t, err, accesstoken.ClaimInvalid); !strings.Contains(refused.Error(), test.want) {
+			t.Errorf("%s: got %v; want it to say %q", name, refused, test.want)
+		}
 	}
 }

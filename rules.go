@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -55,7 +56,7 @@ func (r rules) acceptsType(header *jose.Header) bool {
 func (r rules) acceptsClaims(claims *jose.Claims) *Error {
 	switch {
 	case claims.Fault != "":
-		return refusal(ClaimInvalid, claims.Fault+" has the wrong type")
+		return refusal(ClaimInvalid, claims.Fault)
 	case claims.Audience != nil && len(claims.Audience) == 0 && !r.emptyAudience:
 		return refusal(ClaimInvalid, "aud names nobody")
 	case claims.Subject == "" && !r.noSubject:
@@ -138,15 +139,16 @@ func amongAudience(claims *jose.Claims) bool {
 // translate puts what an issuer says in claims of its own where RFC 9068 has it.
 func (r rules) translate(said *jose.Claims) jose.Claims {
 	claims := *said
-	claims.ClientID = r.clientIn(said)
+	claims.ClientID = r.clientIn(&claims)
 	if r.uti {
 		claims.ID = claims.UTI
 	}
+	scope := "scope"
 	if r.scp && (claims.Scp.Present || !r.scpOrScope) {
-		claims.Scope = claims.Scp
+		claims.Scope, scope = claims.Scp, "scp"
 	}
 	if claims.Scope.Fault {
-		claims.Fault = "scope"
+		claims.Fault = cmp.Or(claims.Fault, scope+" has the wrong type")
 	}
 	return claims
 }
@@ -161,17 +163,16 @@ func (r rules) clientClaims() []string {
 	return r.client
 }
 
-// clientIn returns the client. Several claims may name it; if they name two, it is
-// as good as none.
+// clientIn returns the client. Several claims may name it. That they name
+// different ones is a fault.
 func (r rules) clientIn(claims *jose.Claims) (client string) {
 	for _, claim := range r.clientClaims() {
 		named := namedIn(claim, claims)
 		if named != "" && client != "" && named != client {
+			claims.Fault = cmp.Or(claims.Fault, strings.Join(r.clientClaims(), " and ")+" name different clients")
 			return ""
 		}
-		if client == "" {
-			client = named
-		}
+		client = cmp.Or(client, named)
 	}
 	return client
 }

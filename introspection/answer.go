@@ -93,7 +93,7 @@ func readActive(body []byte) (Response, error) {
 	case err != nil:
 		return Response{}, err
 	case claims.Fault != "":
-		return Response{}, fmt.Errorf("expected %q to have the type of RFC 7662 §2.2", claims.Fault)
+		return Response{}, fmt.Errorf("%s (RFC 7662 §2.2)", claims.Fault)
 	case claims.Scope.List != nil:
 		return Response{}, errors.New(`expected "scope" to be a string`)
 	case claims.OtherUse: // Hydra says Bearer of a refresh token, and refresh_token in token_use

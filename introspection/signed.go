@@ -160,7 +160,7 @@ func (s *seal) checkClaims(payload string, now time.Time) error {
 	}
 	switch {
 	case claims.Fault != "":
-		return fmt.Errorf("expected %q to have the type of RFC 7519", claims.Fault)
+		return fmt.Errorf("%s (RFC 7519 §4.1)", claims.Fault)
 	case claims.Issuer != s.issuer:
 		return fmt.Errorf("expected its iss to be %q", s.issuer)
 	case !slices.Contains(claims.Audience, s.audience):

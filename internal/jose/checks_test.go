@@ -118,11 +118,6 @@ func TestTokensThatSayWhatElseTheyAre(t *testing.T) {
 			}
 		}
 	}
-	for _, member := range []string{"token_use", "typ"} {
-		if claims, err := jose.ReadClaims(`{"` + member + `":1}`); err != nil || claims.Fault != member {
-			t.Errorf("%s 1: got fault %q, %v; want %q", member, claims.Fault, err, member)
-		}
-	}
 }
 
 func TestTheMarksOfOtherTokens(t *testing.T) {
@@ -139,7 +134,7 @@ func TestTheMarksOfOtherTokens(t *testing.T) {
 func TestAConfirmationThatCannotBeReadIsAFault(t *testing.T) {
 	for _, value := range []string{many(257), `{}`, `null`, `[]`} {
 		claims, err := jose.ReadClaims(`{"cnf":` + value + `}`)
-		if err != nil || claims.Fault != "cnf" || !claims.Confirmation.Present {
+		if err != nil || claims.Fault != "cnf has the wrong type" || !claims.Confirmation.Present {
 			t.Errorf("cnf %.20s: got fault %q, present %v, %v; want a fault of cnf, present", value, claims.Fault, claims.Confirmation.Present, err)
 		}
 	}

@@ -2,7 +2,6 @@ package jose
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"time"
 )
@@ -27,7 +26,7 @@ type Claims struct {
 	OtherUse  bool // says of itself, in token_use or typ, that it is an ID, refresh or logout token
 
 	Confirmation Confirmation // cnf (RFC 7800)
-	Actor        *Actor       // act (RFC 8693 §4.1), the outermost
+	Actor        *Actor       // act (RFC 8693 §4.1), the outermost; nil if absent or malformed
 
 	// What single issuers say in their own way. Here a wrong type is an absent
 	// one: who reads these demands a value.
@@ -44,8 +43,12 @@ type Claims struct {
 	HasRoles        bool   // roles is an array that begins with a string: Entra ID
 	UnverifiedEmail bool   // email without email_verified true: Google
 
-	// Fault names the first member that has a wrong type, or "". A claim of the
-	// wrong type is never taken for an absent one.
+	// Fault says what is wrong with the first member that is not what its RFC
+	// demands, beginning with the member's name, or is "". It covers the members
+	// by which a token is judged: iss, sub, aud, exp, nbf, iat, jti, scope, cnf,
+	// client_id, azp and token_type. One of the wrong type is never taken for an
+	// absent one. A member that only an accessor reads, such as amr, has no faults:
+	// a claim that decides nothing refuses nothing.
 	Fault string
 }
 
@@ -99,17 +102,11 @@ func (c *claimsReader) read(name, value string) error {
 	case "aud":
 		c.Audience, ok = readAudience(value)
 	case "exp":
-		c.Expiry, ok = NumericDate(value)
+		c.Expiry = c.readDate(name, value)
 	case "nbf":
-		c.NotBefore, ok = NumericDate(value)
+		c.NotBefore = c.readDate(name, value)
 	case "iat":
-		c.IssuedAt, ok = NumericDate(value)
-	case "auth_time":
-		_, ok = NumericDate(value)
-	case "acr":
-		_, ok = String(value)
-	case "amr":
-		_, ok = Strings(value)
+		c.IssuedAt = c.readDate(name, value)
 	case "scope":
 		c.Scope = readScope(value)
 		ok = !c.Scope.Fault
@@ -120,23 +117,40 @@ func (c *claimsReader) read(name, value string) error {
 	case "at_hash", "c_hash", "s_hash", "events":
 		c.OtherKind = true
 	case "token_use":
-		c.Use, ok = c.readKind(value)
+		c.Use = c.readKind(value)
 	case "typ":
-		c.Type, ok = c.readKind(value)
+		c.Type = c.readKind(value)
 	case "cnf":
 		ok = c.Confirmation.read(value)
 	case "act":
-		c.Actor = new(Actor)
-		ok = c.Actor.read(value)
-	case "authorization_details":
-		ok = isDetails(value)
+		c.Actor = readActor(value)
 	default:
 		c.readOwn(name, value)
 	}
-	if !ok && c.Fault == "" {
-		c.Fault = name
+	if !ok {
+		c.fault(name + " has the wrong type")
 	}
 	return nil
+}
+
+// fault keeps the first fault.
+func (c *claimsReader) fault(what string) {
+	if c.Fault == "" {
+		c.Fault = what
+	}
+}
+
+// readDate tells a number that is no date from what is no number.
+func (c *claimsReader) readDate(name, value string) time.Time {
+	date, ok := NumericDate(value)
+	switch {
+	case ok:
+	case value[0] == '-' || value[0] >= '0' && value[0] <= '9':
+		c.fault(name + " is out of range; expected a date from 1970 to 9999, in at most 64 characters")
+	default:
+		c.fault(name + " has the wrong type")
+	}
+	return date
 }
 
 // readOwn reads what only some issuers have.
@@ -168,14 +182,14 @@ func (c *claimsReader) readOwn(name, value string) {
 }
 
 // readKind reads the members by which issuers tell their tokens apart in the
-// payload.
-func (c *claimsReader) readKind(value string) (kind string, ok bool) {
-	kind, ok = String(value)
+// payload. What is not a string names no kind.
+func (c *claimsReader) readKind(value string) (kind string) {
+	kind, _ = String(value)
 	switch strings.ToLower(kind) {
 	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
 		c.OtherUse = true
 	}
-	return kind, ok
+	return kind
 }
 
 func readAudience(value string) ([]string, bool) {
@@ -222,10 +236,11 @@ func thumbprint(to *string, value string) error {
 	return nil
 }
 
-// read accepts an object (RFC 8693 §4.1). What it says of further actors is
-// information, and left where it is.
-func (a *Actor) read(value string) bool {
-	return eachMember(value, func(name, value string) error {
+// readActor reads an object (RFC 8693 §4.1), and returns nil for anything else.
+// What it says of further actors is information, and left where it is.
+func readActor(value string) *Actor {
+	a := new(Actor)
+	err := eachMember(value, func(name, value string) error {
 		ok := true
 		switch name {
 		case "iss":
@@ -239,20 +254,9 @@ func (a *Actor) read(value string) bool {
 			return errMember
 		}
 		return nil
-	}) == nil
-}
-
-// isDetails reports an array of objects with a string type each (RFC 9396 §2).
-func isDetails(value string) bool {
-	elements, ok := Elements(value)
-	return ok && !slices.ContainsFunc(elements, func(detail string) bool {
-		typed := false
-		err := eachMember(detail, func(name, value string) error {
-			if name == "type" {
-				_, typed = String(value)
-			}
-			return nil
-		})
-		return err != nil || !typed
 	})
+	if err != nil {
+		return nil
+	}
+	return a
 }
