@@ -68,14 +68,24 @@ type Config struct {
 	// Realm is the realm of the challenges, printable ASCII.
 	Realm string
 
-	// HTTPClient fetches metadata and keys; nil is a client of our own. It is
-	// copied, and the copy follows no redirects.
+	// HTTPClient fetches the metadata and the keys of every issuer that has no
+	// HTTPClient of its own. A client that adds a secret to its requests, such as a
+	// token or a client certificate, therefore shows it to all of those issuers; set
+	// it as Issuer.HTTPClient instead. Nil: a client of our own. It is copied, and
+	// the copy follows no redirects.
 	HTTPClient *http.Client
 
 	// PublicAddressesOnly refuses to fetch metadata and keys from loopback,
 	// link-local, private and other addresses that are not public, whatever a
-	// name resolves to at the time. It uses no proxy, and excludes HTTPClient.
+	// name resolves to at the time. It uses no proxy, and excludes HTTPClient, here
+	// and in Issuers.
 	PublicAddressesOnly bool
+
+	// MaxTokenSize is the size in bytes of the largest token that is looked at:
+	// 16 KiB if zero, at most 64 KiB. A larger token is refused with TokenTooLarge,
+	// whoever issued it. The server in front has a limit of its own for header
+	// fields, 1 MiB in net/http and often 8 KiB in proxies.
+	MaxTokenSize int
 
 	// Logger receives the operator's warnings: one for each issuer and cause,
 	// never a token. nil is slog.Default().
@@ -96,8 +106,22 @@ type Issuer struct {
 	_ [0]func()
 
 	// URL is the issuer identifier: iss must equal it character for character.
-	// It is also the root of discovery (RFC 8414, OpenID Connect Discovery).
+	// Unless MetadataURL, JWKSURI or Keys is set, it is also the root of discovery
+	// (RFC 8414, OpenID Connect Discovery), and has to be https. With JWKSURI or
+	// Keys nothing is fetched from it, so any non-empty string is accepted, such as
+	// "http://adfs.example.com/adfs/services/trust" or "kubernetes/serviceaccount".
 	URL string
+
+	// Name is the issuer's label in logs, for example "staff". Empty: the host of
+	// URL, or URL itself if it has no host. No two issuers can have the same Name.
+	Name string
+
+	// Aliases are other spellings of iss, for an issuer that is reached under
+	// several names, such as an inner and an outer host. Each is compared character
+	// for character, and nothing is fetched from it. Claims.Issuer is always URL. No
+	// two issuers can share a spelling. If URL has {tenantid}, each alias must have
+	// it as well.
+	Aliases []string
 
 	// MetadataURL is where the metadata is read when it is not derived from
 	// URL. Its issuer must still equal URL.
@@ -108,11 +132,24 @@ type Issuer struct {
 
 	// Keys supplies the keys in place of a cache that the Validator makes: a
 	// *jwks.Cache, jwks.Static, jwks.FromKeyfunc, or your own. The Validator
-	// does not close it.
+	// does not close it. Two issuers cannot have the same one, because either could
+	// then sign for the other; for one issuer under two names see Aliases.
 	Keys KeySource
 
+	// HTTPClient fetches this issuer's metadata and keys, in place of
+	// Config.HTTPClient. No other issuer's server sees its requests, so it can show
+	// a secret, such as the token that a Kubernetes API server asks for. It is
+	// copied, and the copy follows no redirects. It excludes Keys and
+	// Config.PublicAddressesOnly.
+	HTTPClient *http.Client
+
+	// ReadyWithout keeps [Validator.Ready] from waiting for this issuer: while its
+	// keys cannot be had its own tokens are refused with 503, and the others' pass.
+	ReadyWithout bool
+
 	// Introspection asks this issuer about opaque tokens (RFC 7662). With
-	// several such issuers each needs its TokenPrefix.
+	// several such issuers each needs its TokenPrefix. If the client has an Issuer
+	// (introspection.Config), it must be URL or one of Aliases.
 	Introspection *introspection.Client
 
 	// AlwaysIntrospect asks about this issuer's JWTs as well, once their
@@ -176,8 +213,9 @@ type Issuer struct {
 	// Profile of its own.
 	Relax Relax
 
-	// DangerouslyAllowHTTP accepts plain http for the issuer and what it names.
-	// On a loopback host it always is.
+	// DangerouslyAllowHTTP fetches metadata and keys over plain http as well: an
+	// attacker on the network path can then replace the keys. A loopback host does
+	// not need it, nor does a URL with http from which nothing is fetched.
 	DangerouslyAllowHTTP bool
 
 	// DangerouslyAcceptNoAudience accepts tokens without any aud, from servers
@@ -206,6 +244,11 @@ type KeySource interface {
 const (
 	defaultLeeway = 30 * time.Second
 	maxLeeway     = 5 * time.Minute
+
+	// The largest real tokens, signed with ML-DSA-87, need about half of the
+	// default. The keys of internal/tokencache are argued for tokens of mostTokenSize.
+	defaultTokenSize = 16 << 10
+	mostTokenSize    = 64 << 10
 )
 
 // faults collects what is wrong with a Config, in sentences that begin with the
@@ -239,12 +282,14 @@ func (c Config) faults() (f faults) {
 	if c.PublicAddressesOnly && c.HTTPClient != nil {
 		f.add("PublicAddressesOnly and HTTPClient exclude each other; connections are made by the client's own transport")
 	}
+	if c.MaxTokenSize < 0 || c.MaxTokenSize > mostTokenSize {
+		f.add("MaxTokenSize is %d; expected at most %d bytes, or zero for %d", c.MaxTokenSize, mostTokenSize, defaultTokenSize)
+	}
 	f = append(f, c.ForwardedCertificate.faults()...)
 	if c.FAPI2 {
 		f = append(f, c.fapiFaults()...)
 	}
 	f.hierarchy(c.ScopeImplies)
-	urls := map[string]int{} // which issuer has it
 	if len(c.Issuers) == 0 {
 		f.add("Issuers is empty; name the authorization server whose tokens are accepted")
 	}
@@ -252,19 +297,62 @@ func (c Config) faults() (f faults) {
 		for _, fault := range issuer.faults() {
 			f.add("Issuers[%d] %q: %w", i, fetch.Redact(issuer.URL), fault)
 		}
+		if c.PublicAddressesOnly && issuer.HTTPClient != nil {
+			f.add("Issuers[%d] %q: HTTPClient and Config.PublicAddressesOnly exclude each other; connections are made by the client's own transport", i, fetch.Redact(issuer.URL))
+		}
 		for j, other := range c.Issuers[:i] {
 			for _, fault := range issuer.collisions(other) {
 				f.add("Issuers[%d] and Issuers[%d]: %w", j, i, fault)
 			}
 		}
+	}
+	return append(f, c.sharedSpellings()...)
+}
+
+// sharedSpellings reports each iss that would name two issuers.
+func (c Config) sharedSpellings() (f faults) {
+	taken := map[string]int{} // which issuer has it
+	for i, issuer := range c.Issuers {
 		for _, id := range issuer.identities() {
-			if j, taken := urls[id.url]; taken && j != i {
-				f.add("Issuers[%d] and Issuers[%d]: both have the URL %q", j, i, fetch.Redact(id.url))
+			for _, spelling := range id.spellings() {
+				if j, ok := taken[spelling]; ok && j != i {
+					f.add("Issuers[%d] and Issuers[%d]: both have the URL %q, as URL or among Aliases; an iss must name one issuer", j, i, fetch.Redact(spelling))
+				}
+				taken[spelling] = i
 			}
-			urls[id.url] = i
 		}
 	}
 	return f
+}
+
+// clone keeps what the caller does with its own lists from mattering any more.
+func (c Config) clone() Config {
+	c.Audience = slices.Clone(c.Audience)
+	c.ScopeImplies = cloneLists(c.ScopeImplies)
+	c.ForwardedCertificate.Proxies = slices.Clone(c.ForwardedCertificate.Proxies)
+	c.Issuers = slices.Clone(c.Issuers)
+	for i := range c.Issuers {
+		c.Issuers[i] = c.Issuers[i].clone()
+	}
+	return c
+}
+
+func (i Issuer) clone() Issuer {
+	i.Aliases = slices.Clone(i.Aliases)
+	i.Audience = slices.Clone(i.Audience)
+	i.Algorithms = slices.Clone(i.Algorithms)
+	i.Clients = slices.Clone(i.Clients)
+	i.Tenants = slices.Clone(i.Tenants)
+	i.Demand = cloneLists(i.Demand)
+	return i
+}
+
+func cloneLists(lists map[string][]string) map[string][]string {
+	lists = maps.Clone(lists)
+	for name, list := range lists {
+		lists[name] = slices.Clone(list)
+	}
+	return lists
 }
 
 func (c Config) realm() string {
@@ -281,24 +369,24 @@ func (c Config) leeway() time.Duration {
 	return max(c.Leeway, 0)
 }
 
+func (c Config) maxToken() int {
+	if c.MaxTokenSize == 0 {
+		return defaultTokenSize
+	}
+	return c.MaxTokenSize
+}
+
 // faults reports what is wrong with one issuer, looked at alone.
 func (i Issuer) faults() (f faults) {
-	for _, u := range []struct{ field, url string }{{"URL", i.URL}, {"MetadataURL", i.MetadataURL}, {"JWKSURI", i.JWKSURI}} {
-		if u.url == "" && u.field != "URL" {
-			continue
-		}
-		if err := fetch.CheckURL(u.url, i.DangerouslyAllowHTTP); err != nil {
-			f.add("%s: %w", u.field, err)
-		}
-	}
-	if strings.Contains(i.URL, "?") {
-		f.add("URL has a query; an issuer identifier has none (RFC 8414 §2)")
-	}
+	f = append(i.urlFaults(), i.aliasFaults()...)
 	if i.Keys != nil && (i.JWKSURI != "" || i.MetadataURL != "") {
 		f.add("Keys is set, so JWKSURI and MetadataURL would not be read; set one of them")
 	}
 	if i.JWKSURI != "" && i.MetadataURL != "" {
 		f.add("JWKSURI is set, so MetadataURL would not be read; set one of them")
+	}
+	if i.Keys != nil && i.HTTPClient != nil {
+		f.add("HTTPClient fetches metadata and keys, and Keys supplies them already; set one of them")
 	}
 	for _, fault := range checkKeySource(i.Keys) {
 		f.add("Keys: %w", fault)
@@ -317,6 +405,9 @@ func (i Issuer) faults() (f faults) {
 	if i.TokenPrefix != "" && i.Introspection == nil {
 		f.add("TokenPrefix is for opaque tokens; set Introspection as well")
 	}
+	if named := i.introspectionIssuer(); named != "" && named != i.URL && !slices.Contains(i.Aliases, named) {
+		f.add("Introspection is for the issuer %q, so answers about its tokens would count for this one; set introspection.Config.Issuer to URL, or add that issuer to Aliases if both are one", fetch.Redact(named))
+	}
 	if i.MaxAge < 0 || i.MaxLifetime < 0 {
 		f.add("MaxAge is %v and MaxLifetime %v; expected positive durations, or zero for no limit", i.MaxAge, i.MaxLifetime)
 	}
@@ -334,6 +425,9 @@ func (i Issuer) profileFaults() (f faults) {
 		return f
 	case i.Relax != (Relax{}) && i.Profile != RFC9068:
 		f.add("Relax is for the profile RFC9068; %s says by itself what it relaxes", r.name)
+	}
+	if i.Relax.Typ && i.Relax.JTI && i.Relax.ClientID && i.Clients == nil && i.Demand == nil && i.Accept == nil {
+		f.add("Relax has Typ, JTI and ClientID, and then an ID token may have all that is left to check; set Clients, Demand or Accept as well")
 	}
 	if r.listClients && i.Clients == nil {
 		f.add("Clients is nil; the profile %s demands the client ids whose tokens are accepted", r.name)
@@ -382,19 +476,30 @@ func checkKeySource(source KeySource) []error {
 		return []error{fmt.Errorf("the %T is nil; did its constructor fail?", source)}
 	}
 	checked, ok := source.(interface{ Err() error })
-	if !ok || checked.Err() == nil {
+	if !ok {
 		return nil
 	}
-	if several, ok := checked.Err().(interface{ Unwrap() []error }); ok {
-		return several.Unwrap() // a line for each
+	return eachOf(checked.Err())
+}
+
+// eachOf takes joined errors apart, for a line of each.
+func eachOf(err error) []error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return several.Unwrap()
 	}
-	return []error{checked.Err()}
+	if err != nil {
+		return []error{err}
+	}
+	return nil
 }
 
 // collisions reports what two issuers may not share.
 func (i Issuer) collisions(other Issuer) (f faults) {
+	if i.Name != "" && i.Name == other.Name {
+		f.add("both have the Name %q, so the log could not tell them apart", i.Name)
+	}
 	if i.Keys != nil && reflect.TypeOf(i.Keys).Comparable() && i.Keys == other.Keys {
-		f.add("both have the same Keys, so either could sign for the other; for tenants of Entra ID see jwks.Cache.For")
+		f.add("both have the same Keys, so either could sign for the other; %s", i.insteadOfSharing(other))
 	}
 	// An opaque token is sent to one issuer only: sending it round would show
 	// a live token to a server that did not issue it.
@@ -403,4 +508,12 @@ func (i Issuer) collisions(other Issuer) (f faults) {
 		f.add("both have Introspection, and TokenPrefix %q and %q do not tell their tokens apart", other.TokenPrefix, i.TokenPrefix)
 	}
 	return f
+}
+
+// insteadOfSharing says how two issuers get by without one KeySource for both.
+func (i Issuer) insteadOfSharing(other Issuer) string {
+	if profiles[i.Profile].tenant && profiles[other.Profile].tenant {
+		return "for several tenants of Entra ID list them as Tenants of one Issuer, or give each the keys that jwks.Cache.For returns"
+	}
+	return "if they are one issuer under two names, keep one Issuer and add the other's URL to its Aliases; if not, give each its own Keys"
 }

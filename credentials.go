@@ -81,7 +81,8 @@ func CredentialsFrom(header http.Header) Credentials {
 // CredentialsOf reads the Authorization lines of a request, as [CredentialsFrom]
 // does, and keeps the request for tokens that are bound to a key: method, path,
 // DPoP field and client certificate are read from it when such a token comes. A
-// carrier other than HTTP fills in RequestURI, Method, Header, TLS and RemoteAddr.
+// carrier other than HTTP fills in RequestURI, Method, Header, TLS and RemoteAddr, and
+// [http.LocalAddrContextKey] in its context if the connection is a Unix socket.
 func CredentialsOf(r *http.Request) Credentials {
 	credentials := CredentialsFrom(r.Header)
 	credentials.request = r

@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -33,12 +34,15 @@ func (c Config) fapiFaults() (f faults) {
 	if leeway := c.leeway(); leeway < fapiLeastLeeway || leeway > fapiMostLeeway {
 		f.add("FAPI2: Leeway is %v; it has to be between %v and %v", leeway, fapiLeastLeeway, fapiMostLeeway)
 	}
-	if c.DPoP != nil {
+	if _, asked := any(c.DPoP).(interface{ FAPI2Err() error }); !asked && c.DPoP != nil {
 		f.fapiAlgorithms("DPoP", c.DPoP.Algorithms())
 	}
+	f.fapiOf("DPoP", c.DPoP)
 	for n, i := range c.Issuers {
 		var own faults
 		own.fapiAlgorithms("Algorithms", i.Algorithms)
+		own.fapiOf("Introspection", i.Introspection)
+		own.fapiOf("Keys", i.Keys)
 		if i.DangerouslyAllowHTTP || i.DangerouslyAcceptNoAudience {
 			own.add("FAPI2 allows nothing that is called dangerous")
 		}
@@ -53,6 +57,18 @@ func (c Config) fapiFaults() (f faults) {
 		}
 	}
 	return f
+}
+
+// fapiOf asks a part of the configuration what its own settings allow that the
+// profile does not.
+func (f *faults) fapiOf(field string, part any) {
+	asked, ok := part.(interface{ FAPI2Err() error })
+	if value := reflect.ValueOf(part); !ok || value.Kind() == reflect.Pointer && value.IsNil() {
+		return
+	}
+	for _, fault := range eachOf(asked.FAPI2Err()) {
+		f.add("FAPI2: %s: %w", field, fault)
+	}
 }
 
 // fapiAlgorithms adds a fault for each algorithm that the profile does not have.

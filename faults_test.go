@@ -188,7 +188,7 @@ func TestEveryFaultOfOneIssuerIsALine(t *testing.T) {
 	lines := linesOf(err)
 	checkLines(t, "one issuer", `accesstoken: Issuers[0] "https://a.example/": `, lines)
 	for _, want := range []string{
-		"URL: ", "URL has a query", "MetadataURL: ", "JWKSURI: ", "Keys is set", "JWKSURI is set", "Keys: ", "Audience is set", `"none" is not supported`, `"HS256" is not supported`,
+		"URL: ", "MetadataURL: ", "JWKSURI: ", "Keys is set", "JWKSURI is set", "Keys: ", "Audience is set", `"none" is not supported`, `"HS256" is not supported`,
 		"Clients has an empty", "AlwaysIntrospect asks", "TokenPrefix is for", "Relax is for", "Tenants is for",
 	} {
 		at := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, `": `+want) || strings.Contains(line, want+";") })

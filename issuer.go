@@ -1,15 +1,16 @@
 package accesstoken
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/jwks"
 )
@@ -19,6 +20,7 @@ import (
 type issuer struct {
 	settings   Issuer
 	url        string
+	aliases    []string // other spellings of iss
 	tenants    []string // nil: tid means nothing
 	rules      rules
 	algorithms []string
@@ -32,17 +34,18 @@ type issuer struct {
 
 // newIssuers makes an Issuer work: one for each iss that its tokens may have.
 func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.Logger) ([]*issuer, error) {
+	logger = logger.With("name", settings.label())
 	keys, owned, err := keySource(config, settings, logger)
 	if err != nil {
 		return nil, err
 	}
-	settings = settings.clone()
 	settings.warn(logger)
 	var all []*issuer
 	for _, id := range settings.identities() {
 		all = append(all, &issuer{
 			settings:   settings,
 			url:        id.url,
+			aliases:    id.aliases,
 			tenants:    id.tenants,
 			rules:      settings.rules(),
 			algorithms: firstSet(settings.Algorithms, config.algorithms()),
@@ -55,17 +58,6 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 		})
 	}
 	return all, nil
-}
-
-// clone keeps what the caller does with its own lists from mattering any more.
-func (i Issuer) clone() Issuer {
-	i.Clients = slices.Clone(i.Clients)
-	i.Tenants = slices.Clone(i.Tenants)
-	i.Demand = maps.Clone(i.Demand)
-	for claim, values := range i.Demand {
-		i.Demand[claim] = slices.Clone(values)
-	}
-	return i
 }
 
 // warn says what is likely to be a mistake, and may be none.
@@ -95,7 +87,7 @@ func keySource(config Config, settings Issuer, logger *slog.Logger) (KeySource, 
 		URL:                  settings.JWKSURI,
 		Issuer:               settings.URL,
 		MetadataURL:          settings.MetadataURL,
-		HTTPClient:           config.HTTPClient,
+		HTTPClient:           cmp.Or(settings.HTTPClient, config.HTTPClient),
 		PublicAddressesOnly:  config.PublicAddressesOnly,
 		Logger:               logger,
 		DangerouslyAllowHTTP: settings.DangerouslyAllowHTTP,
@@ -106,7 +98,7 @@ func keySource(config Config, settings Issuer, logger *slog.Logger) (KeySource, 
 func firstSet(lists ...[]string) []string {
 	for _, list := range lists {
 		if list != nil {
-			return slices.Clone(list)
+			return list
 		}
 	}
 	return nil
@@ -155,12 +147,36 @@ func (i *issuer) acceptClient(id string) error {
 		"if the client may call this resource server, add it to Clients")
 }
 
+// An IssuerError is what keeps one issuer from being used. [Validator.Warm] and
+// [Validator.Ready] join one for each such issuer, in the order of Config.Issuers:
+// [errors.As] finds the first, and Unwrap() []error of the joined error leads to all.
+type IssuerError struct {
+	_ [0]func()
+
+	// Issuer is the URL of the [Issuer], as it was configured.
+	Issuer string
+
+	// Err is what went wrong.
+	Err error
+}
+
+// Error names the issuer and what went wrong.
+func (e *IssuerError) Error() string {
+	return fmt.Sprintf("issuer %q: %v", fetch.Redact(e.Issuer), e.Err)
+}
+
+// Unwrap returns Err.
+func (e *IssuerError) Unwrap() error { return e.Err }
+
 // warm fetches the keys. An issuer that can be asked about its tokens need not
-// publish any.
+// publish any. After the end of the context no fetch begins.
 func (i *issuer) warm(ctx context.Context) error {
 	source, ok := i.keys.(interface{ Warm(context.Context) error })
-	if !ok {
+	switch {
+	case !ok:
 		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
 	if err := source.Warm(ctx); err != nil && (i.needsKeys() || ctx.Err() != nil) {
 		return err
@@ -173,12 +189,17 @@ func (i *issuer) needsKeys() bool {
 	return i.settings.Introspection == nil || i.settings.AlwaysIntrospect
 }
 
+// ready asks for the keys of an issuer with ReadyWithout as well: that begins the
+// fetch of those that are missing.
 func (i *issuer) ready() error {
 	source, ok := i.keys.(interface{ Ready() error })
 	if !ok || !i.needsKeys() {
 		return nil
 	}
-	return source.Ready()
+	if err := source.Ready(); err != nil && !i.settings.ReadyWithout {
+		return err
+	}
+	return nil
 }
 
 func (i *issuer) close() error {

@@ -84,7 +84,6 @@ var details = map[Reason]string{
 	SchemeUnsupported:    "expected the scheme Bearer, or DPoP with Config.DPoP",
 	CredentialsMalformed: "expected Bearer or DPoP, a space and a token68 (RFC 6750 §2.1)",
 	CredentialsAmbiguous: "expected one Authorization line",
-	TokenTooLarge:        "expected at most 16384 bytes",
 	TokenMalformed:       "expected a JWT, or an opaque token of an issuer with Introspection",
 	AlgorithmNotAllowed:  "expected an alg of the issuer's Algorithms",
 	IssuerUnknown:        "expected iss to be the URL of a configured issuer",

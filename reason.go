@@ -18,7 +18,7 @@ const (
 	CredentialsMalformed Reason = "CREDENTIALS_MALFORMED" // not "Bearer" and a token68
 	CredentialsAmbiguous Reason = "CREDENTIALS_AMBIGUOUS" // more than one Authorization line
 
-	TokenTooLarge       Reason = "TOKEN_TOO_LARGE"       // over 16 KiB
+	TokenTooLarge       Reason = "TOKEN_TOO_LARGE"       // over Config.MaxTokenSize
 	TokenMalformed      Reason = "TOKEN_MALFORMED"       // no JWT where only JWTs are accepted, or one that cannot be read
 	AlgorithmNotAllowed Reason = "ALGORITHM_NOT_ALLOWED" // alg is not on the issuer's list, or does not go with the key
 	TokenTypeMismatch   Reason = "TOKEN_TYPE_MISMATCH"   // an ID token, a proof or another kind of JWT; a critical header

@@ -70,23 +70,36 @@ func (i Issuer) tenantInURL() string {
 	return tenant
 }
 
-// An identity is one iss, with the tenants (tid) that go with it.
+// An identity is one iss, with its other spellings and the tenants (tid) that go
+// with it.
 type identity struct {
 	url     string
+	aliases []string
 	tenants []string // nil: tid means nothing
 }
 
-// identities returns what iss may be: URL, or with the tenants of Entra ID what
-// it comes to for each.
+// spellings are all that iss may be.
+func (id identity) spellings() []string { return append([]string{id.url}, id.aliases...) }
+
+// identities returns what iss may be: URL and its Aliases, or with the tenants of
+// Entra ID what they come to for each.
 func (i Issuer) identities() (all []identity) {
-	switch {
-	case !i.rules().tenant:
-		return []identity{{i.URL, nil}}
+	aliases := i.Aliases
+	switch r := i.rules(); {
+	case r.bareIssuer:
+		return []identity{{i.URL, slices.Concat(aliases, []string{strings.TrimPrefix(i.URL, "https://")}), nil}}
+	case !r.tenant:
+		return []identity{{i.URL, aliases, nil}}
 	case !strings.Contains(i.URL, anyTenant):
-		return []identity{{i.URL, i.tenants()}}
+		return []identity{{i.URL, aliases, i.tenants()}}
 	}
 	for _, tenant := range i.Tenants {
-		all = append(all, identity{strings.ReplaceAll(i.URL, anyTenant, tenant), []string{tenant}})
+		of := func(spelling string) string { return strings.ReplaceAll(spelling, anyTenant, tenant) }
+		id := identity{url: of(i.URL), tenants: []string{tenant}}
+		for _, alias := range aliases {
+			id.aliases = append(id.aliases, of(alias))
+		}
+		all = append(all, id)
 	}
 	return all
 }
@@ -99,7 +112,7 @@ func (i Issuer) keysOf(id identity, keys KeySource) KeySource {
 	if !ok || id.tenants == nil {
 		return keys
 	}
-	spellings := []string{id.url, i.URL}
+	spellings := append(id.spellings(), i.URL)
 	for _, host := range slices.Concat(entraHosts, []string{hostOf(i.MetadataURL), hostOf(i.JWKSURI), hostOf(i.URL)}) {
 		for _, tenant := range append([]string{anyTenant}, id.tenants...) {
 			spellings = append(spellings, "https://"+host+"/"+tenant+"/v2.0")

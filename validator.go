@@ -17,10 +17,6 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// maxToken is the size of the largest token that is looked at, in bytes. The
-// largest real ones, signed with ML-DSA-87, need about half of it.
-const maxToken = 16 << 10
-
 // cacheBytes bounds the store of verified facts.
 const cacheBytes = 64 << 20
 
@@ -30,8 +26,10 @@ const cacheBytes = 64 << 20
 type Validator struct {
 	issuers      map[string]*issuer // by URL, which is how a token's iss finds its issuer
 	aliases      map[string]*issuer // by other spellings of iss
+	configured   []*issuer          // one for each Issuer, in their order; its tenants share the keys
 	introspected []*issuer          // those with an introspection client
 	leeway       time.Duration
+	maxToken     int // in bytes
 	now          func() time.Time
 	logger       *slog.Logger
 	onRefuse     func(context.Context, *Error)
@@ -52,11 +50,13 @@ type Validator struct {
 // [Validator.Warm]. The error reports every fault of the Config at once, one to
 // a line.
 func NewValidator(config Config) (*Validator, error) {
+	config = config.clone()
 	found := config.faults()
 	v := &Validator{
 		issuers:  map[string]*issuer{},
 		aliases:  map[string]*issuer{},
 		leeway:   config.leeway(),
+		maxToken: config.maxToken(),
 		now:      config.Now,
 		logger:   config.Logger,
 		onRefuse: config.OnRefuse,
@@ -79,6 +79,7 @@ func NewValidator(config Config) (*Validator, error) {
 	for reason := range outcomes {
 		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
 	}
+	v.fixed[TokenTooLarge].detail = fmt.Sprintf("expected at most %d bytes; Config.MaxTokenSize allows up to %d", v.maxToken, mostTokenSize)
 	if len(found) == 0 {
 		found = v.addIssuers(config)
 	}
@@ -100,6 +101,7 @@ func (v *Validator) addIssuers(config Config) (f faults) {
 		for _, one := range added {
 			v.add(one)
 		}
+		v.configured = append(v.configured, added[0])
 	}
 	return f
 }
@@ -109,8 +111,8 @@ func (v *Validator) add(i *issuer) {
 	for _, algorithm := range i.algorithms {
 		v.algorithms[algorithm] = true
 	}
-	if i.rules.bareIssuer {
-		v.aliases[strings.TrimPrefix(i.url, "https://")] = i
+	for _, alias := range i.aliases {
+		v.aliases[alias] = i
 	}
 	if i.settings.Introspection != nil {
 		v.introspected = append(v.introspected, i)
@@ -211,7 +213,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return nil, refusal(ResourceServerMisconfigured, "a DPoP proof is about a request; give Authorize credentials from CredentialsOf")
 	case credentials.dpop && len(credentials.request.Header[proofField]) != 1:
 		return nil, v.fixed[DPoPProofInvalid]
-	case len(token) > maxToken:
+	case len(token) > v.maxToken:
 		return nil, v.fixed[TokenTooLarge]
 	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
 		return nil, v.fixed[TokenMalformed] // no JWT, and nobody to ask
@@ -372,15 +374,18 @@ func (v *Validator) report(ctx context.Context, refused *Error) (reported *Error
 }
 
 // Warm fetches what a first request would need: the metadata and the keys of
-// every issuer, all at once. It is optional. The error joins what went wrong;
-// the Validator works all the same, and tries again when a token comes.
+// every issuer, of at most 16 issuers at once. It is optional. The error joins an
+// [*IssuerError] for each issuer whose keys could not be had; the Validator works
+// all the same, and tries again when a token comes.
 func (v *Validator) Warm(ctx context.Context) error {
 	return v.eachIssuer(func(i *issuer) error { return i.warm(ctx) })
 }
 
-// Ready returns nil once every issuer can be used: its keys are there, or it
-// can be asked about its tokens. Otherwise it says what is missing, and sees to
-// it that it is fetched. It does not wait.
+// Ready returns nil once every issuer without ReadyWithout can be used: its keys
+// are there, or it can be asked about its tokens. Otherwise it joins an
+// [*IssuerError] for each one that cannot. It does not wait, but sees to it that
+// what is missing is fetched, from all those issuers at once; a program with many
+// should call Warm first.
 func (v *Validator) Ready() error {
 	if v.closed.Load() {
 		return errors.New("accesstoken: the validator is closed")
@@ -388,20 +393,27 @@ func (v *Validator) Ready() error {
 	return v.eachIssuer((*issuer).ready)
 }
 
+// mostAtOnce is how many issuers are asked at once.
+const mostAtOnce = 16
+
 func (v *Validator) eachIssuer(do func(*issuer) error) error {
+	failed := make([]error, len(v.configured))
+	var next atomic.Int64
 	var wait sync.WaitGroup
-	var lock sync.Mutex
-	var found faults
-	for url, i := range v.issuers {
+	for range min(mostAtOnce, len(v.configured)) {
 		wait.Go(func() {
-			if err := guarded(do, i); err != nil {
-				lock.Lock()
-				defer lock.Unlock()
-				found.add("issuer %q: %w", url, err)
+			for n := int(next.Add(1)) - 1; n < len(v.configured); n = int(next.Add(1)) - 1 {
+				failed[n] = guarded(do, v.configured[n])
 			}
 		})
 	}
 	wait.Wait()
+	var found faults
+	for n, err := range failed {
+		if err != nil {
+			found = append(found, &IssuerError{Issuer: v.configured[n].settings.URL, Err: err})
+		}
+	}
 	return sentence(found)
 }
 
@@ -421,7 +433,7 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 func (v *Validator) Close() error {
 	v.closed.Store(true)
 	var failed []error
-	for _, i := range v.issuers {
+	for _, i := range v.configured {
 		failed = append(failed, i.close())
 	}
 	if v.cache != nil {

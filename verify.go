@@ -185,7 +185,7 @@ func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool
 	if err != nil {
 		return claims, nil, because(IntrospectionUnavailable, err)
 	}
-	if claims.Issuer != "" && claims.Issuer != i.url {
+	if claims.Issuer != "" && v.issuerOf(claims.Issuer) != i {
 		return claims, nil, refusal(IssuerUnknown, "the introspection answer names another issuer")
 	}
 	return claims, response.Raw, nil

@@ -242,13 +242,23 @@ func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesst
 			header[field] = lines
 		}
 	}
-	return accesstoken.CredentialsOf(&http.Request{
+	return accesstoken.CredentialsOf(withSocket(ctx, &http.Request{
 		Method:     http.MethodPost,
 		RequestURI: method,
 		Header:     header,
 		RemoteAddr: remote,
 		TLS:        connection,
-	})
+	}))
+}
+
+// withSocket tells the request, as net/http would, that the call came over a Unix
+// socket.
+func withSocket(ctx context.Context, r *http.Request) *http.Request {
+	from, ok := peer.FromContext(ctx)
+	if !ok || from.LocalAddr == nil || from.LocalAddr.Network() != "unix" {
+		return r
+	}
+	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, from.LocalAddr))
 }
 
 // isDPoP reports the scheme that needs the request, if only to be told that there is

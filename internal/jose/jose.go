@@ -95,7 +95,9 @@ func (t *Token) Open() error {
 // text returns bytes that nobody writes to any more as a string.
 func text(raw []byte) string { return unsafe.String(unsafe.SliceData(raw), len(raw)) }
 
-// PayloadAt returns where the encoded payload begins and ends in the token.
+// PayloadAt returns where the encoded payload begins and ends in the token. A token
+// of 64 KiB, the largest that callers hand over, fits: the payload ends before the
+// second dot, which is at 65535 at the latest.
 func (t *Token) PayloadAt() [2]uint16 {
 	return [2]uint16{uint16(t.headerLength + 1), uint16(len(t.SigningInput))}
 }

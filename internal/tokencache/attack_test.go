@@ -1,6 +1,7 @@
 package tokencache_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"flag"
 	"math/rand/v2"
@@ -190,6 +191,44 @@ func TestAMillionNeighbouringTokensHaveAMillionKeys(t *testing.T) {
 	}
 	if len(seen) != tokens {
 		t.Errorf("got %d keys for %d tokens; want one for each", len(seen), tokens)
+	}
+}
+
+// Of the largest tokens, those that differ by one bit, by a length, by the order of
+// their blocks or by changes that cancel each other in a plain sum have keys of their
+// own.
+func TestTheLargestTokensThatAreNeighboursHaveKeysOfTheirOwn(t *testing.T) {
+	const size, block = 64 << 10, 16
+	cache := tokencache.New(1 << 20)
+	base := []byte(strings.Repeat("eyJhbGciOiJFUzI1NiJ9.", size/21+1))[:size]
+	zeros := strings.Repeat("\x00", size)
+	seen, count := map[tokencache.Key]struct{}{}, 0
+	add := func(token string) {
+		seen[cache.KeyOf(token)] = struct{}{}
+		count++
+	}
+	add(string(base))
+	for n := range size / block {
+		at := n * block
+		base[at] ^= 1 // one bit of each block
+		add(string(base))
+		base[(at+block)%size] ^= 1 // and the same of the next, which a sum would not see
+		add(string(base))
+		base[at] ^= 1
+		base[(at+block)%size] ^= 1
+		add(zeros[:size-n]) // nothing but a length
+	}
+	for n := range 512 { // two blocks in each other's place
+		a, b := base[n*block:(n+1)*block], base[size-(n+1)*block:size-n*block]
+		swapped := bytes.Clone(base)
+		copy(swapped[n*block:], b)
+		copy(swapped[size-(n+1)*block:], a)
+		if !bytes.Equal(a, b) {
+			add(string(swapped))
+		}
+	}
+	if len(seen) != count {
+		t.Errorf("got %d keys for %d tokens; want one for each", len(seen), count)
 	}
 }
 

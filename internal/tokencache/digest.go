@@ -27,12 +27,16 @@ func view(token string) []byte { return unsafe.Slice(unsafe.StringData(token), l
 //
 // With AES and carry-less multiplication in hardware it is GMAC (NIST SP
 // 800-38D): a third of the time of SHA-256. GHASH under a secret random key is a
-// universal hash: two tokens of at most 16 KiB, chosen without knowledge of the
-// key, have one tag with a probability of at most 1025 in 2^128, and nobody
-// learns anything about the key from keys that never leave the process. That is
-// also why one nonce for all does no harm here: it would give the key away to who
-// sees two tags. Without the hardware GMAC is slow, and under
-// GODEBUG=fips140=only it is not to be had; then it is SHA-256.
+// universal hash. The largest token, of 64 KiB, is 4096 blocks, and with the block
+// of its length a polynomial of degree 4097 in the key. Two tokens that were chosen
+// without knowledge of the key have one tag only if the key is a root of the
+// difference, so with a probability of at most 4097 in 2^128. An attacker who sends
+// 2^40 invented tokens, while as many verified ones are cached as there is room for
+// (at most 2^18), hits one of them with a probability below 2^-57. A miss tells
+// the attacker next to nothing about the key, because tags never leave the process.
+// That is also why one nonce for all does no harm here: two tags under one nonce
+// would give the key away to an attacker who sees them. Without the hardware GMAC
+// is slow, and under GODEBUG=fips140=only it is not available; then it is SHA-256.
 type digest struct{ gmac cipher.AEAD } // nil: SHA-256
 
 // A tag is pooled: it would escape to the heap on every call.
@@ -43,13 +47,19 @@ var (
 	nonce = make([]byte, 12)
 )
 
-func newGMAC() cipher.AEAD {
+// newDigest makes one with a secret of its own.
+func newDigest() digest {
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // never fails: it would end the program
+	return digest{newGMAC(secret)}
+}
+
+// newGMAC returns nil where SHA-256 is the better choice.
+func newGMAC(secret [16]byte) cipher.AEAD {
 	if !(cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL) {
 		return nil
 	}
-	key := make([]byte, 16)
-	_, _ = rand.Read(key) // never fails: it would end the program
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(secret[:])
 	if err != nil {
 		return nil
 	}

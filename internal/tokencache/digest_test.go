@@ -1,9 +1,13 @@
 package tokencache_test
 
 import (
+	"crypto/aes"
 	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,4 +100,70 @@ func TestKeysInFIPSModeAreSHA256(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "--- PASS") {
 		t.Errorf("got %v:\n%s", err, out)
 	}
+}
+
+// The argument for the keys of a cache bounds the degree of a polynomial: one for each
+// 16 bytes of the token, and one for its length. So the largest token has to enter the
+// key as that polynomial and no other, which is evaluated here bit by bit.
+func TestTheKeyOfA64KiBTokenIsAPolynomialOfDegree4097(t *testing.T) {
+	secret := [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	if !tokencache.New(1 << 20).Keyed() {
+		return // SHA-256, of which nothing has to be argued
+	}
+	whole := strings.Repeat("eyJhbGciOiJSUzI1NiJ9.", 64<<10/21+1)
+	for _, test := range []struct{ size, degree int }{
+		{0, 1}, {1, 2}, {16, 2}, {17, 3}, {16 << 10, 1025}, {64<<10 - 1, 4097}, {64 << 10, 4097},
+	} {
+		got := tokencache.KeyUnder(secret, whole[:test.size])
+		want, degree := gmac(t, secret, []byte(whole[:test.size]))
+		if got != want {
+			t.Errorf("%d bytes: got the key %x; want %x", test.size, got, want)
+		}
+		if degree != test.degree {
+			t.Errorf("%d bytes: got degree %d; want %d", test.size, degree, test.degree)
+		}
+	}
+}
+
+// gmac is GMAC under the nonce of zeros by the letter of NIST SP 800-38D §6.4, and
+// the degree of the polynomial in its key.
+func gmac(t *testing.T, secret [16]byte, token []byte) (key tokencache.Key, degree int) {
+	t.Helper()
+	block, err := aes.NewCipher(secret[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h, sum, counter [16]byte
+	block.Encrypt(h[:], h[:])
+	counter[15] = 1
+	block.Encrypt(counter[:], counter[:])
+	var length [16]byte
+	binary.BigEndian.PutUint64(length[:8], 8*uint64(len(token)))
+	padded := append(token, make([]byte, (16-len(token)%16)%16)...)
+	for piece := range slices.Chunk(append(padded, length[:]...), 16) {
+		subtle.XORBytes(sum[:], sum[:], piece)
+		sum = product(sum, h)
+		degree++
+	}
+	subtle.XORBytes(key[:16], sum[:], counter[:])
+	return key, degree
+}
+
+// product multiplies in the field of GCM (§6.3): the first bit is the coefficient of
+// the lowest power, and 0xe1 stands for 1 + x + x^2 + x^7.
+func product(a, b [16]byte) (z [16]byte) {
+	for i := range 128 {
+		if a[i/8]>>(7-i%8)&1 == 1 {
+			subtle.XORBytes(z[:], z[:], b[:])
+		}
+		odd := b[15]&1 == 1
+		for j := 15; j > 0; j-- {
+			b[j] = b[j]>>1 | b[j-1]<<7
+		}
+		b[0] >>= 1
+		if odd {
+			b[0] ^= 0xe1
+		}
+	}
+	return z
 }

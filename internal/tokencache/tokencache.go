@@ -47,7 +47,7 @@ type entry struct {
 // New returns a cache that holds at most maxBytes, by the sizes given to Put, and
 // about an entry for each 256 of them at most.
 func New(maxBytes int) *Cache {
-	c := &Cache{digest: digest{newGMAC()}, seed: maphash.MakeSeed(), most: maxBytes}
+	c := &Cache{digest: newDigest(), seed: maphash.MakeSeed(), most: maxBytes}
 	sets := make([]set, fewest)
 	c.sets.Store(&sets)
 	return c

@@ -1,0 +1,108 @@
+package accesstoken
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/internal/fetch"
+)
+
+// urlFaults reports what is wrong with URL, MetadataURL and JWKSURI. A URL from
+// which nothing is fetched is compared with iss, and nothing else, so plain http is
+// no danger there.
+func (i Issuer) urlFaults() (f faults) {
+	check := func(field, raw string, allowHTTP bool) {
+		if err := fetch.CheckURL(raw, allowHTTP); err != nil {
+			f.add("%s: %w", field, err)
+		}
+	}
+	switch {
+	case i.URL == "":
+		f.add("URL: the URL is empty; write the issuer identifier, which iss equals")
+	case isDocument(i.URL):
+		f.add("URL is the address of a document; expected the issuer identifier, %s", insteadOfDocument(i.URL))
+	case i.Keys != nil || i.JWKSURI != "":
+		if hasUser(i.URL) {
+			f.add("URL: %q must not carry user information", fetch.Redact(i.URL))
+		}
+	default:
+		check("URL", i.URL, i.DangerouslyAllowHTTP || i.MetadataURL != "")
+		if strings.Contains(i.URL, "?") {
+			f.add("URL has a query; an issuer identifier has none (RFC 8414 §2)")
+		}
+	}
+	if i.MetadataURL != "" {
+		check("MetadataURL", i.MetadataURL, i.DangerouslyAllowHTTP)
+	}
+	if i.JWKSURI != "" {
+		check("JWKSURI", i.JWKSURI, i.DangerouslyAllowHTTP)
+	}
+	return f
+}
+
+// aliasFaults reports what is wrong with Aliases, looked at beside URL alone.
+func (i Issuer) aliasFaults() (f faults) {
+	f.list("Aliases", i.Aliases)
+	for n, alias := range i.Aliases {
+		switch {
+		case hasUser(alias):
+			f.add("Aliases[%d]: %q must not carry user information", n, fetch.Redact(alias))
+		case isDocument(alias):
+			f.add("Aliases[%d] is the address of a document; expected the issuer identifier, %s", n, insteadOfDocument(alias))
+		case alias == i.URL || slices.Contains(i.Aliases[:n], alias):
+			f.add("Aliases[%d] is %q, which URL or an earlier alias is already; remove it", n, fetch.Redact(alias))
+		case alias != "" && strings.Contains(alias, anyTenant) != strings.Contains(i.URL, anyTenant):
+			f.add("Aliases[%d]: %s has to be in URL and in every alias, or in none of them", n, anyTenant)
+		}
+	}
+	return f
+}
+
+// hasUser does not look at what cannot be parsed, which [fetch.Redact] prints no
+// part of.
+func hasUser(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.User != nil
+}
+
+const wellKnown = "/.well-known/"
+
+// isDocument reports an address below /.well-known/ (RFC 8615). No issuer has such
+// an identifier.
+func isDocument(address string) bool { return strings.Contains(address, wellKnown) }
+
+// insteadOfDocument says what to write: the identifier that a metadata document is
+// found from (RFC 8414 §3.1, §5, OpenID Connect Discovery §4.1), if it is one.
+func insteadOfDocument(address string) string {
+	const which = "exactly as the document's member issuer has it"
+	before, after, _ := strings.Cut(address, wellKnown)
+	for _, name := range []string{"openid-configuration", "oauth-authorization-server"} {
+		path, ok := strings.CutPrefix(after, name)
+		if ok && (path == "" || strings.HasPrefix(path, "/")) {
+			return which + ", such as \"" + fetch.Redact(before+path) + "\"; set MetadataURL as well if the document is not found from there"
+		}
+	}
+	return "exactly as iss in its tokens has it; the address of a key set belongs in JWKSURI"
+}
+
+// label is what logs call the issuer.
+func (i Issuer) label() string {
+	switch {
+	case i.Name != "":
+		return i.Name
+	case hostOf(i.URL) != "":
+		return hostOf(i.URL)
+	}
+	return i.URL
+}
+
+// introspectionIssuer returns the issuer that the client is for, or "" if it does
+// not say.
+func (i Issuer) introspectionIssuer() string {
+	client, ok := any(i.Introspection).(interface{ Issuer() string })
+	if !ok || i.Introspection == nil {
+		return ""
+	}
+	return client.Issuer()
+}
