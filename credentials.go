@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -96,10 +98,23 @@ func (c Credentials) Missing() bool {
 	return c.length == 0 || c.none && c.text() == string(CredentialsMissing)
 }
 
-// Equal reports whether these are the same credentials, whatever request brought
-// them.
+// Equal reports whether these are the same credentials of the same request: the
+// same token and scheme, and, for those of [CredentialsOf], the same method, path and
+// DPoP proof. A proof belongs to one request. Requests without one are told apart by
+// their header, which copies of a request share: an equal request that comes later
+// is another one.
 func (c Credentials) Equal(other Credentials) bool {
-	return c.none == other.none && c.dpop == other.dpop && c.text() == other.text()
+	return c.none == other.none && c.dpop == other.dpop && c.text() == other.text() && isSame(c.request, other.request)
+}
+
+func isSame(a, b *http.Request) bool {
+	switch {
+	case a == nil || b == nil:
+		return a == b
+	case a.Method != b.Method || requestPath(a) != requestPath(b) || !slices.Equal(a.Header[proofField], b.Header[proofField]):
+		return false
+	}
+	return len(a.Header[proofField]) > 0 || reflect.ValueOf(a.Header).Pointer() == reflect.ValueOf(b.Header).Pointer()
 }
 
 // String returns a mark in place of the token.

@@ -158,6 +158,8 @@ var proofField = textproto.CanonicalMIMEHeaderKey("DPoP")
 func (f *facts) acceptScheme(credentials Credentials) error {
 	bound, isDPoP := f.binding()
 	switch {
+	case !bound.Present && f.isPartial():
+		return nil // it is up to the answer
 	case bound.KeyThumbprint != "" && !credentials.dpop:
 		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
 	case bound.KeyThumbprint == "" && (credentials.dpop || isDPoP):
@@ -190,8 +192,8 @@ func (v *Validator) acceptSender(ctx context.Context, f *facts, credentials Cred
 // credentials: what they are bound to was seen then, and a proof may be used only
 // once. An introspection answer that binds them otherwise by now is not what was seen.
 func (v *Validator) letInBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
-	outer, ok := ctx.Value(carried.Key{}).(*carried.Context[Claims, Credentials, Validator])
-	if !ok || outer.By != v || !outer.Credentials.Equal(credentials) {
+	outer, ok := ctx.Value(carried.Key{}).(*node)
+	if !ok || outer.Ended() || outer.By != v || !outer.Credentials.Equal(credentials) {
 		return false
 	}
 	seen, _ := outer.Claims.facts.binding()

@@ -14,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -89,13 +90,20 @@ var contextKey = sync.OnceValue(func() staticKey {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	metadata := jwkset.JWKMetadataOptions{KID: "accesstokentest", ALG: jwkset.AlgEdDSA, USE: jwkset.UseSig}
 	jwk := must(jwkset.NewJWKFromKey(must(public, err), jwkset.JWKOptions{Metadata: metadata}))
-	return staticKey{private, jwks.Static(jwk)}
+	return staticKey{private, testKeys{jwks.Static(jwk)}}
 })
 
 type staticKey struct {
 	private ed25519.PrivateKey
 	source  accesstoken.KeySource
 }
+
+// testKeys mark the claims that they verify as those of a test, which every
+// Validator's Check takes for its own.
+type testKeys struct{ *jwks.Set }
+
+// ForTests implements carried.TestKeys.
+func (testKeys) ForTests(carried.Key) {}
 
 func (k staticKey) sign(payload []byte) string {
 	header := []byte(`{"typ":"at+jwt","alg":"EdDSA","kid":"accesstokentest"}`)

@@ -32,7 +32,8 @@
 //
 // A refusal carries google.rpc.ErrorInfo, google.rpc.RetryInfo when trying again
 // helps, and the challenge as www-authenticate in the trailer. A method may also
-// return an *accesstoken.Error, such as that of accesstoken.Deny, by itself.
+// return a refusal by itself: the error of accesstoken.Deny, an accesstoken.Reason, or
+// an error that matches accesstoken.Unavailable when it could not find out.
 //
 // A stream is authenticated when it is opened, and ends with UNAUTHENTICATED and
 // TOKEN_EXPIRED when its token does, whatever its method is waiting for. (Behind
@@ -198,32 +199,33 @@ func (a *Interceptors) ServerOptions() []grpc.ServerOption {
 // UnaryInterceptor is a grpc.UnaryServerInterceptor.
 func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	setTrailer := func(trailer metadata.MD) { _ = grpc.SetTrailer(ctx, trailer) }
-	authorized, _, err := a.authorize(ctx, info.FullMethod)
+	admitted, _, err := a.authorize(ctx, info.FullMethod)
 	if err != nil {
 		return nil, a.refuse(ctx, err, setTrailer)
 	}
-	response, err := handler(authorized, request)
+	defer admitted.End()
+	response, err := handler(admitted.Context, request)
 	return response, a.refuseDenied(ctx, err, setTrailer)
 }
 
-// authorize decides about a call and returns the context for its method.
-func (a *Interceptors) authorize(ctx context.Context, method string) (context.Context, rule, error) {
+// authorize decides about a call.
+func (a *Interceptors) authorize(ctx context.Context, method string) (adapter.Admission, rule, error) {
 	rule, ok := a.rule(method)
 	switch {
 	case !ok:
-		return nil, rule, accesstoken.Deny(accesstoken.PolicyDenied, fmt.Errorf("no rule for %.200q", method))
+		return adapter.Admission{}, rule, accesstoken.Deny(accesstoken.PolicyDenied, fmt.Errorf("no rule for %.200q", method))
 	case rule.public:
-		return ctx, rule, nil
+		return adapter.Admission{Context: adapter.Anonymous(ctx)}, rule, nil
 	}
 	credentials := a.credentialsOf(ctx, method)
-	authorized, _, err := adapter.Authorize(ctx, a.validator, credentials, rule.policy)
+	admitted, err := adapter.Authorize(ctx, a.validator, credentials, rule.policy)
 	if err != nil {
-		return ctx, rule, err
+		return adapter.Admission{}, rule, err
 	}
 	if nonce := a.validator.Nonce(credentials); nonce != "" {
 		_ = grpc.SetHeader(ctx, metadata.Pairs("dpop-nonce", nonce)) // fails if the client is gone
 	}
-	return authorized, rule, nil
+	return admitted, rule, nil
 }
 
 // credentialsOf reads the credentials of a call. What a token may be bound to goes

@@ -2,7 +2,6 @@ package grpcauth
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/internal/adapter"
 )
 
 // domain is the ErrorInfo domain of every refusal.
@@ -32,14 +32,10 @@ func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(me
 	return statusOf(refused)
 }
 
-// refuseDenied refuses what a method returned as an *accesstoken.Error, and
-// leaves every other error to gRPC.
+// refuseDenied refuses what a method returned as a refusal, and leaves every other
+// error to gRPC.
 func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
-	if err == nil {
-		return nil
-	}
-	var refused *accesstoken.Error
-	if !errors.As(err, &refused) {
+	if err == nil || !adapter.IsRefusal(err) {
 		return err
 	}
 	return a.refuse(ctx, err, setTrailer)

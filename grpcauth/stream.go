@@ -22,14 +22,18 @@ import (
 // before the stream is let in, and it ends when its token does.
 func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx := stream.Context()
-	authorized, rule, err := a.authorize(ctx, info.FullMethod)
-	switch {
-	case err != nil:
+	admitted, rule, err := a.authorize(ctx, info.FullMethod)
+	if err != nil {
 		return a.refuse(ctx, err, stream.SetTrailer)
+	}
+	defer admitted.End()
+	switch {
+	case rule.public && admitted.Context != ctx:
+		return a.refuseDenied(ctx, handler(server, &publicStream{stream, admitted.Context}), stream.SetTrailer)
 	case rule.public || a.looksAfter(stream):
 		return a.refuseDenied(ctx, handler(server, stream), stream.SetTrailer)
 	}
-	s := &authorizedStream{ServerStream: stream, ctx: authorized, interceptors: a}
+	s := &authorizedStream{ServerStream: stream, ctx: admitted.Context, interceptors: a}
 	if s.writer() == nil {
 		err = s.serveApart(server, info.FullMethod, handler)
 	} else {
@@ -47,6 +51,14 @@ func (a *Interceptors) looksAfter(stream grpc.ServerStream) bool {
 	s, ok := stream.(*authorizedStream)
 	return ok && s.interceptors == a
 }
+
+// A publicStream has a context without the claims of an outer request.
+type publicStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *publicStream) Context() context.Context { return s.ctx }
 
 // An authorizedStream has the claims in its context, and ends when its token
 // does. Until then it costs a timer, and a look at a flag for each message. There

@@ -134,38 +134,79 @@ func (m *Middleware) EndWithToken() *Middleware {
 // Inside another Wrap of the same Validator it checks its policy only. Where DPoP
 // nonces are demanded, answers to proofs carry the next one, and Cache-Control:
 // no-store, which next may replace.
-func (m *Middleware) Wrap(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if m.options.CORS && isPreflight(r) {
-			next.ServeHTTP(w, r)
+func (m *Middleware) Wrap(next http.Handler) http.Handler { return &wrapped{m, next} }
+
+// A wrapped handler is one behind a Middleware. It has a type so that a Wrap further
+// out can find it, see demand.
+type wrapped struct {
+	*Middleware
+	next http.Handler
+}
+
+func (m *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if m.options.CORS && isPreflight(r) {
+		m.pass(w, r)
+		return
+	}
+	credentials := accesstoken.CredentialsOf(r)
+	if m.options.Optional && !m.demanding {
+		w.Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
+		if credentials.Missing() {
+			m.pass(w, r)
 			return
 		}
-		credentials := accesstoken.CredentialsOf(r)
-		if m.options.Optional && !m.demanding {
-			w.Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
-			if credentials.Missing() {
-				next.ServeHTTP(w, r)
-				return
+	}
+	policy := m.policy
+	if credentials.Missing() {
+		policy = m.demand(r) // for the scope of the challenge
+	}
+	admitted, err := adapter.Authorize(r.Context(), m.validator, credentials, policy)
+	if err != nil {
+		m.Refuse(w, r, err)
+		return
+	}
+	defer admitted.End()
+	if nonce := m.validator.Nonce(credentials); nonce != "" {
+		w.Header().Set("DPoP-Nonce", nonce)
+		w.Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
+		if m.options.CORS && r.Header.Get("Origin") != "" {
+			w.Header().Add("Access-Control-Expose-Headers", "DPoP-Nonce")
+		}
+	}
+	if m.ending {
+		ending.Serve(admitted.Context, w, m.validator, admitted.Claims, func(ctx context.Context) { m.next.ServeHTTP(w, r.WithContext(ctx)) })
+		return
+	}
+	m.next.ServeHTTP(w, r.WithContext(admitted.Context))
+}
+
+// pass calls the handler for a request that needs no token.
+func (m *wrapped) pass(w http.ResponseWriter, r *http.Request) {
+	if ctx := adapter.Anonymous(r.Context()); ctx != r.Context() {
+		r = r.WithContext(ctx)
+	}
+	m.next.ServeHTTP(w, r)
+}
+
+// demand returns what the request needs here and further in. A client without a
+// token is told all the scopes to ask for at once, although the Wrap that refuses it
+// need not be the one that demands them.
+func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
+	policy, next := m.policy, m.next
+	for range 16 { // a mux in a mux may lead back to itself
+		switch inner := next.(type) {
+		case *wrapped:
+			if inner.validator != m.validator {
+				return policy
 			}
+			policy, next = policy.And(inner.policy), inner.next
+		case *http.ServeMux:
+			next, _ = inner.Handler(r)
+		default:
+			return policy
 		}
-		ctx, claims, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
-		if err != nil {
-			m.Refuse(w, r, err)
-			return
-		}
-		if nonce := m.validator.Nonce(credentials); nonce != "" {
-			w.Header().Set("DPoP-Nonce", nonce)
-			w.Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
-			if m.options.CORS && r.Header.Get("Origin") != "" {
-				w.Header().Add("Access-Control-Expose-Headers", "DPoP-Nonce")
-			}
-		}
-		if m.ending {
-			ending.Serve(ctx, w, m.validator, claims, func(ctx context.Context) { next.ServeHTTP(w, r.WithContext(ctx)) })
-			return
-		}
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
+	}
+	return policy
 }
 
 // isPreflight recognizes what the Fetch standard calls a CORS-preflight
@@ -178,13 +219,14 @@ func isPreflight(r *http.Request) bool {
 // error to give to Refuse. A DPoP proof is used up by it, so that a second Check of
 // the request refuses it; inside a Wrap it does not.
 func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
-	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
-	return claims, err
+	admitted, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
+	return admitted.Claims, err
 }
 
-// Refuse answers a request with a refusal: an error of Check or of the
-// Validator, or one made with accesstoken.Deny. Any other error becomes a 500.
-// The caller writes nothing more.
+// Refuse answers a request with a refusal: an error of Check or of the Validator, one
+// made with accesstoken.Deny, or an accesstoken.Reason. An error that matches
+// accesstoken.Unavailable becomes a 503, and any other error a 500. The caller writes
+// nothing more.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refused := m.validator.Refuse(r.Context(), err)
 	contentType, body, err := m.body(r, refused)

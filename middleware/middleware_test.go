@@ -300,6 +300,12 @@ func TestCheckAndRefuseWithoutWrapping(t *testing.T) {
 	})
 }
 
+// An outage is an error of an application that knows of Unavailable.
+type outage struct{}
+
+func (outage) Error() string        { return "the database is down" }
+func (outage) Is(target error) bool { return target == accesstoken.Unavailable }
+
 func TestWhatRefuseAnswers(t *testing.T) {
 	v := adaptertest.NewValidator(t, as, nil)
 	_, expired := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"exp": 1000000000})))
@@ -314,7 +320,13 @@ func TestWhatRefuseAnswers(t *testing.T) {
 		{"the end of somebody's context", context.DeadlineExceeded, 500, "internal error\n", false},
 		{"no error at all", nil, 500, "internal error\n", false},
 		{"a nil *Error", (*accesstoken.Error)(nil), 500, "internal error\n", false},
-		{"a bare Reason", accesstoken.TokenExpired, 500, "internal error\n", false},
+		{"a bare Reason", accesstoken.TokenExpired, 401, "the access token expired\n", true},
+		{"missing credentials", accesstoken.CredentialsMissing, 401, "an access token is required\n", true},
+		{"a Reason, wrapped", fmt.Errorf("orders: %w", accesstoken.ScopeInsufficient), 403, "the access token lacks a required scope\n", true},
+		{"a Reason that is none of ours", accesstoken.Reason("ACCOUNT_CLOSED"), 500, "internal error\n", false},
+		{"the wire's own Reason", accesstoken.TokenInvalid, 500, "internal error\n", false},
+		{"a database that is down", fmt.Errorf("db-7: %w", accesstoken.Unavailable), 503, "the access token could not be checked; try again\n", false},
+		{"an error that matches Unavailable", outage{}, 503, "the access token could not be checked; try again\n", false},
 		{"an error of the validator", expired, 401, "the access token expired\n", true},
 		{"an error of the validator, wrapped", fmt.Errorf("orders: %w", expired), 401, "the access token expired\n", true},
 		{"an application's no", accesstoken.Deny("ACCOUNT_CLOSED", errors.New("closed on 3 May")), 403, "access is denied\n", false},

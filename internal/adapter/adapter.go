@@ -4,6 +4,7 @@ package adapter
 
 import (
 	"context"
+	"errors"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/internal/carried"
@@ -12,21 +13,62 @@ import (
 // node is what an adapter leaves in the context.
 type node = carried.Context[accesstoken.Claims, accesstoken.Credentials, accesstoken.Validator]
 
-// Authorize lets the validator decide and puts the claims into the context. A
-// request that this validator has let in before with the same credentials, in an
-// adapter further out, is asked about the policy only: a second look would cost
-// a second introspection, and a proof of possession may be used only once. A
-// policy that wants a fresh answer of the issuer gets one.
-// Claims that anybody else put into the context prove nothing, and neither do
-// those of an outer request about an inner one that brings other credentials.
-func Authorize(ctx context.Context, v *accesstoken.Validator, credentials accesstoken.Credentials, policy accesstoken.Policy) (context.Context, accesstoken.Claims, error) {
+// An Admission is a request that may pass.
+type Admission struct {
+	Context context.Context // with the claims
+	Claims  accesstoken.Claims
+
+	made *node // nil: an adapter further out put the claims there
+}
+
+// End takes the claims out of the context again. The adapter defers it until its
+// handler has returned.
+func (a Admission) End() {
+	if a.made != nil {
+		a.made.End()
+	}
+}
+
+// Authorize lets the validator decide and puts the claims into the context. If an
+// adapter further out has let this very request in with the same credentials, only
+// the policy is checked: a second look would cost a second introspection, and a
+// proof of possession may be used only once. A policy that wants a fresh answer of
+// the issuer gets one. Claims that other code put into the context prove nothing.
+// Neither do the claims of an outer request about an inner one.
+func Authorize(ctx context.Context, v *accesstoken.Validator, credentials accesstoken.Credentials, policy accesstoken.Policy) (Admission, error) {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
-	if ok && outer.By == v && outer.Credentials.Equal(credentials) && !policy.FreshIntrospection {
-		return ctx, outer.Claims, v.Check(ctx, outer.Claims, policy)
+	if ok && !outer.Ended() && outer.By == v && outer.Credentials.Equal(credentials) && !policy.FreshIntrospection {
+		if err := v.Check(ctx, outer.Claims, policy); err != nil {
+			return Admission{}, err
+		}
+		return Admission{Context: ctx, Claims: outer.Claims}, nil
 	}
 	claims, err := v.Authorize(ctx, credentials, policy)
 	if err != nil {
-		return ctx, accesstoken.Claims{}, err
+		return Admission{}, err
 	}
-	return &node{Context: ctx, Claims: claims, Credentials: credentials, By: v}, claims, nil
+	made := &node{Context: ctx, Claims: claims, Credentials: credentials, By: v}
+	return Admission{Context: made, Claims: claims, made: made}, nil
+}
+
+// IsRefusal reports whether an error that a handler returned is for the Validator to
+// turn into a refusal: an [*accesstoken.Error], one of the reasons, or what matches
+// [accesstoken.Unavailable]. All others are the application's.
+func IsRefusal(err error) bool {
+	var refused *accesstoken.Error
+	var reason accesstoken.Reason
+	return errors.As(err, &refused) || errors.As(err, &reason) || errors.Is(err, accesstoken.Unavailable)
+}
+
+// Anonymous returns a context for the handler of a request that passes without
+// credentials. An outer request, whose context this one has, may have been let in
+// with a token of its own. Its claims are not those of this request.
+func Anonymous(ctx context.Context) context.Context {
+	outer, ok := ctx.Value(carried.Key{}).(*node)
+	if !ok || outer.By == nil {
+		return ctx
+	}
+	hidden := &node{Context: ctx}
+	hidden.End()
+	return hidden
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	"github.com/accesstoken/accesstoken"
@@ -49,11 +51,11 @@ func TestAuthorize(t *testing.T) {
 	twin, weak := accesstoken.Bearer(as.Opaque(accesstokentest.Claims{"scope": "a"})), accesstoken.Bearer(as.Opaque(nil))
 	policy := func(scope string) accesstoken.Policy { return accesstoken.Policy{Scopes: scopes.All(scope)} }
 	admitted := func(by *accesstoken.Validator) context.Context {
-		ctx, _, err := adapter.Authorize(t.Context(), by, good, policy("a"))
+		a, err := adapter.Authorize(t.Context(), by, good, policy("a"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ctx
+		return a.Context
 	}
 	ours, theirs := admitted(v), admitted(other)
 	for _, test := range []struct {
@@ -80,13 +82,13 @@ func TestAuthorize(t *testing.T) {
 		{"claims put there by hand, of a real request", accesstoken.NewContext(t.Context(), claimsIn(t, ours)), none, "a", accesstoken.CredentialsMissing, 0},
 		{"claims put there by hand over those of the validator", accesstoken.NewContext(ours, claimsIn(t, ours)), none, "a", accesstoken.CredentialsMissing, 0},
 		{"let in by another validator since", func() context.Context {
-			ctx, _, _ := adapter.Authorize(ours, other, good, policy("a"))
-			return ctx
+			a, _ := adapter.Authorize(ours, other, good, policy("a"))
+			return a.Context
 		}(), none, "a", accesstoken.CredentialsMissing, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := as.Requests(accesstokentest.IntrospectionPath)
-			ctx, claims, err := adapter.Authorize(test.ctx, v, test.credentials, policy(test.scope))
+			a, err := adapter.Authorize(test.ctx, v, test.credentials, policy(test.scope))
 			if asked := as.Requests(accesstokentest.IntrospectionPath) - before; asked != test.asked {
 				t.Errorf("introspections: got %d; want %d", asked, test.asked)
 			}
@@ -96,28 +98,139 @@ func TestAuthorize(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || claims.Subject != "alice" {
-				t.Errorf("got %q, %v; want alice", claims.Subject, err)
+			if err != nil || a.Claims.Subject != "alice" {
+				t.Fatalf("got %q, %v; want alice", a.Claims.Subject, err)
 			}
-			if got := claimsIn(t, ctx); got.Subject != "alice" {
+			if got := claimsIn(t, a.Context); got.Subject != "alice" {
 				t.Errorf("in the context: got %q; want alice", got.Subject)
 			}
 		})
 	}
 }
 
-// A refused request keeps the context that it came with: there are no claims in
-// it that a handler could take for its caller's.
-func TestARefusalPutsNothingIntoTheContext(t *testing.T) {
+// There are no claims that a handler could take for those of its caller.
+func TestARefusalHasNeitherContextNorClaims(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	v := newValidator(t, as)
 	token := accesstoken.Bearer(as.Opaque(nil))
-	ctx, claims, err := adapter.Authorize(t.Context(), v, token, accesstoken.Policy{Scopes: scopes.All("a")})
-	if err == nil || claims.Subject != "" {
-		t.Errorf("got %q, %v; want no claims and a refusal", claims.Subject, err)
+	outer, err := adapter.Authorize(t.Context(), v, token, accesstoken.Policy{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, ok := accesstoken.FromContext(ctx); ok {
-		t.Error("got claims in the context of a refused request; want none")
+	for name, ctx := range map[string]context.Context{"first": t.Context(), "in an outer adapter": outer.Context} {
+		a, err := adapter.Authorize(ctx, v, token, accesstoken.Policy{Scopes: scopes.All("a")})
+		if err == nil || a.Claims.Subject != "" || a.Context != nil {
+			t.Errorf("%s: got %q in %v, %v; want no claims, no context and a refusal", name, a.Claims.Subject, a.Context, err)
+		}
+	}
+}
+
+// request is one with a token, whose copies share its header.
+func request(method, target, token string, proofs ...string) *http.Request {
+	r := httptest.NewRequest(method, target, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	for _, proof := range proofs {
+		r.Header.Add("DPoP", proof)
+	}
+	return r
+}
+
+func TestAContextIsForOneRequest(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as)
+	token := as.Opaque(nil)
+	outer := request("GET", "/a", token)
+	proved := request("GET", "/a", token, "proof")
+	copied := func(r *http.Request, change func(*http.Request)) *http.Request {
+		r = r.WithContext(r.Context())
+		change(r)
+		return r
+	}
+	for _, test := range []struct {
+		name         string
+		outer, inner *http.Request
+		asked        int // introspections for the inner one
+	}{
+		{"a copy of the request", outer, copied(outer, func(*http.Request) {}), 0},
+		{"a copy that a router has cut the path of", outer, copied(outer, func(r *http.Request) { r.URL = &url.URL{Path: "/"} }), 0},
+		{"another method", outer, copied(outer, func(r *http.Request) { r.Method = "POST" }), 1},
+		{"another path", outer, copied(outer, func(r *http.Request) { r.RequestURI = "/b" }), 1},
+		{"an equal request that came later", outer, request("GET", "/a", token), 1},
+		{"the same proof in a copy of the header", proved, request("GET", "/a", token, "proof"), 0},
+		{"another proof", proved, request("GET", "/a", token, "another"), 1},
+		{"a proof more", proved, request("GET", "/a", token, "proof", "another"), 1},
+		{"no proof any more", proved, request("GET", "/a", token), 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, err := adapter.Authorize(t.Context(), v, accesstoken.CredentialsOf(test.outer), accesstoken.Policy{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.End()
+			before := as.Requests(accesstokentest.IntrospectionPath)
+			if _, err := adapter.Authorize(a.Context, v, accesstoken.CredentialsOf(test.inner), accesstoken.Policy{}); err != nil {
+				t.Fatal(err)
+			}
+			if asked := as.Requests(accesstokentest.IntrospectionPath) - before; asked != test.asked {
+				t.Errorf("introspections: got %d; want %d", asked, test.asked)
+			}
+		})
+	}
+}
+
+func TestClaimsEndWithTheAdapterThatPutThemThere(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as)
+	credentials := accesstoken.Bearer(as.Opaque(nil))
+	byHand := accesstokentest.NewContext(t.Context(), accesstokentest.Claims{"sub": "somebody else"})
+	outer, err := adapter.Authorize(byHand, v, credentials, accesstoken.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := adapter.Authorize(outer.Context, v, credentials, accesstoken.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := accesstoken.NewContext(context.WithoutCancel(outer.Context), outer.Claims)
+	inner.End()
+	if got := claimsIn(t, outer.Context); got.Subject != "alice" {
+		t.Errorf("after the inner adapter: got %q; want the claims of the outer one", got.Subject)
+	}
+	outer.End()
+	if got, ok := accesstoken.FromContext(outer.Context); ok || got.Subject != "" {
+		t.Errorf("after the outer adapter: got %q, %v; want nothing, whatever lies further out", got.Subject, ok)
+	}
+	if got := claimsIn(t, job); got.Subject != "alice" {
+		t.Errorf("a job: got %q; want the claims that NewContext gave it", got.Subject)
+	}
+	before := as.Requests(accesstokentest.IntrospectionPath)
+	if _, err := adapter.Authorize(outer.Context, v, credentials, accesstoken.Policy{}); err != nil {
+		t.Fatal(err)
+	}
+	if asked := as.Requests(accesstokentest.IntrospectionPath) - before; asked != 1 {
+		t.Errorf("the same credentials after the end: got %d introspections; want 1", asked)
+	}
+}
+
+func TestAnAnonymousRequestHasNoClaimsOfAnOuterOne(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as)
+	outer, err := adapter.Authorize(t.Context(), v, accesstoken.Bearer(as.Opaque(nil)), accesstoken.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claims, ok := accesstoken.FromContext(adapter.Anonymous(outer.Context)); ok {
+		t.Errorf("got %q; want no claims", claims.Subject)
+	}
+	if _, ok := accesstoken.FromContext(outer.Context); !ok {
+		t.Error("the outer request lost its claims; want them to stay")
+	}
+	if ctx := adapter.Anonymous(t.Context()); ctx != t.Context() {
+		t.Errorf("without an outer request: got %v; want the context as it is", ctx)
+	}
+	byHand := accesstokentest.NewContext(t.Context(), nil)
+	if _, ok := accesstoken.FromContext(adapter.Anonymous(byHand)); !ok {
+		t.Error("claims put there by hand: got none; want them, since code that authenticates by itself put them there")
 	}
 }
 
@@ -136,15 +249,16 @@ func TestINTRO10AFreshAnswerIsNotTheOuterOnes(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	v := newValidator(t, as)
 	token := as.Opaque(nil)
-	ctx, _, err := adapter.Authorize(t.Context(), v, accesstoken.Bearer(token), accesstoken.Policy{})
+	outer, err := adapter.Authorize(t.Context(), v, accesstoken.Bearer(token), accesstoken.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx := outer.Context
 	as.Revoke(token)
-	if _, _, err := adapter.Authorize(ctx, v, accesstoken.Bearer(token), accesstoken.Policy{}); err != nil {
+	if _, err := adapter.Authorize(ctx, v, accesstoken.Bearer(token), accesstoken.Policy{}); err != nil {
 		t.Errorf("the same request again: got %v; want nil", err)
 	}
-	_, _, err = adapter.Authorize(ctx, v, accesstoken.Bearer(token), accesstoken.Policy{FreshIntrospection: true})
+	_, err = adapter.Authorize(ctx, v, accesstoken.Bearer(token), accesstoken.Policy{FreshIntrospection: true})
 	if !errors.Is(err, accesstoken.TokenInactive) {
 		t.Errorf("a fresh answer: got %v; want TokenInactive", err)
 	}

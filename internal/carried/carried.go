@@ -3,7 +3,14 @@
 // counts as authentication.
 package carried
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
+
+// TestKeys is a key source of accesstokentest, whose claims any Validator takes for
+// its own in Check. No other package can name this interface.
+type TestKeys interface{ ForTests(Key) }
 
 // Key finds the node in a context.
 type Key struct{}
@@ -19,7 +26,17 @@ type Context[C, R, V any] struct {
 	// By is the validator that authenticated the request, or nil for claims
 	// that somebody put there by hand, which prove nothing to an adapter.
 	By *V
+
+	ended atomic.Bool
 }
+
+// End takes the claims out of the context, for good: the request that they came
+// with is over. What is derived from the context keeps its values, and outlives
+// the request with them.
+func (c *Context[C, R, V]) End() { c.ended.Store(true) }
+
+// Ended reports whether the claims count no more.
+func (c *Context[C, R, V]) Ended() bool { return c.ended.Load() }
 
 // Value returns the node itself under [Key].
 func (c *Context[C, R, V]) Value(key any) any {

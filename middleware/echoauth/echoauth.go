@@ -12,8 +12,9 @@
 // A refusal is returned as an *echo.HTTPError with the *accesstoken.Error
 // inside, its header fields already set; the application's own
 // HTTPErrorHandler writes the body. (Echo's own one sends the cause as well while
-// Echo.Debug is set, which is not for production.) A handler may also return an
-// *accesstoken.Error, such as that of accesstoken.Deny, by itself.
+// Echo.Debug is set, which is not for production.) A handler may also return a
+// refusal by itself: the error of accesstoken.Deny, an accesstoken.Reason, or an error
+// that matches accesstoken.Unavailable when it could not find out.
 //
 // A token is looked at when the request comes. A response that may outlive it, such
 // as server-sent events, a long poll or a WebSocket, ends with it where that is said:
@@ -126,19 +127,20 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		if m.options.CORS && isPreflight(r) {
-			return m.refuseDenied(c, next(c))
+			return m.pass(c, next)
 		}
 		credentials := accesstoken.CredentialsOf(r)
 		if m.options.Optional && !m.demanding {
 			c.Response().Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
 			if credentials.Missing() {
-				return m.refuseDenied(c, next(c))
+				return m.pass(c, next)
 			}
 		}
-		ctx, claims, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
+		admission, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
 		if err != nil {
 			return m.Refuse(c, err)
 		}
+		defer admission.End()
 		if nonce := m.validator.Nonce(credentials); nonce != "" {
 			c.Response().Header().Set("DPoP-Nonce", nonce)
 			c.Response().Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
@@ -146,13 +148,22 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 				c.Response().Header().Add("Access-Control-Expose-Headers", "DPoP-Nonce")
 			}
 		}
-		admitted := r.WithContext(ctx)
+		admitted := r.WithContext(admission.Context)
 		c.SetRequest(admitted)
 		if m.ending {
-			return m.refuseDenied(c, m.untilTheEnd(c, admitted, claims, next))
+			return m.refuseDenied(c, m.untilTheEnd(c, admitted, admission.Claims, next))
 		}
 		return m.refuseDenied(c, next(c))
 	}
+}
+
+// pass calls next for a request that needs no token.
+func (m *Middleware) pass(c echo.Context, next echo.HandlerFunc) error {
+	r := c.Request()
+	if ctx := adapter.Anonymous(r.Context()); ctx != r.Context() {
+		c.SetRequest(r.WithContext(ctx))
+	}
+	return m.refuseDenied(c, next(c))
 }
 
 // untilTheEnd calls next with a context that ends with the token. What comes after
@@ -172,15 +183,14 @@ func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// refuseDenied refuses what a handler returned as an *accesstoken.Error, and
-// leaves every other error to the application.
+// refuseDenied refuses what a handler returned as a refusal, and leaves every other
+// error to the application.
 func (m *Middleware) refuseDenied(c echo.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	var written *echo.HTTPError
-	var refused *accesstoken.Error
-	if errors.As(err, &written) || !errors.As(err, &refused) {
+	if errors.As(err, &written) || !adapter.IsRefusal(err) {
 		return err
 	}
 	return m.Refuse(c, err)
@@ -191,13 +201,14 @@ func (m *Middleware) refuseDenied(c echo.Context, err error) error {
 // the request refuses it; inside a Wrap it does not.
 func (m *Middleware) Check(c echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
-	_, claims, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
-	return claims, err
+	admitted, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
+	return admitted.Claims, err
 }
 
 // Refuse sets the header fields of a refusal and returns the error that a
-// handler returns for it. err is an error of Check or of the Validator, or one
-// made with accesstoken.Deny; any other becomes a 500.
+// handler returns for it. err is an error of Check or of the Validator, one made with
+// accesstoken.Deny, or an accesstoken.Reason. An error that matches
+// accesstoken.Unavailable becomes a 503, and any other error a 500.
 func (m *Middleware) Refuse(c echo.Context, err error) error {
 	refused := m.validator.Refuse(c.Request().Context(), err)
 	header := c.Response().Header()

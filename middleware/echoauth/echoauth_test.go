@@ -571,3 +571,58 @@ func TestTheResponseAndTheBodyAreNotTouched(t *testing.T) {
 		}
 	})
 }
+
+// outage is an error of an application that knows of Unavailable.
+type outage struct{}
+
+func (outage) Error() string        { return "the database is down" }
+func (outage) Is(target error) bool { return target == accesstoken.Unavailable }
+
+func TestAHandlerMayReturnAReason(t *testing.T) {
+	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	for _, test := range []struct {
+		name   string
+		err    error
+		status int
+	}{
+		{"a Reason", accesstoken.ScopeInsufficient, 403},
+		{"a Reason, wrapped", fmt.Errorf("orders: %w", accesstoken.TokenExpired), 401},
+		{"Unavailable", accesstoken.Unavailable, 503},
+		{"an error that matches Unavailable", outage{}, 503},
+		{"an *echo.HTTPError around a Reason", &echo.HTTPError{Code: 418, Internal: accesstoken.TokenExpired}, 418},
+		{"an error of the application", errors.New("lost"), 500},
+	} {
+		e := newEcho()
+		e.GET("/", func(echo.Context) error { return test.err }, auth.Wrap)
+		if got := get(t, e, "Authorization", bearer("")); got.status != test.status {
+			t.Errorf("%s: got %d; want %d", test.name, got.status, test.status)
+		}
+	}
+}
+
+func TestARequestThatNeedsNoTokenHasNoClaimsOfAnOuterOne(t *testing.T) {
+	v := adaptertest.NewValidator(t, as, nil)
+	optional := echoauth.New(v, &echoauth.Options{Optional: true, CORS: true})
+	outer := echoauth.New(v, nil)
+	for name, change := range map[string]func(*http.Request){
+		"optional": func(*http.Request) {},
+		"a preflight": func(r *http.Request) {
+			r.Method = http.MethodOptions
+			r.Header.Set("Origin", "https://app.example.com")
+			r.Header.Set("Access-Control-Request-Method", "GET")
+		},
+	} {
+		var inner counter
+		e := newEcho()
+		e.GET("/", func(c echo.Context) error {
+			r := c.Request().Clone(c.Request().Context())
+			r.Header = http.Header{}
+			change(r)
+			c.SetRequest(r)
+			return optional.Wrap(inner.handle)(c)
+		}, outer.Wrap)
+		if got := get(t, e, "Authorization", bearer("a")); got.status != 200 || got.body != "anonymous" {
+			t.Errorf("%s: got %d %q; want 200 and no claims", name, got.status, got.body)
+		}
+	}
+}
