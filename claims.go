@@ -69,7 +69,8 @@ func (c Claims) Audience() []string {
 }
 
 // Decode reads all claims of the token, or all members of the introspection
-// answer, into v, a pointer to a struct or a map. Names match exactly, also in
+// answer, into v, a pointer to a struct or a map. With Issuer.AlwaysIntrospect it
+// reads both: of what both have, the answer's, which is newer. Names match exactly, also in
 // their case. Numbers stay exact: in an any they arrive as [json.Number].
 // Members that v has no place for go into its field tagged `json:",embed"`, a
 // map[string]any or map[string]json.RawMessage, or are left out.
@@ -90,11 +91,19 @@ func decode(raw []byte, v any) error {
 
 // raw returns the JSON that the claims came from.
 func (c Claims) raw() ([]byte, error) {
-	switch {
-	case c.payload != nil:
-		return base64.RawURLEncoding.DecodeString(unsafe.String(c.payload, c.facts.payload[1]-c.facts.payload[0]))
-	case c.facts != nil && c.facts.rare != nil && c.facts.rare.answer != nil:
-		return c.facts.rare.answer, nil
+	var answer []byte
+	if c.facts != nil {
+		answer = c.facts.answer()
+	}
+	if c.payload == nil && answer != nil {
+		return answer, nil
+	}
+	if c.payload != nil {
+		payload, err := base64.RawURLEncoding.DecodeString(unsafe.String(c.payload, c.facts.payload[1]-c.facts.payload[0]))
+		if err == nil && answer != nil {
+			payload = jose.Merge(string(payload), string(answer))
+		}
+		return payload, err
 	}
 	return nil, errors.New("accesstoken: these claims come from no token; there is nothing to decode")
 }

@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -84,7 +85,7 @@ func (e *Error) Error() string {
 	if e.detail != "" {
 		text += ": " + e.detail
 	}
-	if e.cause != nil {
+	if _, bare := e.cause.(Reason); e.cause != nil && !bare { // whose words are there already
 		text += ": " + e.cause.Error()
 	}
 	if e.advice != "" {
@@ -126,8 +127,9 @@ func (e *Error) HTTPStatus() int { return e.outcome().status }
 // GRPCCode returns the number of the google.rpc.Code of the answer.
 func (e *Error) GRPCCode() uint32 { return e.outcome().code }
 
-// RetryAfter returns when to try again, at least a second, for errors that
-// match [Unavailable], and 0 for all others.
+// RetryAfter returns when to try again, between a second and 30 seconds, for errors
+// that match [Unavailable], and 0 for all others. An issuer may want to be left alone
+// for a day; the client is told to ask this resource server again much sooner.
 func (e *Error) RetryAfter() time.Duration {
 	switch {
 	case e.outcome().status != http.StatusServiceUnavailable:
@@ -135,7 +137,7 @@ func (e *Error) RetryAfter() time.Duration {
 	case e.retry == 0:
 		return defaultRetry
 	}
-	return max(e.retry, time.Second)
+	return min(max(e.retry, time.Second), longestRetry)
 }
 
 // Header returns the header fields of the answer, a new map each time:
@@ -241,6 +243,24 @@ func (e *Error) Public() Public {
 		}
 	}
 	return public
+}
+
+// understand turns an error of the application's code, a handler or an Accept, into
+// a refusal. What it does not know is an InternalError.
+func understand(ctx context.Context, err error) error {
+	var reason Reason
+	_, isNil := err.(*Error)
+	switch {
+	case asError(err) != nil:
+		return err
+	case isNil:
+		return refusal(InternalError, "the error is a nil *Error")
+	case errors.Is(err, Unavailable) || ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return couldNotFindOut(ctx, StatusUnavailable, err)
+	case errors.As(err, &reason) && outcomes[reason].status != 0:
+		return because(reason, err)
+	}
+	return because(InternalError, err)
 }
 
 // asError finds the *Error in err, or nil. Most errors are one, and looking for

@@ -46,11 +46,7 @@ type rare struct {
 
 // newFacts takes over what a token claims, or the answer about it.
 func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
-	scope := claims.Scope.Text
-	if claims.Scope.List != nil {
-		scope = strings.Join(claims.Scope.List, " ")
-	}
-	granted := scopes.Parse(scope)
+	granted := scopes.Parse(textOf(claims.Scope))
 	f := &facts{
 		issuer:    i,
 		subject:   claims.Subject,
@@ -73,6 +69,9 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 // claims hands the facts on. The request's own token serves Decode, so that no
 // second copy of the payload is kept.
 func (f *facts) claims(token string) Claims {
+	if f == nil {
+		return Claims{}
+	}
 	c := Claims{
 		Issuer:   f.issuer.url,
 		Subject:  f.subject,
@@ -112,6 +111,8 @@ func (f *facts) acceptAge(now time.Time, leeway time.Duration) error {
 	switch {
 	case oldest == 0 && longest == 0:
 		return nil
+	case f.isPartial() && (f.issuedAt.IsZero() || f.expiry.IsZero()):
+		return nil // it is up to the answer
 	case f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero():
 		return refusal(ClaimInvalid, "iat or exp is missing, and MaxAge or MaxLifetime is set")
 	case oldest > 0 && now.Sub(f.issuedAt)-leeway > oldest:
@@ -129,6 +130,29 @@ func (f *facts) binding() (bound jose.Confirmation, isDPoP bool) {
 		return bound, false
 	}
 	return f.rare.bound, f.rare.isDPoP
+}
+
+// answer returns the introspection answer that the facts come from, or that has
+// completed them; nil if they are a JWT's alone.
+func (f *facts) answer() []byte {
+	if f.rare == nil {
+		return nil
+	}
+	return f.rare.answer
+}
+
+// isPartial reports facts of a JWT that its issuer has yet to be asked about
+// (Issuer.AlwaysIntrospect). What the JWT leaves out, the answer may say.
+func (f *facts) isPartial() bool {
+	return f.issuer.settings.AlwaysIntrospect && f.header != nil && f.answer() == nil
+}
+
+// acceptAudience judges aud, unless it is up to the answer.
+func (f *facts) acceptAudience() error {
+	if len(f.audience) == 0 && f.isPartial() {
+		return nil
+	}
+	return f.issuer.acceptAudience(f.audience)
 }
 
 // isBound reports whether the token is of use only to the one it is bound to.

@@ -3,13 +3,14 @@ package accesstoken
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/jwks"
@@ -19,6 +20,7 @@ import (
 // that of another.
 type issuer struct {
 	settings   Issuer
+	owner      *Validator
 	url        string
 	aliases    []string // other spellings of iss
 	tenants    []string // nil: tid means nothing
@@ -30,6 +32,14 @@ type issuer struct {
 	leeway     time.Duration
 	hierarchy  hierarchy
 	warnings   warnings
+	verified   atomic.Bool // a token of this issuer was, once
+}
+
+// isOf reports whether claims of this issuer count for a Validator. Those of
+// accesstokentest.NewContext do for every one.
+func (i *issuer) isOf(v *Validator) bool {
+	_, isTest := i.settings.Keys.(carried.TestKeys)
+	return i.owner == v || isTest
 }
 
 // newIssuers makes an Issuer work: one for each iss that its tokens may have.
@@ -210,46 +220,66 @@ func (i *issuer) close() error {
 }
 
 // acceptJWT judges a verified token by the profile and the lists, and returns
-// what it claims in the words of RFC 9068. It tells the operator what to set when
-// the issuer is of another kind than configured.
+// what it claims in the words of RFC 9068. Of one that its issuer has yet to be asked
+// about, only the kind is judged: the answer may say what the JWT leaves out.
 func (i *issuer) acceptJWT(token *jose.Token, said *jose.Claims) (jose.Claims, error) {
 	claims := i.rules.translate(said)
-	err := i.rules.accepts(token.Header, &claims)
-	if err == nil && i.tenants != nil && !slices.Contains(i.tenants, claims.TenantID) {
-		err = refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
+	if !i.settings.AlwaysIntrospect {
+		err := i.acceptWhole(token.Header, said, &claims, token.Payload)
+		return claims, err
+	}
+	err := i.rules.acceptsKind(token.Header, &claims)
+	if err == nil && claims.Fault != "" {
+		err = refusal(ClaimInvalid, claims.Fault)
 	}
 	if err != nil {
 		return claims, i.advise(err, token.Header, said)
 	}
+	return claims, nil
+}
+
+// acceptWhole judges all that is claimed. It tells the operator what to set when the
+// issuer is of another kind than configured: said is what the token says in its own
+// words. raws are the JSON objects that the claims come from, the newest last.
+func (i *issuer) acceptWhole(header *jose.Header, said, claims *jose.Claims, raws ...string) error {
+	err := i.rules.accepts(header, claims)
+	if err == nil && i.tenants != nil && !slices.Contains(i.tenants, claims.TenantID) {
+		err = refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
+	}
+	if err != nil {
+		return i.advise(err, header, said)
+	}
 	claims.Issuer = i.url // one name for a user, where iss has several spellings
-	return claims, i.acceptSaid(&claims, token.Payload)
+	return i.acceptSaid(claims, raws...)
 }
 
 // acceptSaid demands what the configuration lists, of a JWT or of an answer.
-func (i *issuer) acceptSaid(claims *jose.Claims, raw string) error {
+func (i *issuer) acceptSaid(claims *jose.Claims, raws ...string) error {
 	if err := i.acceptClient(claims.ClientID); err != nil {
 		return err
 	}
-	return i.acceptDemand(raw)
+	return i.acceptDemand(raws...)
 }
 
 // acceptDemand reads the claims again: few issuers have a Demand.
-func (i *issuer) acceptDemand(raw string) error {
+func (i *issuer) acceptDemand(raws ...string) error {
 	if len(i.settings.Demand) == 0 {
 		return nil
 	}
-	met := 0
-	_ = jose.Object(raw, func(name, value string) error { // it was read before
-		if isOneOf(value, i.settings.Demand[name]) {
-			met++
-		}
-		return nil
-	})
-	if met == len(i.settings.Demand) {
-		return nil
+	values := map[string]string{}
+	for _, raw := range raws {
+		_ = jose.Object(raw, func(name, value string) error { // it was read before
+			values[name] = value
+			return nil
+		})
 	}
-	return i.warned(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
-		"if that token may call this resource server, add its values to Demand")
+	for claim, listed := range i.settings.Demand {
+		if value, ok := values[claim]; !ok || !isOneOf(value, listed) {
+			return i.warned(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
+				"if that token may call this resource server, add its values to Demand")
+		}
+	}
+	return nil
 }
 
 // isOneOf compares a claim: a string, true or false, or the strings of an array.
@@ -271,21 +301,13 @@ func (i *issuer) accept(ctx context.Context, found *facts, token string) error {
 		return nil
 	}
 	err := i.settings.Accept(ctx, found.claims(token))
-	_, isNil := err.(*Error)
-	var reason Reason
 	switch {
 	case err == nil:
 		return nil
-	case asError(err) != nil:
-		return err
-	case isNil:
-		return refusal(InternalError, "Accept returned a nil *Error")
-	case errors.Is(err, Unavailable) || ctx.Err() != nil:
+	case ctx.Err() != nil && asError(err) == nil:
 		return couldNotFindOut(ctx, StatusUnavailable, err)
-	case errors.As(err, &reason) && outcomes[reason].status != 0:
-		return because(reason, err)
 	}
-	return because(InternalError, err)
+	return understand(ctx, err)
 }
 
 // advise says which profile would have accepted the token, if one would.

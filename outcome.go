@@ -93,8 +93,10 @@ var details = map[Reason]string{
 	DPoPProofInvalid:     "expected one DPoP line with a proof",
 }
 
-// defaultRetry is what Retry-After says when nobody knows better.
-const defaultRetry = 5 * time.Second
+const (
+	defaultRetry = 5 * time.Second  // for Retry-After, if the cause names no time
+	longestRetry = 30 * time.Second // whatever time an issuer asks for
+)
 
 // outcome looks the refusal up. What is not in the table is our mistake, and
 // never lets anybody in: it is an internal error.

@@ -26,6 +26,7 @@ const cacheBytes = 64 << 20
 type Validator struct {
 	issuers      map[string]*issuer // by URL, which is how a token's iss finds its issuer
 	aliases      map[string]*issuer // by other spellings of iss
+	near         map[string]*issuer // by what is left of iss without scheme, case and slash at the end: for advice
 	configured   []*issuer          // one for each Issuer, in their order; its tenants share the keys
 	introspected []*issuer          // those with an introspection client
 	leeway       time.Duration
@@ -42,6 +43,7 @@ type Validator struct {
 	headers      jose.Headers
 	algorithms   map[string]bool // of all issuers
 	complain     sync.Once       // about a hook that panics
+	warnings     warnings        // of what concerns no single issuer
 	closed       atomic.Bool
 }
 
@@ -55,6 +57,7 @@ func NewValidator(config Config) (*Validator, error) {
 	v := &Validator{
 		issuers:  map[string]*issuer{},
 		aliases:  map[string]*issuer{},
+		near:     map[string]*issuer{},
 		leeway:   config.leeway(),
 		maxToken: config.maxToken(),
 		now:      config.Now,
@@ -76,6 +79,7 @@ func NewValidator(config Config) (*Validator, error) {
 	if v.logger == nil {
 		v.logger = slog.Default()
 	}
+	v.warnings.logger = v.logger
 	for reason := range outcomes {
 		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
 	}
@@ -107,7 +111,9 @@ func (v *Validator) addIssuers(config Config) (f faults) {
 }
 
 func (v *Validator) add(i *issuer) {
+	i.owner = v
 	v.issuers[i.url] = i
+	v.near[nearly(i.url)] = i
 	for _, algorithm := range i.algorithms {
 		v.algorithms[algorithm] = true
 	}
@@ -152,15 +158,21 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 		err = v.allow(found, policy)
 	}
 	if err != nil {
-		return Claims{}, v.report(ctx, v.bind(err, policy, credentials.dpop))
+		return Claims{}, v.report(ctx, found.claims(credentials.text()), v.bind(err, policy, credentials.dpop))
 	}
 	return found.claims(credentials.text()), nil
 }
 
-// Check reports whether claims that were authenticated before still hold, by the
+// Check reports whether claims that this Validator let in before still hold, by the
 // clock, and satisfy a further policy; a handler calls it when it knows what is to
-// be done, or after a while. The error is an [*Error].
+// be done, or after a while. Claims that another Validator let in are refused as
+// misconfigured. Those of accesstokentest.NewContext pass for any Validator's. The
+// error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
+	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
+		foreign := refusal(ResourceServerMisconfigured, "these claims were let in by another Validator; call the Check of the one that let them in")
+		return v.report(ctx, Claims{}, v.bind(foreign, policy, false))
+	}
 	err := v.acceptStill(claims.facts)
 	if err == nil {
 		err = v.allow(claims.facts, policy)
@@ -170,24 +182,29 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 	}
 	if err != nil {
 		confirmation, _ := claims.Confirmation()
-		return v.report(ctx, v.bind(err, policy, confirmation.KeyThumbprint != ""))
+		return v.report(ctx, claims, v.bind(err, policy, confirmation.KeyThumbprint != ""))
 	}
 	return nil
 }
 
-// Refuse turns any error into the refusal that this Validator's adapters
-// write. An error that Authorize or Check returned stays as it is. One from
-// [Deny] gets this Validator's face and is reported to OnRefuse. Whatever is no
-// *Error is an InternalError: nobody is let in on an error that nobody knows.
+// Refuse turns any error into the refusal that this Validator's adapters write. An
+// error that Authorize or Check returned stays as it is. Every other one is reported
+// to OnRefuse: an error of [Deny]; a [Reason] of this package, or an error that wraps
+// one, becomes the refusal for that reason; an error that matches [Unavailable] says
+// that the handler could not find out, and becomes a 503. Any other error becomes an
+// InternalError.
 func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 	if refused := asError(err); refused != nil && refused.face != nil {
 		return refused
 	}
-	return v.report(ctx, v.bind(err, Policy{}, false))
+	caller, _ := FromContext(ctx)
+	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, false))
 }
 
 // authenticate finds out whose the credentials are. The order is the order of
-// the costs: nothing dear is done for what a cheap look refuses.
+// the costs: nothing dear is done for what a cheap look refuses. Beside an error it
+// returns facts if they are those of a good token for this resource server, which
+// the request may not use: its hooks learn who called.
 //
 // Key sources, HTTP clients and clocks are somebody else's code: one that
 // panics refuses the request.
@@ -214,31 +231,45 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	case credentials.dpop && len(credentials.request.Header[proofField]) != 1:
 		return nil, v.fixed[DPoPProofInvalid]
 	case len(token) > v.maxToken:
+		v.adviseOnSize()
 		return nil, v.fixed[TokenTooLarge]
 	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
+		v.adviseOnOpaque()
 		return nil, v.fixed[TokenMalformed] // no JWT, and nobody to ask
 	}
 	key := v.cache.KeyOf(token)
 	found, err = v.recall(ctx, key)
-	if found == nil && err == nil {
-		found, err = v.establish(ctx, key, credentials, fresh)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = found.acceptScheme(credentials)
+	cached := found != nil
+	if !cached {
+		if found, err = v.verify(ctx, token, fresh); err != nil {
+			return nil, err
+		}
+		if err := v.accept(found); err != nil {
+			return nil, err
+		}
 	}
-	if err == nil { // before the issuer is asked, and before a use is remembered
-		err = found.issuer.acceptAudience(found.audience)
+	if err := found.acceptScheme(credentials); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = v.confirm(ctx, found, token, fresh)
+	// Before the issuer is asked, and before a use is remembered.
+	if err := found.acceptAudience(); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = v.acceptSender(ctx, found, credentials)
+	if !cached && found.header != nil {
+		v.cache.Put(key, found, found.compact(v.shared))
 	}
-	if err == nil {
-		err = found.issuer.accept(ctx, found, token)
+	if found.isPartial() {
+		if found, err = v.complete(ctx, found, credentials, fresh); err != nil {
+			return found, err
+		}
 	}
-	return found, err
+	if err := v.acceptSender(ctx, found, credentials); err != nil {
+		return found, err
+	}
+	return found, found.issuer.accept(ctx, found, token)
 }
 
 // recall returns the facts about a token that was verified before, if they
@@ -260,23 +291,6 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 		v.cache.Drop(key)
 		return nil, nil
 	}
-	return found, nil
-}
-
-// establish verifies a token and, when it is good and may be accepted, remembers
-// the facts. Whether a proof of possession is good does not matter to them.
-func (v *Validator) establish(ctx context.Context, key tokencache.Key, credentials Credentials, fresh bool) (*facts, error) {
-	found, err := v.verify(ctx, credentials.text(), fresh)
-	if err != nil {
-		return nil, err
-	}
-	if err := v.accept(found); err != nil {
-		return nil, err
-	}
-	if found.header == nil || found.acceptScheme(credentials) != nil || found.issuer.acceptAudience(found.audience) != nil {
-		return found, nil // which authenticate refuses, if it was not introspected
-	}
-	v.cache.Put(key, found, found.compact(v.shared))
 	return found, nil
 }
 
@@ -332,7 +346,7 @@ func (v *Validator) allow(f *facts, policy Policy) error {
 func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	refused := asError(err)
 	if refused == nil {
-		refused = because(InternalError, foreign(err))
+		refused = because(InternalError, err)
 	}
 	scope := ""
 	switch refused.Reason {
@@ -347,19 +361,21 @@ func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	return &bound
 }
 
-// foreign keeps a nil *Error in an error's clothes from being asked anything.
-func foreign(err error) error {
-	if _, isNil := err.(*Error); isNil {
-		return nil
+// report tells the log, at Debug, and the hook, whose context has the claims of the
+// caller while it runs, if the caller is known. A hook that panics refuses the
+// request, as any error on the way does.
+func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
+	if v.logger != nil && v.logger.Enabled(ctx, slog.LevelDebug) {
+		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
+			slog.String("reason", string(refused.Reason)), slog.String("why", refused.Error()))
 	}
-	return err
-}
-
-// report tells the hook. A hook that panics refuses the request, as any error
-// on the way does.
-func (v *Validator) report(ctx context.Context, refused *Error) (reported *Error) {
 	if v.onRefuse == nil {
 		return refused
+	}
+	if caller.facts != nil {
+		known := &node{Context: ctx, Claims: caller}
+		defer known.End()
+		ctx = known
 	}
 	defer func() {
 		if p := recover(); p != nil {

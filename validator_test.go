@@ -769,9 +769,18 @@ func TestTheOperatorIsToldOnceAndOnlyOfGenuineTokens(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"Relax{Typ: true}", "accesstoken.Zitadel", "urn:other", "set Audience"} {
-		if strings.Count(log.String(), want) != 1 {
-			t.Errorf("got %q %d times; want it once:\n%s", want, strings.Count(log.String(), want), log.String())
+		warned := 0
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, "level=WARN") && strings.Contains(line, want) {
+				warned++
+			}
 		}
+		if warned != 1 {
+			t.Errorf("got %d warnings with %q; want one:\n%s", warned, want, log.String())
+		}
+	}
+	if refused := strings.Count(log.String(), "level=DEBUG"); refused != 5+6 {
+		t.Errorf("got %d lines at Debug; want one for each refusal:\n%s", refused, log.String())
 	}
 	if strings.Contains(log.String(), "secret-sub") || strings.Contains(log.String(), "\r") {
 		t.Errorf("got a claim, or a broken line, in the log:\n%s", log.String())
@@ -840,4 +849,23 @@ func TestNoGoroutineOutlivesClose(t *testing.T) {
 			t.Errorf("a goroutine outlived Close:\n%s", stack)
 		}
 	}
+}
+
+// What another Validator has accepted says nothing about what this one would: it may
+// have other audiences, other issuers, and no FAPI2.
+func TestCheckRefusesTheClaimsOfAnotherValidator(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	ours, theirs := newValidator(t, as, nil), newValidator(t, as, nil)
+	token := as.Token(accesstokentest.Claims{"scope": "a"})
+	policy := accesstoken.Policy{Scopes: scopes.All("a")}
+	if err := ours.Check(t.Context(), good(t, ours, token), policy); err != nil {
+		t.Errorf("its own: got %v; want nil", err)
+	}
+	wantReason(t, ours.Check(t.Context(), good(t, theirs, token), policy), accesstoken.ResourceServerMisconfigured)
+	wantReason(t, ours.Check(t.Context(), accesstoken.Claims{Subject: "alice"}, policy), accesstoken.CredentialsMissing)
+	claims, ok := accesstoken.FromContext(accesstokentest.NewContext(t.Context(), accesstokentest.Claims{"scope": "a"}))
+	if err := ours.Check(t.Context(), claims, policy); err != nil || !ok {
+		t.Errorf("those of accesstokentest.NewContext: got %v, %v; want nil", err, ok)
+	}
+	wantReason(t, ours.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.All("b")}), accesstoken.ScopeInsufficient)
 }

@@ -3,6 +3,7 @@ package accesstoken
 import (
 	"context"
 	"crypto"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,6 +36,7 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 	case !challenge.IsToken68(token):
 		return nil, v.fixed[CredentialsMalformed]
 	case err == errAlgorithm:
+		v.warnings.adviseOnAlgorithm(parsed.Algorithm, "on no issuer's list")
 		return nil, v.fixed[AlgorithmNotAllowed]
 	case errors.Is(err, jose.ErrNotJWT):
 		return v.introspect(ctx, token, fresh)
@@ -68,9 +70,11 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	}
 	i := v.issuerOf(said.Issuer)
 	if i == nil {
+		v.adviseOnIssuer(said.Issuer)
 		return nil, v.fixed[IssuerUnknown]
 	}
 	if !slices.Contains(i.algorithms, token.Algorithm) {
+		i.warnings.adviseOnAlgorithm(token.Algorithm, "not on this issuer's list")
 		return nil, v.fixed[AlgorithmNotAllowed]
 	}
 	if i.rules.noGraph && token.HasNonce {
@@ -84,12 +88,18 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		return nil, keysRefusal(ctx, err)
 	}
 	if len(keys) == 0 {
+		i.adviseOnKeys()
 		return nil, v.fixed[KeyNotFound]
 	}
 	key, err := verifySignature(token, keys)
+	if errors.Is(err, SignatureInvalid) {
+		key, generation, err = i.verifyAnew(ctx, token, keys, generation, err)
+	}
 	if err != nil {
+		i.adviseOnKeys()
 		return nil, err
 	}
+	i.verified.Store(true)
 	header := v.headers.Remember(token)
 	claims, err := i.acceptJWT(token, &said)
 	if err != nil {
@@ -115,6 +125,26 @@ func verifySignature(token *jose.Token, keys []crypto.PublicKey) (crypto.PublicK
 		last = err
 	}
 	return nil, because(joseReason(last), last)
+}
+
+// verifyAnew is for a token whose signature is not good under the keys of a
+// generation: an issuer whose keys have no kid rotates them unannounced, and some give
+// an old kid to a new key. A source that can look for newer keys is asked once for
+// those, and only what has not been tried is. failed is what to return otherwise.
+func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []crypto.PublicKey, generation uint64, failed error) (crypto.PublicKey, uint64, error) {
+	source, ok := i.keys.(interface {
+		KeysAfter(ctx context.Context, kid, alg string, generation uint64) (keys []crypto.PublicKey, newer uint64, err error)
+	})
+	if !ok {
+		return nil, 0, failed
+	}
+	keys, newer, err := source.KeysAfter(ctx, token.KeyID, token.Algorithm, generation)
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key crypto.PublicKey) bool { return jose.Contains(tried, key) })
+	if err != nil || len(keys) == 0 {
+		return nil, 0, failed // what is known is that no key held verifies the token
+	}
+	key, err := verifySignature(token, keys)
+	return key, newer, err
 }
 
 // keysRefusal tells apart why keys could not be had.
@@ -157,6 +187,7 @@ func retryAfter(err error) time.Duration {
 func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*facts, error) {
 	i := v.opaqueIssuer(token)
 	if i == nil {
+		v.adviseOnOpaque()
 		return nil, v.fixed[TokenMalformed]
 	}
 	claims, answer, err := v.ask(ctx, i, token, fresh)
@@ -191,50 +222,42 @@ func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool
 	return claims, response.Raw, nil
 }
 
-// confirm asks about a JWT whose signature is good, where its issuer has to be
-// asked as well. What the answer says is held against the token and, as that of an
-// opaque one, against clock, binding and audience. The scopes are the JWT's.
-func (v *Validator) confirm(ctx context.Context, found *facts, token string, fresh bool) error {
-	if !found.issuer.settings.AlwaysIntrospect || found.header == nil {
-		return nil
-	}
-	said, _, err := v.ask(ctx, found.issuer, token, fresh)
+// complete asks about a JWT whose signature is good, where its issuer has to be
+// asked as well (Issuer.AlwaysIntrospect). Both must pass. What only one of JWT and
+// answer has counts, and what both have must agree; the scopes are those that both
+// have. What comes of it is judged as the facts of any token.
+func (v *Validator) complete(ctx context.Context, found *facts, credentials Credentials, fresh bool) (*facts, error) {
+	i, token := found.issuer, credentials.text()
+	answer, raw, err := v.ask(ctx, i, token, fresh)
 	switch {
 	case errors.Is(err, introspection.ErrUnsupportedTokenType):
-		return because(ResourceServerMisconfigured, err) // it introspects no JWTs: AlwaysIntrospect refuses all
+		return nil, because(ResourceServerMisconfigured, err) // it introspects no JWTs: AlwaysIntrospect refuses all
 	case err != nil:
-		return err
-	case differ(said.Subject, found.subject):
-		return refusal(ClaimInvalid, "sub is another in the introspection answer")
-	case differ(said.ClientID, found.clientID):
-		return refusal(ClaimInvalid, "client_id is another in the introspection answer")
-	case differ(said.ID, found.id) && !found.issuer.rules.uti:
-		return refusal(ClaimInvalid, "jti is another in the introspection answer")
+		return nil, err
 	}
-	answer := newFacts(found.issuer, &said, nil)
-	// What is left out, the JWT has said.
-	if len(answer.audience) == 0 {
-		answer.audience = found.audience
+	payload, err := base64.RawURLEncoding.DecodeString(token[found.payload[0]:found.payload[1]])
+	if err != nil {
+		return nil, because(InternalError, err) // it was decoded before
 	}
-	if answer.issuedAt.IsZero() {
-		answer.issuedAt = found.issuedAt
+	both, err := i.merge(string(payload), &answer)
+	if err != nil {
+		return nil, err
 	}
-	if answer.expiry.IsZero() {
-		answer.expiry = found.expiry
+	if err := i.acceptWhole(found.header, both, both, string(payload), string(raw)); err != nil {
+		return nil, err
 	}
-	if err := v.accept(answer); err != nil {
-		return err
+	whole := newFacts(i, both, raw)
+	whole.withoutUser = i.rules.withoutUser(both)
+	whole.header, whole.key, whole.payload = found.header, found.key, found.payload
+	whole.generation.Store(found.generation.Load())
+	if err := v.accept(whole); err != nil {
+		return nil, err
 	}
-	bound, isDPoP := answer.binding()
-	ours, _ := found.binding()
-	if bound.Present && bound != ours || isDPoP && ours.KeyThumbprint == "" {
-		return refusal(BindingRequired, "the introspection answer binds the token to something that the token itself does not name")
+	if err := whole.acceptScheme(credentials); err != nil {
+		return nil, err
 	}
-	return found.issuer.acceptAudience(answer.audience)
+	return whole, whole.acceptAudience()
 }
-
-// differ compares what both have.
-func differ(said, found string) bool { return said != "" && found != "" && said != found }
 
 func introspectionRefusal(ctx context.Context, err error) error {
 	switch {

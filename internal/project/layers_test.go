@@ -31,7 +31,7 @@ var only = map[string][]string{
 	"google.golang.org/grpc":         {"grpcauth"},
 	"google.golang.org/protobuf":     {"grpcauth", "grpcauth/policypb"},
 	"google.golang.org/genproto":     {"grpcauth"},
-	"internal/carried":               {".", "internal/adapter"},
+	"internal/carried":               {".", "internal/adapter", "accesstokentest"},
 	"internal/adapter":               {"middleware", "middleware/echoauth", "grpcauth"},
 	"internal/ending":                {"middleware", "middleware/echoauth"},
 	"net/http/httptest":              {"accesstokentest"},
