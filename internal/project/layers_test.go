@@ -9,8 +9,8 @@ import (
 // layers are the floors of the house, the lowest first. A package imports from
 // lower floors only, so no two on one floor know each other.
 var layers = [][]string{
-	{"scopes", "internal/fetch", "internal/clientcert", "internal/carried", "internal/tokencache"},
-	{"internal/jose", "internal/challenge"},
+	{"scopes", "internal/pool", "internal/clientcert", "internal/carried", "internal/tokencache"},
+	{"internal/fetch", "internal/jose", "internal/challenge"},
 	{"internal/discovery"},
 	{"jwks", "introspection", "dpop"},
 	{"."},
