@@ -69,7 +69,8 @@ type Config struct {
 	Realm string
 
 	// HTTPClient fetches metadata and keys; nil is a client of our own. It is
-	// copied, and the copy follows no redirects.
+	// copied, and the copy follows no redirects. So is an [http.Transport], of which
+	// each issuer's copy has connections of its own; see [jwks.Config].
 	HTTPClient *http.Client
 
 	// PublicAddressesOnly refuses to fetch metadata and keys from loopback,

@@ -168,7 +168,10 @@ func TestARequestIsNotSentAgainOnceThereIsAnAnswer(t *testing.T) {
 		t.Cleanup(server.Close)
 		client := newClient(t, server.Client())
 		request := fetch.Request{URL: server.URL, Form: form("a", ""), MaxBytes: 100}
-		request.Again = func(context.Context) (fetch.Request, error) { t.Errorf("HTTP/2 %t: Again was called", isHTTP2); return request, nil }
+		request.Again = func(context.Context) (fetch.Request, error) {
+			t.Errorf("HTTP/2 %t: Again was called", isHTTP2)
+			return request, nil
+		}
 		for n := range 3 {
 			_, err := client.Do(t.Context(), request)
 			if wantErr := n == 1 || n == 2 && isHTTP2; (err != nil) != wantErr {
