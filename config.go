@@ -72,7 +72,8 @@ type Config struct {
 	// HTTPClient of its own. A client that adds a secret to its requests, such as a
 	// token or a client certificate, therefore shows it to all of those issuers; set
 	// it as Issuer.HTTPClient instead. Nil: a client of our own. It is copied, and
-	// the copy follows no redirects.
+	// the copy follows no redirects. So is an [http.Transport], of which each issuer's
+	// copy has connections of its own; see [jwks.Config].
 	HTTPClient *http.Client
 
 	// PublicAddressesOnly refuses to fetch metadata and keys from loopback,

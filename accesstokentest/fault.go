@@ -3,11 +3,9 @@ package accesstokentest
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"io"
 	"maps"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -107,7 +105,8 @@ func (b broken) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case b.Hang:
 		wait(r.Context(), math.MaxInt64)
 	case b.Reset:
-		reset(w)
+		r.Context().Value(linkKey{}).(*link).reset()
+		panic(http.ErrAbortHandler)
 	default:
 		b.answer(w, r)
 	}
@@ -196,12 +195,4 @@ func unblock(ctx context.Context, w http.ResponseWriter) (stop func() bool) {
 		_ = controller.SetReadDeadline(past)
 		_ = controller.SetWriteDeadline(past)
 	})
-}
-
-// reset ends the connection as a crash does. Closing it would say goodbye first.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	tcp := must(conn, err).(*tls.Conn).NetConn().(*net.TCPConn)
-	_ = tcp.SetLinger(0)
-	_ = tcp.Close()
 }

@@ -23,6 +23,10 @@
 //	...
 //	as.Mend(accesstokentest.JWKSPath)
 //
+// [Server.ForgetConnections] and [Server.ExpireConnections] are about the network
+// between: connections that swallow what is sent, and such that are closed just as a
+// request comes.
+//
 // For what no [Fault] describes, [Server.Handle] replaces an endpoint by any
 // handler. [Server.Requests], [Server.Serving] and [Server.NotModified] count
 // who asks. The server has real sockets, so waits take real time, and a test in
@@ -83,6 +87,7 @@ type Server struct {
 
 	tb        TB // nil on a server from Start
 	http      *httptest.Server
+	links     *links                  // to the clients
 	cancel    context.CancelFunc      // ends the context of every request
 	endpoints map[string]http.Handler // as they were built, read-only
 
@@ -101,7 +106,20 @@ type Server struct {
 // NewServer starts a server that is closed when the test ends.
 func NewServer(t TB) *Server {
 	t.Helper()
-	s, err := Start()
+	return closedWith(t, false)
+}
+
+// NewHTTP2Server is NewServer for HTTP/2, which [Server.Client] then speaks, and every
+// other client that can. A [Fault] with Drop ends the request, and not the connection
+// with all the others that are on it.
+func NewHTTP2Server(t TB) *Server {
+	t.Helper()
+	return closedWith(t, true)
+}
+
+func closedWith(t TB, http2 bool) *Server {
+	t.Helper()
+	s, err := start(http2)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -112,7 +130,9 @@ func NewServer(t TB) *Server {
 
 // Start starts a server for a TestMain or an Example, where there is no test to
 // close it: the caller does.
-func Start() (*Server, error) {
+func Start() (*Server, error) { return start(false) }
+
+func start(http2 bool) (*Server, error) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("accesstokentest: no port on loopback: %w", err)
@@ -120,6 +140,7 @@ func Start() (*Server, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	keys := newKeyring()
 	s := &Server{
+		links:     &links{Listener: listener, open: make(map[*link]struct{})},
 		cancel:    cancel,
 		current:   keys,
 		published: keys,
@@ -136,10 +157,12 @@ func Start() (*Server, error) {
 		IntrospectionPath:  http.HandlerFunc(s.serveIntrospection),
 	}
 	s.http = &httptest.Server{
-		Listener: listener,
+		Listener:    s.links,
+		EnableHTTP2: http2,
 		Config: &http.Server{
 			Handler:     http.HandlerFunc(s.serve),
 			BaseContext: func(net.Listener) context.Context { return ctx },
+			ConnContext: withLink,
 		},
 	}
 	s.http.StartTLS()

@@ -10,15 +10,17 @@ import (
 // A Memory is a [Store] in the memory of this process. It is safe for concurrent
 // use, and owns no goroutine. It forgets no proof that could still be accepted: once
 // it is full of those it refuses new ones, and one key may fill a sixteenth of it
-// at the most.
+// at the most. After a flood of proofs has ended, each use forgets a few of them, so
+// that none waits for all; a use is refused only once they are all forgotten.
 type Memory struct {
 	most, share int
 
 	mu      sync.Mutex
 	used    map[digest]struct{}
-	slots   map[int64][]memory // by the slot in which they end
+	slots   map[int64]*chunk // by the slot in which they end
+	ended   []*chunk         // of slots that are over, to be forgotten in pieces
 	clients map[digest]*client
-	now     int64 // the latest slot that was seen; those before it are empty
+	now     int64 // the latest slot that was seen; those before it are over
 }
 
 // A digest is half of a SHA-256 digest: two proofs with one are found by nobody
@@ -31,6 +33,12 @@ type memory struct {
 	by    *client
 }
 
+// A chunk is a part of the memories of one slot. Parts need no copy as they grow.
+type chunk struct {
+	memories []memory
+	next     *chunk
+}
+
 type client struct {
 	id   digest
 	held int
@@ -39,12 +47,15 @@ type client struct {
 const (
 	defaultEntries = 1 << 20
 	shares         = 16
+	mostChunk      = 512 // memories in a chunk
+	mostSwept      = 128 // memories that are forgotten under the lock at a time: some 40 µs
 )
 
+// The errors of Use name what to change, since they are read by an operator.
 var (
-	errFull  = errors.New("the Memory is full of proofs that are still good")
-	errShare = errors.New("the client has used more proofs than one may have the Memory hold")
-	errClock = errors.New("the clock went back to a time of which the Memory has forgotten the proofs")
+	errFull  = errors.New("the Memory is full of proofs that are still good; give NewMemory more room, or shorten MaxAge")
+	errShare = errors.New("the client has used more proofs than a sixteenth of the Memory can hold; give NewMemory more room, or shorten MaxAge")
+	errClock = errors.New("the clock went back to a time of which the Memory has forgotten the proofs; wait until it is past the latest time it showed")
 )
 
 // NewMemory returns a Memory for that many proofs that are good at a time; 1,048,576
@@ -61,18 +72,32 @@ func NewMemory(entries int) *Memory {
 		most:    entries,
 		share:   max(1, entries/shares),
 		used:    map[digest]struct{}{},
-		slots:   map[int64][]memory{},
+		slots:   map[int64]*chunk{},
 		clients: map[digest]*client{},
 	}
 }
 
 // Use implements [Store]. Its errors say that there is no room, or that the clock
 // went back.
-func (m *Memory) Use(_ context.Context, use Use) (first bool, err error) {
-	proof, id, end := digest(use.Key[:16]), digest(use.Client), slotOf(use.Until)
+func (m *Memory) Use(ctx context.Context, use Use) (first bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.forget(slotOf(use.Now))
+	m.end(slotOf(use.Now))
+	m.sweep()
+	for first, err = m.try(use); !first && len(m.ended) > 0; first, err = m.try(use) {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		m.mu.Unlock() // others need not wait
+		m.mu.Lock()
+		m.sweep()
+	}
+	return first, err
+}
+
+// try remembers a proof unless it is held already, or there is no room for it.
+func (m *Memory) try(use Use) (first bool, err error) {
+	proof, id, end := digest(use.Key[:16]), digest(use.Client), slotOf(use.Until)
 	by := m.clients[id]
 	_, seen := m.used[proof]
 	switch {
@@ -90,28 +115,56 @@ func (m *Memory) Use(_ context.Context, use Use) (first bool, err error) {
 	}
 	by.held++
 	m.used[proof] = struct{}{}
-	m.slots[end] = append(m.slots[end], memory{proof, by})
+	m.put(end, memory{proof, by})
 	return true, nil
+}
+
+func (m *Memory) put(slot int64, added memory) {
+	last := m.slots[slot]
+	if last == nil || len(last.memories) == mostChunk {
+		last = &chunk{next: last}
+		m.slots[slot] = last
+	}
+	last.memories = append(last.memories, added)
 }
 
 // slotOf returns the second that a moment is in: there are never many with proofs
 // that end in them.
 func slotOf(t time.Time) int64 { return t.Unix() }
 
-// forget lets go of what ended before this slot, each time that a new one begins.
-func (m *Memory) forget(now int64) {
+// end lays aside what ended before this slot, each time that a new one begins.
+func (m *Memory) end(now int64) {
 	if now <= m.now {
 		return
 	}
 	m.now = now
-	for slot, memories := range m.slots {
-		if slot >= now {
-			continue
+	for slot, chunks := range m.slots {
+		if slot < now {
+			m.ended = append(m.ended, chunks)
+			delete(m.slots, slot)
 		}
-		for _, memory := range memories {
+	}
+}
+
+// sweep forgets a few of those that ended.
+func (m *Memory) sweep() {
+	for swept := 0; swept < mostSwept && len(m.ended) > 0; {
+		last := len(m.ended) - 1
+		c := m.ended[last]
+		part := c.memories[max(0, len(c.memories)-(mostSwept-swept)):]
+		for _, memory := range part {
 			m.drop(memory)
 		}
-		delete(m.slots, slot)
+		swept += len(part)
+		c.memories = c.memories[:len(c.memories)-len(part)]
+		switch {
+		case len(c.memories) > 0:
+		case c.next != nil:
+			m.ended[last] = c.next
+		default:
+			m.ended[last] = nil
+			m.ended = m.ended[:last]
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package dpop_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -95,6 +96,111 @@ func TestAClockThatGoesBack(t *testing.T) {
 	}
 	if got := try(m, useOf(4, 1, start.Add(time.Hour-61*time.Second))); !strings.Contains(got, "clock") {
 		t.Errorf("a second further: got %s; want that the clock went back", got)
+	}
+}
+
+// A flood that has ended is forgotten a few proofs at a time, so that no request waits
+// for all of it.
+func TestAFloodThatEndedIsForgottenInPieces(t *testing.T) {
+	const flood = 100_000
+	m := dpop.NewMemory(flood + 10)
+	for n := range flood {
+		if got := try(m, useOf(n, n, start)); got != "first" {
+			t.Fatalf("proof %d: got %s; want first", n, got)
+		}
+	}
+	later := start.Add(61 * time.Second)
+	for held, uses := flood, 1; held > uses; uses++ {
+		if got := try(m, useOf(flood+uses, uses, later)); got != "first" {
+			t.Fatalf("use %d after the flood: got %s; want first", uses, got)
+		}
+		before := held + 1
+		held, _ = dpop.Held(m)
+		if forgotten := before - held; forgotten > 1_000 || forgotten < 1 {
+			t.Fatalf("use %d after the flood: got %d proofs forgotten; want a few", uses, forgotten)
+		}
+	}
+	proofs, clients := dpop.Held(m)
+	if proofs > flood/10 || proofs != clients {
+		t.Errorf("got %d proofs of %d clients held in the end; want those of the uses since", proofs, clients)
+	}
+}
+
+// What has ended and is not forgotten yet refuses nothing: neither the room that it
+// takes, nor its client's share, nor its jti.
+func TestWhatEndedRefusesNothingWhileItIsBeingForgotten(t *testing.T) {
+	const most, share = 16_000, 1_000
+	full := func() *dpop.Memory {
+		m := dpop.NewMemory(most)
+		for n := range most {
+			if got := try(m, useOf(n, n/share, start)); got != "first" {
+				t.Fatalf("proof %d: got %s; want first", n, got)
+			}
+		}
+		return m
+	}
+	later := start.Add(61 * time.Second)
+	for n := range most / share {
+		m := full()
+		for proof := range share {
+			if got := try(m, useOf(most+proof, n, later)); got != "first" {
+				t.Fatalf("proof %d of client %d, whose share was full: got %s; want first", proof, n, got)
+			}
+		}
+		if got := try(m, useOf(2*most, n, later)); !strings.Contains(got, "sixteenth") {
+			t.Errorf("client %d, beyond its share: got %s; want that it is too much", n, got)
+		}
+	}
+	for _, proof := range []int{0, 1, most / 2, most - 1} {
+		if got := try(full(), useOf(proof, 0, later)); got != "first" {
+			t.Errorf("jti %d again: got %s; want first", proof, got)
+		}
+	}
+}
+
+// A request that is given up does not go on forgetting for the others.
+func TestForgettingEndsWithItsRequest(t *testing.T) {
+	m := dpop.NewMemory(10_000)
+	for n := range 10_000 {
+		try(m, useOf(n, n, start))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	late := useOf(1, 1, start)
+	late.Now = start.Add(61 * time.Second)
+	if first, err := m.Use(ctx, late); first || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %t, %v; want %v", first, err, context.Canceled)
+	}
+	if first, err := m.Use(context.Background(), late); first || err == nil || !strings.Contains(err.Error(), "clock") {
+		t.Errorf("got %t, %v; want that the clock went back", first, err)
+	}
+}
+
+// Many that meet what has ended at once forget it together, and accept each proof once.
+func TestManyForgetTogether(t *testing.T) {
+	const most = 32_000
+	m := dpop.NewMemory(most)
+	for n := range most {
+		try(m, useOf(n, n, start))
+	}
+	var first atomic.Int64
+	var wait sync.WaitGroup
+	for worker := range 8 {
+		wait.Go(func() {
+			for n := range 1_000 {
+				use := useOf(n, worker, start.Add(61*time.Second))
+				switch ok, err := m.Use(context.Background(), use); {
+				case err != nil:
+					t.Error(err)
+				case ok:
+					first.Add(1)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if proofs, _ := dpop.Held(m); first.Load() != 1_000 || proofs != 1_000 {
+		t.Errorf("got %d first and %d held; want 1000 of both", first.Load(), proofs)
 	}
 }
 

@@ -2,6 +2,7 @@ package dpop
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +14,7 @@ import (
 
 const (
 	proofType = "dpop+jwt" // RFC 9449 §4.2
-	mostBytes = 8 << 10    // of a proof; one by an RSA key of 8192 bits has 3300
+	mostBytes = 8 << 10    // of a proof; one by an RSA key of 4096 bits has 1900
 	mostID    = 512        // bytes of jti
 )
 
@@ -27,6 +28,7 @@ var (
 	errHeader    = fault("expected none of crit, b64, zip and enc in the header")
 	errAlgorithm = fault("expected an alg among those accepted, and one of the key")
 	errJWK       = fault("expected a sound public key in jwk, without private members")
+	errCostly    = fault("expected an RSA key of at most 4096 bits, with an exponent of at most 2^17")
 	errClaims    = fault("expected jti, of 512 bytes at most, htm, htu and ath as strings and iat as a date, and nonce, exp and nbf likewise if they are there")
 	errMethod    = fault("expected the htm to be the method of the request")
 	errTarget    = fault("expected the htu to be one of our URLs with the path of the request")
@@ -126,12 +128,28 @@ func (s *signer) read(jwk string) (err error) {
 	if !jose.Fits(s.Algorithm, s.key) {
 		return errAlgorithm
 	}
+	if isCostly(s.key) {
+		return errCostly
+	}
 	if s.thumbprint, err = jose.Thumbprint(s.key); err != nil {
 		return errJWK
 	}
 	digest, err := jose.Base64(s.thumbprint)
 	copy(s.client[:], digest)
 	return err
+}
+
+// The bounds of an RSA key of a proof. Any client can bring a new key with each
+// proof, and the cost of a signature grows with the square of the one and with the
+// length of the other.
+const (
+	mostModulus  = 4096 // bits
+	mostExponent = 1 << 17
+)
+
+func isCostly(key crypto.PublicKey) bool {
+	known, ok := key.(*rsa.PublicKey)
+	return ok && (known.N.BitLen() > mostModulus || known.E > mostExponent)
 }
 
 // The memory for signers is bounded. One is at most as large as its header, and what

@@ -2,6 +2,7 @@ package dpop
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/accesstoken/accesstoken/internal/pool"
 )
 
 // A Transport is an [http.RoundTripper] that sends an access token along with each
@@ -19,6 +23,11 @@ import (
 // It keeps the last nonce of each origin, and when one is asked for that it does not
 // have, it sends the request a second time (§9): with a body only if that can be had
 // again, from GetBody of the request, as those of [http.NewRequest] mostly can.
+//
+// If a server closes a connection that was used before, and nothing of an answer has
+// come, a request that [http.Transport] sends again by itself is sent once more, with
+// a new proof: one by GET, HEAD, OPTIONS or TRACE, or with an Idempotency-Key. A POST
+// is not; its caller gets the error.
 //
 // It leaves the request that it is given as it was, and the response names that one:
 // who prints either finds no token in it. It is safe for concurrent use, if its
@@ -39,12 +48,25 @@ type Transport struct {
 	// sends the proof alone, which is what a token endpoint wants (§5).
 	Token func(ctx context.Context) (string, error)
 
-	// Base sends the requests; nil is http.DefaultTransport.
+	// Base sends the requests; nil is http.DefaultTransport. An [http.Transport] is
+	// copied at the first request, and the copy has connections of its own. Over
+	// HTTP/2 it pings a connection on which nothing has come for 3 s, and closes it
+	// when the ping has no answer for 5 s, unless Base has its own SendPingTimeout in
+	// its HTTP2; a negative one sends no pings. Protocols that were registered with
+	// RegisterProtocol are not in the copy. Any other RoundTripper is used as it is:
+	// it has to find dead connections by itself, or it waits for minutes on one that a
+	// firewall has forgotten.
 	Base http.RoundTripper
 
 	mu     sync.Mutex
 	nonces map[string]string // by origin, of which there are no more than Origins
+	sender http.RoundTripper // Base, or its copy; nil before the first request
 }
+
+// liveness has a dead connection closed within 8 s. A ping may have to wait behind a
+// long body that is being sent, so that it has more time than that of other requests
+// of ours.
+var liveness = pool.Liveness{Silence: 3 * time.Second, Ping: 5 * time.Second}
 
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -61,12 +83,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, unsent(r, err)
 	}
 	nonce := t.nonce(origin)
-	response, err := t.send(r, token, nonce)
+	response, seen, err := t.sendAndRepeat(r, token, nonce)
 	if err != nil {
 		return nil, err
 	}
 	next := t.keepNonce(origin, response)
-	if next == "" || next == nonce || !t.asksForNonce(response) {
+	if !t.wantsAnother(response, seen, nonce, next) {
 		return response, nil
 	}
 	again, ok := rewound(r)
@@ -74,12 +96,63 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, nil
 	}
 	discard(response.Body)
-	if response, err = t.send(again, token, next); err != nil {
+	if response, _, err = t.send(again, token, cmp.Or(next, nonce)); err != nil {
 		return nil, err
 	}
 	t.keepNonce(origin, response)
 	response.Request = r
 	return response, nil
+}
+
+// wantsAnother reports that a request was refused for its proof alone: it has no
+// nonce, or not the one that came now, or net/http has sent it twice, so that the
+// server may have seen the proof before.
+func (t *Transport) wantsAnother(response *http.Response, seen *pool.Exchange, nonce, next string) bool {
+	if next != "" && next != nonce && t.refusesFor(response, useNonce) {
+		return true
+	}
+	return seen.Sent() > 1 && t.refusesFor(response, invalidProof)
+}
+
+// sendAndRepeat sends a request, and once more if its connection was closed before an
+// answer came, and if sending it twice does no harm.
+func (t *Transport) sendAndRepeat(r *http.Request, token, nonce string) (*http.Response, *pool.Exchange, error) {
+	response, seen, err := t.send(r, token, nonce)
+	if !seen.Unanswered(err) || !isRepeatable(r) {
+		return response, seen, err
+	}
+	again, ok := rewound(r)
+	if !ok {
+		return response, seen, err
+	}
+	if copied, ok := t.base().(*pool.Transport); ok {
+		copied.Refresh(seen)
+	}
+	response, seen, err = t.send(again, token, nonce)
+	if err != nil {
+		return nil, seen, err
+	}
+	response.Request = r
+	return response, seen, nil
+}
+
+// isRepeatable reports what net/http sends again by itself, if there is no body that
+// is gone.
+func isRepeatable(r *http.Request) bool {
+	switch methodOf(r) {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return r.Header.Get("Idempotency-Key") != "" || r.Header.Get("X-Idempotency-Key") != ""
+}
+
+// CloseIdleConnections closes the connections that no request uses, as
+// [http.Client.CloseIdleConnections] does: those of the copy of Base, or those of a
+// Base of another kind, if it has such a method.
+func (t *Transport) CloseIdleConnections() {
+	if closer, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
 }
 
 // origins reports every fault of the fields.
@@ -121,10 +194,22 @@ func unsent(r *http.Request, err error) error {
 }
 
 func (t *Transport) base() http.RoundTripper {
-	if t.Base == nil {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sender == nil {
+		t.sender = senderOf(t.Base)
+	}
+	return t.sender
+}
+
+func senderOf(base http.RoundTripper) http.RoundTripper {
+	if copied, ok := pool.Copy(base, liveness); ok {
+		return copied
+	}
+	if base == nil {
 		return http.DefaultTransport
 	}
-	return t.Base
+	return base
 }
 
 func (t *Transport) token(ctx context.Context) (string, error) {
@@ -148,12 +233,13 @@ func (t *Transport) nonce(origin string) string {
 }
 
 // send sends a copy of the request, with a proof of its own.
-func (t *Transport) send(r *http.Request, token, nonce string) (*http.Response, error) {
+func (t *Transport) send(r *http.Request, token, nonce string) (*http.Response, *pool.Exchange, error) {
+	ctx, seen := pool.Watch(r.Context())
 	proof, err := t.Signer.Sign(Proof{Method: methodOf(r), URL: targetOf(r), Token: token, Nonce: nonce})
 	if err != nil {
-		return nil, unsent(r, err)
+		return nil, seen, unsent(r, err)
 	}
-	signed := r.Clone(r.Context())
+	signed := r.Clone(ctx)
 	if signed.Header == nil {
 		signed.Header = http.Header{}
 	}
@@ -163,10 +249,10 @@ func (t *Transport) send(r *http.Request, token, nonce string) (*http.Response, 
 	}
 	response, err := t.base().RoundTrip(signed)
 	if err != nil {
-		return nil, err
+		return nil, seen, err
 	}
 	response.Request = r
-	return response, nil
+	return response, seen, nil
 }
 
 func methodOf(r *http.Request) string {
@@ -212,18 +298,21 @@ func isNonce(text string) bool {
 	return text != "" && len(text) <= mostNonce && !strings.ContainsFunc(text, isOther)
 }
 
-const useNonce = "use_dpop_nonce"
+const (
+	useNonce     = "use_dpop_nonce"
+	invalidProof = "invalid_dpop_proof"
+)
 
-// asksForNonce reports a refusal for want of a nonce, by a resource server (§9) or
-// by an authorization server (§8). Where in the challenges the word stands is not
+// refusesFor reports a refusal with that error code, by a resource server (§7.1, §9) or
+// by an authorization server (§5, §8). Where in the challenges the word stands is not
 // looked at: the request was refused, and is sent once more at the most.
-func (t *Transport) asksForNonce(response *http.Response) bool {
+func (t *Transport) refusesFor(response *http.Response, code string) bool {
 	switch {
 	case response.StatusCode == http.StatusUnauthorized:
-		isAsking := func(line string) bool { return strings.Contains(line, useNonce) }
-		return slices.ContainsFunc(response.Header.Values("WWW-Authenticate"), isAsking)
+		has := func(line string) bool { return strings.Contains(line, code) }
+		return slices.ContainsFunc(response.Header.Values("WWW-Authenticate"), has)
 	case response.StatusCode == http.StatusBadRequest && t.Token == nil:
-		return errorOf(response) == useNonce
+		return errorOf(response) == code
 	}
 	return false
 }

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -32,14 +34,33 @@ import (
 // When a server asks for a nonce, a unary call is made once more with it. A stream
 // is not: its first messages are gone. It ends with UNAUTHENTICATED and
 // DPOP_NONCE_REQUIRED, and one that is opened after that has the nonce.
+//
+// A connection that a firewall has forgotten swallows calls. On Linux it is closed
+// when the kernel has had no acknowledgement of what was sent for 8 s; elsewhere, and
+// behind a proxy that does acknowledge it, only when a ping has no answer. Pings are
+// sent while calls are under way and nothing has come for 5 minutes, since a gRPC
+// server by default disconnects clients that ping more often. To find out sooner, give
+// the server a [keepalive.EnforcementPolicy] whose MinTime is 10 s, and the client, after
+// these options, which it then overrides,
+//
+//	grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second})
 func DPoPDialOptions(signer *dpop.Signer, token func(context.Context) (string, error)) []grpc.DialOption {
 	s := &proofs{signer: signer, token: token}
 	return []grpc.DialOption{
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WithPerRPCCredentials(s),
 		grpc.WithChainUnaryInterceptor(s.callAgain),
 		grpc.WithChainStreamInterceptor(s.watch),
 	}
 }
+
+// pingAfter is what a server allows that sets no policy of its own, and 10 s more, so
+// that pings which arrive at unequal intervals do not offend it. gRPC makes pingTimeout
+// the TCP_USER_TIMEOUT of the socket (RFC 5482) where there is one.
+const (
+	pingAfter   = 5*time.Minute + 10*time.Second
+	pingTimeout = 8 * time.Second
+)
 
 // proofs are the credentials of a connection's calls.
 type proofs struct {

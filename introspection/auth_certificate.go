@@ -1,63 +1,23 @@
 package introspection
 
 import (
-	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
-	"time"
+
+	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// connectTimeout is for a connection, and again for its TLS handshake, as in
-// internal/fetch.
-const connectTimeout = 5 * time.Second
-
-// httpClient returns the Config's own, or one that shows the certificate, or nil.
-func (c Config) httpClient() *http.Client {
+// newFetch returns a client that goes the way of HTTPClient, or one of our own that
+// shows the certificate, if there is one, to every server that asks for one.
+func (c Config) newFetch() *fetch.Client {
 	if c.ClientCertificate == nil {
-		return c.HTTPClient
+		return fetch.New(c.HTTPClient)
 	}
-	return &http.Client{Transport: showing(*c.ClientCertificate)}
-}
-
-// showing returns a transport that goes out as the rest of the program does, with
-// the bounds of internal/fetch, and shows the certificate to whoever asks for one.
-func showing(certificate tls.Certificate) *http.Transport {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: 90 * time.Second}
-	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
-		transport = standard.Clone()
-	}
-	if transport.TLSClientConfig == nil {
-		transport.TLSClientConfig = new(tls.Config)
-	}
-	transport.TLSClientConfig.MinVersion = max(transport.TLSClientConfig.MinVersion, tls.VersionTLS12) // RFC 9325 §3.1.1
-	// In Certificates, it would be held back from a server whose list of
-	// authorities does not have its issuer, as that of a self-signed one.
-	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		return &certificate, nil
-	}
-	transport.TLSHandshakeTimeout = connectTimeout
-	transport.MaxResponseHeaderBytes = 64 << 10
-	transport.MaxIdleConnsPerHost = maxCalls // or each call beyond two would dial anew
-	transport.DialContext = bounded(transport.DialContext)
-	return transport
-}
-
-type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
-
-func bounded(dial dialer) dialer {
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-		defer cancel()
-		return dial(ctx, network, address)
-	}
+	return fetch.NewWithCertificate(*c.ClientCertificate)
 }
 
 // checkCertificate expects a method of RFC 8705 §2.

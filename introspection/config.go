@@ -118,6 +118,12 @@ type Config struct {
 	// the copy follows no redirects: the body holds a live token and our secret.
 	// Its transport should keep 64 connections (MaxIdleConnsPerHost), as ours
 	// does, or most calls under load dial anew.
+	//
+	// An [http.Transport] is copied as well, and the copy has connections of its own,
+	// with the same limits. Those of HTTP/2 are pinged after 2 s of silence and closed
+	// 2 s later, unless the transport sets its own SendPingTimeout in HTTP2; a negative
+	// one sends no pings. Protocols that were registered with RegisterProtocol are not
+	// in the copy. Any other RoundTripper is used as it is; see [Client.Warnings].
 	HTTPClient *http.Client
 
 	// DangerouslyAllowHTTP accepts a plain http Endpoint on any host.

@@ -82,7 +82,7 @@ func NewClient(config Config) (*Client, error) {
 		timeout:          config.Timeout,
 		requireTokenType: config.RequireTokenType,
 		authenticate:     config.authentication(),
-		fetch:            fetch.New(config.httpClient()),
+		fetch:            config.newFetch(),
 		seal:             config.seal(),
 		calls:            newCalls(),
 		cache:            newCache(config),

@@ -42,6 +42,13 @@ type Config struct {
 
 	// HTTPClient makes the requests. It is copied; redirects are refused
 	// whatever it says. Nil: a client of our own, TLS 1.2 or newer.
+	//
+	// An [http.Transport] is copied as well, and the copy has connections of its own,
+	// which Close closes. Those of HTTP/2 are pinged after 2 s of silence and closed 2 s
+	// later, unless the transport sets its own SendPingTimeout in HTTP2; a negative one
+	// sends no pings. Protocols that were registered with RegisterProtocol are not in
+	// the copy. Any other RoundTripper is used as it is, which the log says
+	// once: a connection that a firewall has forgotten is not found out here.
 	HTTPClient *http.Client
 
 	// PublicAddressesOnly refuses connections to addresses that are not public

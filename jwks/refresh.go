@@ -197,9 +197,9 @@ func (c *Cache) fly(ctx context.Context, f *flight) {
 	saved := c.recall()
 	r, err := c.askSafely(ctx, f, saved)
 	event.Duration, event.Err, event.Omitted = time.Since(event.Start), err, len(r.omitted)
-	complaint := c.source.complaint(r.omitted)
+	unpinged, complaint := c.source.unpinged(), c.source.complaint(r.omitted)
 	report := c.land(f, r, saved, &event)
-	c.safely(saved.complaint(c.config), complaint, report)
+	c.safely(unpinged, saved.complaint(c.config), complaint, report)
 	if event.Err == nil {
 		c.keep()
 	}

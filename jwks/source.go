@@ -29,6 +29,7 @@ type source struct {
 	wholeAt time.Time     // when it was last sent whole
 
 	complained map[string]bool
+	warned     bool // that connections are not pinged
 }
 
 func newSource(config Config) *source {
@@ -130,6 +131,18 @@ func usableETag(tag string) string {
 		return ""
 	}
 	return tag
+}
+
+// unpinged returns a warning, once, about a transport whose connections nothing here
+// can look after, or nil.
+func (s *source) unpinged() func() {
+	if s.warned || !s.client.CannotPing() {
+		return nil
+	}
+	s.warned = true
+	return func() {
+		s.config.Logger.Warn("jwks: a connection that a firewall has forgotten is not found out, since the transport of HTTPClient is not an *http.Transport with net/http's HTTP/2; set the SendPingTimeout and PingTimeout of the one that it wraps", "issuer", s.config.name())
+	}
 }
 
 // complaint returns a warning about keys that are left out, once per content,

@@ -26,8 +26,22 @@ func newStore(url string) (redisStore, error) {
 	options.ContextTimeoutEnabled = true // or a Redis that hangs is waited for longer than we say
 	options.MaxRetries = -1              // the endpoint is asked instead
 	options.DialerRetries = 1
+	// A firewall that forgets a connection answers nothing: what is sent on it is waited for in vain, once for each
+	// connection of the pool. So none waits for long, and none is kept for longer than firewalls keep it.
+	setUnset(&options.DialTimeout, time.Second)
+	setUnset(&options.ReadTimeout, time.Second)
+	setUnset(&options.WriteTimeout, time.Second)
+	setUnset(&options.ConnMaxIdleTime, time.Minute)
+	setUnset(&options.ConnMaxLifetime, 10*time.Minute)
 	logging.Disable() // warn says it
 	return redisStore{redis.NewClient(options)}, nil
+}
+
+// setUnset leaves alone what REDIS_URL says.
+func setUnset(option *time.Duration, value time.Duration) {
+	if *option == 0 {
+		*option = value
+	}
 }
 
 func (s redisStore) Get(ctx context.Context, name string) ([]byte, error) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/panics"
+	"github.com/accesstoken/accesstoken/internal/pool"
 )
 
 // DefaultTimeout is how long a whole exchange may take when [Request.Timeout]
@@ -32,14 +33,20 @@ var ErrBroken = errors.New("the exchange broke off")
 // Every other error of [Client.Do] means that no whole answer came.
 var ErrTooLarge = errors.New("the answer is too large")
 
+// liveness has a dead connection closed within 4 s, which is less than
+// [DefaultTimeout], so that what was asked on it can be asked once more in time.
+// What goes over these connections is small: a ping never waits behind a long body.
+var liveness = pool.Liveness{Silence: 2 * time.Second, Ping: 2 * time.Second}
+
 // A Client makes requests. It is safe for concurrent use.
 type Client struct {
 	http http.Client
-	own  *http.Transport // nil when the transport is the caller's
+	pool *pool.Transport // nil when the connections are those of another's RoundTripper
 }
 
 // New returns a client that goes the way of base, or one with a transport of
-// its own when base is nil. base is copied, not changed.
+// its own when base is nil. base is copied, and so is its transport, as
+// [pool.Copy] does; another kind of RoundTripper is used as it is.
 //
 // Of a base, its own limits hold beside those of each [Request]: its Timeout,
 // and the header size of its transport, 10 MiB for an [http.Transport] that sets
@@ -49,22 +56,44 @@ func New(base *http.Client) *Client {
 	if base == nil {
 		return newOwn(newTransport())
 	}
-	return newClient(*base)
+	client := *base
+	copied, ok := pool.Copy(base.Transport, liveness)
+	if ok {
+		client.Transport = copied
+	}
+	return newClient(client, copied)
+}
+
+// NewWithCertificate is New(nil) with a certificate for servers that ask for one.
+func NewWithCertificate(certificate tls.Certificate) *Client {
+	transport := newTransport()
+	if transport.TLSClientConfig == nil {
+		transport.TLSClientConfig = new(tls.Config)
+	}
+	// In Certificates, it would be held back from a server whose list of
+	// authorities does not have its issuer, as that of a self-signed one.
+	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return &certificate, nil
+	}
+	return newOwn(transport)
 }
 
 func newOwn(transport *http.Transport) *Client {
 	bound(transport)
-	c := newClient(http.Client{Transport: transport})
-	c.own = transport
-	return c
+	own := pool.New(transport, liveness)
+	return newClient(http.Client{Transport: own}, own)
 }
 
-func newClient(client http.Client) *Client {
+func newClient(client http.Client, pool *pool.Transport) *Client {
 	// A redirect would carry credentials to, or take keys from, a place that
 	// nobody configured, so its 3xx is returned as the answer that it is.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{http: client}
+	return &Client{http: client, pool: pool}
 }
+
+// CannotPing reports that nothing here finds out when an HTTP/2 connection is dead:
+// the connections are those of a RoundTripper that is no [http.Transport].
+func (c *Client) CannotPing() bool { return c.pool == nil }
 
 // newTransport returns one that goes out as the rest of the program does: its
 // proxy, its dialer, its roots.
@@ -102,11 +131,11 @@ func bound(transport *http.Transport) {
 	}
 }
 
-// Close closes the idle connections of a transport of our own; one that the
-// caller gave may have other users.
+// Close closes the idle connections of our own pool. Those of a RoundTripper that
+// the caller gave may have other users.
 func (c *Client) Close() {
-	if c.own != nil {
-		c.own.CloseIdleConnections()
+	if c.pool != nil {
+		c.pool.CloseIdleConnections()
 	}
 }
 
@@ -117,6 +146,15 @@ type Request struct {
 	Form     url.Values    // not nil: sent by POST as application/x-www-form-urlencoded; nil: GET
 	Timeout  time.Duration // for everything from dialing to the last byte, longer than DefaultTimeout or not; zero: DefaultTimeout
 	MaxBytes int           // the longest body accepted, decompressed
+
+	// Again returns what to ask in place of this, once, if the connection, which
+	// was an older one, was closed before anything of an answer came (RFC 9110
+	// §9.2.2). It is for a form that is safe to send twice; what is good for one
+	// use, such as a client assertion, it makes anew. If it is nil, a form is not
+	// sent again, and a GET is, as it is. What it returns has the rest of this
+	// request's time, and no Again of its own. If it fails, the error is that of
+	// the first exchange.
+	Again func(context.Context) (Request, error)
 }
 
 // A Response is a whole answer, whatever its status: a 304 (Not Modified) comes
@@ -144,20 +182,48 @@ func (c *Client) Do(ctx context.Context, r Request) (response Response, err erro
 			err = r.explain(ctx, bounded, err)
 		}
 	}()
-	request, err := r.build(bounded)
+	response, unanswered, err := c.exchange(bounded, r)
+	if !unanswered {
+		return response, err
+	}
+	again, ok := r.again(bounded)
+	if !ok {
+		return response, err
+	}
+	response, _, err = c.exchange(bounded, again)
+	return response, err
+}
+
+// exchange sends a request and reads the answer. It reports whether there was none
+// because the connection was closed, so that the request may be sent again.
+func (c *Client) exchange(ctx context.Context, r Request) (response Response, unanswered bool, err error) {
+	ctx, seen := pool.Watch(ctx)
+	request, err := r.build(ctx)
 	if err != nil {
-		return Response{}, err
+		return Response{}, false, err
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return Response{}, err
+		unanswered = seen.Unanswered(err)
+		if unanswered && c.pool != nil {
+			c.pool.Refresh(seen)
+		}
+		return Response{}, unanswered, err
 	}
 	defer answer.Body.Close()
 	body, err := read(answer.Body, r.MaxBytes)
 	if err == nil {
-		err = bounded.Err() // a body that was cut off may look whole
+		err = ctx.Err() // a body that was cut off may look whole
 	}
-	return Response{answer.StatusCode, answer.Header, body}, err
+	return Response{answer.StatusCode, answer.Header, body}, false, err
+}
+
+func (r Request) again(ctx context.Context) (Request, bool) {
+	if r.Again == nil {
+		return r, r.Form == nil
+	}
+	again, err := r.Again(ctx)
+	return again, err == nil
 }
 
 func timeout(r Request) time.Duration {

@@ -9,7 +9,7 @@ import (
 // layers are the floors of the house, the lowest first. A package imports from
 // lower floors only, so no two on one floor know each other.
 var layers = [][]string{
-	{"scopes", "internal/panics", "internal/clientcert", "internal/carried", "internal/tokencache"},
+	{"scopes", "internal/panics", "internal/pool", "internal/clientcert", "internal/carried", "internal/tokencache"},
 	{"internal/fetch"},
 	{"internal/jose", "internal/challenge"},
 	{"internal/discovery"},

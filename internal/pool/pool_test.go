@@ -1,0 +1,334 @@
+package pool_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/internal/pool"
+)
+
+// never has a connection count as dead after longer than a test takes.
+var never = pool.Liveness{Silence: time.Hour, Ping: time.Hour}
+
+const path = "/page"
+
+// serve starts a server with a page, and returns a Transport that is a copy of its
+// client's.
+func serve(t *testing.T, http2 bool, liveness pool.Liveness, page http.HandlerFunc) (*accesstokentest.Server, *pool.Transport) {
+	t.Helper()
+	as := accesstokentest.NewServer(t)
+	if http2 {
+		as = accesstokentest.NewHTTP2Server(t)
+	}
+	as.Handle(path, page)
+	transport, ok := pool.Copy(as.Client().Transport, liveness)
+	if !ok {
+		t.Fatal("got no copy of an http.Transport")
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return as, transport
+}
+
+// get sends a request that may take so long, and reads the answer.
+func get(t *testing.T, transport http.RoundTripper, as *accesstokentest.Server, timeout time.Duration) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, as.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := transport.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.Request != r {
+		t.Errorf("got the response to %p; want %p", response.Request, r)
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
+
+const (
+	long  = time.Minute
+	short = 50 * time.Millisecond
+)
+
+func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
+
+// await polls for what other goroutines are about to do.
+func await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// A ping without an answer closes the connection, whatever the requests on it wait for.
+func TestAForgottenConnectionIsFoundByAPing(t *testing.T) {
+	as, transport := serve(t, true, pool.Liveness{Silence: 50 * time.Millisecond, Ping: 50 * time.Millisecond}, hello)
+	if err := get(t, transport, as, long); err != nil {
+		t.Fatal(err)
+	}
+	as.ForgetConnections()
+	err := get(t, transport, as, long)
+	if err == nil {
+		err = get(t, transport, as, long) // the first found it closed
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v; want it found before the request times out", err)
+	}
+	if err := get(t, transport, as, long); err != nil || as.Connections() != 2 {
+		t.Errorf("afterwards: got %v on connection %d; want an answer on the second", err, as.Connections())
+	}
+}
+
+// Where no ping has found it, a timeout does.
+func TestAConnectionThatIsSilentAfterATimeoutIsClosed(t *testing.T) {
+	as, transport := serve(t, true, never, hello)
+	if err := get(t, transport, as, long); err != nil {
+		t.Fatal(err)
+	}
+	as.ForgetConnections()
+	if err := get(t, transport, as, short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v; want a timeout", err)
+	}
+	await(t, "the connection is closed", func() bool { return pool.Open(transport) == 0 })
+	if err := get(t, transport, as, long); err != nil || as.Connections() != 2 {
+		t.Errorf("got %v on connection %d; want an answer on the second", err, as.Connections())
+	}
+}
+
+// The answer had begun when the connection was forgotten.
+func TestAConnectionThatFallsSilentInTheMiddleOfAnAnswerIsClosed(t *testing.T) {
+	begun := make(chan struct{}, 1)
+	as, transport := serve(t, true, never, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "hel")
+		_ = http.NewResponseController(w).Flush()
+		begun <- struct{}{}
+		<-r.Context().Done()
+	})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		if err := get(t, transport, as, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v; want a timeout", err)
+		}
+	})
+	<-begun
+	as.ForgetConnections()
+	ended.Wait()
+	// It was heard from since the request was sent; the next request is not answered.
+	_ = get(t, transport, as, short)
+	await(t, "the connection is closed", func() bool { return pool.Open(transport) == 0 })
+}
+
+// A server that is only slow answers the ping that net/http sends with a cancellation.
+// Its connection stays, or each slow answer would cost a handshake, and take the other
+// requests with it.
+func TestAConnectionToASlowServerStays(t *testing.T) {
+	as, transport := serve(t, true, never, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	var all sync.WaitGroup
+	all.Go(func() {
+		if err := get(t, transport, as, 3*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a long request beside short ones: got %v; want its own timeout", err)
+		}
+	})
+	for range 20 {
+		all.Go(func() {
+			if err := get(t, transport, as, 100*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v; want a timeout", err)
+			}
+		})
+	}
+	all.Wait()
+	as.Handle(path, http.HandlerFunc(hello))
+	before := as.Connections()
+	if err := get(t, transport, as, long); err != nil || as.Connections() != before || pool.Open(transport) == 0 {
+		t.Errorf("got %v, %d connections where there were %d; want the connection kept", err, as.Connections(), before)
+	}
+}
+
+// Of HTTP/1.1 a pool holds many that were forgotten at once. The first timeout tells of
+// them all.
+func TestOneTimeoutIsEnoughForAllIdleConnectionsThatAreAsOld(t *testing.T) {
+	const pooled = 10
+	gathered := make(chan struct{})
+	var here sync.WaitGroup
+	here.Add(pooled)
+	as, transport := serve(t, false, never, func(w http.ResponseWriter, r *http.Request) {
+		here.Done()
+		<-gathered
+		hello(w, r)
+	})
+	pool.HTTP(transport).MaxIdleConnsPerHost = pooled
+	var all sync.WaitGroup
+	for range pooled {
+		all.Go(func() {
+			if err := get(t, transport, as, long); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	here.Wait()
+	close(gathered)
+	all.Wait()
+	as.Handle(path, http.HandlerFunc(hello))
+	if got := as.ForgetConnections(); got != pooled {
+		t.Fatalf("got %d connections; want %d", got, pooled)
+	}
+	refused := 0
+	for range pooled {
+		if err := get(t, transport, as, 200*time.Millisecond); err != nil {
+			refused++
+		}
+	}
+	if refused != 1 {
+		t.Errorf("got %d of %d requests refused; want the first", refused, pooled)
+	}
+}
+
+// Connections that were heard from while a slow request waited are good.
+func TestATimeoutLeavesTheConnectionsThatAnswered(t *testing.T) {
+	slow := make(chan struct{})
+	as, transport := serve(t, false, never, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Slow") != "" {
+			close(slow)
+			<-r.Context().Done()
+			return
+		}
+		hello(w, r)
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, as.URL+path, nil)
+		r.Header.Set("Slow", "yes")
+		if _, err := transport.RoundTrip(r); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v; want a timeout", err)
+		}
+	})
+	<-slow
+	if err := get(t, transport, as, long); err != nil {
+		t.Fatal(err)
+	}
+	ended.Wait()
+	before := as.Connections()
+	if err := get(t, transport, as, long); err != nil || as.Connections() != before {
+		t.Errorf("got %v, and %d connections where there were %d; want the good one used", err, as.Connections(), before)
+	}
+}
+
+func TestACopyIsLikeItsOriginal(t *testing.T) {
+	if _, ok := pool.Copy(otherTransport{}, never); ok {
+		t.Error("another RoundTripper: got a copy; want none")
+	}
+	if _, ok := pool.Copy((*http.Transport)(nil), never); ok {
+		t.Error("a nil Transport: got a copy; want none")
+	}
+	other := &http.Transport{TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{"h2": nil}}
+	other.TLSNextProto["h2"] = func(string, *tls.Conn) http.RoundTripper { return nil }
+	if _, ok := pool.Copy(other, never); ok {
+		t.Error("another's HTTP/2: got a copy; want none")
+	}
+	own := &http.HTTP2Config{SendPingTimeout: time.Minute}
+	off := &http.HTTP2Config{SendPingTimeout: -1}
+	longer := &http.HTTP2Config{PingTimeout: 3 * time.Minute}
+	dial := new(net.Dialer).DialContext
+	onlyHTTP1 := new(http.Protocols)
+	onlyHTTP1.SetHTTP1(true)
+	for name, c := range map[string]struct {
+		original               *http.Transport
+		http2                  bool
+		silence, ping, maxIdle time.Duration
+	}{
+		"nothing set":                {new(http.Transport), true, time.Hour, time.Hour, 90 * time.Second},
+		"its own pings":              {&http.Transport{HTTP2: own}, true, time.Minute, 0, 90 * time.Second},
+		"no pings":                   {&http.Transport{HTTP2: off}, true, -1, 0, 90 * time.Second},
+		"its own PingTimeout":        {&http.Transport{HTTP2: longer}, true, time.Hour, 3 * time.Minute, 90 * time.Second},
+		"its own IdleConnTimeout":    {&http.Transport{IdleConnTimeout: time.Second}, true, time.Hour, time.Hour, time.Second},
+		"a dialer, so no HTTP/2":     {&http.Transport{DialContext: dial}, false, time.Hour, time.Hour, 90 * time.Second},
+		"a dialer, with HTTP/2":      {&http.Transport{DialContext: dial, ForceAttemptHTTP2: true}, true, time.Hour, time.Hour, 90 * time.Second},
+		"an old dialer, with HTTP/2": {&http.Transport{Dial: net.Dial, ForceAttemptHTTP2: true}, true, time.Hour, time.Hour, 90 * time.Second},
+		"HTTP/2 is off":              {&http.Transport{TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}, false, time.Hour, time.Hour, 90 * time.Second},
+		"HTTP/2 is not a Protocol":   {&http.Transport{Protocols: onlyHTTP1}, false, time.Hour, time.Hour, 90 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			as := accesstokentest.NewHTTP2Server(t)
+			c.original.TLSClientConfig = as.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+			c.original.TLSClientConfig.NextProtos = nil
+			if c.http2 {
+				c.original.ForceAttemptHTTP2 = true // which a TLSClientConfig takes
+			}
+			transport, ok := pool.Copy(c.original, never)
+			if !ok {
+				t.Fatal("got no copy")
+			}
+			t.Cleanup(transport.CloseIdleConnections)
+			r, _ := http.NewRequest(http.MethodGet, as.JWKSURI(), nil)
+			response, err := transport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if got := response.ProtoMajor == 2; got != c.http2 {
+				t.Errorf("got an answer by %s; want HTTP/2: %t", response.Proto, c.http2)
+			}
+			got := pool.HTTP(transport)
+			if got.HTTP2.SendPingTimeout != c.silence || got.HTTP2.PingTimeout != c.ping || got.IdleConnTimeout != c.maxIdle {
+				t.Errorf("got a ping after %v, for %v, and %v to be idle; want %v, %v, %v", got.HTTP2.SendPingTimeout, got.HTTP2.PingTimeout, got.IdleConnTimeout, c.silence, c.ping, c.maxIdle)
+			}
+		})
+	}
+	if own.PingTimeout != 0 || longer.SendPingTimeout != 0 {
+		t.Error("what the original sets was changed; want it left")
+	}
+}
+
+// Without a TLSClientConfig or a dialer of its own, a Transport speaks HTTP/2, and so
+// does its copy, which has both.
+func TestACopyOfAPlainTransportSpeaksHTTP2(t *testing.T) {
+	for name, original := range map[string]*http.Transport{"new": new(http.Transport), "used": used(t)} {
+		transport, ok := pool.Copy(original, never)
+		if !ok || !pool.HTTP(transport).ForceAttemptHTTP2 {
+			t.Errorf("%s: got a copy: %t, without HTTP/2; want it with HTTP/2", name, ok)
+		}
+	}
+}
+
+func used(t *testing.T) *http.Transport {
+	t.Helper()
+	transport := new(http.Transport)
+	r, _ := http.NewRequest(http.MethodGet, "http://127.0.0.1:1/", nil)
+	if response, err := transport.RoundTrip(r); err == nil {
+		_ = response.Body.Close()
+	}
+	return transport
+}
+
+type otherTransport struct{ http.RoundTripper }
+
+// What is closed is not held on to.
+func TestNothingIsHeldOfConnectionsThatAreClosed(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		as, transport := serve(t, http2, never, hello)
+		for range 5 {
+			if err := get(t, transport, as, long); err != nil {
+				t.Fatal(err)
+			}
+			transport.CloseIdleConnections()
+		}
+		await(t, "all connections are closed", func() bool { return pool.Open(transport) == 0 })
+	}
+}
