@@ -128,6 +128,7 @@ func TestACachedTokenIsRefusedToTheNanosecond(t *testing.T) {
 // in a bubble can ask it. It can go on with an older key set, or say nothing.
 type desk struct {
 	as     *accesstokentest.Server
+	asked  atomic.Int64 // for the keys
 	silent atomic.Bool
 	mu     sync.Mutex
 	keys   []jwkset.JWK // nil: those of the server
@@ -135,6 +136,9 @@ type desk struct {
 
 func (d *desk) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
+	if r.URL.Path == accesstokentest.JWKSPath {
+		d.asked.Add(1)
+	}
 	switch keys := d.published(); {
 	case d.silent.Load():
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -755,4 +759,59 @@ func TestAClosedValidatorKeepsNoFacts(t *testing.T) {
 		t.Errorf("the heap has grown by %d bytes; want the facts gone", grown)
 	}
 	runtime.KeepAlive(v)
+}
+
+// withoutKeyIDs returns the keys as an issuer publishes them that names none.
+func withoutKeyIDs(t *testing.T, keys []jwkset.JWK) (bare []jwkset.JWK) {
+	t.Helper()
+	for _, key := range keys {
+		m := key.Marshal()
+		m.KID = ""
+		jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare = append(bare, jwk)
+	}
+	return bare
+}
+
+// An issuer whose keys have no kid, or always the same, rotates and tells no one.
+// The first token under the new key finds out.
+func TestARotationThatNoKeyIDAnnouncesIsSeenByItsFirstToken(t *testing.T) {
+	for name, withKeyID := range map[string]bool{"keys without kid": false, "the kid is used again": true} {
+		t.Run(name, func(t *testing.T) {
+			as := accesstokentest.NewServer(t)
+			synctest.Test(t, func(t *testing.T) {
+				server := &desk{as: as}
+				v := newValidator(t, as, func(c *accesstoken.Config) { c.HTTPClient = &http.Client{Transport: server} })
+				header := map[string]any{"typ": "at+jwt", "kid": nil}
+				publish := func() { server.publish(withoutKeyIDs(t, as.Keys())) }
+				if withKeyID {
+					header, publish = map[string]any{"typ": "at+jwt"}, func() { server.publish(as.Keys()) }
+				}
+				sign := func() string { return as.Sign(header, as.Claims(nil)) }
+				publish()
+				old := sign()
+				good(t, v, old)
+				time.Sleep(time.Minute) // longer than the cooldown, and long before the refresh
+				as.Replace()
+				publish()
+				before := server.asked.Load()
+				good(t, v, sign())
+				if asked := server.asked.Load() - before; asked != 1 {
+					t.Errorf("the first token: got %d fetches; want 1", asked)
+				}
+				time.Sleep(15 * time.Second) // a second answer confirms that the old key is gone
+				synctest.Wait()
+				validate(t, v, old, accesstoken.SignatureInvalid)
+				for range 100 { // forged ones find out nothing more
+					validate(t, v, old, accesstoken.SignatureInvalid)
+				}
+				if asked := server.asked.Load() - before; asked != 2 {
+					t.Errorf("afterwards: got %d fetches; want 2", asked)
+				}
+			})
+		})
+	}
 }

@@ -75,6 +75,11 @@ func (i Issuer) warn(logger *slog.Logger) {
 	say := func(cause, advice string) {
 		logger.Warn("accesstoken: "+cause, "issuer", i.URL, "profile", i.Profile.name(), "advice", advice)
 	}
+	if i.Introspection != nil {
+		for _, warning := range i.Introspection.Warnings() {
+			say("Introspection: "+warning, "see the documentation of introspection.Config.HTTPClient")
+		}
+	}
 	switch {
 	case i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/"):
 		say("this looks like Okta's org authorization server, whose access tokens are for Okta itself",

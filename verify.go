@@ -139,9 +139,14 @@ func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []cryp
 		return nil, 0, failed
 	}
 	keys, newer, err := source.KeysAfter(ctx, token.KeyID, token.Algorithm, generation)
+	if ctx.Err() != nil {
+		return nil, 0, keysRefusal(ctx, err)
+	}
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key crypto.PublicKey) bool { return jose.Contains(tried, key) })
+	// Without newer keys the verdict stands, also in an outage: the issuer's keys, as
+	// far as they are known, do not verify the token.
 	if err != nil || len(keys) == 0 {
-		return nil, 0, failed // what is known is that no key held verifies the token
+		return nil, 0, failed
 	}
 	key, err := verifySignature(token, keys)
 	return key, newer, err
