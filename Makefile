@@ -74,7 +74,7 @@ bench-jwks: ## how the caches of other libraries take rotations, floods and outa
 bench-introspection: ## how introspection clients take load, outages and floods; some 7 minutes
 	go run -C benchmarks/compare/introspection . -write README.md
 
-interop: ## real authorization servers, other resource servers, grpcurl and ghz, installed as needed; some 5 minutes
+interop: ## real authorization servers, other resource servers, NGINX, grpcurl and ghz, installed as needed; some 5 minutes
 	go test -C interop -tags interop -count=1 -timeout 30m -v .
 
 redis: ## introspection answers shared by Redis: examples/redis twice, beside a redis-server
