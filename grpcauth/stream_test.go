@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -469,13 +471,48 @@ func TestAMethodThatGoesOnAfterTheEnd(t *testing.T) {
 					if apart {
 						more = append(more, grpc.ChainStreamInterceptor(withoutWriteStatus))
 					}
+					logged := capture(t)
 					b := inBubble(t, grpcauth.Options{}, more...)
 					b.service.instead = method
 					err := endless[2].open(with(t.Context(), token()), b.client)
 					wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
+					synctest.Wait()
+					if got := strings.Contains(logged.String(), "panicked"); got != (name == "panics") {
+						t.Errorf("got the log %q; want a line for a panic, and none else", logged)
+					}
 				})
 			})
 		}
+	}
+}
+
+// capture returns what is logged from now on by slog.Default.
+func capture(t *testing.T) *strings.Builder {
+	t.Helper()
+	logged, before := new(strings.Builder), slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(logged, nil)))
+	t.Cleanup(func() {
+		slog.SetDefault(before)
+		log.SetOutput(os.Stderr)
+	})
+	return logged
+}
+
+// What a method returns before the end is what the client is told.
+func TestAnErrorInAStreamIsCarriedOver(t *testing.T) {
+	for name, more := range map[string][]grpc.ServerOption{
+		"together": nil,
+		"apart":    {grpc.ChainStreamInterceptor(withoutWriteStatus)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := inBubble(t, grpcauth.Options{}, more...)
+				b.service.instead = func(context.Context) error { return status.Error(codes.DataLoss, "x") }
+				if err := endless[2].open(with(t.Context(), token()), b.client); status.Code(err) != codes.DataLoss {
+					t.Errorf("got %v; want DATA_LOSS", err)
+				}
+			})
+		})
 	}
 }
 
@@ -491,6 +528,7 @@ func TestAPanicInAStreamIsCarriedOver(t *testing.T) {
 			}()
 			return handler(server, stream)
 		}
+		logged := capture(t)
 		b := inBubble(t, grpcauth.Options{}, grpc.ChainStreamInterceptor(recovering, withoutWriteStatus))
 		b.service.instead = func(context.Context) error { panic("a test") }
 		if err := endless[2].open(with(t.Context(), token()), b.client); status.Code(err) != codes.Internal {
@@ -498,6 +536,9 @@ func TestAPanicInAStreamIsCarriedOver(t *testing.T) {
 		}
 		if got := <-recovered; got != "a test" {
 			t.Errorf("recovered %v; want a test", got)
+		}
+		if logged.Len() > 0 {
+			t.Errorf("got the log %q; want none beside that of the interceptor", logged)
 		}
 	})
 }
