@@ -8,6 +8,7 @@ ROUNDS      = 6
 SOAK        = 60s
 SEED        = 0
 DIFFTIME    = 10m
+ONLY        =
 
 # Every module, the root first: a new go.mod is found by itself.
 MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*' -not -path '*/node_modules/*')))
@@ -62,8 +63,8 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 soak: ## a key set under a thousand goroutines for SOAK=60s, with the race detector; SEED=n replays
 	go test -race -count=1 -v -run '^TestSoak$$' ./jwks -soak $(SOAK) -seed $(SEED)
 
-mutate: ## take each check away in turn, and see that a test fails; some 20 minutes
-	@go run ./conformance/mutate
+mutate: ## take each check away in turn, and see that a test fails; some 30 minutes; ONLY=./grpcauth takes those of one package
+	@go run ./conformance/mutate -only '$(ONLY)'
 
 differential: ## our verdicts on made-up tokens against three JOSE libraries for DIFFTIME=10m; SEED=n replays
 	go test -C conformance/differential -count=1 -timeout 0 -v -run '^TestDifferences$$' . -duration $(DIFFTIME) -seed $(SEED)
@@ -74,7 +75,7 @@ bench-jwks: ## how the caches of other libraries take rotations, floods and outa
 bench-introspection: ## how introspection clients take load, outages and floods; some 7 minutes
 	go run -C benchmarks/compare/introspection . -write README.md
 
-interop: ## real authorization servers, other resource servers, grpcurl and ghz, installed as needed; some 5 minutes
+interop: ## real authorization servers, other resource servers, NGINX, grpcurl and ghz, installed as needed; some 5 minutes
 	go test -C interop -tags interop -count=1 -timeout 30m -v .
 
 redis: ## introspection answers shared by Redis: examples/redis twice, beside a redis-server

@@ -64,6 +64,8 @@ func TestWhatAProfileDemandsInReturn(t *testing.T) {
 		{"no aud is not one of the client only", accesstoken.Issuer{Profile: accesstoken.Zitadel}, zitadel(accesstokentest.Claims{"aud": nil}), accesstoken.AudienceMismatch},
 		{"no aud, accepted", accesstoken.Issuer{Profile: accesstoken.Zitadel, DangerouslyAcceptNoAudience: true}, zitadel(accesstokentest.Claims{"aud": nil}), ""},
 		{"aud is the client and us", accesstoken.Issuer{Profile: accesstoken.Zitadel}, zitadel(accesstokentest.Claims{"client_id": "c", "aud": []string{"c", resource}}), ""},
+		{"aud is the client and nobody", accesstoken.Issuer{Profile: accesstoken.Zitadel, Audience: []string{"c"}}, zitadel(accesstokentest.Claims{"client_id": "c", "aud": []string{"", "c"}}), accesstoken.TokenTypeMismatch},
+		{"aud is nobody and us, and no azp is no audience", accesstoken.Issuer{Profile: accesstoken.Auth0}, zitadel(accesstokentest.Claims{"aud": []string{"", resource}}), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.issuer.URL = as.URL
@@ -259,6 +261,22 @@ func TestATokenThatWasVerifiedIsNotVerifiedAgain(t *testing.T) {
 	for request := 1; request <= 3; request++ {
 		if validate(t, v, token, ""); asked != request {
 			t.Fatalf("request %d: the source was asked %d times; want once for each request, whether its key still holds", request, asked)
+		}
+	}
+}
+
+func TestAJoinedPolicyDemandsWhatEitherDoes(t *testing.T) {
+	for name, demanding := range map[string]accesstoken.Policy{
+		"FreshIntrospection": {FreshIntrospection: true},
+		"SenderConstrained":  {SenderConstrained: true},
+	} {
+		for order, joined := range map[string]accesstoken.Policy{
+			"first":  demanding.And(accesstoken.Policy{}),
+			"second": accesstoken.Policy{}.And(demanding),
+		} {
+			if joined.FreshIntrospection != demanding.FreshIntrospection || joined.SenderConstrained != demanding.SenderConstrained {
+				t.Errorf("%s, %s: got %+v; want %+v", name, order, joined, demanding)
+			}
 		}
 	}
 }

@@ -21,17 +21,34 @@
 //
 // # What is checked
 //
-// In this order, cheap before dear: the credentials' syntax (RFC 6750), the
-// token's size, its form and header, read strictly (RFC 7515, RFC 8725), the
-// issuer, the algorithm, which is on the issuer's list and never chosen by the
-// token, the key, the signature, the kind of token and its required claims (RFC
-// 9068), exp, nbf and iat, the binding to a key (RFC 7800), the audience, and
-// the scopes that the route demands. An opaque token is introspected (RFC 7662)
-// and goes through the same checks from exp on.
+// These, in this order, cheap before dear; the first check that fails refuses:
 //
-// What was verified once is remembered as facts, by the token's digest; the
-// clock, the key's being published, the binding, the audience and the policy
-// are judged again on every request.
+//  1. the syntax and the scheme of the credentials; with the scheme DPoP, one proof
+//  2. the size of the token
+//  3. the header, read strictly, and its algorithm, which some issuer must have
+//  4. the payload, read strictly
+//  5. the issuer, and the algorithm again, which must be on its list
+//  6. the key, which the issuer has published
+//  7. the signature
+//  8. the kind of token, and the claims that it must have
+//  9. what the issuer's Tenants, Clients and Demand list
+//  10. the clock: exp, nbf and iat, then MaxAge and MaxLifetime
+//  11. the key again, which must still be published
+//  12. the scheme, which must go with what the token is bound to
+//  13. the audience
+//  14. the issuer's own word, with AlwaysIntrospect
+//  15. the sender: the client certificate, then the proof of possession
+//  16. Accept
+//  17. the policy of the route: SenderConstrained, then the scopes
+//
+// Header and payload are read by RFC 7515 and RFC 8725, the algorithm is never
+// chosen by the token, and 8 is RFC 9068, or what the issuer's Profile has in its
+// place. An opaque token is introspected (RFC 7662) in place of 3 to 8; of 9,
+// Clients and Demand hold for it.
+//
+// What was verified is remembered as facts, by the token's digest, and never as a
+// verdict: of a token that comes again, 3 to 9 are not checked once more, and all
+// the others are.
 //
 // # What the caller is told
 //

@@ -168,15 +168,15 @@ func (a *Interceptors) addPublic(methods []string) (faults []error) {
 
 // isFullMethod reports "/service/method".
 func isFullMethod(method string) bool {
-	service, name, found := strings.Cut(strings.TrimPrefix(method, "/"), "/")
-	return strings.HasPrefix(method, "/") && found && service != "" && name != "" &&
+	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	return strings.HasPrefix(method, "/") && service != "" && name != "" &&
 		!strings.Contains(name, "/") && !strings.Contains(service, "*") && (name == "*" || !strings.Contains(name, "*"))
 }
 
 // rule finds the rule of a full method: its own, or its service's. Names are
 // compared whole.
 func (a *Interceptors) rule(method string) (found rule, ok bool) {
-	if found, ok = a.rules[method]; ok && !strings.HasSuffix(method, "/") {
+	if found, ok = a.rules[method]; ok {
 		return found, true
 	}
 	found, ok = a.rules[method[:strings.LastIndexByte(method, '/')+1]]
@@ -284,7 +284,7 @@ func sender(ctx context.Context) (address string, connection *tls.ConnectionStat
 	if !ok {
 		return "", nil
 	}
-	if info, ok := from.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
+	if info, _ := from.AuthInfo.(credentials.TLSInfo); len(info.State.PeerCertificates) > 0 {
 		connection = &info.State
 	}
 	if from.Addr != nil {

@@ -133,8 +133,8 @@ func requirementOf(p *policypb.Policy) scopes.Requirement {
 
 // registeredService finds the descriptor of a service that is compiled in.
 func registeredService(name string) (protoreflect.ServiceDescriptor, error) {
-	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
-	if service, ok := found.(protoreflect.ServiceDescriptor); err == nil && ok {
+	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name)) // nil: there is none
+	if service, ok := found.(protoreflect.ServiceDescriptor); ok {
 		return service, nil
 	}
 	return nil, fmt.Errorf("there is no %q in protoregistry.GlobalFiles, only %s", name, strings.Join(registeredNames(name), ", "))

@@ -128,7 +128,7 @@ func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
 	if end := claims.End(); !end.IsZero() {
 		wait, ever = s.left(end), true
 	}
-	if ever && wait <= 0 { // but the Validator's clock is another one
+	if wait <= 0 { // but the Validator's clock is another one
 		wait = time.Second
 	}
 	every := s.interceptors.again

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -393,6 +395,24 @@ func TestAStreamIsJudgedAgain(t *testing.T) {
 	}
 }
 
+// Anybody may call a public method, for as long as he likes.
+func TestAPublicStreamIsNotJudgedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{StreamCheck: time.Minute, Public: []string{testpb.TestService_FullDuplexCall_FullMethodName}})
+		stream := b.echoing(t, "junk")
+		time.Sleep(time.Hour)
+		if err := stream.Send(&testpb.StreamingOutputCallRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Errorf("after an hour: got %v; want a message", err)
+		}
+		if got := b.heard.Load(); got != 0 {
+			t.Errorf("OnRefuse heard of %d refusals; want none", got)
+		}
+	})
+}
+
 // Ten thousand clients that have opened their streams at once do not ask at once.
 func TestStreamsAreJudgedAgainAtDifferentTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -451,13 +471,48 @@ func TestAMethodThatGoesOnAfterTheEnd(t *testing.T) {
 					if apart {
 						more = append(more, grpc.ChainStreamInterceptor(withoutWriteStatus))
 					}
+					logged := capture(t)
 					b := inBubble(t, grpcauth.Options{}, more...)
 					b.service.instead = method
 					err := endless[2].open(with(t.Context(), token()), b.client)
 					wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
+					synctest.Wait()
+					if got := strings.Contains(logged.String(), "panicked"); got != (name == "panics") {
+						t.Errorf("got the log %q; want a line for a panic, and none else", logged)
+					}
 				})
 			})
 		}
+	}
+}
+
+// capture returns what is logged from now on by slog.Default.
+func capture(t *testing.T) *strings.Builder {
+	t.Helper()
+	logged, before := new(strings.Builder), slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(logged, nil)))
+	t.Cleanup(func() {
+		slog.SetDefault(before)
+		log.SetOutput(os.Stderr)
+	})
+	return logged
+}
+
+// What a method returns before the end is what the client is told.
+func TestAnErrorInAStreamIsCarriedOver(t *testing.T) {
+	for name, more := range map[string][]grpc.ServerOption{
+		"together": nil,
+		"apart":    {grpc.ChainStreamInterceptor(withoutWriteStatus)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := inBubble(t, grpcauth.Options{}, more...)
+				b.service.instead = func(context.Context) error { return status.Error(codes.DataLoss, "x") }
+				if err := endless[2].open(with(t.Context(), token()), b.client); status.Code(err) != codes.DataLoss {
+					t.Errorf("got %v; want DATA_LOSS", err)
+				}
+			})
+		})
 	}
 }
 
@@ -473,6 +528,7 @@ func TestAPanicInAStreamIsCarriedOver(t *testing.T) {
 			}()
 			return handler(server, stream)
 		}
+		logged := capture(t)
 		b := inBubble(t, grpcauth.Options{}, grpc.ChainStreamInterceptor(recovering, withoutWriteStatus))
 		b.service.instead = func(context.Context) error { panic("a test") }
 		if err := endless[2].open(with(t.Context(), token()), b.client); status.Code(err) != codes.Internal {
@@ -480,6 +536,9 @@ func TestAPanicInAStreamIsCarriedOver(t *testing.T) {
 		}
 		if got := <-recovered; got != "a test" {
 			t.Errorf("recovered %v; want a test", got)
+		}
+		if logged.Len() > 0 {
+			t.Errorf("got the log %q; want none beside that of the interceptor", logged)
 		}
 	})
 }
@@ -601,16 +660,24 @@ func TestAStreamEndsWithTheAgeOfItsToken(t *testing.T) {
 	})
 }
 
-// However far the end is, and whatever the grace, a token is judged again.
+// However far the end is, if there is one, and whatever the grace, a token is judged
+// again, and no more often.
 func TestAFarEndIsNoReasonNotToLook(t *testing.T) {
-	for name, options := range map[string]grpcauth.Options{
-		"a grace":        {StreamCheck: time.Minute, StreamGrace: time.Minute},
-		"the most grace": {StreamCheck: time.Minute, StreamGrace: math.MaxInt64},
+	const far = 253402300799
+	for _, test := range []struct {
+		name  string
+		grace time.Duration
+		exp   any
+	}{
+		{"a grace", time.Minute, far},
+		{"the most grace", math.MaxInt64, far},
+		{"no end", 0, nil},
+		{"no end, and a grace", time.Minute, nil},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := inBubble(t, options)
-				opaque := as.Opaque(accesstokentest.Claims{"scope": "a", "iat": time.Now().Unix(), "exp": 253402300799})
+				b := inBubble(t, grpcauth.Options{StreamCheck: time.Minute, StreamGrace: test.grace})
+				opaque := as.Opaque(accesstokentest.Claims{"scope": "a", "iat": time.Now().Unix(), "exp": test.exp})
 				var asked atomic.Int64
 				b.asked = func() { asked.Add(1) }
 				stream := b.echoing(t, opaque)
@@ -653,6 +720,47 @@ func TestInterceptorsInsideOthersHaveTheirOwnGrace(t *testing.T) {
 		wantStatus(t, err, codes.Unauthenticated, "TOKEN_EXPIRED")
 		if late := time.Since(b.ended); late < 0 || late > 50*time.Millisecond {
 			t.Errorf("got the end %v after that of the token; want that of the shorter grace", late)
+		}
+	})
+}
+
+// The same Interceptors twice look after a stream once.
+func TestAStreamIsLookedAfterOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{StreamCheck: time.Minute})
+		b.client = testpb.NewTestServiceClient(overBufconn.serve(t, []grpc.ServerOption{grpc.ChainStreamInterceptor(b.auth.StreamInterceptor, b.auth.StreamInterceptor)},
+			func(server *grpc.Server) { testpb.RegisterTestServiceServer(server, b.service) }))
+		var asked atomic.Int64
+		b.asked = func() { asked.Add(1) }
+		now := time.Now()
+		b.echoing(t, as.Opaque(accesstokentest.Claims{"scope": "a", "iat": now.Unix(), "exp": now.Add(life).Unix()}))
+		time.Sleep(3*time.Minute + 30*time.Second)
+		if got := asked.Load(); got != 4 {
+			t.Errorf("got %d questions; want one at the beginning, and one for each of three minutes", got)
+		}
+	})
+}
+
+// A method that sends until it fails ends when its client is gone.
+func TestAMethodHearsThatItsClientIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		stream, err := b.client.StreamingOutputCall(with(ctx, token()), &testpb.StreamingOutputCallRequest{
+			ResponseParameters: []*testpb.ResponseParameters{{Size: 1 << 16}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		synctest.Wait()
+		b.service.mu.Lock()
+		defer b.service.mu.Unlock()
+		if len(b.service.seen) != 1 || time.Now().After(b.ended) {
+			t.Errorf("the method was told %v; want one error, long before the end of the token", b.service.seen)
 		}
 	})
 }

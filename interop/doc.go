@@ -2,7 +2,8 @@
 // authorization servers on loopback: oidc-provider, on Node, Ory Hydra, Keycloak
 // and ZITADEL's library; holds our verdicts against those of other people's resource
 // servers: mod_oauth2, express-oauth2-jwt-bearer, oauth4webapi and Spring Security;
-// and runs grpcurl and ghz against examples/grpc.
+// runs NGINX as docs/dpop.md configures it, in front of ours; and grpcurl and ghz
+// against examples/grpc.
 //
 //	go test -tags interop -count=1 -v .
 //

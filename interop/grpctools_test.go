@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +59,7 @@ func startDrive(t *testing.T, flags ...string) *drive {
 		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+roots)
 		return cmd
 	})
-	d.await(t, p)
+	p.awaitListener(d.addr)
 	return d
 }
 
@@ -75,29 +74,6 @@ func writeRoots(t *testing.T, as *accesstokentest.Server, name string) {
 	block := &pem.Block{Type: "CERTIFICATE", Bytes: response.TLS.PeerCertificates[0].Raw}
 	if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// await waits until somebody listens.
-func (d *drive) await(t *testing.T, p *process) {
-	t.Helper()
-	deadline := time.NewTimer(starting)
-	defer deadline.Stop()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for {
-		conn, err := net.Dial("tcp", d.addr)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		select {
-		case <-again.C:
-		case <-p.ended:
-			t.Fatalf("%s ended before it was ready: %v", p.name, p.err)
-		case <-deadline.C:
-			t.Fatalf("%s was not ready within %v: %v", p.name, starting, err)
-		}
 	}
 }
 

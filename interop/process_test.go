@@ -86,6 +86,29 @@ func (p *process) await(url, issuer string) (metadata map[string]any) {
 	}
 }
 
+// awaitListener waits until the server listens at the address.
+func (p *process) awaitListener(address string) {
+	p.t.Helper()
+	deadline := time.NewTimer(starting)
+	defer deadline.Stop()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-again.C:
+		case <-p.ended:
+			p.t.Fatalf("%s ended before it was ready: %v", p.name, p.err)
+		case <-deadline.C:
+			p.t.Fatalf("%s was not ready within %v: %v", p.name, starting, err)
+		}
+	}
+}
+
 // readJSON gets a document.
 func readJSON(t *testing.T, url string) (document map[string]any, err error) {
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

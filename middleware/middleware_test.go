@@ -267,6 +267,46 @@ func TestCORS(t *testing.T) {
 	}
 }
 
+// Scripts of other origins can read the nonces, of refusals and of answers that pass,
+// where CORS is said; the caches of others keep neither.
+func TestScriptsCanReadTheNextNonce(t *testing.T) {
+	prover := adaptertest.NewProver(t, as, "a")
+	v := adaptertest.NewValidator(t, as, prover.Config)
+	for _, test := range []struct {
+		name         string
+		cors, origin bool
+		nonce        bool // is in the proof
+		status       int
+		exposed      string
+	}{
+		{"a refusal", true, true, false, 401, "WWW-Authenticate, DPoP-Nonce"},
+		{"a refusal outside CORS", true, false, false, 401, ""},
+		{"a refusal with CORS off", false, true, false, 401, ""},
+		{"an answer", true, true, true, 200, "DPoP-Nonce"},
+		{"an answer outside CORS", true, false, true, 200, ""},
+		{"an answer with CORS off", false, true, true, 200, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var handler counter
+			auth := middleware.New(v, &middleware.Options{CORS: test.cors}).Require(scopes.All("a"))
+			nonce, fields := "", []string(nil)
+			if test.nonce {
+				nonce = prover.Nonce()
+			}
+			if test.origin {
+				fields = []string{"Origin", "https://app.example.com"}
+			}
+			got := get(t, auth.Wrap(&handler), append(prover.Fields(t, nonce), fields...)...)
+			if got.status != test.status || got.header.Get("DPoP-Nonce") == "" || got.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("got %d, %v; want %d, a nonce, and no-store", got.status, got.header, test.status)
+			}
+			if exposed := strings.Join(got.header["Access-Control-Expose-Headers"], ", "); exposed != test.exposed {
+				t.Errorf("exposed: got %q; want %q", exposed, test.exposed)
+			}
+		})
+	}
+}
+
 func TestCheckAndRefuseWithoutWrapping(t *testing.T) {
 	v := adaptertest.NewValidator(t, as, nil)
 	auth := middleware.New(v, nil).Require(scopes.All("a"))

@@ -54,3 +54,10 @@ func TestAFaultOfEitherSideStays(t *testing.T) {
 		t.Errorf("got %v; want the fault that was there first: %v", got, scopes.All().Err())
 	}
 }
+
+// A scope string that has single spaces, as nearly all have, is kept as it came.
+func TestParsingAllocatesNothingForWhatHasSingleSpaces(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { _ = scopes.Parse("a b") }); n > 0 {
+		t.Errorf("got %v allocations; want none", n)
+	}
+}

@@ -6,6 +6,7 @@
 //	go run ./conformance/mutate                   # all of them; what make mutate does
 //	go run ./conformance/mutate -list             # only their ids
 //	go run ./conformance/mutate -run 'Parse never'
+//	go run ./conformance/mutate -only ./grpcauth,scopes/set.go   # make mutate ONLY=./grpcauth
 //
 // The checks are found in the syntax tree, and a mutant's id is made of what it
 // changes: file, function, operator, source text. No file of the tree is written:
@@ -34,8 +35,10 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 )
 
 func main() {
@@ -44,17 +47,18 @@ func main() {
 	var (
 		list = flag.Bool("list", false, "print the ids of the mutants, and do nothing else")
 		run  = flag.String("run", "", "try only the mutants whose id matches this regular expression")
+		only = flag.String("only", "", "try only the mutants of these packages or files, with a comma between them")
 		jobs = flag.Int("j", 2, "mutants tried at the same time")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := mutate(ctx, *run, *jobs, *list); err != nil {
+	if err := mutate(ctx, *run, *only, *jobs, *list); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func mutate(ctx context.Context, run string, jobs int, list bool) error {
+func mutate(ctx context.Context, run, only string, jobs int, list bool) error {
 	pattern, err := regexp.Compile(run)
 	if err != nil {
 		return err
@@ -67,7 +71,10 @@ func mutate(ctx context.Context, run string, jobs int, list bool) error {
 	if err != nil {
 		return err
 	}
-	chosen := matching(all, pattern)
+	chosen, err := within(matching(all, pattern), only)
+	if err != nil {
+		return err
+	}
 	if list {
 		for _, m := range chosen {
 			fmt.Println(m.id())
@@ -94,4 +101,25 @@ func matching(all []mutant, pattern *regexp.Regexp) (chosen []mutant) {
 		}
 	}
 	return chosen
+}
+
+// within returns the mutants of the packages and files that are named, with a comma
+// between them; all of them for "". A name that no mutant has is a slip.
+func within(all []mutant, only string) (chosen []mutant, err error) {
+	if only == "" {
+		return all, nil
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		before := len(chosen)
+		name = path.Clean(filepath.ToSlash(strings.TrimSpace(name)))
+		for _, m := range all {
+			if m.file == name || path.Dir(m.file) == name {
+				chosen = append(chosen, m)
+			}
+		}
+		if len(chosen) == before {
+			return nil, fmt.Errorf("-only: no mutants in %q; name a package or a file of targets.go, such as ./grpcauth", name)
+		}
+	}
+	return chosen, nil
 }

@@ -178,3 +178,25 @@ func TestMutantsAreChosenByTheirIDs(t *testing.T) {
 		t.Errorf("got %v; want the mutant of a.go", got)
 	}
 }
+
+func TestMutantsAreChosenByTheirPackagesAndFiles(t *testing.T) {
+	all := []mutant{{file: "a.go"}, {file: "p/a.go"}, {file: "p/b.go"}, {file: "p/q/a.go"}}
+	for only, want := range map[string][]string{
+		"":          {"a.go", "p/a.go", "p/b.go", "p/q/a.go"},
+		".":         {"a.go"},
+		"./p":       {"p/a.go", "p/b.go"},
+		"p/b.go, .": {"p/b.go", "a.go"},
+		"./p/q/":    {"p/q/a.go"},
+		"./r":       nil,
+		"p,r":       nil,
+	} {
+		chosen, err := within(all, only)
+		var got []string
+		for _, m := range chosen {
+			got = append(got, m.file)
+		}
+		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("-only %q: got %q, %v; want %q", only, got, err, want)
+		}
+	}
+}

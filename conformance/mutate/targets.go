@@ -62,6 +62,19 @@ var targets = []target{
 		"Validator.report", // the hook
 	}},
 	{file: "config.go"},
+	{file: "internal/adapter/adapter.go"},
+	{file: "internal/tokencache/digest.go"},
+	{file: "internal/tokencache/tokencache.go"},
+	{file: "middleware/middleware.go"},
+	{file: "middleware/echoauth/echoauth.go"},
+	{file: "grpcauth/grpcauth.go"},
+	{file: "grpcauth/covers.go"},
+	{file: "grpcauth/proto.go", skip: []string{"registeredNames"}}, // for people
+	{file: "grpcauth/refuse.go"},
+	{file: "grpcauth/stream.go"},
+	{file: "grpcauth/dpop.go"},
+	{file: "introspection/breaker.go"},
+	{file: "introspection/calls.go"},
 }
 
 // A stage is a package whose tests are run.
@@ -76,6 +89,8 @@ var (
 	keySets = stage{pkg: "jwks", skip: "^(TestSoak|TestFaultsOfARealServer)$"} // they wait for real time
 	proofs  = stage{pkg: "dpop", skip: "^TestWhatAProofTakes$"}                // measures
 	carrier = stage{pkg: "middleware"}
+	echo    = stage{pkg: "middleware/echoauth"}
+	grpc    = stage{pkg: "grpcauth"}
 )
 
 // stages are the packages that judge a file's mutants, by its folder: its own
@@ -87,6 +102,12 @@ var stages = map[string][]stage{
 	"jwks":                {keySets, cases, root},
 	"dpop":                {proofs},
 	"internal/clientcert": {{pkg: "internal/clientcert"}, cases, root},
+	"internal/adapter":    {{pkg: "internal/adapter"}, carrier, echo, grpc, cases},
+	"internal/tokencache": {{pkg: "internal/tokencache"}, root},
+	"middleware":          {carrier, cases},
+	"middleware/echoauth": {echo, cases},
+	"grpcauth":            {grpc, cases},
+	"introspection":       {{pkg: "introspection"}, root},
 	".":                   {root, cases, carrier},
 }
 

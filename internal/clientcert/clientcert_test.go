@@ -372,6 +372,23 @@ func TestXFCC(t *testing.T) {
 	})
 }
 
+// An operator reads what is wrong with the field of his proxy, and not with one that
+// is fine or is not there.
+func TestAnElementIsRefusedForWhatIsWrongWithIt(t *testing.T) {
+	escaped := byNGINX(inPEM(certificate(t, "a", "")))
+	for line, want := range map[string]string{
+		"By=a;URI=b":                        "expected a Hash or a Cert",
+		`Hash=00;Cert="` + escaped + `"`:    "64 hexadecimal digits",
+		`Cert="a"`:                          "PEM",
+		`By=a;By=b;Cert="` + escaped + `",`: "expected one element",
+	} {
+		_, err := clientcert.Envoy.Thumbprint(http.Header{"X-Forwarded-Client-Cert": {line}}, "")
+		if !errors.Is(err, clientcert.ErrMalformed) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: got %v; want ErrMalformed, with %q", line, err, want)
+		}
+	}
+}
+
 // The bound is where it is said to be.
 func TestTheLongestLine(t *testing.T) {
 	cert := certificate(t, "a", "")

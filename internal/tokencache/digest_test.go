@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/cpu"
+
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
@@ -56,6 +58,14 @@ func TestCachesHaveKeysOfTheirOwn(t *testing.T) {
 	}
 	if a.KeyOf(token) == tokencache.KeyOf(token) {
 		t.Error("got the SHA-256 of the token; want a keyed hash")
+	}
+}
+
+// Where the processor makes GMAC cheap, keys have the secret of their cache in them.
+func TestKeysHaveASecretWhereItIsCheap(t *testing.T) {
+	cheap := cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL
+	if got := tokencache.New(1 << 20).Keyed(); got != cheap {
+		t.Errorf("got %v; want %v on this processor", got, cheap)
 	}
 }
 

@@ -73,6 +73,7 @@ func TestTheCacheKeepsWhatItIsGiven(t *testing.T) {
 		{"dropped before it was put", func(c *tokencache.Cache) { c.Drop(a); c.Put(a, "one", 100) }, "one", ""},
 		{"cleared", func(c *tokencache.Cache) { c.Put(a, "one", 100); c.Put(b, "two", 100); c.Clear() }, "", ""},
 		{"cleared and put", func(c *tokencache.Cache) { c.Put(a, "one", 100); c.Clear(); c.Put(a, "two", 100) }, "two", ""},
+		{"as large as the cache", func(c *tokencache.Cache) { c.Put(a, "one", big) }, "one", ""},
 		{"larger than the cache", func(c *tokencache.Cache) { c.Put(a, "one", big+1); c.Put(b, "two", 100) }, "", "two"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -148,6 +149,47 @@ func TestTheCacheIsBoundedUnderConcurrentUse(t *testing.T) {
 	cache.Put(tokencache.KeyOf("last"), 100, 100)
 	if got := kept(cache); got > bound {
 		t.Errorf("got %d bytes; want at most %d", got, bound)
+	}
+}
+
+// Entries that are smaller than 256 bytes are bounded by their number.
+func TestTheCacheIsBoundedByEntries(t *testing.T) {
+	const bound = 128 << 10
+	cache := tokencache.New(bound)
+	for i := range entries {
+		cache.Put(tokencache.KeyOf(strconv.Itoa(i)), 1, 1)
+	}
+	if got := kept(cache); got > bound/256 || got < bound/512 {
+		t.Errorf("got %d entries; want at most %d, and at least half of them", got, bound/256)
+	}
+}
+
+func TestDroppingAKeyLeavesAllOthers(t *testing.T) {
+	const most = 500
+	cache := tokencache.New(1 << 20)
+	for i := range most {
+		cache.Put(tokencache.KeyOf(strconv.Itoa(i)), 1, 1)
+	}
+	cache.Drop(tokencache.KeyOf("0"))
+	if got := kept(cache); got != most-1 {
+		t.Errorf("got %d entries; want %d", got, most-1)
+	}
+}
+
+// When all that there is was asked for often, something has to go all the same.
+func TestWhatIsInUseMakesRoomWhenAllIs(t *testing.T) {
+	const most, size = 100, 1 << 10
+	cache := tokencache.New(most * size)
+	for i := range most {
+		key := tokencache.KeyOf(strconv.Itoa(i))
+		cache.Put(key, size, size)
+		for range 10 {
+			cache.Get(key)
+		}
+	}
+	cache.Put(tokencache.KeyOf(strconv.Itoa(most)), size, size)
+	if got := kept(cache); got != most*size {
+		t.Errorf("got %d bytes; want %d", got, most*size)
 	}
 }
 
