@@ -11,14 +11,16 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// request is RFC 7662 §2.1: a form, sent by POST, that no log of URLs sees.
+// request is RFC 7662 §2.1: a form, sent by POST, that no log of URLs sees. To ask twice
+// does no harm (RFC 9110 §9.2.2), but what shows who we are may be good for one time.
 func (c *Client) request(ctx context.Context, token string) (fetch.Request, error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	header := http.Header{"Accept": {c.accept()}}
 	if err := c.authenticate(ctx, header, form); err != nil {
 		return fetch.Request{}, err
 	}
-	return fetch.Request{URL: c.endpoint, Header: header, Form: form, Timeout: c.timeout, MaxBytes: maxAnswer}, nil
+	return fetch.Request{URL: c.endpoint, Header: header, Form: form, Timeout: c.timeout, MaxBytes: maxAnswer,
+		Again: func(ctx context.Context) (fetch.Request, error) { return c.request(ctx, token) }}, nil
 }
 
 // An authenticator adds to a request what shows who the client is. It is a

@@ -93,6 +93,12 @@ type Config struct {
 	// active is taken to be so while the endpoint cannot be asked, though it
 	// may have been revoked. It never outlasts the token. Zero: not at all. At
 	// most 15 minutes.
+	//
+	// The endpoint cannot be asked if there is no connection to it, or if two tokens
+	// in a row, with no whole answer in between, got no answer in time, half of one,
+	// or a 408 or 5xx; of the 5xx that a server may give for a token that it does not
+	// know, such as 500, only those of tokens that were active before count. 429, any
+	// other answer and a full queue of our own are no outage.
 	DangerouslyServeStaleFor time.Duration
 
 	// Store shares cached answers with other processes that have the same
