@@ -27,32 +27,41 @@ func (c *Client) request(ctx context.Context, token string) (fetch.Request, erro
 // function because no fmt verb finds the secret in one.
 type authenticator func(ctx context.Context, header http.Header, form url.Values) error
 
-// authentication expects a Config that was checked.
-func (c Config) authentication() authenticator {
+// authentication expects a Config that was checked. The secret may be nil for methods
+// that have none.
+func (c Config) authentication(secret *clientSecret) authenticator {
 	switch c.AuthMethod {
 	case ClientSecretPost:
-		return secretPost(c.ClientID, c.ClientSecret)
+		return secretPost(c.ClientID, secret)
 	case ClientSecretJWT, PrivateKeyJWT:
-		return c.assertion()
+		return c.assertion(secret)
 	case TLSClientAuth, SelfSignedTLSClientAuth:
 		return idAlone(c.ClientID)
 	case Bearer:
 		return bearer(c.BearerToken)
 	}
-	return secretBasic(c.ClientID, c.ClientSecret)
+	return secretBasic(c.ClientID, secret)
 }
 
-func secretPost(id, secret string) authenticator {
-	return func(_ context.Context, _ http.Header, form url.Values) error {
+func secretPost(id string, secret *clientSecret) authenticator {
+	return func(ctx context.Context, _ http.Header, form url.Values) error {
+		value, err := secret.get(ctx)
+		if err != nil {
+			return err
+		}
 		form.Set("client_id", id)
-		form.Set("client_secret", secret)
+		form.Set("client_secret", value)
 		return nil
 	}
 }
 
-func secretBasic(id, secret string) authenticator {
-	return func(_ context.Context, header http.Header, _ url.Values) error {
-		header.Set("Authorization", basic(id, secret))
+func secretBasic(id string, secret *clientSecret) authenticator {
+	return func(ctx context.Context, header http.Header, _ url.Values) error {
+		value, err := secret.get(ctx)
+		if err != nil {
+			return err
+		}
+		header.Set("Authorization", basic(id, value))
 		return nil
 	}
 }

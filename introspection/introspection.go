@@ -55,7 +55,8 @@ import (
 // others mean that the endpoint gave no usable answer: validity is unknown.
 var (
 	// ErrClientRefused: the endpoint refuses our own credentials (RFC 7662
-	// §2.3). It says nothing about the token, and somebody has to look at it.
+	// §2.3). It says nothing about the token, and an operator has to look at it. Such
+	// an endpoint is asked about every 5 s; in between, this is the error at once.
 	ErrClientRefused = errors.New("introspection: the endpoint refuses this client; check ClientID, AuthMethod and what it needs")
 
 	// ErrTokenType: the token is active, and is no access token (RFC 7662 §2.1
@@ -78,6 +79,8 @@ type Client struct {
 	timeout          time.Duration
 	requireTokenType bool
 	authenticate     authenticator
+	secret           *clientSecret // nil: the AuthMethod has none
+	config           fapi
 	fetch            *fetch.Client
 	seal             *seal // nil: answers are plain JSON
 	calls            *calls
@@ -93,12 +96,14 @@ func NewClient(config Config) (*Client, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	guard := &breaker{timeout: config.Timeout}
+	guard, secret := &breaker{timeout: config.Timeout}, config.secret()
 	return &Client{
 		endpoint:         config.Endpoint,
 		timeout:          config.Timeout,
 		requireTokenType: config.RequireTokenType,
-		authenticate:     config.authentication(),
+		authenticate:     config.authentication(secret),
+		secret:           secret,
+		config:           config.fapi(),
 		fetch:            config.newFetch(),
 		seal:             config.seal(),
 		calls:            newCalls(config.Timeout, &guard.known),
@@ -121,6 +126,9 @@ func (c *Client) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())
 func (c *Client) RevocationDelay() time.Duration {
 	return c.cache.keepFor + c.cache.grace
 }
+
+// Issuer returns Config.Issuer: whose answers these are. It is empty if that is unset.
+func (c *Client) Issuer() string { return c.config.issuer }
 
 // Introspect asks whether a token is active and what it stands for. An inactive
 // token is no error: the Response says so, and nothing else. An error that is
@@ -257,7 +265,7 @@ func (c *Client) askUnlessOpen(turn turn, key tokencache.Key, token string, now 
 	defer context.AfterFunc(turn.waited, func() { c.breaker.release(ticket) })()
 	var response Response
 	if err == nil {
-		response, err = c.ask(ctx, request, now)
+		response, err = c.askTwice(ctx, request, token, now)
 	}
 	learned = true
 	c.breaker.end(ticket, err)
@@ -277,6 +285,20 @@ func (c *Client) prepare(ctx context.Context, turn turn, token string) (fetch.Re
 		return fetch.Request{}, &failedError{ours, fmt.Errorf("introspection: %w", err)}
 	}
 	return request, nil
+}
+
+// askTwice asks once more if the endpoint refuses us, and there is another secret by now.
+func (c *Client) askTwice(ctx context.Context, request fetch.Request, token string, now func() time.Time) (Response, error) {
+	version := c.secret.current()
+	response, err := c.ask(ctx, request, now)
+	if !errors.Is(err, ErrClientRefused) || !c.secret.renew(ctx, version) {
+		return response, err
+	}
+	again, err := c.request(ctx, token)
+	if err != nil {
+		return Response{}, &failedError{ours, fmt.Errorf("introspection: %w", err)}
+	}
+	return c.ask(ctx, again, now)
 }
 
 // ask makes the call. Its errors say what they tell of the endpoint, unless they are
