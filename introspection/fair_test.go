@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
@@ -523,4 +524,39 @@ func TestTokensThatWereActiveBeforeGoFirst(t *testing.T) {
 			wg.Wait()
 		})
 	})
+}
+
+// The same over TLS, as a user's test would have it.
+func TestAnotherUserIsNotRefusedBesideAnOddOne(t *testing.T) {
+	for name, fault := range map[string]accesstokentest.Fault{
+		"an answer of the wrong type": {Body: []byte(`{"active":true,"sub":1}`)},
+		"70 KiB":                      {Body: bytes.Repeat([]byte(" "), 70<<10)},
+		"500":                         {Status: 500},
+		"404":                         {Status: 404},
+		"429":                         {Status: 429, Header: http.Header{"Retry-After": {"30"}}},
+		"a reset":                     {Reset: true},
+		"half an answer":              {Drop: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			as := accesstokentest.NewServer(t)
+			client := newDemanding(t, as, func(c *introspection.Config) { c.Keys = nil })
+			odd, another := as.Opaque(nil), as.Opaque(nil)
+			as.BreakToken(odd, fault)
+			refused := 0
+			for range 16 {
+				for range 20 {
+					if _, err := client.Introspect(t.Context(), odd); err == nil {
+						t.Fatal("odd: got an answer; want an error")
+					}
+				}
+				if response, err := client.Introspect(t.Context(), another); err != nil || !response.Active {
+					refused++
+				}
+			}
+			if refused != 0 {
+				t.Errorf("another user was refused %d times of 16; want 0", refused)
+			}
+			as.MendToken(odd)
+		})
+	}
 }
