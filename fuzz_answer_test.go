@@ -111,7 +111,7 @@ func wantSaid(t *testing.T, got introspection.Response, said map[string]any, bod
 	t.Helper()
 	texts := map[string]string{"client_id": got.ClientID, "token_type": got.TokenType, "sub": got.Subject, "iss": got.Issuer, "jti": got.ID}
 	for name, text := range texts {
-		if want, _ := said[name].(string); text != want || said[name] == nil && keyOf(said, name) {
+		if want, _ := said[name].(string); text != want {
 			t.Errorf("%q: got %s %q; want %v", body, name, text, said[name])
 		}
 	}
@@ -129,8 +129,6 @@ func wantSaid(t *testing.T, got introspection.Response, said map[string]any, bod
 		t.Errorf("%q: got active %v, raw %q; want true and what came", body, got.Active, got.Raw)
 	}
 }
-
-func keyOf(members map[string]any, name string) bool { _, ok := members[name]; return ok }
 
 func wantAudience(t *testing.T, got []string, said any) {
 	t.Helper()

@@ -217,7 +217,7 @@ func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool
 	if !response.Active {
 		return claims, nil, v.fixed[TokenInactive]
 	}
-	claims, err = jose.ReadClaims(string(response.Raw))
+	claims, err = jose.ReadAnswer(string(response.Raw))
 	if err != nil {
 		return claims, nil, because(IntrospectionUnavailable, err)
 	}

@@ -73,13 +73,17 @@ type Fault struct {
 // §13.2.1), so that every client meets it.
 func (s *Server) Break(path string, f Fault) {
 	s.checkPath("Break", path)
-	if f.Status != 0 && (f.Status < 200 || f.Status > 999) {
-		s.fatalf("accesstokentest: Break: no answer has the status %d", f.Status)
-	}
+	s.checkFault("Break", f)
 	f.Header, f.Body = f.Header.Clone(), bytes.Clone(f.Body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[path] = f
+}
+
+func (s *Server) checkFault(method string, f Fault) {
+	if f.Status != 0 && (f.Status < 200 || f.Status > 999) {
+		s.fatalf("accesstokentest: %s: no answer has the status %d", method, f.Status)
+	}
 }
 
 // Mend takes the fault away from the endpoint at path, if it has one. What

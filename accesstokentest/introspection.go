@@ -1,8 +1,10 @@
 package accesstokentest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,6 +58,67 @@ func (s *Server) remember(token string, claims Claims) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers[token] = answer
+}
+
+// Null is a claim that is null: in an introspection answer, some servers write that for
+// what they leave out, where a nil in [Claims] leaves it out.
+//
+//	as.Opaque(Claims{"client_id": Null, "scope": Null})
+var Null json.Marshaler = null{}
+
+type null struct{}
+
+func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
+
+// BreakToken gives the introspection endpoint a fault that only the questions about
+// this token meet, over that of [Server.Break], until [Server.MendToken]: one client's
+// odd answer, at an endpoint that is well for all others.
+//
+//	as.BreakToken(odd, Fault{Status: 500})
+//	as.BreakToken(odd, Fault{Body: []byte(`{"active":true,"sub":1}`)})
+func (s *Server) BreakToken(token string, f Fault) {
+	s.checkFault("BreakToken", f)
+	f.Header, f.Body = f.Header.Clone(), bytes.Clone(f.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.oddTokens == nil {
+		s.oddTokens = map[string]Fault{}
+	}
+	s.oddTokens[token] = f
+}
+
+// MendToken takes the fault of [Server.BreakToken] away, if there is one.
+func (s *Server) MendToken(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.oddTokens, token)
+}
+
+// odd is the introspection endpoint, but for single tokens.
+type odd struct {
+	server   *Server
+	endpoint http.Handler
+}
+
+func (o odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer unblock(r.Context(), w)()
+	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // an error comes again to who reads on
+	whole := io.MultiReader(bytes.NewReader(received), r.Body)
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(whole)
+	form, _ := url.ParseQuery(string(received))
+	if fault, ok := o.server.oddToken(form.Get("token")); ok {
+		broken{fault, o.server.Endpoint(IntrospectionPath)}.ServeHTTP(w, r)
+		return
+	}
+	o.endpoint.ServeHTTP(w, r)
+}
+
+func (s *Server) oddToken(token string) (Fault, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	f, ok := s.oddTokens[token]
+	return f, ok
 }
 
 // Revoke makes the introspection endpoint forget token, so that it is not

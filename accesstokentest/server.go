@@ -98,6 +98,7 @@ type Server struct {
 	answers     map[string]json.RawMessage // introspection responses by token
 	replaced    map[string]http.Handler
 	faults      map[string]Fault
+	oddTokens   map[string]Fault // at the introspection endpoint, by token
 	requests    map[string]int
 	serving     map[string]int
 	notModified int
@@ -284,7 +285,10 @@ func (s *Server) arrived(path string) http.Handler {
 		h = s.Endpoint(path)
 	}
 	if fault, ok := s.faults[path]; ok {
-		return broken{fault, h}
+		h = broken{fault, h}
+	}
+	if path == IntrospectionPath && len(s.oddTokens) > 0 {
+		return odd{s, h}
 	}
 	return h
 }

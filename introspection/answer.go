@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"mime"
 	"slices"
 	"strings"
@@ -16,9 +18,12 @@ import (
 )
 
 // A Response is an introspection answer (RFC 7662 §2.2). If Active is false,
-// everything else is zero. Members that the server left out are zero. Only
-// their types are checked: whether the token is for you, and whether it has
+// everything else is zero. Members that the server left out, or that are null, are
+// zero. Only their types are checked: whether the token is for you, and whether it has
 // ended, is left to you (RFC 7662 §4).
+//
+// A Response prints its issuer and client alone, and marshals as that: logs get no
+// claims by accident.
 type Response struct {
 	Active    bool       // active
 	Scope     scopes.Set // scope
@@ -49,6 +54,25 @@ func (r Response) Decode(v any) error {
 		return fmt.Errorf("introspection: the answer does not fit %T: %w", v, err)
 	}
 	return nil
+}
+
+// String names issuer and client only.
+func (r Response) String() string {
+	return fmt.Sprintf("introspection.Response(active %t, issuer %q, client %q)", r.Active, r.Issuer, r.ClientID)
+}
+
+// Format prints what String returns, under every verb.
+func (r Response) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+
+// LogValue returns active, issuer and client_id. What else a log may hold is for its
+// owner to say: log response.Subject where that is wanted.
+func (r Response) LogValue() slog.Value {
+	return slog.GroupValue(slog.Bool("active", r.Active), slog.String("issuer", r.Issuer), slog.String("client_id", r.ClientID))
+}
+
+// MarshalJSON returns what LogValue does; what the server said is in Raw.
+func (r Response) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"active": r.Active, "issuer": r.Issuer, "client_id": r.ClientID})
 }
 
 // read reads plain JSON, or a signed answer where that is demanded: neither is
@@ -88,7 +112,7 @@ func readObject(body []byte) (Response, error) {
 }
 
 func readActive(body []byte) (Response, error) {
-	claims, err := jose.ReadClaims(string(body))
+	claims, err := jose.ReadAnswer(string(body))
 	switch {
 	case err != nil:
 		return Response{}, err

@@ -31,11 +31,14 @@ const (
 // assertion sends a new JWT with each request (RFC 7523 §2.2). The client_id
 // beside it is optional (RFC 7521 §4.2), but some servers look for the client by
 // it alone.
-func (c Config) assertion() authenticator {
+func (c Config) assertion(secret *clientSecret) authenticator {
 	id := c.ClientID
-	jwts := newOutsider(string(c.AuthMethod), c.sealed())
+	sealed := c.bySecret(secret)
+	if c.AuthMethod == PrivateKeyJWT {
+		sealed = newOutsider(string(c.AuthMethod), c.byKey()).ask
+	}
 	return func(ctx context.Context, _ http.Header, form url.Values) error {
-		jwt, err := jwts.ask(ctx)
+		jwt, err := sealed(ctx)
 		if err != nil {
 			return err
 		}
@@ -66,14 +69,40 @@ type assertionClaims struct {
 	ID       string `json:"jti"`
 }
 
-// sealed returns what makes one assertion.
-func (c Config) sealed() func(context.Context) (string, error) {
-	id, issuer := c.ClientID, c.Issuer
-	algorithm, sign := c.signature()
-	header := part(assertionHeader{Type: "client-authentication+jwt", Algorithm: algorithm, KeyID: c.ClientKeyID})
+// byKey returns what makes one assertion that ClientKey signs.
+func (c Config) byKey() func(context.Context) (string, error) {
+	key, algorithm := c.ClientKey, c.keyAlgorithm()
+	unsigned := c.unsigned(algorithm)
 	return func(context.Context) (string, error) {
+		input := unsigned()
+		signature, err := signJWS(key, algorithm, []byte(input))
+		return input + "." + base64.RawURLEncoding.EncodeToString(signature), err
+	}
+}
+
+// bySecret returns what makes one assertion under the secret as it is (OpenID Connect
+// Core §10.1).
+func (c Config) bySecret(secret *clientSecret) func(context.Context) (string, error) {
+	unsigned := c.unsigned("HS256")
+	return func(ctx context.Context) (string, error) {
+		value, err := secret.get(ctx)
+		if err != nil {
+			return "", err
+		}
+		input := unsigned()
+		mac := hmac.New(sha256.New, []byte(value))
+		mac.Write([]byte(input))
+		return input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
+	}
+}
+
+// unsigned returns what makes header and claims of one assertion.
+func (c Config) unsigned(algorithm string) func() string {
+	id, issuer := c.ClientID, c.Issuer
+	header := part(assertionHeader{Type: "client-authentication+jwt", Algorithm: algorithm, KeyID: c.ClientKeyID})
+	return func() string {
 		now := time.Now()
-		input := header + "." + part(assertionClaims{
+		return header + "." + part(assertionClaims{
 			Issuer:   id,
 			Subject:  id,
 			Audience: issuer,
@@ -81,8 +110,6 @@ func (c Config) sealed() func(context.Context) (string, error) {
 			Expiry:   now.Add(assertionLife).Unix(),
 			ID:       rand.Text(), // of 128 bits and more: a server refuses to see one twice
 		})
-		signature, err := sign([]byte(input))
-		return input + "." + base64.RawURLEncoding.EncodeToString(signature), err
 	}
 }
 
@@ -92,24 +119,12 @@ func part(v any) string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-func (c Config) signature() (algorithm string, sign func([]byte) ([]byte, error)) {
-	if c.AuthMethod == ClientSecretJWT {
-		secret := []byte(c.ClientSecret) // as it is (OpenID Connect Core §10.1)
-		return "HS256", func(input []byte) ([]byte, error) {
-			mac := hmac.New(sha256.New, secret)
-			mac.Write(input)
-			return mac.Sum(nil), nil
-		}
-	}
-	algorithm = c.keyAlgorithm()
-	return algorithm, func(input []byte) ([]byte, error) { return signJWS(c.ClientKey, algorithm, input) }
-}
-
-// keyAlgorithm is the one that Config names, or the most widely known of those
-// that the key has. It is empty if there is none.
+// keyAlgorithm is the one that Config names, or the best known of those that the key
+// has and that the FAPI 2.0 Security Profile allows (§5.4.1), where there is one. It is
+// empty if there is none.
 func (c Config) keyAlgorithm() string {
 	key := publicKey(c.ClientKey)
-	algorithms := []string{"RS256", "ES256", "ES384", "ES512", "EdDSA"}
+	algorithms := []string{"PS256", "ES256", "ES384", "ES512", "EdDSA"}
 	if c.ClientKeyAlgorithm != "" {
 		algorithms = []string{c.ClientKeyAlgorithm}
 	}

@@ -18,7 +18,8 @@ type AuthMethod string
 // other methods only is a fault.
 const (
 	// ClientSecretBasic sends ClientID and ClientSecret in the Authorization
-	// field (RFC 6749 §2.3.1). It is the default.
+	// field (RFC 6749 §2.3.1). It is the default. In each method ClientSecretFrom may
+	// stand in place of ClientSecret.
 	ClientSecretBasic AuthMethod = "client_secret_basic"
 
 	// ClientSecretPost sends ClientID and ClientSecret in the form (RFC 6749
@@ -64,7 +65,8 @@ func (c Config) settings() []setting {
 	certificate := []AuthMethod{TLSClientAuth, SelfSignedTLSClientAuth}
 	key := []AuthMethod{PrivateKeyJWT}
 	return []setting{
-		{"ClientSecret", c.ClientSecret != "", false, secret},
+		{"ClientSecret", c.ClientSecret != "", c.ClientSecretFrom != nil, secret},
+		{"ClientSecretFrom", c.ClientSecretFrom != nil, true, secret},
 		{"ClientKey", c.ClientKey != nil, false, key},
 		{"ClientKeyID", c.ClientKeyID != "", true, key},
 		{"ClientKeyAlgorithm", c.ClientKeyAlgorithm != "", true, key},
@@ -90,6 +92,9 @@ func (c Config) checkAuthentication() (faults []error) {
 	}
 	for _, s := range c.settings() {
 		faults = append(faults, s.check(c.AuthMethod)...)
+	}
+	if c.ClientSecret != "" && c.ClientSecretFrom != nil {
+		faults = append(faults, errors.New("introspection: ClientSecret and ClientSecretFrom are both set; leave one out"))
 	}
 	switch c.AuthMethod {
 	case ClientSecretJWT, PrivateKeyJWT:

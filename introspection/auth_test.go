@@ -155,8 +155,9 @@ func TestINTRO02AClientAssertion(t *testing.T) {
 		kid       any
 	}{
 		{"a secret", nil, methods["client_secret_jwt"], "HS256", nil},
-		{"RSA", rsaKey(), nil, "RS256", nil},
-		{"RSA behind a key service", elsewhere{rsaKey()}, nil, "RS256", nil},
+		{"RSA", rsaKey(), nil, "PS256", nil},
+		{"RSA behind a key service", elsewhere{rsaKey()}, nil, "PS256", nil},
+		{"RSA, RS256", rsaKey(), func(c *config) { c.ClientKeyAlgorithm = "RS256" }, "RS256", nil},
 		{"RSA, RS512", rsaKey(), func(c *config) { c.ClientKeyAlgorithm = "RS512" }, "RS512", nil},
 		{"RSA, PS256", elsewhere{rsaKey()}, func(c *config) { c.ClientKeyAlgorithm = "PS256" }, "PS256", nil},
 		{"RSA, PS384", rsaKey(), func(c *config) { c.ClientKeyAlgorithm = "PS384" }, "PS384", nil},

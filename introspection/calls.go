@@ -1,6 +1,7 @@
 package introspection
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -11,73 +12,259 @@ import (
 )
 
 const (
-	// maxCalls bounds how many calls are under way at once: a flood of invented
+	// maxCalls bounds how many calls are on the wire at once: a flood of invented
 	// tokens must not become one of requests to the authorization server.
 	maxCalls = 64
 
-	// maxQueued bounds the calls that wait for one of those to end. Who comes
-	// later is told at once.
+	// maxQueued bounds the calls that wait for one of those to end. What comes later
+	// is told at once.
 	maxQueued = 1024
+
+	// mostStrangers is how many calls about strangers are on the wire at once, as soon
+	// as one token is known: a flood of them leaves room for tokens that were active
+	// before. mostKnown leaves room for strangers that wait: the good ones among them
+	// are to become known.
+	mostStrangers = 48
+	mostKnown     = 56
 )
 
-// calls are those under way, by the digest of their token. Who asks about the
-// same token shares one. A call belongs to none of them: it has a context of its
-// own, which ends when nobody waits any more.
+// calls are those under way, by the digest of their token; askers of the same token
+// share one. A call belongs to none of them. While it waits, it is given up with the
+// last who waits for it. Once it is on the wire it ends by itself, within its own time:
+// to cancel it would close an HTTP/1.1 connection, and cost the server a handshake.
+//
+// Tokens that were active before go first. When the queue is full, one of them takes
+// the place of the stranger that came last.
 type calls struct {
-	lock     sync.Mutex
-	underWay map[tokencache.Key]*call
-	alone    int // calls that nobody may join
-	slots    chan struct{}
+	timeout time.Duration           // how long a call waits for its turn
+	known   interface{ any() bool } // whether a share is to be kept for those
+	lock    sync.Mutex
+	shared  map[tokencache.Key]*call
+	queues  [2]list.List // of *call, in the order in which they came
+	onWire  [2]int
 }
 
 type call struct {
-	waiting  int
-	cancel   context.CancelFunc
-	done     chan struct{}
+	key     tokencache.Key
+	alone   bool // may not be joined
+	side    side
+	ask     question
+	waiting int
+	place   *list.Element   // in its queue; nil: it is on the wire, or over
+	until   time.Time       // when it has waited long enough for its turn
+	timer   *time.Timer     // for that; nil if it had not to wait
+	late    chan struct{}   // closed then, if it is on the wire
+	sent    bool            // it is on the wire
+	waited  context.Context // ends when nobody waits
+	unwait  context.CancelFunc
+	done    chan struct{}
+
 	response Response // and err: set before done is closed
 	err      error
 }
 
-func newCalls() *calls {
-	return &calls{underWay: map[tokencache.Key]*call{}, slots: make(chan struct{}, maxCalls)}
+func newCalls(timeout time.Duration, known interface{ any() bool }) *calls {
+	return &calls{timeout: timeout, known: known, shared: map[tokencache.Key]*call{}}
 }
 
 // A question is what a call asks. What it returns for later, unless nil, runs
-// when nobody waits for it any more.
-type question func(context.Context) (response Response, later func(), err error)
+// when its answer is there. It bounds itself in time.
+type question func(turn turn) (response Response, later func(), err error)
 
-// do joins the call about the token, or makes it.
-func (c *calls) do(ctx context.Context, key tokencache.Key, timeout time.Duration, ask question) (Response, error) {
-	shared, err := c.join(key, timeout, ask)
+// A turn is what a call has while it is under way.
+type turn struct {
+	waited context.Context // ends when nobody waits any more
+	send   func() error    // to be called before the question goes on the wire
+}
+
+// errLeft is what a call ends with for which nobody waited when it would have gone on
+// the wire.
+var errLeft = errors.New("introspection: nobody waits for the answer")
+
+// do joins the call about the token, unless it is to be alone, or makes it, unless that
+// is refused. A call alone begins after do was called.
+func (c *calls) do(ctx context.Context, wanted call, refuses func() error) (Response, error) {
+	made, err := c.join(&wanted, refuses)
 	if err != nil {
 		return Response{}, err
 	}
-	defer c.leave(key, shared)
+	defer c.leave(made)
 	select {
-	case <-shared.done:
-		return shared.response.clone(), shared.err
+	case <-made.done:
+		return made.response.clone(), made.err
+	case <-made.late:
+		return Response{}, errBusy
 	case <-ctx.Done():
 		return Response{}, ctx.Err()
 	}
 }
 
-// doAlone makes a call that begins now and that nobody else joins.
-func (c *calls) doAlone(ctx context.Context, timeout time.Duration, ask question) (Response, error) {
-	if err := c.enter(); err != nil {
-		return Response{}, err
+func (c *calls) join(wanted *call, refuses func() error) (*call, error) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if made, ok := c.shared[wanted.key]; ok && !wanted.alone {
+		made.waiting++
+		return made, nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, timeout)
-	own := &call{cancel: cancel, done: make(chan struct{}), err: errLost}
+	if err := refuses(); err != nil {
+		return nil, err
+	}
+	wanted.waiting, wanted.err = 1, errLost
+	wanted.late, wanted.done = make(chan struct{}), make(chan struct{})
+	wanted.waited, wanted.unwait = context.WithCancel(context.Background())
+	if !c.admit(wanted) {
+		return nil, errBusy
+	}
+	if !wanted.alone {
+		c.shared[wanted.key] = wanted
+	}
+	return wanted, nil
+}
+
+// admit starts a call or has it wait, and reports whether there was a place.
+func (c *calls) admit(made *call) bool {
+	if c.queues[made.side].Len() == 0 && c.mayStart(made.side) {
+		c.start(made)
+		return true
+	}
+	if c.queues[strangers].Len()+c.queues[knownSide].Len() >= maxQueued {
+		last := c.queues[strangers].Back()
+		if made.side == strangers || last == nil {
+			return false
+		}
+		c.giveUp(last.Value.(*call))
+	}
+	made.place = c.queues[made.side].PushBack(made)
+	made.until = time.Now().Add(c.timeout)
+	made.timer = time.AfterFunc(c.timeout, func() { c.isLate(made) })
+	return true
+}
+
+// mayStart reports whether a call of the side may go on the wire.
+func (c *calls) mayStart(side side) bool {
+	switch {
+	case c.onWire[strangers]+c.onWire[knownSide] >= maxCalls:
+		return false
+	case side == strangers:
+		return c.onWire[strangers] < mostStrangers || !c.known.any()
+	}
+	return c.onWire[knownSide] < mostKnown || c.queues[strangers].Len() == 0
+}
+
+// next starts what may start now, and is not yet late.
+func (c *calls) next() {
+	for _, side := range []side{knownSide, strangers} {
+		for queue := &c.queues[side]; queue.Len() > 0 && c.mayStart(side); {
+			made := queue.Front().Value.(*call)
+			if !time.Now().Before(made.until) {
+				c.giveUp(made)
+				continue
+			}
+			queue.Remove(made.place)
+			made.place = nil
+			c.start(made)
+		}
+	}
+}
+
+func (c *calls) start(made *call) {
+	c.onWire[made.side]++
 	go func() {
-		if later := c.answer(bounded, own, ask, c.exit); later != nil {
+		if later := c.answer(made); later != nil {
 			run(later)
 		}
 	}()
-	select {
-	case <-own.done:
-		return own.response.clone(), own.err // the cache has the other
-	case <-ctx.Done():
-		return Response{}, ctx.Err()
+}
+
+// isLate ends the wait for a call that had to wait; if it is on the wire by now, it
+// goes on.
+func (c *calls) isLate(made *call) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if made.place != nil {
+		c.giveUp(made)
+		return
+	}
+	close(made.late)
+}
+
+// giveUp ends a call that waits for its turn.
+func (c *calls) giveUp(made *call) {
+	c.queues[made.side].Remove(made.place)
+	made.place, made.err = nil, errBusy
+	made.timer.Stop()
+	made.unwait()
+	c.forget(made)
+	close(made.done)
+}
+
+// leave gives a call up that waits for its turn, with the last who waits for it. One
+// that is on the wire goes on, and who asks meanwhile joins it.
+func (c *calls) leave(made *call) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	made.waiting--
+	switch {
+	case made.waiting > 0:
+	case made.place != nil:
+		c.giveUp(made)
+	case made.sent:
+		made.unwait()
+	default:
+		made.unwait()
+		c.forget(made)
+	}
+}
+
+// send keeps a question from the wire for whose answer nobody waits.
+func (c *calls) send(made *call) error {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if made.waiting == 0 {
+		return errLeft
+	}
+	made.sent = true
+	return nil
+}
+
+// errLost is what a call ends with whose goroutine somebody else's code has ended.
+var errLost = errors.New("introspection: the call ended without an answer")
+
+// answer makes the call. It ends it, come what may.
+func (c *calls) answer(made *call) (later func()) {
+	defer close(made.done)
+	defer c.end(made)
+	made.response, later, made.err = c.put(made)
+	return later
+}
+
+// put asks. Whoever's code panics within, nothing is known of the token: the
+// goroutine is ours, and nobody else could recover.
+func (c *calls) put(made *call) (response Response, later func(), err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			response, later, err = Response{}, nil, fmt.Errorf("introspection: asking panicked: %T", p)
+		}
+	}()
+	return made.ask(turn{made.waited, func() error { return c.send(made) }})
+}
+
+// end lets nobody join any more: the next to ask is told what is true then.
+func (c *calls) end(made *call) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if made.timer != nil {
+		made.timer.Stop()
+	}
+	made.unwait()
+	c.forget(made)
+	c.onWire[made.side]--
+	c.next()
+}
+
+func (c *calls) forget(old *call) {
+	if c.shared[old.key] == old {
+		delete(c.shared, old.key)
 	}
 }
 
@@ -85,57 +272,6 @@ func (c *calls) doAlone(ctx context.Context, timeout time.Duration, ask question
 func run(later func()) {
 	defer func() { _ = recover() }()
 	later()
-}
-
-func (c *calls) enter() error {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	if c.full() {
-		return errBusy
-	}
-	c.alone++
-	return nil
-}
-
-func (c *calls) exit() {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	c.alone--
-}
-
-func (c *calls) full() bool { return len(c.underWay)+c.alone >= maxCalls+maxQueued }
-
-func (c *calls) join(key tokencache.Key, timeout time.Duration, ask question) (*call, error) {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	if shared, ok := c.underWay[key]; ok {
-		shared.waiting++
-		return shared, nil
-	}
-	if c.full() {
-		return nil, errBusy
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	shared := &call{waiting: 1, cancel: cancel, done: make(chan struct{}), err: errLost}
-	c.underWay[key] = shared
-	go func() {
-		if later := c.answer(ctx, shared, ask, func() { c.end(key, shared) }); later != nil {
-			run(later)
-		}
-	}()
-	return shared, nil
-}
-
-// errLost is what a call ends with whose goroutine somebody else's code has ended.
-var errLost = errors.New("introspection: the call ended without an answer")
-
-// answer makes the call. It ends it, come what may.
-func (c *calls) answer(ctx context.Context, made *call, ask question, end func()) (later func()) {
-	defer made.cancel()
-	defer close(made.done)
-	defer end()
-	made.response, later, made.err = c.ask(ctx, ask)
-	return later
 }
 
 // errBusy says nothing about the endpoint, and nothing about the token.
@@ -147,43 +283,3 @@ func (*busyError) Error() string { return "introspection: too many introspection
 
 // RetryAfter returns when asking again may help.
 func (*busyError) RetryAfter() time.Duration { return time.Second }
-
-// ask waits for its turn. Whoever's code panics within, nothing is known of the
-// token: the goroutine is ours, and nobody else could recover.
-func (c *calls) ask(ctx context.Context, ask question) (response Response, later func(), err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			response, later, err = Response{}, nil, fmt.Errorf("introspection: asking panicked: %T", p)
-		}
-	}()
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-		return ask(ctx)
-	case <-ctx.Done():
-		return Response{}, nil, errBusy
-	}
-}
-
-// leave ends the call with the last who waits for it.
-func (c *calls) leave(key tokencache.Key, shared *call) {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	if shared.waiting--; shared.waiting == 0 {
-		shared.cancel()
-		c.forget(key, shared)
-	}
-}
-
-// end lets nobody join any more: the next to ask is told what is true then.
-func (c *calls) end(key tokencache.Key, ended *call) {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	c.forget(key, ended)
-}
-
-func (c *calls) forget(key tokencache.Key, old *call) {
-	if c.underWay[key] == old {
-		delete(c.underWay, key)
-	}
-}

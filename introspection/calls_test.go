@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -88,28 +89,90 @@ func TestINTRO11WhoAsksAboutOneTokenSharesOneCall(t *testing.T) {
 	}
 }
 
-func TestACallEndsWithTheLastWhoWaitsForIt(t *testing.T) {
-	g, client := newGate(t, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	var asking sync.WaitGroup
-	for range 3 {
+// To cancel an exchange of HTTP/1.1 closes its connection, and the next call pays for
+// a handshake.
+func TestACallOnTheWireIsNotCancelledByThoseWhoLeave(t *testing.T) {
+	const askers = 40
+	var connections, cut atomic.Int32
+	arrived, open := make(chan struct{}), make(chan struct{}, askers)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		arrived <- struct{}{}
+		select {
+		case <-open:
+			answers(200, "application/json", `{"active":true}`)(w, r)
+		case <-r.Context().Done():
+			cut.Add(1)
+		}
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	client := newClient(t, server, nil)
+	for i := range askers {
+		ctx, leave := context.WithCancel(t.Context())
+		var asking sync.WaitGroup
 		asking.Go(func() {
-			if _, err := client.Introspect(ctx, "token"); !errors.Is(err, context.Canceled) {
+			if _, err := client.Introspect(ctx, fmt.Sprint(token, i)); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v; want the caller's own context", err)
 			}
 		})
-	}
-	<-g.arrived
-	for client.Waiting() < 3 {
-		runtime.Gosched()
-	}
-	cancel()
-	asking.Wait()
-	for deadline := time.Now().Add(5 * time.Second); g.ended.Load() == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("the call went on for nobody")
+		<-arrived
+		leave()
+		asking.Wait()
+		open <- struct{}{}
+		for deadline := time.Now().Add(10 * time.Second); client.OnWire() > 0; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatal("the call has not ended within 10s")
+			}
 		}
 	}
+	if cut.Load() != 0 || connections.Load() != 1 {
+		t.Errorf("got %d calls cut off, and %d connections; want 0, and 1", cut.Load(), connections.Load())
+	}
+}
+
+// What has not begun ends with the last who waits for it.
+func TestACallThatWaitsForItsTurnIsGivenUpByTheLastWhoLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{answer: active(time.Hour), delay: time.Second}
+		client := newCaching(t, e, nil)
+		var asking sync.WaitGroup
+		for i := range 64 {
+			asking.Go(func() { wantAnswer(t, client, fmt.Sprint(i), "active") })
+		}
+		synctest.Wait()
+		for i := range 3 {
+			asking.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*100*time.Millisecond)
+				defer cancel()
+				if _, err := client.Introspect(ctx, token); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v; want the caller's own context", err)
+				}
+			})
+		}
+		asking.Wait()
+		time.Sleep(time.Minute)
+		wantAsked(t, e, 64)
+	})
+}
+
+// Whoever asks about a token that is being asked about, though those who began that
+// have left, has the answer.
+func TestWhoComesAfterTheOthersLeftJoinsTheirCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{answer: active(time.Hour), delay: time.Second}
+		client := newCaching(t, e, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, _ = client.Introspect(ctx, token)
+		wantAnswer(t, client, token, "active")
+		wantAsked(t, e, 1)
+	})
 }
 
 // newBubbled makes a client that calls nobody: its transport is the function.

@@ -28,6 +28,15 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 
+	// ClientSecretFrom returns the secret in place of ClientSecret, for a secret that
+	// is rotated. What it returns is kept, until the endpoint refuses this client (401,
+	// 403 or invalid_client): then it is called again, and the question is put once more
+	// with the new secret. If that is the old one, or is refused too, it is called again
+	// after 5 s at the earliest. Its error, or panic, means that nothing is known of the
+	// token. It is not repeated in ours, as it may hold secrets: log it here. The context
+	// ends with the call. It must be safe for concurrent use.
+	ClientSecretFrom func(context.Context) (string, error)
+
 	// AuthMethod says how the client authenticates itself; zero is
 	// ClientSecretBasic.
 	AuthMethod AuthMethod
@@ -42,7 +51,8 @@ type Config struct {
 	ClientKeyID string
 
 	// ClientKeyAlgorithm is the JWS algorithm (RFC 7518 §3.1), PS256 for example;
-	// empty is RS256, ES256, ES384, ES512 or EdDSA, by ClientKey.
+	// empty is PS256, ES256, ES384, ES512 or EdDSA, by ClientKey. An RSA key in
+	// a service that signs with PKCS #1 v1.5 only needs RS256 here.
 	ClientKeyAlgorithm string
 
 	// ClientCertificate is for TLSClientAuth and SelfSignedTLSClientAuth, when
@@ -79,6 +89,10 @@ type Config struct {
 	// JSON.
 	Keys KeySource
 
+	// Algorithms are the JWS algorithms of signed answers; nil is every digital
+	// signature that is supported. It needs Keys.
+	Algorithms []string
+
 	// Timeout bounds one call, from dialing to the last byte; zero is 5 s.
 	Timeout time.Duration
 
@@ -93,6 +107,12 @@ type Config struct {
 	// active is taken to be so while the endpoint cannot be asked, though it
 	// may have been revoked. It never outlasts the token. Zero: not at all. At
 	// most 15 minutes.
+	//
+	// The endpoint cannot be asked if there is no connection to it, or if two tokens
+	// in a row, with no whole answer in between, got no answer in time, half of one,
+	// or a 408 or 5xx; of the 5xx that a server may give for a token that it does not
+	// know, such as 500, only those of tokens that were active before count. 429, any
+	// other answer and a full queue of our own are no outage.
 	DangerouslyServeStaleFor time.Duration
 
 	// Store shares cached answers with other processes that have the same

@@ -4,8 +4,15 @@ package introspection
 func (c *Client) Waiting() (waiting int) {
 	c.calls.lock.Lock()
 	defer c.calls.lock.Unlock()
-	for _, shared := range c.calls.underWay {
+	for _, shared := range c.calls.shared {
 		waiting += shared.waiting
 	}
 	return waiting
+}
+
+// OnWire tells tests how many calls are under way.
+func (c *Client) OnWire() int {
+	c.calls.lock.Lock()
+	defer c.calls.lock.Unlock()
+	return c.calls.onWire[strangers] + c.calls.onWire[knownSide]
 }

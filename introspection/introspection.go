@@ -17,10 +17,26 @@
 // from the next call on, or at most CacheFor later. Who asks about a token while
 // a call about it is under way shares its answer.
 //
-// An endpoint that does not answer is left alone after five failures in a row, for
-// half a second at first and a second at most, or for up to half a minute if it
-// asks for that; then one question at a time probes it, and the first answer ends
-// that.
+// An endpoint that does not answer is left alone: for half a second at first and a
+// second at most, or for up to half a minute if it asks for that; then one question at a
+// time probes it. Any whole answer, also one that cannot be used, proves that it is up,
+// and ends that. What counts is how many tokens fail in a row, with no whole answer in
+// between:
+//
+//   - Five tokens that were active before, or five times no connection, and nothing is
+//     asked any more.
+//   - Five others (strangers) that get no answer, 408, 429, 502, 503 or 504, and no
+//     strangers are asked about. Other 5xx, which servers give for tokens that they do
+//     not know, count once nothing else has come for a second. Tokens that were active
+//     before are asked about nevertheless.
+//   - One token that fails five times in a row is left alone by itself.
+//
+// A Retry-After holds for the token that met it, and for all once two tokens have.
+// The endpoint's refusal of this client (401, 403) works alike, with pauses of 5 s.
+//
+// Which tokens were active is remembered by digests, 65,536 at most, in 2 MiB; what
+// failed of which token, of 1,024 tokens, in 150 KiB. Tokens that were active before go
+// first in the queue, and strangers never take all of the places on the wire.
 package introspection
 
 import (
@@ -39,7 +55,8 @@ import (
 // others mean that the endpoint gave no usable answer: validity is unknown.
 var (
 	// ErrClientRefused: the endpoint refuses our own credentials (RFC 7662
-	// §2.3). It says nothing about the token, and somebody has to look at it.
+	// §2.3). It says nothing about the token, and an operator has to look at it. Such
+	// an endpoint is asked about every 5 s; in between, this is the error at once.
 	ErrClientRefused = errors.New("introspection: the endpoint refuses this client; check ClientID, AuthMethod and what it needs")
 
 	// ErrTokenType: the token is active, and is no access token (RFC 7662 §2.1
@@ -62,6 +79,8 @@ type Client struct {
 	timeout          time.Duration
 	requireTokenType bool
 	authenticate     authenticator
+	secret           *clientSecret // nil: the AuthMethod has none
+	config           fapi
 	fetch            *fetch.Client
 	seal             *seal // nil: answers are plain JSON
 	calls            *calls
@@ -77,16 +96,19 @@ func NewClient(config Config) (*Client, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
+	guard, secret := &breaker{timeout: config.Timeout}, config.secret()
 	return &Client{
 		endpoint:         config.Endpoint,
 		timeout:          config.Timeout,
 		requireTokenType: config.RequireTokenType,
-		authenticate:     config.authentication(),
+		authenticate:     config.authentication(secret),
+		secret:           secret,
+		config:           config.fapi(),
 		fetch:            config.newFetch(),
 		seal:             config.seal(),
-		calls:            newCalls(),
+		calls:            newCalls(config.Timeout, &guard.known),
 		cache:            newCache(config),
-		breaker:          new(breaker),
+		breaker:          guard,
 		shared:           newSharedStore(config),
 	}, nil
 }
@@ -105,15 +127,19 @@ func (c *Client) RevocationDelay() time.Duration {
 	return c.cache.keepFor + c.cache.grace
 }
 
+// Issuer returns Config.Issuer: whose answers these are. It is empty if that is unset.
+func (c *Client) Issuer() string { return c.config.issuer }
+
 // Introspect asks whether a token is active and what it stands for. An inactive
 // token is no error: the Response says so, and nothing else. An error that is
 // none of [ErrClientRefused], [ErrTokenType] and the like means that nothing is
 // known of the token; if there is a time to come back, the error has a method
 // RetryAfter() time.Duration. No error contains the token or a secret.
 //
-// Who asks about one token at the same time shares one call. It goes on when one
-// of them leaves, and ends with the last; at most 64 calls are under way at once,
-// and 1024 wait for their turn.
+// Callers that ask about one token at the same time share one call. While it waits for
+// its turn it ends with the last of them; once it is on the wire it goes on until the
+// answer or its Timeout. At most 64 calls are under way at once, and 1024 wait for their
+// turn.
 func (c *Client) Introspect(ctx context.Context, token string) (Response, error) {
 	return c.IntrospectWith(ctx, token, Options{})
 }
@@ -154,7 +180,7 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 	case ctx.Err() != nil:
 		return Response{}, fmt.Errorf("introspection: %w", ctx.Err())
 	}
-	if kept, ok := c.cache.getStale(key, options.Now(), options.Leeway); ok && !options.Fresh && isOutage(err) {
+	if kept, ok := c.cache.getStale(key, options.Now(), options.Leeway); ok && !options.Fresh && c.breaker.isOutage(err) {
 		return kept.clone(), nil
 	}
 	return Response{}, err
@@ -162,36 +188,30 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 
 // put puts the question, unless the endpoint is to be left alone.
 func (c *Client) put(ctx context.Context, key tokencache.Key, token string, options Options) (Response, error) {
-	if err := c.breaker.refuses(); err != nil && c.shared == nil {
-		return Response{}, err
+	refuses := func() error { return c.breaker.refuses(digestOf(key)) }
+	if c.shared != nil { // which is asked before the endpoint
+		refuses = func() error { return nil }
 	}
-	ask := func(ctx context.Context) (Response, func(), error) { return c.find(ctx, key, token, options) }
-	timeout := c.timeout // c.fetch bounds the call itself
-	if c.shared != nil && !options.Fresh {
-		timeout += storeTimeout
-	}
-	if options.Fresh {
-		return c.calls.doAlone(ctx, timeout, ask)
-	}
-	return c.calls.do(ctx, key, timeout, ask)
+	return c.calls.do(ctx, call{
+		key:   key,
+		alone: options.Fresh,
+		side:  c.breaker.sideOf(digestOf(key)),
+		ask:   func(turn turn) (Response, func(), error) { return c.find(turn, key, token, options) },
+	}, refuses)
 }
 
 // find looks for the answer in the Store, and then asks for it. What it returns
 // for later shares it.
-func (c *Client) find(ctx context.Context, key tokencache.Key, token string, options Options) (r Response, later func(), err error) {
-	if !options.Fresh {
-		now := options.Now()
-		if r, v, ok := c.shared.get(ctx, token); ok {
-			// What another replica allows is no more than what we do.
-			fresh := earlier(v.Fresh, c.cache.until(r, v.Asked, options.Leeway))
-			if now.Before(fresh) && !v.Asked.After(now.Add(leeway)) {
-				c.cache.put(key, r, v.Asked, fresh, options.Leeway)
-				return r, nil, nil
-			}
-		}
+func (c *Client) find(turn turn, key tokencache.Key, token string, options Options) (r Response, later func(), err error) {
+	if r, ok := c.findShared(turn.waited, key, token, options); ok {
+		c.breaker.known.learn(digestOf(key), r.Active)
+		return r, nil, nil
 	}
 	asked := options.Now()
-	r, err = c.askUnlessOpen(ctx, token, options.Now)
+	r, err = c.askUnlessOpen(turn, key, token, options.Now)
+	if err == nil || errors.Is(err, ErrTokenType) {
+		c.breaker.known.learn(digestOf(key), r.Active)
+	}
 	if errors.Is(err, ErrTokenType) {
 		c.cache.put(key, Response{}, asked, time.Time{}, 0) // what was kept before is wrong
 	}
@@ -201,48 +221,90 @@ func (c *Client) find(ctx context.Context, key tokencache.Key, token string, opt
 	fresh := c.cache.until(r, asked, options.Leeway)
 	c.cache.put(key, r, asked, fresh, options.Leeway)
 	now := options.Now()
-	return r, func() { c.shared.put(context.WithoutCancel(ctx), token, r, asked, fresh, now) }, nil
+	return r, func() { c.shared.put(context.Background(), token, r, asked, fresh, now) }, nil
 }
 
-func (c *Client) askUnlessOpen(ctx context.Context, token string, now func() time.Time) (Response, error) {
-	probe, err := c.breaker.allow()
+// findShared looks for the answer in the Store, and caches it. What another replica
+// allows is no more than what we do.
+func (c *Client) findShared(ctx context.Context, key tokencache.Key, token string, options Options) (Response, bool) {
+	if options.Fresh {
+		return Response{}, false
+	}
+	now := options.Now()
+	r, v, ok := c.shared.get(ctx, token)
+	if !ok {
+		return Response{}, false
+	}
+	fresh := earlier(v.Fresh, c.cache.until(r, v.Asked, options.Leeway))
+	if !now.Before(fresh) || v.Asked.After(now.Add(leeway)) {
+		return Response{}, false
+	}
+	c.cache.put(key, r, v.Asked, fresh, options.Leeway)
+	return r, true
+}
+
+// askUnlessOpen makes a call, and tells the breaker how it went. If nobody waits for it
+// any more, another may be the probe.
+func (c *Client) askUnlessOpen(turn turn, key tokencache.Key, token string, now func() time.Time) (Response, error) {
+	ticket, err := c.breaker.begin(digestOf(key))
 	if err != nil {
 		return Response{}, err
 	}
-	learned, began := false, time.Now()
+	learned := false
 	defer func() {
 		if !learned {
-			c.breaker.abandon(probe)
+			c.breaker.abandon(ticket)
 		}
 	}()
-	response, err := c.ask(ctx, token, now)
-	// Whoever asked has left, or the time went by before the question was put:
-	// that says nothing of the endpoint.
-	if ended := ctx.Err(); ended == context.Canceled || ended != nil && time.Since(began) < c.timeout*9/10 {
-		return response, err
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	request, err := c.prepare(ctx, turn, token)
+	if errors.Is(err, errLeft) {
+		return Response{}, err
 	}
-	if isOfTheToken(err) {
-		return response, err
+	defer context.AfterFunc(turn.waited, func() { c.breaker.release(ticket) })()
+	var response Response
+	if err == nil {
+		response, err = c.askTwice(ctx, request, token, now)
 	}
 	learned = true
-	failure := err
-	if !isFailure(err) {
-		failure = nil
-	}
-	after := time.Duration(0) // as the endpoint wants it, not as its keys do
-	if status := (*fetch.StatusError)(nil); errors.As(err, &status) {
-		after = status.After
-	}
-	c.breaker.done(probe, failure, after)
+	c.breaker.end(ticket, err)
 	return response, err
 }
 
-// ask makes the call.
-func (c *Client) ask(ctx context.Context, token string, now func() time.Time) (Response, error) {
+// prepare makes the request, for as long as somebody waits.
+func (c *Client) prepare(ctx context.Context, turn turn, token string) (fetch.Request, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(turn.waited, cancel)()
 	request, err := c.request(ctx, token)
-	if err != nil {
-		return Response{}, fmt.Errorf("introspection: %w", err)
+	if left := turn.send(); left != nil {
+		return fetch.Request{}, left
 	}
+	if err != nil {
+		return fetch.Request{}, &failedError{ours, fmt.Errorf("introspection: %w", err)}
+	}
+	return request, nil
+}
+
+// askTwice asks once more if the endpoint refuses us, and there is another secret by now.
+func (c *Client) askTwice(ctx context.Context, request fetch.Request, token string, now func() time.Time) (Response, error) {
+	version := c.secret.current()
+	response, err := c.ask(ctx, request, now)
+	if !errors.Is(err, ErrClientRefused) || !c.secret.renew(ctx, version) {
+		return response, err
+	}
+	again, err := c.request(ctx, token)
+	if err != nil {
+		return Response{}, &failedError{ours, fmt.Errorf("introspection: %w", err)}
+	}
+	return c.ask(ctx, again, now)
+}
+
+// ask makes the call. Its errors say what they tell of the endpoint, unless they are
+// answers.
+func (c *Client) ask(ctx context.Context, request fetch.Request, now func() time.Time) (Response, error) {
+	ctx, connected := watchConnection(ctx, c.timeout)
 	answer, err := c.fetch.Do(ctx, request)
 	switch {
 	case refusesClient(answer):
@@ -250,18 +312,20 @@ func (c *Client) ask(ctx context.Context, token string, now func() time.Time) (R
 	case refusesTokenType(answer):
 		return Response{}, ErrUnsupportedTokenType
 	case answer.Status != 0 && answer.Status != http.StatusOK: // whatever became of its body
-		return Response{}, fmt.Errorf("introspection: %w", request.StatusError(answer))
+		return Response{}, &failedError{failureOfStatus(answer.Status), fmt.Errorf("introspection: %w", request.StatusError(answer))}
+	case errors.Is(err, fetch.ErrTooLarge):
+		return Response{}, &failedError{unusable, fmt.Errorf("introspection: %w", err)}
 	case err != nil && ctx.Err() != nil:
-		return Response{}, fmt.Errorf("introspection: %s: no answer within %v", fetch.Redact(c.endpoint), c.timeout)
+		return Response{}, &failedError{connected.failureOfTime(), fmt.Errorf("introspection: %s: no answer within %v", fetch.Redact(c.endpoint), c.timeout)}
 	case err != nil:
-		return Response{}, fmt.Errorf("introspection: %w", err)
+		return Response{}, &failedError{connected.failure(), fmt.Errorf("introspection: %w", err)}
 	}
 	response, err := c.read(ctx, answer, now)
 	switch {
 	case errors.Is(err, ErrTokenType):
 		return Response{}, ErrTokenType
 	case err != nil:
-		return Response{}, &unusableError{fmt.Errorf("introspection: %s: %w", fetch.Redact(c.endpoint), err)}
+		return Response{}, &failedError{unusable, fmt.Errorf("introspection: %s: %w", fetch.Redact(c.endpoint), err)}
 	}
 	if response.Active && !c.isAccessToken(response.TokenType) {
 		return Response{}, ErrTokenType

@@ -196,6 +196,12 @@ func TestEveryTokenIsAskedForAnew(t *testing.T) {
 	}
 }
 
+// whole prints all that a Response has, which it does not by itself.
+func whole(r introspection.Response) string {
+	type open introspection.Response
+	return fmt.Sprintf("%+v", open(r))
+}
+
 func TestAnActiveAnswer(t *testing.T) {
 	const body = `{"active":true,"scope":"a b","client_id":"web","username":"al","token_type":"Bearer","exp":2000000000,"iat":1700000000.5,"nbf":1700000001,
 		"sub":"alice","aud":["https://api.example.com","urn:other"],"iss":"https://login.example.com","jti":"7","private":{"n":9007199254740993}}`
@@ -208,7 +214,7 @@ func TestAnActiveAnswer(t *testing.T) {
 	want := "{Active:true Scope:a b ClientID:web TokenType:Bearer Expiry:2033-05-18 03:33:20 +0000 UTC IssuedAt:2023-11-14 22:13:20.5 +0000 UTC " +
 		"NotBefore:2023-11-14 22:13:21 +0000 UTC Subject:alice Audience:[https://api.example.com urn:other] Issuer:https://login.example.com ID:7 Raw:[]}"
 	got.Expiry, got.IssuedAt, got.NotBefore = got.Expiry.UTC(), got.IssuedAt.UTC(), got.NotBefore.UTC()
-	if text := fmt.Sprintf("%+v", got); text != want {
+	if text := whole(got); text != want {
 		t.Errorf("got\n\t%s; want\n\t%s", text, want)
 	}
 	if string(raw) != body {
@@ -248,7 +254,6 @@ func TestINTRO03And07AnAnswerThatCannotBeUsedSaysNothingOfTheToken(t *testing.T)
 		"a bare true":                  answers(200, jsonType, `true`),
 		"nothing":                      answers(200, jsonType, ``),
 		"exp is a string":              answers(200, jsonType, `{"active":true,"exp":"2000000000"}`),
-		"exp is null":                  answers(200, jsonType, `{"active":true,"exp":null}`),
 		"sub is a number":              answers(200, jsonType, `{"active":true,"sub":1}`),
 		"aud has a number":             answers(200, jsonType, `{"active":true,"aud":["a",1]}`),
 		"scope is an array":            answers(200, jsonType, `{"active":true,"scope":["a"]}`),
@@ -305,7 +310,7 @@ func TestINTRO03AnInactiveAnswerHasNothingElse(t *testing.T) {
 		for _, require := range []bool{false, true} {
 			client := newClient(t, serve(t, answers(200, "application/json", body)), func(config *introspection.Config) { config.RequireTokenType = require })
 			response, err := client.Introspect(t.Context(), token)
-			if got := fmt.Sprintf("%+v", response); err != nil || got != fmt.Sprintf("%+v", introspection.Response{}) {
+			if got := whole(response); err != nil || got != whole(introspection.Response{}) {
 				t.Errorf("%s: got %s, %v; want the zero Response", name, got, err)
 			}
 		}

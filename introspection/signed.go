@@ -49,9 +49,10 @@ const (
 // A seal is what makes an answer the authorization server's word to us (RFC
 // 9701 §5).
 type seal struct {
-	keys     KeySource
-	issuer   string
-	audience string // our ClientID
+	keys       KeySource
+	algorithms []string // nil: any that is supported
+	issuer     string
+	audience   string // our ClientID
 }
 
 // seal returns nil when answers are plain JSON.
@@ -59,7 +60,7 @@ func (c Config) seal() *seal {
 	if c.Keys == nil {
 		return nil
 	}
-	return &seal{keys: c.Keys, issuer: c.Issuer, audience: c.ClientID}
+	return &seal{keys: c.Keys, algorithms: slices.Clone(c.Algorithms), issuer: c.Issuer, audience: c.ClientID}
 }
 
 // accept is the media type of the answers that are read (RFC 7662 §2.2, RFC 9701
@@ -74,8 +75,19 @@ func (c *Client) accept() string {
 // checkKeys finds a source that is none, such as the nil of a failed
 // jwks.NewCache, and asks one that knows its own faults.
 func (c Config) checkKeys() (faults []error) {
+	if c.Keys == nil && c.Algorithms != nil {
+		return []error{errors.New("introspection: Algorithms is for signed answers; set Keys as well")}
+	}
 	if c.Keys == nil {
 		return nil
+	}
+	if c.Algorithms != nil && len(c.Algorithms) == 0 {
+		faults = append(faults, errors.New("introspection: Algorithms is empty, so that no signed answer can be accepted; leave it nil, or name some"))
+	}
+	for _, algorithm := range c.Algorithms {
+		if !jose.Supported(algorithm) {
+			faults = append(faults, fmt.Errorf("introspection: Algorithms has %q, which is not supported; use the alg of a digital signature (RFC 7518 §3.1)", algorithm))
+		}
 	}
 	if c.Issuer == "" {
 		faults = append(faults, errors.New("introspection: Keys is set, and Issuer is empty; a signed answer has to be by somebody (RFC 9701 §5)"))
@@ -133,6 +145,8 @@ func (s *seal) checkSignature(ctx context.Context, token jose.Token) error {
 		return errors.New("expected the typ " + signedType)
 	case !jose.Supported(token.Algorithm):
 		return errors.New("expected the alg of a digital signature")
+	case s.algorithms != nil && !slices.Contains(s.algorithms, token.Algorithm):
+		return errors.New("expected an alg that is in Algorithms")
 	case !token.HasPossibleSignature():
 		return jose.ErrSignature
 	}

@@ -128,7 +128,7 @@ func TestINTRO14ASignedAnswerIsAskedForAndRead(t *testing.T) {
 	}
 	as.Revoke(opaque)
 	response, err = client.Introspect(t.Context(), opaque)
-	if got := fmt.Sprintf("%+v", response); err != nil || got != fmt.Sprintf("%+v", introspection.Response{}) {
+	if got := whole(response); err != nil || got != whole(introspection.Response{}) {
 		t.Errorf("revoked: got %s, %v; want the zero Response", got, err)
 	}
 	if want := []string{signedType, signedType}; !slices.Equal(accepts, want) {
@@ -295,12 +295,12 @@ func TestINTRO14OnlyTokenIntrospectionIsRead(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	beside := object{"active": true, "sub": "mallory", "scope": "admin", "exp": seconds(time.Hour), "client_id": "mallory", "token_type": "Bearer"}
 	inactive, err := asking(t, as, signedType, as.Sign(typed, envelope(as, object{"active": false, "sub": "alice"}, beside)))
-	if got := fmt.Sprintf("%+v", inactive); err != nil || got != fmt.Sprintf("%+v", introspection.Response{}) {
+	if got := whole(inactive); err != nil || got != whole(introspection.Response{}) {
 		t.Errorf("inactive: got %s, %v; want the zero Response", got, err)
 	}
 	active, err := asking(t, as, signedType, as.Sign(typed, envelope(as, object{"active": true}, beside)))
 	active.Raw = nil
-	if got := fmt.Sprintf("%+v", active); err != nil || got != fmt.Sprintf("%+v", introspection.Response{Active: true}) {
+	if got := whole(active); err != nil || got != whole(introspection.Response{Active: true}) {
 		t.Errorf("active: got %s, %v; want an active answer with nothing else", got, err)
 	}
 	refresh, err := asking(t, as, signedType, as.Sign(typed, envelope(as, object{"active": true, "token_type": "refresh_token"}, beside)))

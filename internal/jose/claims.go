@@ -81,6 +81,23 @@ func ReadClaims(payload string) (Claims, error) {
 	return r.Claims, nil
 }
 
+// ReadAnswer is [ReadClaims] for an introspection answer: a member that is null is one
+// that the server leaves out, as some write it. In a JWT it is of a wrong type.
+func ReadAnswer(answer string) (Claims, error) {
+	var r claimsReader
+	err := Object(answer, func(name, value string) error {
+		if value == "null" {
+			return nil
+		}
+		return r.read(name, value)
+	})
+	if err != nil {
+		return Claims{}, ErrMalformed
+	}
+	r.UnverifiedEmail = r.email && !r.emailVerified
+	return r.Claims, nil
+}
+
 type claimsReader struct {
 	Claims
 	email, emailVerified bool

@@ -1,0 +1,135 @@
+package introspection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A clientSecret is the value of ClientSecret, or what ClientSecretFrom returned last.
+// It is kept until the endpoint refuses it; then the source is read again.
+type clientSecret struct {
+	source  outsider
+	least   int           // bytes
+	reading chan struct{} // one reads at a time
+
+	mu      sync.Mutex
+	value   func() string // a function, as no fmt verb finds the secret in one; nil: not read yet
+	version int           // of the value
+	checked time.Time     // when the source was last read after a refusal
+}
+
+// secret returns nil for a method without one.
+func (c Config) secret() *clientSecret {
+	switch c.AuthMethod {
+	case ClientSecretBasic, ClientSecretPost, ClientSecretJWT:
+	default:
+		return nil
+	}
+	s := &clientSecret{least: 1, reading: make(chan struct{}, 1)}
+	if c.AuthMethod == ClientSecretJWT {
+		s.least = minSecret
+	}
+	if c.ClientSecretFrom == nil {
+		s.keep(c.ClientSecret)
+		return s
+	}
+	s.source = newOutsider("ClientSecretFrom", c.ClientSecretFrom)
+	return s
+}
+
+func (s *clientSecret) keep(value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.value = func() string { return value }
+	s.version++
+}
+
+// kept returns the value, if there is one, and its version.
+func (s *clientSecret) kept() (value string, version int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.value == nil {
+		return "", s.version, false
+	}
+	return s.value(), s.version, true
+}
+
+// get returns the secret, which the first to need it reads.
+func (s *clientSecret) get(ctx context.Context) (string, error) {
+	if value, _, ok := s.kept(); ok {
+		return value, nil
+	}
+	if err := s.lock(ctx); err != nil {
+		return "", err
+	}
+	defer s.unlock()
+	if value, _, ok := s.kept(); ok { // read by another meanwhile
+		return value, nil
+	}
+	value, err := s.read(ctx)
+	if err != nil {
+		return "", err
+	}
+	s.keep(value)
+	return value, nil
+}
+
+// renew reads the secret again after the endpoint has refused that of a version, and
+// reports whether there is another now. After one that is not, the source is left alone
+// for as long as a refusing endpoint is: what is refused may be one odd token.
+func (s *clientSecret) renew(ctx context.Context, refused int) bool {
+	if s == nil || s.source.run == nil || s.lock(ctx) != nil {
+		return false
+	}
+	defer s.unlock()
+	old, version, _ := s.kept()
+	switch {
+	case version != refused:
+		return true
+	case time.Since(s.checked) < refusedBreak:
+		return false
+	}
+	s.checked = time.Now()
+	value, err := s.read(ctx)
+	if err != nil || value == old {
+		return false
+	}
+	s.keep(value)
+	return true
+}
+
+// current is the version to tell renew.
+func (s *clientSecret) current() int {
+	if s == nil {
+		return 0
+	}
+	_, version, _ := s.kept()
+	return version
+}
+
+func (s *clientSecret) read(ctx context.Context) (string, error) {
+	value, err := s.source.ask(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case value == "":
+		return "", errors.New("ClientSecretFrom returned an empty secret")
+	case len(value) < s.least:
+		return "", fmt.Errorf("ClientSecretFrom returned a secret that is too short for HS256; it must have %d bytes or more (RFC 7518 §3.2)", s.least)
+	}
+	return value, nil
+}
+
+func (s *clientSecret) lock(ctx context.Context) error {
+	select {
+	case s.reading <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return s.source.isLate()
+	}
+}
+
+func (s *clientSecret) unlock() { <-s.reading }

@@ -1,0 +1,71 @@
+package introspection
+
+import (
+	"slices"
+	"time"
+)
+
+// A row is what has failed since the last whole answer: the last failure of each
+// token, of at most breakAfter tokens for each side and kind, so of 50 at most.
+type row struct {
+	began  time.Time
+	tokens []failed
+	unsent int // failures in which no token had a part
+}
+
+type failed struct {
+	token   digest
+	side    side
+	failure failure
+	asks    bool // to be left alone for some time
+}
+
+func (r *row) add(t ticket, failure failure, asks bool, now time.Time) {
+	if r.began.IsZero() {
+		r.began = now
+	}
+	if failure == unsent || failure == ours {
+		r.unsent++
+		return
+	}
+	r.tokens = slices.DeleteFunc(r.tokens, func(f failed) bool { return f.token == t.token })
+	alike := func(f failed) bool { return f.side == t.side && f.failure == failure && f.asks == asks }
+	if r.count(alike) < breakAfter {
+		r.tokens = append(r.tokens, failed{t.token, t.side, failure, asks})
+	}
+}
+
+// keepRefusals forgets all else.
+func (r *row) keepRefusals() {
+	r.tokens = slices.DeleteFunc(r.tokens, func(f failed) bool { return f.failure != refused })
+	r.unsent = 0
+}
+
+func (r *row) count(counts func(failed) bool) (n int) {
+	for _, f := range r.tokens {
+		if counts(f) {
+			n++
+		}
+	}
+	return n
+}
+
+// opensKnown decides after a failure whether tokens that were active before wait, and
+// with them all others.
+func (r *row) opensKnown(last failure) bool {
+	known := func(f failed) bool { return f.side == knownSide }
+	return r.unsent >= breakAfter ||
+		last == refused && r.count(func(f failed) bool { return known(f) && f.failure == refused }) >= 2 ||
+		r.count(func(f failed) bool { return known(f) && f.failure != refused }) >= breakAfter ||
+		r.count(func(f failed) bool { return known(f) && f.asks }) >= 2
+}
+
+// opensStrangers decides after a failure whether strangers wait. Before the first
+// answer ever, one refusal of us is enough.
+func (r *row) opensStrangers(last failure, never bool, now time.Time) bool {
+	stranger := func(f failed) bool { return f.side == strangers && f.failure != refused }
+	return r.count(func(f failed) bool { return stranger(f) && f.failure != internal }) >= breakAfter ||
+		r.count(stranger) >= breakAfter && now.Sub(r.began) >= strangersRow ||
+		last == refused && (never || r.count(func(f failed) bool { return f.failure == refused }) >= breakAfter) ||
+		r.count(func(f failed) bool { return stranger(f) && f.asks }) >= 2
+}
