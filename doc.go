@@ -44,7 +44,8 @@
 // Header and payload are read by RFC 7515 and RFC 8725, the algorithm is never
 // chosen by the token, and 8 is RFC 9068, or what the issuer's Profile has in its
 // place. An opaque token is introspected (RFC 7662) in place of 3 to 8; of 9,
-// Clients and Demand hold for it.
+// Clients and Demand hold for it. With AlwaysIntrospect, the answer completes the
+// JWT: what the JWT leaves out of 8 to 13 is judged once the issuer has answered.
 //
 // What was verified is remembered as facts, by the token's digest, and never as a
 // verdict: of a token that comes again, 3 to 9 are not checked once more, and all

@@ -240,7 +240,10 @@ func (i *issuer) acceptJWT(token *jose.Token, said *jose.Claims) (jose.Claims, e
 	if err != nil {
 		return claims, i.advise(err, token.Header, said)
 	}
-	return claims, nil
+	if claims.ClientID == "" {
+		return claims, nil
+	}
+	return claims, i.acceptClient(claims.ClientID)
 }
 
 // acceptWhole judges all that is claimed. It tells the operator what to set when the

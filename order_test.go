@@ -86,12 +86,13 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 	a := newAttempt(t, as)
 	now, withdrawn := time.Now(), false
 	keys := jwks.Static(as.Keys()...)
-	v := newValidator(t, as, func(c *accesstoken.Config) {
+	asking := false
+	configure := func(c *accesstoken.Config) {
 		c.DPoP, c.Now = newVerifier(t), func() time.Time { return now }
 		c.Issuers = []accesstoken.Issuer{
 			{
 				URL: as.URL, Algorithms: []string{"RS256"}, Clients: []string{"client"},
-				Introspection: newIntrospection(t, as), AlwaysIntrospect: true,
+				Introspection: newIntrospection(t, as), AlwaysIntrospect: asking,
 				Keys: sourceFunc(func(ctx context.Context, kid, algorithm string) ([]crypto.PublicKey, uint64, error) {
 					if withdrawn {
 						return nil, 0, nil
@@ -107,7 +108,10 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 			},
 			{URL: "https://another.example", Algorithms: []string{"ES256"}, JWKSURI: as.URL + "/none"},
 		}
-	})
+	}
+	v := newValidator(t, as, configure)
+	asking = true
+	asked := newValidator(t, as, configure) // which leaves to the answer what the JWT lacks
 	policy := accesstoken.Policy{Scopes: scopes.All("a")}
 	refuses := func(item int, scheme, token string, want accesstoken.Reason, says string) {
 		t.Helper()
@@ -142,6 +146,9 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 		{16, "CLOSED", "", func() { a.closed = false }},
 		{17, accesstoken.ScopeInsufficient, "", func() { a.claims["scope"] = "a" }},
 	} {
+		if step.item == 14 {
+			v = asked
+		}
 		refuses(step.item, "DPoP", a.token(t, as), step.want, step.says)
 		step.mend()
 	}
