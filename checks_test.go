@@ -64,8 +64,8 @@ func TestWhatAProfileDemandsInReturn(t *testing.T) {
 		{"no aud is not one of the client only", accesstoken.Issuer{Profile: accesstoken.Zitadel}, zitadel(accesstokentest.Claims{"aud": nil}), accesstoken.AudienceMismatch},
 		{"no aud, accepted", accesstoken.Issuer{Profile: accesstoken.Zitadel, DangerouslyAcceptNoAudience: true}, zitadel(accesstokentest.Claims{"aud": nil}), ""},
 		{"aud is the client and us", accesstoken.Issuer{Profile: accesstoken.Zitadel}, zitadel(accesstokentest.Claims{"client_id": "c", "aud": []string{"c", resource}}), ""},
-		{"aud is the client and nobody", accesstoken.Issuer{Profile: accesstoken.Zitadel, Audience: []string{"c"}}, zitadel(accesstokentest.Claims{"client_id": "c", "aud": []string{"", "c"}}), accesstoken.TokenTypeMismatch},
-		{"aud is nobody and us, and no azp is no audience", accesstoken.Issuer{Profile: accesstoken.Auth0}, zitadel(accesstokentest.Claims{"aud": []string{"", resource}}), ""},
+		{"aud is the client and an empty text", accesstoken.Issuer{Profile: accesstoken.Zitadel, Audience: []string{"c"}}, zitadel(accesstokentest.Claims{"client_id": "c", "aud": []string{"", "c"}}), accesstoken.TokenTypeMismatch},
+		{"aud is an empty text and us, and there is no azp", accesstoken.Issuer{Profile: accesstoken.Auth0}, zitadel(accesstokentest.Claims{"aud": []string{"", resource}}), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.issuer.URL = as.URL

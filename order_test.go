@@ -31,7 +31,7 @@ type attempt struct {
 
 func newAttempt(t *testing.T, as *accesstokentest.Server) *attempt {
 	a := &attempt{holder: newHolder(t), thief: newHolder(t), proofs: 2, twice: true, tampered: true, closed: true}
-	a.header = map[string]any{"typ": "JWT", "alg": "HS256", "kid": "nobody's", "crit": []string{"x"}}
+	a.header = map[string]any{"typ": "JWT", "alg": "HS256", "kid": "unknown", "crit": []string{"x"}}
 	a.claims = as.Claims(accesstokentest.Claims{
 		"iss": "https://unknown.example", "aud": "https://other.example", "client_id": "unlisted",
 		"exp": time.Now().Add(-time.Hour).Unix(), "pad": strings.Repeat("x", 20<<10),

@@ -36,7 +36,7 @@ func TestTheLongestNonceIsKept(t *testing.T) {
 	}
 }
 
-// A brokenKey is in a key service that is out of reach by now.
+// A brokenKey is in a key service that is out of reach.
 type brokenKey struct{ crypto.Signer }
 
 func (brokenKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {

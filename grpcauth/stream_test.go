@@ -395,7 +395,7 @@ func TestAStreamIsJudgedAgain(t *testing.T) {
 	}
 }
 
-// Anybody may call a public method, for as long as he likes.
+// A public method needs no token, however long its stream is open.
 func TestAPublicStreamIsNotJudgedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := inBubble(t, grpcauth.Options{StreamCheck: time.Minute, Public: []string{testpb.TestService_FullDuplexCall_FullMethodName}})
