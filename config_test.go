@@ -148,7 +148,7 @@ func TestTheConfigurationIsCopied(t *testing.T) {
 		},
 		Issuers: []accesstoken.Issuer{
 			{URL: as.URL, Aliases: []string{"alias"}, Algorithms: []string{"RS256"}, Clients: []string{"client"}, Demand: map[string][]string{"team": {"red"}}},
-			{URL: "https://login.example/{tenantid}/", JWKSURI: as.JWKSURI(), Audience: []string{"urn:c"}, Profile: accesstoken.EntraV2, Tenants: []string{tenant}},
+			{URL: "https://login.example/" + tenant + "/", JWKSURI: as.JWKSURI(), Audience: []string{"urn:c"}, Profile: accesstoken.EntraV2, Tenants: []string{tenant}},
 		},
 	}
 	v, err := accesstoken.NewValidator(config)
