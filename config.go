@@ -477,21 +477,13 @@ func checkKeySource(source KeySource) []error {
 		return []error{fmt.Errorf("the %T is nil; did its constructor fail?", source)}
 	}
 	checked, ok := source.(interface{ Err() error })
-	if !ok {
+	if !ok || checked.Err() == nil {
 		return nil
 	}
-	return eachOf(checked.Err())
-}
-
-// eachOf takes joined errors apart, for a line of each.
-func eachOf(err error) []error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		return several.Unwrap()
+	if several, ok := checked.Err().(interface{ Unwrap() []error }); ok {
+		return several.Unwrap() // a line for each
 	}
-	if err != nil {
-		return []error{err}
-	}
-	return nil
+	return []error{checked.Err()}
 }
 
 // collisions reports what two issuers may not share.
