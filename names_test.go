@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -200,6 +202,13 @@ func TestAnIssuerFromWhichNothingIsFetchedNeedsNoHTTPS(t *testing.T) {
 			}
 		}
 	}
+	as.Handle("/adfs", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"issuer":"http://adfs.example/adfs/services/trust","jwks_uri":%q}`, as.JWKSURI())
+	}))
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers = []accesstoken.Issuer{{URL: "http://adfs.example/adfs/services/trust", MetadataURL: as.URL + "/adfs"}}
+	})
+	good(t, v, as.Token(accesstokentest.Claims{"iss": "http://adfs.example/adfs/services/trust"}))
 	const plain = "http://a.example"
 	for _, test := range []struct {
 		name   string
@@ -207,12 +216,36 @@ func TestAnIssuerFromWhichNothingIsFetchedNeedsNoHTTPS(t *testing.T) {
 		want   string
 	}{
 		{"discovery", accesstoken.Issuer{URL: plain}, "URL: "},
+		{"metadata over plain http", accesstoken.Issuer{URL: plain, MetadataURL: plain + "/metadata"}, "MetadataURL: "},
+		{"metadata of what is no URL", accesstoken.Issuer{URL: "urn:a", MetadataURL: "https://a.example/metadata"}, "URL: "},
 		{"keys over plain http", accesstoken.Issuer{URL: plain, JWKSURI: plain + "/jwks"}, "JWKSURI: "},
 		{"nothing at all", accesstoken.Issuer{JWKSURI: "https://a.example/jwks"}, "URL: the URL is empty"},
 		{"a password", accesstoken.Issuer{URL: "https://user:canary@a.example", JWKSURI: "https://a.example/jwks"}, "user information"},
 	} {
 		wantOneFault(t, test.name, []accesstoken.Issuer{test.issuer}, test.want)
 	}
+}
+
+// What one issuer signs of a token is not another's word: an introspection client that
+// names its issuer is for that one.
+func TestAnIntrospectionClientIsForTheIssuerThatItNames(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	naming := func(issuer string) *introspection.Client {
+		return must(introspection.NewClient(introspection.Config{
+			Endpoint: as.IntrospectionEndpoint(), ClientID: accesstokentest.ClientID, ClientSecret: accesstokentest.ClientSecret, Issuer: issuer,
+		}))
+	}
+	for named, want := range map[string][]string{
+		as.URL: nil, "https://alias.example": nil, "": nil,
+		"https://b.example": {`Introspection is for the issuer "https://b.example"`, "set introspection.Config.Issuer to URL"},
+		as.URL + "/":        {"Introspection is for the issuer"},
+	} {
+		wantOneFault(t, "the issuer "+named, []accesstoken.Issuer{{URL: as.URL, Aliases: []string{"https://alias.example"}, Introspection: naming(named)}}, want...)
+	}
+	shared := naming(as.URL)
+	wantOneFault(t, "one client for two issuers", []accesstoken.Issuer{
+		{URL: as.URL, Introspection: shared, TokenPrefix: "a_"}, {URL: "https://b.example", Introspection: shared, TokenPrefix: "b_"},
+	}, "Issuers[1]", "Introspection is for the issuer")
 }
 
 // An ID token without the marks that the OpenID flow may leave out has all that is left
