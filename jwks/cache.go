@@ -69,15 +69,21 @@ func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 // key that fits alg is then a candidate (RFC 7515 §4.1.4). The slice is shared
 // and must not be changed.
 //
-// No keys and no error mean that the issuer was asked, now or within the last
-// two cooldowns, and had no such key; of a kid longer than 256 bytes, that no set
-// has it. An error means one of these:
+// When no key of the set has a kid, the kid of a token is a hint without use, and
+// every key that fits alg is a candidate as well.
+//
+// No keys and no error mean that the key is certain not to be there: a fetch that
+// began after the call did not find it, or one that began within the last
+// MissCooldown did not, and this very kid had been asked for or withdrawn before.
+// Of a kid longer than 256 bytes they mean that no set can have it. An error means
+// one of these:
 //   - the key is there but not for this alg, or alg is not one that a key of a
 //     fetched set may have: it says so;
-//   - the question could not be asked: the key set or the metadata is
-//     unavailable, the metadata contradicts the configuration, or the cache is
-//     closed. If there is a time to ask again, the error has a method
-//     RetryAfter() time.Duration in its chain;
+//   - the question could not be asked: unknown kids have used up the fetches that
+//     MissCooldown allows, the key set or the metadata is unavailable, the
+//     metadata contradicts the configuration, or the cache is closed. If there is
+//     a time to ask again, the error has a method RetryAfter() time.Duration in
+//     its chain;
 //   - ctx ended first: it matches the context's error. The fetch goes on for
 //     the others who wait.
 //

@@ -360,12 +360,21 @@ func TestJWK04UnknownKids(t *testing.T) {
 			s := serve(ec("a"))
 			cache := open(t, s, nil)
 			warm(t, cache)
+			absent := 0
 			for i := range 10000 {
-				ask(t, cache, fmt.Sprint("made up ", i), notThere)
+				switch keys, _, err := cache.Keys(t.Context(), fmt.Sprint("made up ", i), "ES256"); outcome(keys, err) {
+				case found:
+					t.Fatalf("made up %d: got %v; want no key", i, keys)
+				case notThere:
+					absent++
+				}
 				time.Sleep(6 * time.Millisecond) // a minute in all
 			}
 			if got := s.fetches(keysURL) - 1; got < 2 || got > 2+60/30 {
 				t.Errorf("got %d fetches for unknown kids; want 2 to 4", got)
+			}
+			if got := s.fetches(keysURL) - 1; absent != got {
+				t.Errorf("got %d kids that are said not to be there; want %d, those that were asked for", absent, got)
 			}
 		})
 	})
@@ -375,7 +384,11 @@ func TestJWK04UnknownKids(t *testing.T) {
 			cache := open(t, s, nil)
 			warm(t, cache)
 			for i := range 5000 {
-				ask(t, cache, fmt.Sprint("made up ", i), notThere)
+				want := notThere
+				if i >= 2 { // the burst is spent
+					want = unavailable
+				}
+				ask(t, cache, fmt.Sprint("made up ", i), want)
 			}
 			s.publish(ec("a", "b"))
 			time.Sleep(30 * time.Second)
@@ -415,11 +428,16 @@ func TestJWK04UnknownKids(t *testing.T) {
 			s := serve(ec("a"))
 			cache := open(t, s, nil)
 			warm(t, cache)
+			last := map[string]int{}
 			for range 600 { // ten minutes
 				for i := range 5 {
-					ask(t, cache, fmt.Sprint("stale ", i), notThere)
+					keys, _, err := cache.Keys(t.Context(), fmt.Sprint("stale ", i), "ES256")
+					last[outcome(keys, err)]++
 				}
 				time.Sleep(time.Second)
+			}
+			if last[found] != 0 || last[notThere] < last[unavailable] {
+				t.Errorf("got %v; want most of them not there: each answer tells it of all that were asked for", last)
 			}
 			if got := s.fetches(keysURL) - 1; got < 2 || got > 2+600/30 {
 				t.Errorf("got %d fetches for unknown kids; want 2 to 22", got)
@@ -508,7 +526,7 @@ func TestJWK04UnknownKids(t *testing.T) {
 				t.Errorf("got %d fetches; want 3 at most", got)
 			}
 			s.publish(ec("a"))
-			time.Sleep(10 * time.Second) // the background has recovered
+			time.Sleep(30 * time.Second) // the background has recovered
 			ask(t, cache, "made up", notThere)
 		})
 	})

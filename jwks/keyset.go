@@ -3,6 +3,7 @@ package jwks
 import (
 	"cmp"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
@@ -27,7 +28,8 @@ type question struct{ kid, alg string }
 
 // A keySet is immutable once it is published.
 type keySet struct {
-	table      table // those for a token without kid stand under ""
+	table      table   // those for a token without kid stand under ""
+	unnamed    *record // those for a token with any kid, where no key has one
 	entries    []entry
 	identity   [sha256.Size]byte // of the keys, whatever their order
 	generation uint64
@@ -47,10 +49,14 @@ var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
 
 // held answers q with keys or nil.
 func (s *keySet) held(q question) []crypto.PublicKey {
-	if r := s.table.find(q.kid); r != nil {
-		return r[number(q.alg)]
+	r := s.table.find(q.kid)
+	if r == nil {
+		r = s.unnamed
 	}
-	return nil
+	if r == nil {
+		return nil
+	}
+	return r[number(q.alg)]
 }
 
 // find answers q: keys; an error if the kid is known but fits no key; or
@@ -83,6 +89,9 @@ func newKeySet(entries []entry) *keySet {
 	})
 	s := &keySet{table: newTable(len(entries) + 1), entries: entries}
 	all := s.table.insert("")
+	if !slices.ContainsFunc(entries, func(e entry) bool { return e.kid != "" }) {
+		s.unnamed = all
+	}
 	for _, e := range entries {
 		own := s.table.insert(e.kid)
 		for _, alg := range e.algs {
@@ -129,8 +138,9 @@ func (o omission) expected() bool { return errors.Is(o.reason, errUse) }
 var (
 	errObject = errors.New("it is not a JSON object whose members have their RFC 7517 types")
 	errUse    = errors.New(`its use is not "sig"`)
-	errKeyOps = errors.New(`its key_ops are without "verify"`)
+	errKeyOps = errors.New(`its key_ops are without "verify", or name an operation twice`)
 	errKeyID  = errors.New("its kid is longer than 256 bytes")
+	errValues = errors.New("its key values are not base64url without padding, or not of the length of its curve")
 	errType   = errors.New("it is not RSA, EC on P-256, P-384 or P-521, or Ed25519")
 	errAlg    = errors.New("its alg is not a signature algorithm of its type and curve")
 )
@@ -206,6 +216,9 @@ func readKey(raw string) (entry, error) {
 	if err := checkMembers(m.JWKMarshal); err != nil {
 		return entry{}, err
 	}
+	if err := checkValues(m.JWKMarshal); err != nil {
+		return entry{}, err
+	}
 	// jwkset would refuse unregistered key_ops, of which RFC 7517 §4.3 allows any.
 	key, err := jwkset.NewJWKFromMarshal(m.JWKMarshal, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipKeyOps: true})
 	if err != nil {
@@ -229,7 +242,7 @@ func readMembers(raw string) (documentKey, error) {
 	var m documentKey
 	var private error
 	err := jose.Object(raw, func(name, value string) error {
-		if value == "null" { // what some serializers write for an absent member
+		if value == "null" && name != "key_ops" { // what some serializers write for an absent member
 			return nil
 		}
 		switch name {
@@ -305,12 +318,45 @@ func checkMembers(m jwkset.JWKMarshal) error {
 		return jose.ErrSymmetric
 	case m.USE != "" && m.USE != jwkset.UseSig: // §4.2
 		return errUse
-	case m.KEYOPS != nil && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify): // §4.3
+	case m.KEYOPS != nil && (!slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) || repeats(m.KEYOPS)): // §4.3
 		return errKeyOps
 	case len(m.KID) > maxKeyID:
 		return errKeyID
 	case !isType(m):
 		return errType
+	}
+	return nil
+}
+
+func repeats[T comparable](values []T) bool {
+	for i, value := range values {
+		if slices.Contains(values[:i], value) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkValues demands the one form that RFC 7518 §6 and RFC 8037 §2 give the
+// numbers of a key: base64url without padding or white space (RFC 7515 §2), and
+// coordinates of the full length of their curve. A modulus may have leading
+// zeros, which some issuers write.
+func checkValues(m jwkset.JWKMarshal) error {
+	switch m.KTY {
+	case jwkset.KtyRSA:
+		return cmp.Or(checkValue(m.N, 0), checkValue(m.E, 0))
+	case jwkset.KtyEC:
+		size := map[jwkset.CRV]int{jwkset.CrvP256: 32, jwkset.CrvP384: 48, jwkset.CrvP521: 66}[m.CRV]
+		return cmp.Or(checkValue(m.X, size), checkValue(m.Y, size))
+	}
+	return checkValue(m.X, ed25519.PublicKeySize)
+}
+
+// checkValue wants so many bytes; of 0, any number.
+func checkValue(value string, size int) error {
+	raw, err := jose.Base64(value)
+	if err != nil || size != 0 && len(raw) != size {
+		return errValues
 	}
 	return nil
 }

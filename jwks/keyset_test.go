@@ -22,12 +22,25 @@ func modulus(bits, exponent int) *rsa.PublicKey {
 	return &rsa.PublicKey{N: n.SetBit(n.SetBit(n, bits-1, 1), 0, 1), E: exponent}
 }
 
+// lowECKey returns a P-256 key whose x begins with a zero byte, as one of 256
+// does.
+func lowECKey() (key *ecdsa.PublicKey, x []byte) {
+	for {
+		key := &newECKey().PublicKey
+		if x := must(key.Bytes())[1:33]; x[0] == 0 {
+			return key, x
+		}
+	}
+}
+
 func TestJWK01And02WhichKeysAreUsed(t *testing.T) {
 	rsaPublic, ecPublic, edPublic := &rsaKey().PublicKey, &ecKey().PublicKey, edKey().Public()
 	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)).Public()
 	p521 := must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)).Public()
 	even := modulus(2048, 65537)
 	even.N.SetBit(even.N, 0, 0)
+	point := must(ecPublic.Bytes())[1:]
+	low, lowX := lowECKey()
 	for _, c := range []struct {
 		name string
 		key  members
@@ -53,6 +66,10 @@ func TestJWK01And02WhichKeysAreUsed(t *testing.T) {
 		{"key_ops without", jwk(ecPublic, "k", members{"key_ops": []string{"encrypt"}}), false},
 		{"key_ops empty", jwk(ecPublic, "k", members{"key_ops": []string{}}), false},
 		{"key_ops a string", jwk(ecPublic, "k", members{"key_ops": "verify"}), false},
+		{"key_ops null", jwk(ecPublic, "k", members{"key_ops": json.RawMessage("null")}), false},
+		{"key_ops with verify twice", jwk(ecPublic, "k", members{"key_ops": []string{"verify", "verify"}}), false},
+		{"key_ops with another twice", jwk(ecPublic, "k", members{"key_ops": []string{"sign", "verify", "sign"}}), false},
+		{"key_ops with null among them", jwk(ecPublic, "k", members{"key_ops": []any{"verify", nil}}), false},
 
 		{"alg that fits", jwk(rsaPublic, "k", members{"alg": "PS384"}), true},
 		{"alg of another type", jwk(rsaPublic, "k", members{"alg": "ES256"}), false},
@@ -86,6 +103,19 @@ func TestJWK01And02WhichKeysAreUsed(t *testing.T) {
 		{"a point beside the curve", jwk(ecPublic, "k", members{"y": jwk(p384, "", nil)["y"]}), false},
 		{"a point of another curve", jwk(p384, "k", members{"crv": "P-256"}), false},
 		{"the point at infinity", jwk(ecPublic, "k", members{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}), false},
+		{"a coordinate of 31 bytes", jwk(ecPublic, "k", members{"y": b64(point[32:63])}), false},
+		{"a coordinate of 31 bytes, whose first is zero", jwk(low, "k", members{"x": b64(lowX[1:])}), false},
+		{"a coordinate of 32 bytes, whose first is zero", jwk(low, "k", nil), true},
+		{"a coordinate of 33 bytes", jwk(ecPublic, "k", members{"x": b64(append([]byte{0}, point[:32]...))}), false},
+		{"a coordinate with padding", jwk(ecPublic, "k", members{"x": b64(point[:32]) + "="}), false},
+		{"a coordinate with a line break", jwk(ecPublic, "k", members{"y": b64(point[32:])[:20] + "\r\n" + b64(point[32:])[20:]}), false},
+		{"a coordinate with a space", jwk(ecPublic, "k", members{"y": b64(point[32:]) + " "}), false},
+		{"P-521 with a coordinate of 65 bytes", jwk(p521, "k", members{"x": b64(make([]byte, 65))}), false},
+		{"RSA, its modulus with a line break", jwk(rsaPublic, "k", members{"n": b64(rsaPublic.N.Bytes())[:100] + "\n" + b64(rsaPublic.N.Bytes())[100:]}), false},
+		{"RSA, its modulus with padding", jwk(rsaPublic, "k", members{"n": b64(rsaPublic.N.Bytes()) + "=="}), false},
+		{"RSA, its modulus with a leading zero", jwk(rsaPublic, "k", members{"n": b64(append([]byte{0}, rsaPublic.N.Bytes()...))}), true},
+		{"RSA, its exponent with padding", jwk(rsaPublic, "k", members{"e": "AQAB="}), false},
+		{"Ed25519 with padding", jwk(edPublic, "k", members{"x": b64(edPublic.(ed25519.PublicKey)) + "="}), false},
 		{"Ed25519 of 31 bytes", jwk(edPublic, "k", members{"x": b64(make([]byte, 31))}), false},
 		{"Ed25519 of 33 bytes", jwk(edPublic, "k", members{"x": b64(append([]byte{9}, make([]byte, 32)...))}), false},
 		{"Ed25519, the identity", jwk(edPublic, "k", members{"x": b64(append([]byte{1}, make([]byte, 31)...))}), false},

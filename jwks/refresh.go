@@ -28,8 +28,9 @@ const (
 
 // A flight is one fetch and whoever waits for it. It belongs to none of them.
 type flight struct {
-	cause  question // what it was started for; zero when for no kid in particular
-	urgent bool     // somebody waits for what it brings
+	cause  question  // what it was started for; zero when for no kid in particular
+	began  time.Time // before the issuer was asked anything
+	urgent bool      // somebody waits for what it brings
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // set before done is closed
@@ -70,7 +71,10 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 	}
 }
 
-// seek finds the answer to q or the fetch to wait for.
+// seek finds the answer to q or the fetch to wait for. It is "not there" only
+// if an answer says so to a fetch that began within the last cooldown. Every
+// other question that may not be asked now has an error: the key may well have
+// been published since the last answer.
 func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,7 +83,7 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 		return nil, nil, generationOf(set, nil), nil
 	}
 	if set == nil {
-		f, err = c.begin()
+		f, err = c.begin(q)
 		return f, nil, 0, err
 	}
 	if keys, err := set.find(q); keys != nil || err != nil {
@@ -89,12 +93,21 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 		return c.flight, nil, 0, nil
 	}
 	// A server that wants to be left alone is, and that costs no budget.
-	if now := time.Now(); !now.Before(c.outage.notBefore) && c.budget.spend(q, now) {
+	now := time.Now()
+	if !now.Before(c.outage.notBefore) && c.budget.spend(q, now) {
 		return c.start(q), nil, 0, nil
 	}
 	c.state.Misses++
-	return nil, nil, generationOf(set, c.outageError()), c.outageError()
+	switch {
+	case c.outage.cause != nil:
+		return nil, nil, 0, c.outageError()
+	case c.budget.isAbsent(q, now):
+		return nil, nil, set.generation, nil
+	}
+	return nil, nil, 0, c.unavailable(errNotAsked, c.budget.wait(q, now))
 }
+
+var errNotAsked = errors.New("the token's key is not in the set held, and unknown keys have used up the fetches that MissCooldown allows")
 
 // wait waits for the end of the fetch, of ctx, or of the time to wait.
 func (c *Cache) wait(ctx context.Context, f *flight, enough <-chan time.Time) error {
@@ -147,12 +160,12 @@ func (c *Cache) demand() (*flight, error) {
 	if c.usable.Load() != nil {
 		return nil, nil
 	}
-	return c.begin()
+	return c.begin(question{})
 }
 
-// begin joins or starts the fetch that somebody without any keys needs, unless
-// it is too soon after a failed one. c.mu is held.
-func (c *Cache) begin() (*flight, error) {
+// begin joins or starts the fetch that q needs when no keys are held, unless it
+// is too soon after a failed one. c.mu is held.
+func (c *Cache) begin(q question) (*flight, error) {
 	switch {
 	case c.closed:
 		return nil, errClosed
@@ -161,7 +174,7 @@ func (c *Cache) begin() (*flight, error) {
 	case time.Now().Before(c.outage.notBefore):
 		return nil, c.outageError()
 	}
-	return c.start(question{}), nil
+	return c.start(q), nil
 }
 
 // start starts the only fetch. c.mu is held, the cache is open and no fetch is
@@ -169,7 +182,7 @@ func (c *Cache) begin() (*flight, error) {
 func (c *Cache) start(q question) *flight {
 	ctx, cancel := context.WithCancel(context.Background())
 	urgent := q != question{} || c.usable.Load() == nil
-	f := &flight{cause: q, urgent: urgent, cancel: cancel, done: make(chan struct{})}
+	f := &flight{cause: q, began: time.Now(), urgent: urgent, cancel: cancel, done: make(chan struct{})}
 	c.flight = f
 	c.running.Go(func() { c.fly(ctx, f) })
 	return f
@@ -180,7 +193,7 @@ func (c *Cache) start(q question) *flight {
 // the asking comes before the landing: a logger or a disk can hang.
 func (c *Cache) fly(ctx context.Context, f *flight) {
 	defer f.cancel()
-	event := Fetch{Start: time.Now()}
+	event := Fetch{Start: f.began}
 	saved := c.recall()
 	r, err := c.askSafely(ctx, f, saved)
 	event.Duration, event.Err, event.Omitted = time.Since(event.Start), err, len(r.omitted)
@@ -273,16 +286,17 @@ func (c *Cache) land(f *flight, r reply, saved *savedSet, event *Fetch) (report 
 // it the generation. c.mu is held.
 func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	now := time.Now()
-	c.use(r.set, event)
+	c.use(r.set, f.began, event)
 	c.state.FetchedAt, c.state.Restored = now, false
 	ended := c.outage
 	c.outage = outage{}
 	c.renew(shorten(r.fresh, 0.1))
 	c.expire(c.config.UsableFor)
-	// Who joined a fetch under way may know of a newer key than the server did
-	// when it answered; only the absence of what caused the fetch is certain.
+	c.budget.answered(c.last, f.began)
+	// A request that joined the fetch may carry a kid that was published after the
+	// server answered. Only the key that the fetch was for is known to be absent.
 	if keys, err := c.last.find(f.cause); f.cause != (question{}) && keys == nil && err == nil {
-		c.budget.inVain(f.cause)
+		c.budget.inVain(f.cause, f.began)
 	}
 	if ended.cause == nil {
 		return nil
@@ -292,9 +306,9 @@ func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	}
 }
 
-// use makes set the usable one; nil, or one that equals the last, stands for the
-// last. c.mu is held.
-func (c *Cache) use(set *keySet, event *Fetch) {
+// use makes set the usable one, which a fetch brought that began then; nil, or
+// one that equals the last, stands for the last. c.mu is held.
+func (c *Cache) use(set *keySet, began time.Time, event *Fetch) {
 	switch {
 	case set == nil:
 		event.NotModified = true
@@ -312,7 +326,7 @@ func (c *Cache) use(set *keySet, event *Fetch) {
 	// Tokens of a withdrawn key keep coming, and asking once more would only
 	// tell what is known.
 	for _, kid := range event.Withdrawn {
-		c.budget.withdrawn(kid)
+		c.budget.withdrawn(kid, began)
 	}
 	event.Generation = set.generation
 	c.last = set

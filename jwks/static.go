@@ -118,6 +118,9 @@ func (s *KeyfuncSource) Keys(ctx context.Context, kid, alg string) (keys []crypt
 		return nil, 0, nil
 	}
 	found, err := s.keyfunc.KeyfuncCtx(ctx)(tokenFor(kid, alg))
+	if errors.Is(err, jwkset.ErrKeyNotFound) && kid != "" && s.hasNoKids(ctx) {
+		found, err = s.keyfunc.KeyfuncCtx(ctx)(tokenFor("", alg))
+	}
 	switch {
 	case errors.Is(err, jwkset.ErrKeyNotFound):
 		return nil, 0, nil
@@ -162,6 +165,18 @@ func (s *KeyfuncSource) declaresOther(ctx context.Context, kid, alg string) bool
 	key, err := storage.KeyRead(ctx, kid)
 	declared := key.Marshal().ALG.String()
 	return err == nil && declared != "" && declared != alg
+}
+
+// hasNoKids reports whether the keyfunc has keys, and none with a kid: then the
+// kid of a token is a hint without use (RFC 7515 §4.1.4).
+func (s *KeyfuncSource) hasNoKids(ctx context.Context) bool {
+	storage := s.keyfunc.Storage()
+	if storage == nil || ctx.Err() != nil {
+		return false
+	}
+	keys, err := storage.KeyReadAll(ctx)
+	named := func(key jwkset.JWK) bool { return key.Marshal().KID != "" }
+	return err == nil && len(keys) > 0 && !slices.ContainsFunc(keys, named)
 }
 
 // fitting returns those of what a keyfunc found that may verify alg.

@@ -21,8 +21,8 @@ var errReadOnly = errors.New("jwks: the storage is the issuer's key set, which o
 // KeyRead does what [Cache.Keys] does, for any alg, and so waits for a fetch and
 // counts against the budget for unknown kids. Its error matches
 // [jwkset.ErrKeyNotFound] if the issuer was asked and has no such key. Of
-// several keys with one kid it returns one, always the same; [Cache.Keyfunc] and
-// [Cache.Keys] know them all. What reads the whole set waits for keys to be held,
+// several keys with one kid, or of a set in which no key has one, it returns one,
+// always the same; [Cache.Keyfunc] and [Cache.Keys] know them all. What reads the whole set waits for keys to be held,
 // as KeyRead does. Keys have the members by which they verify, and no
 // certificates. Writing is an error.
 func (c *Cache) Storage() jwkset.Storage { return storage{c} }
@@ -31,7 +31,7 @@ type storage struct{ cache *Cache }
 
 func (s storage) KeyRead(ctx context.Context, keyID string) (jwkset.JWK, error) {
 	set := s.cache.usable.Load()
-	if set == nil || keyID != "" && !set.has(keyID) {
+	if set == nil || keyID != "" && !set.has(keyID) && set.unnamed == nil {
 		if _, _, err := s.cache.obtain(ctx, question{kid: keyID}); err != nil && !errors.Is(err, errNotForAlgorithm) {
 			return jwkset.JWK{}, err
 		}
@@ -39,7 +39,7 @@ func (s storage) KeyRead(ctx context.Context, keyID string) (jwkset.JWK, error) 
 			return jwkset.JWK{}, s.cache.unavailable(errRanOut, 0)
 		}
 	}
-	i := slices.IndexFunc(set.entries, func(e entry) bool { return e.kid == keyID })
+	i := slices.IndexFunc(set.entries, func(e entry) bool { return e.kid == keyID || set.unnamed != nil })
 	if i < 0 {
 		return jwkset.JWK{}, fmt.Errorf("jwks: %s has no key with this kid: %w", s.cache.config.name(), jwkset.ErrKeyNotFound)
 	}

@@ -1,0 +1,100 @@
+package jwks_test
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/accesstoken/accesstoken/jwks"
+)
+
+// A PEM file has no kid, and neither do the sets that are made of one. What a
+// token says is then a hint without use (RFC 7515 §4.1.4).
+func TestKeysWithoutKidServeATokenThatNamesOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newECKey(), newECKey()
+		s := serve(document(jwk(&one.PublicKey, "", nil), jwk(&two.PublicKey, "", nil), jwk(&rsaKey().PublicKey, "", nil)))
+		cache := open(t, s, nil)
+		view := cache.For("https://a.example")
+		static := jwks.Static(setKey(&one.PublicKey, jwkset.JWKMetadataOptions{}), setKey(&two.PublicKey, jwkset.JWKMetadataOptions{}))
+		if err := static.Err(); err != nil {
+			t.Fatal(err)
+		}
+		memory := jwkset.NewMemoryStorage()
+		if err := memory.KeyWrite(t.Context(), setKey(&one.PublicKey, jwkset.JWKMetadataOptions{})); err != nil {
+			t.Fatal(err)
+		}
+		other := jwks.FromKeyfunc(must(keyfunc.New(keyfunc.Options{Storage: memory})))
+		for name, c := range map[string]struct {
+			source interface {
+				Keys(context.Context, string, string) ([]crypto.PublicKey, uint64, error)
+			}
+			want int
+		}{"a Cache": {cache, 2}, "a View": {view, 2}, "a Set": {static, 2}, "a KeyfuncSource": {other, 1}} {
+			keys, _, err := c.source.Keys(t.Context(), "named", "ES256")
+			if len(keys) != c.want || err != nil {
+				t.Errorf("%s: got %d keys, %v; want %d", name, len(keys), err, c.want)
+			}
+		}
+		token := jwt.New(jwt.SigningMethodES256)
+		token.Header["kid"] = "named"
+		if _, err := jwt.Parse(must(token.SignedString(two)), cache.Keyfunc); err != nil {
+			t.Errorf("Keyfunc: got %v; want nil", err)
+		}
+		if keys, _, err := cache.Keys(t.Context(), "named", "RS256"); len(keys) != 1 || err != nil {
+			t.Errorf("RS256: got %d keys, %v; want the one that fits", len(keys), err)
+		}
+		if got := s.fetches(keysURL); got != 1 {
+			t.Errorf("got %d fetches; want 1", got)
+		}
+	})
+}
+
+func TestAStorageWithoutKidsServesATokenThatNamesOne(t *testing.T) {
+	s := serve(document(jwk(&ecKey().PublicKey, "", nil)))
+	storage := open(t, s, nil).Storage()
+	for _, kid := range []string{"named", ""} {
+		key, err := storage.KeyRead(t.Context(), kid)
+		if err != nil || !ecKey().PublicKey.Equal(key.Key()) {
+			t.Errorf("%q: got %v, %v; want the only key", kid, key.Key(), err)
+		}
+	}
+	if got := s.fetches(keysURL); got != 1 {
+		t.Errorf("got %d fetches; want 1", got)
+	}
+}
+
+func TestOneKeyWithAKidIsEnoughForKidsToCount(t *testing.T) {
+	cache := open(t, serve(document(jwk(&ecKey().PublicKey, "", nil), jwk(&newECKey().PublicKey, "a", nil))), nil)
+	ask(t, cache, "named", notThere)
+	if _, err := cache.Storage().KeyRead(t.Context(), "named"); !errors.Is(err, jwkset.ErrKeyNotFound) {
+		t.Errorf("KeyRead: got %v; want ErrKeyNotFound", err)
+	}
+	memory := jwkset.NewMemoryStorage()
+	for _, kid := range []string{"", "a"} {
+		if err := memory.KeyWrite(t.Context(), setKey(&newECKey().PublicKey, jwkset.JWKMetadataOptions{KID: kid})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := jwks.FromKeyfunc(must(keyfunc.New(keyfunc.Options{Storage: memory})))
+	if keys, _, err := other.Keys(t.Context(), "named", "ES256"); keys != nil || err != nil {
+		t.Errorf("a KeyfuncSource: got %v, %v; want not there", keys, err)
+	}
+}
+
+func TestAtMostFourKeysWithoutKidAreTried(t *testing.T) {
+	var keys []members
+	for range 7 {
+		keys = append(keys, jwk(&newECKey().PublicKey, "", nil))
+	}
+	cache := open(t, serve(document(keys...)), nil)
+	if some, _, err := cache.Keys(t.Context(), "named", "ES256"); len(some) != 4 || err != nil {
+		t.Errorf("got %d keys, %v; want 4", len(some), err)
+	}
+}
