@@ -28,8 +28,9 @@ type Cache struct {
 
 	mu      sync.Mutex
 	closed  bool
-	flight  *flight // the fetch under way, or nil
-	last    *keySet // the last good answer, kept beyond usable-until to recognize it
+	flight  *flight   // the fetch under way, or nil
+	last    *keySet   // the last good answer, kept beyond usable-until to recognize it
+	readAt  time.Time // when the fetch began that brought the last good answer
 	budget  missBudget
 	outage  outage
 	refresh *time.Timer // asks again

@@ -95,7 +95,7 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	// A server that wants to be left alone is, and that costs no budget.
 	now := time.Now()
 	if !now.Before(c.outage.notBefore) && c.budget.spend(q, now) {
-		return c.start(q), nil, 0, nil
+		return c.start(q, true), nil, 0, nil
 	}
 	c.state.Misses++
 	switch {
@@ -174,14 +174,13 @@ func (c *Cache) begin(q question) (*flight, error) {
 	case time.Now().Before(c.outage.notBefore):
 		return nil, c.outageError()
 	}
-	return c.start(q), nil
+	return c.start(q, true), nil
 }
 
-// start starts the only fetch. c.mu is held, the cache is open and no fetch is
-// under way.
-func (c *Cache) start(q question) *flight {
+// start starts the only fetch, urgent if a request waits for what it brings. c.mu
+// is held, the cache is open and no fetch is under way.
+func (c *Cache) start(q question, urgent bool) *flight {
 	ctx, cancel := context.WithCancel(context.Background())
-	urgent := q != question{} || c.usable.Load() == nil
 	f := &flight{cause: q, began: time.Now(), urgent: urgent, cancel: cancel, done: make(chan struct{})}
 	c.flight = f
 	c.running.Go(func() { c.fly(ctx, f) })
@@ -287,6 +286,7 @@ func (c *Cache) land(f *flight, r reply, saved *savedSet, event *Fetch) (report 
 func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	now := time.Now()
 	c.use(r.set, f.began, event)
+	c.readAt = f.began
 	c.state.FetchedAt, c.state.Restored = now, false
 	ended := c.outage
 	c.outage = outage{}
@@ -359,7 +359,7 @@ func (c *Cache) renew(after time.Duration) {
 	c.state.NextRefresh = time.Now().Add(after)
 	c.arm(&c.refresh, after, func() (report func()) {
 		if c.flight == nil {
-			c.start(question{})
+			c.start(question{}, false)
 		}
 		return nil
 	})

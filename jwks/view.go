@@ -30,6 +30,17 @@ func (c *Cache) For(issuers ...string) *View {
 // Keys is [Cache.Keys] without the keys of other issuers.
 func (v *View) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	keys, generation, err = v.cache.Keys(ctx, kid, alg)
+	return v.own(question{kid, alg}, keys, generation, err)
+}
+
+// KeysAfter is [Cache.KeysAfter] without the keys of other issuers.
+func (v *View) KeysAfter(ctx context.Context, kid, alg string, generation uint64) (keys []crypto.PublicKey, newer uint64, err error) {
+	keys, newer, err = v.cache.KeysAfter(ctx, kid, alg, generation)
+	return v.own(question{kid, alg}, keys, newer, err)
+}
+
+// own takes an answer of the cache and leaves out the keys of other issuers.
+func (v *View) own(q question, keys []crypto.PublicKey, generation uint64, err error) ([]crypto.PublicKey, uint64, error) {
 	if len(keys) == 0 { // as beside every error
 		return nil, generation, err
 	}
@@ -37,7 +48,7 @@ func (v *View) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicK
 	if set == nil {
 		return nil, 0, v.cache.unavailable(errRanOut, 0)
 	}
-	return v.of(set).held(question{kid, alg}), set.generation, nil
+	return v.of(set).held(q), set.generation, nil
 }
 
 // of returns what is left of a set.

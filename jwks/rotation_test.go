@@ -1,0 +1,186 @@
+package jwks_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/accesstoken/accesstoken/jwks"
+)
+
+// askAfter reports whether key is among what KeysAfter returns.
+func askAfter(t *testing.T, cache *jwks.Cache, kid string, generation uint64, key *ecdsa.PrivateKey) bool {
+	t.Helper()
+	keys, newer, err := cache.KeysAfter(t.Context(), kid, "ES256", generation)
+	if err != nil {
+		t.Fatalf("KeysAfter: got %v; want nil", err)
+	}
+	if len(keys) > 0 && newer <= generation {
+		t.Errorf("got %d keys of generation %d; want a newer one than %d", len(keys), newer, generation)
+	}
+	return contains(keys, key)
+}
+
+func contains(keys []crypto.PublicKey, key *ecdsa.PrivateKey) bool {
+	for _, k := range keys {
+		if key.PublicKey.Equal(k) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestARotationThatNoKidAnnouncesIsSeenByTheFirstSignatureThatFails(t *testing.T) {
+	for _, c := range []struct{ name, published, asked string }{
+		{"one key, and no kid", "", ""},
+		{"one key without kid, and a token that names one", "", "named"},
+		{"the same kid for every key", "only", "only"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				old, young := newECKey(), newECKey()
+				s := serve("")
+				s.set(keysURL, tagged(document(jwk(&old.PublicKey, c.published, nil)), `"never changes"`))
+				cache := open(t, s, nil)
+				warm(t, cache)
+				_, generation, _ := cache.Keys(t.Context(), c.asked, "ES256")
+				time.Sleep(30 * time.Second)
+				s.set(keysURL, tagged(document(jwk(&young.PublicKey, c.published, nil)), `"never changes"`))
+				if !askAfter(t, cache, c.asked, generation, young) {
+					t.Error("a signature failed under a key older than the cooldown: got no new key")
+				}
+				if got := s.fetches(keysURL); got != 2 {
+					t.Errorf("got %d fetches; want 2", got)
+				}
+				if !askAfter(t, cache, c.asked, generation, young) || s.fetches(keysURL) != 2 {
+					t.Errorf("a set that is newer already: got no new key, or %d fetches; want it at once", s.fetches(keysURL))
+				}
+			})
+		})
+	}
+}
+
+func TestAForgedSignatureInALoopCostsOneFetchPerCooldown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(ec("a"))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		for range 600 * 10 { // ten minutes
+			if keys, _, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); keys != nil || err != nil {
+				t.Fatalf("got %v, %v; want nothing newer", keys, err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got := s.fetches(keysURL) - 1; got < 10 || got > 600/30 {
+			t.Errorf("got %d fetches in ten minutes; want 20 at most", got)
+		}
+	})
+}
+
+func TestForgedSignaturesLeaveTheReserveToUnknownKids(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := jwk(&ecKey().PublicKey, "a", nil)
+		s := serve(document(a))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		for i := range 20 {
+			for range 60 { // a minute
+				_, _, _ = cache.KeysAfter(t.Context(), "a", "ES256", 1)
+				time.Sleep(time.Second)
+			}
+			kid := fmt.Sprint("new ", i)
+			s.publish(document(a, jwk(&ecKey().PublicKey, kid, nil)))
+			ask(t, cache, kid, found)
+			s.publish(document(a))
+		}
+	})
+}
+
+func TestASetThatWasReadJustNowIsNotReadAgainForASignature(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(ec("a"))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		time.Sleep(29 * time.Second)
+		if keys, newer, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); keys != nil || newer != 0 || err != nil {
+			t.Errorf("got %v, %d, %v; want nothing newer", keys, newer, err)
+		}
+		if got := s.fetches(keysURL); got != 1 {
+			t.Errorf("got %d fetches; want 1", got)
+		}
+	})
+}
+
+func TestAThousandSignaturesThatFailShareOneFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		young := newECKey()
+		s := serve(ec("a"))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		time.Sleep(time.Minute)
+		s.slow(50 * time.Millisecond)
+		s.publish(document(jwk(&young.PublicKey, "a", nil)))
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				if !askAfter(t, cache, "a", 1, young) {
+					t.Error("got no new key; want it")
+				}
+			})
+		}
+		wg.Wait()
+		if got := s.fetches(keysURL); got != 2 {
+			t.Errorf("got %d fetches; want 2", got)
+		}
+	})
+}
+
+func TestASignatureThatFailsInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(ec("a"))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		time.Sleep(time.Minute)
+		s.set(keysURL, page{status: 503, header: map[string][]string{"Retry-After": {"20"}}})
+		if _, newer, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); err == nil || newer != 0 || retryAfter(err) < 10*time.Second {
+			t.Errorf("a fetch that failed: got %d, %v; want an error that says when to ask again", newer, err)
+		}
+		if keys, newer, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); keys != nil || newer != 0 || err != nil {
+			t.Errorf("a server that wants to be left alone: got %v, %d, %v; want nothing newer", keys, newer, err)
+		}
+		if got := s.fetches(keysURL); got != 2 {
+			t.Errorf("got %d fetches; want 2", got)
+		}
+		ask(t, cache, "a", found)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, _, err := cache.KeysAfter(ended, "a", "ES256", 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("a request that is over: got %v; want its context's error", err)
+		}
+		cache.Close()
+		if _, _, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); err == nil {
+			t.Error("after Close: got nil; want an error")
+		}
+	})
+}
+
+func TestAViewSeesARotationThatNoKidAnnounces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := newECKey(), newECKey()
+		s := serve(document(jwk(&newECKey().PublicKey, "a", nil)))
+		view := open(t, s, nil).For("https://a.example")
+		askView(t, view, "a", 1)
+		time.Sleep(time.Minute)
+		s.publish(document(jwk(&ours.PublicKey, "a", members{"issuer": "https://a.example"}), jwk(&theirs.PublicKey, "a", members{"issuer": "https://b.example"})))
+		keys, newer, err := view.KeysAfter(t.Context(), "a", "ES256", 1)
+		if !contains(keys, ours) || contains(keys, theirs) || newer != 2 || err != nil {
+			t.Errorf("got %d keys of generation %d, %v; want the new key of this issuer alone", len(keys), newer, err)
+		}
+	})
+}
