@@ -35,6 +35,8 @@ type Cache struct {
 	outage  outage
 	refresh *time.Timer // asks again
 	expiry  *time.Timer // drops the keys
+	doubt   *time.Timer // drops those that the last answer lacked
+	looks   int         // answers in a row that lacked keys which the one before had
 	state   State       // what State cannot see elsewhere
 
 	keeper keeper
@@ -193,6 +195,7 @@ func (c *Cache) Close() error {
 	c.usable.Store(nil)
 	c.disarm(&c.refresh)
 	c.disarm(&c.expiry)
+	c.disarm(&c.doubt)
 	if f := c.flight; f != nil {
 		f.cancel()
 		f.err = errClosed

@@ -90,6 +90,13 @@ type Config struct {
 	// fetch, up to two, from 100 ms to 1 h. Zero: 30 s.
 	MissCooldown time.Duration
 
+	// WithdrawAfter is how long after an answer that lacks a key which is held a
+	// second answer decides. If that lacks the key as well, it is dropped; until
+	// then it verifies. So a server of the issuer that is behind for a moment
+	// logs nobody out. From 100 ms to 1 minute. Zero: 5 s. Negative: the first
+	// answer decides, as you want it when a key was stolen.
+	WithdrawAfter time.Duration
+
 	// FetchTimeout is for a whole fetch, discovery included, from 100 ms to
 	// 5 minutes. Zero: 15 s. While no keys are held, two attempts of three get
 	// no more than WaitTimeout: the next may find a connection that does not
@@ -105,12 +112,14 @@ const (
 	defaultRefresh  = time.Hour
 	defaultUsable   = 24 * time.Hour
 	defaultCooldown = 30 * time.Second
+	defaultWithdraw = 5 * time.Second
 	defaultFetch    = 15 * time.Second
 	defaultWait     = 5 * time.Second
 
 	shortest      = 100 * time.Millisecond // below this, waiting would be a flood of our own
 	longestUsable = 7 * 24 * time.Hour     // a withdrawn key must stop working some day
 	longestMiss   = time.Hour
+	longestDrop   = time.Minute
 	longestFetch  = 5 * time.Minute
 	shortestWait  = 10 * time.Millisecond
 	longestWait   = time.Minute
@@ -132,6 +141,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.UsableFor, defaultUsable)
 	fill(&c.RefreshAfter, min(defaultRefresh, latestRefresh(c.UsableFor)))
 	fill(&c.MissCooldown, defaultCooldown)
+	fill(&c.WithdrawAfter, defaultWithdraw)
 	fill(&c.FetchTimeout, defaultFetch)
 	fill(&c.WaitTimeout, defaultWait)
 	return c
@@ -153,6 +163,9 @@ func (c Config) check() error {
 	within("MissCooldown", c.MissCooldown, shortest, longestMiss)
 	within("FetchTimeout", c.FetchTimeout, shortest, longestFetch)
 	within("WaitTimeout", c.WaitTimeout, shortestWait, longestWait)
+	if c.WithdrawAfter > 0 {
+		within("WithdrawAfter", c.WithdrawAfter, shortest, longestDrop)
+	}
 	if c.RefreshAfter >= c.UsableFor && c.UsableFor >= shortest {
 		faults = append(faults, fmt.Errorf("jwks: RefreshAfter (%v) must be less than UsableFor (%v), or keys end before they are renewed", c.RefreshAfter, c.UsableFor))
 	}

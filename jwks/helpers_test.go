@@ -208,6 +208,9 @@ func open(t *testing.T, s *server, change func(*jwks.Config)) *jwks.Cache {
 	return cache
 }
 
+// atOnce makes one answer enough for a key to be dropped.
+func atOnce(c *jwks.Config) { c.WithdrawAfter = -1 }
+
 func warm(t *testing.T, cache *jwks.Cache) {
 	t.Helper()
 	if err := cache.Warm(t.Context()); err != nil {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/MicahParks/jwkset"
 
@@ -42,7 +43,8 @@ type entry struct {
 	key    crypto.PublicKey
 	der    string // PKIX form: equal keys have equal ones
 	jwk    jwkset.JWK
-	issuer string // whom the JWK names as its only user, or "": see Cache.For
+	issuer string    // whom the JWK names as its only user, or "": see Cache.For
+	lacked time.Time // when the fetch began whose answer first lacked it; zero while it is published
 }
 
 var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
@@ -92,11 +94,16 @@ func newKeySet(entries []entry) *keySet {
 	if !slices.ContainsFunc(entries, func(e entry) bool { return e.kid != "" }) {
 		s.unnamed = all
 	}
-	for _, e := range entries {
-		own := s.table.insert(e.kid)
-		for _, alg := range e.algs {
-			all.add(alg, e.key)
-			own.add(alg, e.key)
+	for _, doubted := range []bool{false, true} { // what is published is an answer first
+		for _, e := range entries {
+			if e.isDoubted() != doubted {
+				continue
+			}
+			own := s.table.insert(e.kid)
+			for _, alg := range e.algs {
+				all.add(alg, e.key)
+				own.add(alg, e.key)
+			}
 		}
 	}
 	s.identity = identify(entries)

@@ -87,6 +87,8 @@ func TestARealServerRotates(t *testing.T) {
 		Logger:       slog.New(slog.DiscardHandler),
 		RefreshAfter: 100 * time.Millisecond,
 		OnFetch:      func(f jwks.Fetch) { fetched <- f },
+
+		WithdrawAfter: -1,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ const (
 type flight struct {
 	cause  question  // what it was started for; zero when for no kid in particular
 	began  time.Time // before the issuer was asked anything
-	urgent bool      // somebody waits for what it brings
+	urgent bool      // a request waits for what it brings, or keys are in doubt
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // set before done is closed
@@ -177,8 +177,8 @@ func (c *Cache) begin(q question) (*flight, error) {
 	return c.start(q, true), nil
 }
 
-// start starts the only fetch, urgent if a request waits for what it brings. c.mu
-// is held, the cache is open and no fetch is under way.
+// start starts the only fetch; an urgent one is past caches. c.mu is held, the
+// cache is open and no fetch is under way.
 func (c *Cache) start(q question, urgent bool) *flight {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &flight{cause: q, began: time.Now(), urgent: urgent, cancel: cancel, done: make(chan struct{})}
@@ -221,6 +221,9 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 			r, err = reply{}, fmt.Errorf("the fetch panicked: %v", p)
 		}
 	}()
+	if c.inDoubt() {
+		c.source.client.Close() // a new connection may reach another server
+	}
 	limit := c.limit(saved)
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -285,12 +288,12 @@ func (c *Cache) land(f *flight, r reply, saved *savedSet, event *Fetch) (report 
 // it the generation. c.mu is held.
 func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	now := time.Now()
-	c.use(r.set, f.began, event)
+	doubted := c.use(r.set, f.began, event)
 	c.readAt = f.began
 	c.state.FetchedAt, c.state.Restored = now, false
 	ended := c.outage
 	c.outage = outage{}
-	c.renew(shorten(r.fresh, 0.1))
+	c.renew(min(shorten(r.fresh, 0.1), c.lookAgain(doubted)))
 	c.expire(c.config.UsableFor)
 	c.budget.answered(c.last, f.began)
 	// A request that joined the fetch may carry a kid that was published after the
@@ -307,8 +310,9 @@ func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 }
 
 // use makes set the usable one, which a fetch brought that began then; nil, or
-// one that equals the last, stands for the last. c.mu is held.
-func (c *Cache) use(set *keySet, began time.Time, event *Fetch) {
+// one that equals the last, stands for the last. What it lacks of the keys held
+// stays while that is in doubt; use returns those. c.mu is held.
+func (c *Cache) use(set *keySet, began time.Time, event *Fetch) (doubted []entry) {
 	switch {
 	case set == nil:
 		event.NotModified = true
@@ -317,10 +321,12 @@ func (c *Cache) use(set *keySet, began time.Time, event *Fetch) {
 	case c.last == nil:
 		set.generation = 1
 		event.Added = set.kids()
-	case c.last.identity == set.identity:
-		set = c.last
 	default:
-		set.generation = c.last.generation + 1
+		doubted = c.doubtful(set, began)
+		if doubted != nil {
+			set = newKeySet(slices.Concat(set.entries, doubted))
+		}
+		set = c.follow(set)
 		event.Added, event.Withdrawn = without(set, c.last), without(c.last, set)
 	}
 	// Tokens of a withdrawn key keep coming, and asking once more would only
@@ -331,6 +337,21 @@ func (c *Cache) use(set *keySet, began time.Time, event *Fetch) {
 	event.Generation = set.generation
 	c.last = set
 	c.usable.Store(set)
+	return doubted
+}
+
+// follow gives set, which is new, the generation that it has after the last one.
+// An equal set has the same, and the last stays if no key is or was in doubt. c.mu
+// is held.
+func (c *Cache) follow(set *keySet) *keySet {
+	set.generation = c.last.generation
+	switch {
+	case set.identity != c.last.identity:
+		set.generation++
+	case !slices.ContainsFunc(slices.Concat(set.entries, c.last.entries), entry.isDoubted):
+		return c.last
+	}
+	return set
 }
 
 // without returns the kids of a that b does not have.
@@ -359,7 +380,7 @@ func (c *Cache) renew(after time.Duration) {
 	c.state.NextRefresh = time.Now().Add(after)
 	c.arm(&c.refresh, after, func() (report func()) {
 		if c.flight == nil {
-			c.start(question{}, false)
+			c.start(question{}, c.doubt != nil) // past caches: they would repeat the answer that is in doubt
 		}
 		return nil
 	})
@@ -372,6 +393,7 @@ func (c *Cache) expire(after time.Duration) {
 	c.arm(&c.expiry, after, func() (report func()) {
 		c.usable.Store(nil)
 		c.disarm(&c.refresh)
+		c.disarm(&c.doubt)
 		if soon := time.Now().Add(mostRetryEmpty); c.outage.notBefore.After(soon) {
 			c.outage.notBefore, c.outage.next = soon, soon
 		}
@@ -381,7 +403,7 @@ func (c *Cache) expire(after time.Duration) {
 	})
 }
 
-// arm sets one of the two timers, whatever it was set to before. f runs with
+// arm sets one of the timers, whatever it was set to before. f runs with
 // c.mu held, and not at all if the timer has been set anew or the cache closed
 // meanwhile; what it returns runs without. c.mu is held.
 func (c *Cache) arm(slot **time.Timer, delay time.Duration, f func() (report func())) {

@@ -60,7 +60,7 @@ func (c *Cache) keep() {
 	}
 	defer c.keeper.mu.Unlock()
 	c.mu.Lock()
-	set, at := c.last, c.state.FetchedAt
+	set, at := c.last.published(), c.state.FetchedAt
 	c.mu.Unlock()
 	err := writeSaved(c.config, set, at)
 	if err != nil && !c.keeper.failing {

@@ -64,7 +64,10 @@ func TestOnFetchTellsEachFetch(t *testing.T) {
 		first := document(jwk(&ecKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "b", nil), members{"kty": "AKP"})
 		s.set(keysURL, tagged(first, `"1"`))
 		s.delay = time.Second
-		cache := open(t, s, func(c *jwks.Config) { c.OnFetch = func(f jwks.Fetch) { told = append(told, f) } })
+		cache := open(t, s, func(c *jwks.Config) {
+			atOnce(c)
+			c.OnFetch = func(f jwks.Fetch) { told = append(told, f) }
+		})
 		next := func(p page) jwks.Fetch {
 			t.Helper()
 			s.set(keysURL, p)

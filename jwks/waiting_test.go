@@ -246,7 +246,7 @@ func TestASecondChance(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serve(ec("a"))
-				cache := open(t, s, nil)
+				cache := open(t, s, atOnce)
 				warm(t, cache)
 				c.later(t, s, cache)
 			})

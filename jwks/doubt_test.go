@@ -1,0 +1,265 @@
+package jwks_test
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/accesstoken/accesstoken/jwks"
+)
+
+// A server of the issuer that was just started, or that has cached the set, is
+// behind for a moment. Keys in use must outlast that.
+func TestAServerThatIsBehindForAMomentTakesNoKeyAway(t *testing.T) {
+	a, b := jwk(&ecKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "b", nil)
+	for _, c := range []struct {
+		name          string
+		ahead, behind string
+		kid           string
+	}{
+		{"a new kid is missing", document(a, b), document(a), "b"},
+		{"the other set has nothing in common", document(b), document(a), "b"},
+		{"a kid has its former key", document(jwk(&newECKey().PublicKey, "b", nil)), document(b), "b"},
+		{"a key without kid is missing", document(jwk(&newECKey().PublicKey, "", nil)), document(jwk(&newECKey().PublicKey, "", nil)), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve(c.ahead)
+				cache := open(t, s, nil)
+				warm(t, cache)
+				want, _, _ := cache.Keys(t.Context(), c.kid, "ES256")
+				s.publish(c.behind)
+				time.Sleep(time.Until(cache.State().NextRefresh))
+				synctest.Wait()
+				s.publish(c.ahead)
+				for range 600 { // a minute
+					keys, _, err := cache.Keys(t.Context(), c.kid, "ES256")
+					if !slices.ContainsFunc(keys, equalTo(want[0])) || err != nil {
+						t.Fatalf("got %v, %v; want the key that verified before", keys, err)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				if got := s.fetches(keysURL); got < 3 || got > 4 {
+					t.Errorf("got %d fetches; want the first, one of the other server, and a second look for each key in doubt", got)
+				}
+				state := cache.State()
+				if next := time.Until(state.NextRefresh); next < 30*time.Minute {
+					t.Errorf("the next refresh is in %v; want the doubt to be over", next)
+				}
+			})
+		})
+	}
+}
+
+func equalTo(key crypto.PublicKey) func(crypto.PublicKey) bool {
+	return key.(interface{ Equal(crypto.PublicKey) bool }).Equal
+}
+
+// fetchNow has the set fetched by an unknown kid.
+func fetchNow(t *testing.T, cache *jwks.Cache, s *server) {
+	t.Helper()
+	before := s.fetches(keysURL)
+	_, _, _ = cache.Keys(t.Context(), fmt.Sprint("unknown ", before), "ES256")
+	if got := s.fetches(keysURL) - before; got != 1 {
+		t.Fatalf("got %d fetches; want 1", got)
+	}
+}
+
+func TestTwoAnswersWithoutAKeyWithdrawIt(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration // Config.WithdrawAfter
+		want  time.Duration
+	}{
+		{"by default", 0, 5 * time.Second},
+		{"as configured", 20 * time.Second, 20 * time.Second},
+		{"at once", -1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := jwk(&ecKey().PublicKey, "a", nil)
+				s := serve("")
+				s.set(keysURL, tagged(document(a, jwk(&newECKey().PublicKey, "stolen", nil)), `"1"`))
+				var told []jwks.Fetch
+				cache := open(t, s, func(config *jwks.Config) {
+					config.WithdrawAfter = c.after
+					config.OnFetch = func(f jwks.Fetch) { told = append(told, f) }
+				})
+				warm(t, cache)
+				s.set(keysURL, tagged(document(a), `"1"`))
+				fetchNow(t, cache, s)
+				if c.want > 0 {
+					ask(t, cache, "stolen", found)
+					time.Sleep(c.want - time.Millisecond)
+					ask(t, cache, "stolen", found)
+					time.Sleep(2 * time.Millisecond)
+					synctest.Wait()
+					if got := s.last(); got.Get("Cache-Control") != "no-cache" || got.Get("If-None-Match") != "" {
+						t.Errorf("the second request: got %v; want it past caches and without condition", got)
+					}
+				}
+				synctest.Wait()
+				ask(t, cache, "stolen", notThere)
+				last := told[len(told)-1]
+				if !slices.Equal(last.Withdrawn, []string{"stolen"}) || last.Generation != 2 || cache.State().Generation != 2 {
+					t.Errorf("got %+v; want stolen withdrawn, in generation 2", last)
+				}
+				time.Sleep(10 * time.Minute)
+				if got := s.fetches(keysURL); c.want > 0 && got != 3 || got > 3 {
+					t.Errorf("got %d fetches; want no more than the second look", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAnswersInARowAreNoSecondAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := jwk(&ecKey().PublicKey, "a", nil)
+		s := serve(document(a, jwk(&newECKey().PublicKey, "b", nil)))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.publish(document(a))
+		fetchNow(t, cache, s)
+		fetchNow(t, cache, s)
+		ask(t, cache, "b", found)
+		time.Sleep(6 * time.Second)
+		ask(t, cache, "b", notThere)
+	})
+}
+
+func TestServersThatGoOnDisagreeing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := jwk(&ecKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "b", nil)
+		s := serve(document(a))
+		client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if body := document(a); s.fetches(keysURL)%2 == 0 {
+				s.publish(body)
+			} else {
+				s.publish(document(b))
+			}
+			return s.RoundTrip(r)
+		})}
+		cache := open(t, s, func(c *jwks.Config) { c.HTTPClient = client })
+		warm(t, cache)
+		fetchNow(t, cache, s)
+		_, generation, _ := cache.Keys(t.Context(), "a", "ES256")
+		for range 3600 {
+			ask(t, cache, "a", found)
+			ask(t, cache, "b", found)
+			time.Sleep(time.Second)
+		}
+		if got := cache.State().Generation; got != generation {
+			t.Errorf("got generation %d; want %d: nothing has changed", got, generation)
+		}
+		if got := s.fetches(keysURL); got > 2+6+3600/120 {
+			t.Errorf("got %d fetches in an hour; want the pauses to grow to two minutes", got)
+		}
+	})
+}
+
+// An issuer that withdraws a key and is down afterwards has said that it is
+// withdrawn.
+func TestAWithdrawnKeyDoesNotLiveOnInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedBuffer
+		a := jwk(&ecKey().PublicKey, "a", nil)
+		s := serve(document(a, jwk(&newECKey().PublicKey, "stolen", nil)))
+		cache := open(t, s, func(c *jwks.Config) { c.Logger = log.logger() })
+		warm(t, cache)
+		s.publish(document(a))
+		fetchNow(t, cache, s)
+		s.set(keysURL, page{err: errors.New("connection refused")})
+		time.Sleep(5*time.Minute - time.Second)
+		ask(t, cache, "stolen", found)
+		time.Sleep(2 * time.Second)
+		ask(t, cache, "stolen", unavailable)
+		ask(t, cache, "a", found)
+		if got := cache.State(); got.Generation != 2 || !slices.Equal(got.KeyIDs, []string{"a"}) {
+			t.Errorf("got %+v; want generation 2 of a alone", got)
+		}
+		if got := log.String(); got == "" {
+			t.Error("got no line in the log; want one that keys are dropped")
+		}
+	})
+}
+
+func TestAKeyInDoubtIsNotKeptInFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "keys")
+		a := jwk(&ecKey().PublicKey, "a", nil)
+		s := serve(document(a, jwk(&newECKey().PublicKey, "stolen", nil)))
+		cache := open(t, s, keptIn(file))
+		warm(t, cache)
+		synctest.Wait()
+		s.publish(document(a))
+		fetchNow(t, cache, s)
+		ask(t, cache, "stolen", found)
+		synctest.Wait()
+		cache.Close()
+
+		s.set(keysURL, errDown)
+		again := open(t, s, keptIn(file))
+		ask(t, again, "a", found)
+		ask(t, again, "stolen", unavailable)
+	})
+}
+
+func TestKeysThatRanOutAreNotInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := jwk(&ecKey().PublicKey, "a", nil)
+		s := serve(document(a, jwk(&newECKey().PublicKey, "old", nil)))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.set(keysURL, page{err: errors.New("connection refused")})
+		time.Sleep(25 * time.Hour)
+		s.publish(document(a))
+		time.Sleep(10 * time.Second)
+		ask(t, cache, "a", found)
+		ask(t, cache, "old", notThere)
+	})
+}
+
+// A connection that is kept would go to the same server, which is still behind.
+func TestTheSecondLookHasAConnectionOfItsOwn(t *testing.T) {
+	checkLeaks(t)
+	a, b := jwk(&ecKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "b", nil)
+	var connections atomic.Int64
+	fetched := make(chan jwks.Fetch, 100)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if connections.Add(1) == 2 {
+			fmt.Fprint(w, document(a))
+			return
+		}
+		fmt.Fprint(w, document(a, b))
+	}))
+	defer s.Close()
+	var addresses []string
+	handler := s.Config.Handler
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addresses = append(addresses, r.RemoteAddr)
+		handler.ServeHTTP(w, r)
+	})
+	cache, err := jwks.NewCache(jwks.Config{URL: s.URL, WithdrawAfter: 100 * time.Millisecond, OnFetch: func(f jwks.Fetch) { fetched <- f }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	warm(t, cache)
+	<-fetched
+	_, _, _ = cache.Keys(t.Context(), "unknown", "ES256")
+	<-fetched
+	<-fetched
+	if len(addresses) != 3 || addresses[0] != addresses[1] || addresses[1] == addresses[2] {
+		t.Errorf("got requests from %v; want the third over another connection than the first two", addresses)
+	}
+	ask(t, cache, "b", found)
+}
