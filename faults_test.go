@@ -295,6 +295,7 @@ func TestEveryFaultOfAKeyConfigurationIsALine(t *testing.T) {
 		{"trusting never", "UsableFor", "want 100ms to 168h0m0s", func(c *config) { c.UsableFor = time.Millisecond }, true},
 		{"trusting before time", "UsableFor", "want 100ms to 168h0m0s", func(c *config) { c.UsableFor = -1 }, true},
 		{"a flood", "MissCooldown", "want 100ms to 1h0m0s", func(c *config) { c.MissCooldown = 1 }, false},
+		{"a withdrawal without end", "WithdrawAfter", "want 100ms to 1m0s", func(c *config) { c.WithdrawAfter = time.Hour }, false},
 		{"a fetch without end", "FetchTimeout", "want 100ms to 5m0s", func(c *config) { c.FetchTimeout = time.Hour }, false},
 		{"a wait without end", "WaitTimeout", "want 10ms to 1m0s", func(c *config) { c.WaitTimeout = time.Hour }, false},
 		{"a wait of nothing", "WaitTimeout", "want 10ms to 1m0s", func(c *config) { c.WaitTimeout = -1 }, true},

@@ -234,7 +234,12 @@ func (s *swappedSource) Keys(ctx context.Context, kid, alg string) ([]crypto.Pub
 
 func TestTokensOfAWithdrawnKeyDoNotHoldUpTheNextRotation(t *testing.T) {
 	as := accesstokentest.NewServer(t)
-	v := newValidator(t, as, nil)
+	keys, err := jwks.NewCache(jwks.Config{URL: as.JWKSURI(), HTTPClient: as.Client(), WithdrawAfter: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close()
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Keys = keys })
 	validate := func(token string) error {
 		_, err := v.Validate(t.Context(), accesstoken.Bearer(token))
 		return err

@@ -135,7 +135,8 @@ type issuerSetup struct {
 // status (302 leads to the other server), "junk", "hang", "drop", "huge", or
 // "body:" and the JSON to answer.
 type state struct {
-	Warm          bool     `json:"warm"` // the keys were fetched before anything went wrong
+	Warm          bool     `json:"warm"`     // the keys were fetched before anything went wrong
+	Invented      int      `json:"invented"` // then so many tokens with made-up kids came
 	Metadata      string   `json:"metadata"`
 	JWKS          string   `json:"jwks"`
 	Introspection string   `json:"introspection"`

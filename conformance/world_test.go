@@ -341,6 +341,13 @@ func (w *world) play(t *testing.T, v vector) *scene {
 			t.Fatalf("Warm: got %v; want nil", err)
 		}
 	}
+	for i := range v.Issuer.Invented {
+		token := w.token(t, recipe{Header: members(fmt.Sprintf(`{"kid": "made-up-%d"}`, i))})
+		if _, err := s.validator.Validate(t.Context(), accesstoken.Bearer(token)); err == nil {
+			t.Fatal("a made-up kid: got nil; want a refusal")
+		}
+	}
+	_ = s.told()
 	w.spoil(t, v.Issuer)
 	return s
 }

@@ -76,11 +76,15 @@
 // redirected, at most 1 MiB, JSON with one member keys, at most 500 of them and
 // one usable, nested at most 16 deep and of at most 8192 members in all. Within
 // it, keys that cannot or must not verify are left out, and the
-// rest is used (RFC 7517 §5): only RSA of 2048 to 8192 bits, EC on P-256, P-384
-// and P-521, and Ed25519; never symmetric ones, nor those that carry private
-// members; use absent, empty or "sig", key_ops absent or with "verify". A key with alg
-// verifies that algorithm only, one without every algorithm of its type and
-// curve. At most 4 keys come back for one question.
+// rest is used (RFC 7517 §5): only RSA of 2048 to 8192 bits with an exponent up
+// to 2^17, EC on P-256, P-384 and P-521, and Ed25519; never symmetric ones, nor
+// those that carry private members; use absent, empty or "sig", key_ops absent or
+// an array with "verify" and without repetition. Values are base64url without
+// padding or white space, and as long as their curve says (RFC 7518 §6.2.1). A key
+// with alg verifies that algorithm only, one without every algorithm of its type
+// and curve. At most 4 keys come back for one question, and one of them at most is
+// an RSA key of more than 4096 bits. Where no key of the set has a kid, those that
+// fit the alg are tried for a token with any kid (RFC 7515 §4.1.4).
 //
 // Certificates in a set (x5c, x5u) are not looked at: the set is trusted for
 // the URL it came from.

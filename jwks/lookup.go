@@ -59,9 +59,14 @@ func (t *table) slot(kid string) *slot {
 // enough. The list is clipped: an append by a caller must not write into ours.
 func (r *record) add(alg string, key crypto.PublicKey) {
 	keys := &r[number(alg)]
-	if len(*keys) < maxAnswer && !jose.Contains(*keys, key) {
+	if hasRoom(*keys, key) && !jose.Contains(*keys, key) {
 		*keys = slices.Clip(append(*keys, key))
 	}
+}
+
+// hasRoom bounds what one answer can cost: four keys, one of them large.
+func hasRoom(keys []crypto.PublicKey, key crypto.PublicKey) bool {
+	return len(keys) < maxAnswer && !(jose.IsLarge(key) && slices.ContainsFunc(keys, jose.IsLarge))
 }
 
 const phi = 0x9e3779b97f4a7c15

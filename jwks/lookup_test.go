@@ -1,10 +1,16 @@
 package jwks_test
 
 import (
+	"context"
+	"crypto"
+	"crypto/rsa"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/jwks"
@@ -55,6 +61,38 @@ func TestEveryAlgorithmHasANumberOfItsOwn(t *testing.T) {
 	for _, alg := range []string{"", "none", "HS256", "rs256", "RS256 ", "ES256K"} {
 		if n := jwks.Number(alg); n != 0 {
 			t.Errorf("%q: got the number of %s; want 0", alg, seen[n])
+		}
+	}
+}
+
+// Four keys of 8192 bits for one kid would let every forged token cost as much as
+// 64 of 2048.
+func TestOneAnswerHasOneLargeKeyAtMost(t *testing.T) {
+	large := []*rsa.PublicKey{modulus(8192, 65537), modulus(4097, 65537), modulus(8192, 3)}
+	small := []*rsa.PublicKey{modulus(4096, 65537), modulus(2048, 65537)}
+	var keys []members
+	var jwkKeys []jwkset.JWK
+	set := jwt.VerificationKeySet{}
+	for _, key := range slices.Concat(large, small) {
+		keys = append(keys, jwk(key, "a", nil))
+		jwkKeys = append(jwkKeys, setKey(key, jwkset.JWKMetadataOptions{KID: "a"}))
+		set.Keys = append(set.Keys, key)
+	}
+	cache := open(t, serve(document(keys...)), nil)
+	for name, source := range map[string]interface {
+		Keys(context.Context, string, string) ([]crypto.PublicKey, uint64, error)
+	}{"a Cache": cache, "a View": cache.For("https://a.example"), "a Set": jwks.Static(jwkKeys...), "a KeyfuncSource": jwks.FromKeyfunc(odd{key: set})} {
+		for _, kid := range []string{"a", ""} {
+			got, _, err := source.Keys(t.Context(), kid, "RS256")
+			n := 0
+			for _, key := range got {
+				if key.(*rsa.PublicKey).N.BitLen() > 4096 {
+					n++
+				}
+			}
+			if len(got) != 3 || n != 1 || err != nil {
+				t.Errorf("%s, kid %q: got %d keys, %d of them above 4096 bits, %v; want 3, 1", name, kid, len(got), n, err)
+			}
 		}
 	}
 }

@@ -190,7 +190,7 @@ func fitting(found any, kid, alg string) ([]crypto.PublicKey, uint64, error) {
 	for _, key := range candidates {
 		algs, err := algorithms(key)
 		sound = sound || err == nil
-		if err == nil && slices.Contains(algs, alg) && len(keys) < maxAnswer {
+		if err == nil && slices.Contains(algs, alg) && hasRoom(keys, key) {
 			keys = append(keys, key)
 		}
 	}

@@ -64,10 +64,16 @@ type Metadata struct {
 
 // Faults lists every reason for which s cannot be read, without any I/O.
 func (s Source) Faults() (faults []error) {
-	if err := fetch.CheckURL(s.Issuer, s.AllowHTTP); err != nil {
+	// With a MetadataURL nothing is fetched from the issuer identifier itself.
+	err := fetch.CheckURL(s.Issuer, s.AllowHTTP || s.MetadataURL != "")
+	identifier, isMetadata := metadataOf(s.Issuer)
+	switch {
+	case err != nil:
 		faults = append(faults, fmt.Errorf("issuer: %w", err))
-	} else if strings.Contains(s.Issuer, "?") { // RFC 8414 §2
+	case strings.Contains(s.Issuer, "?"): // RFC 8414 §2
 		faults = append(faults, fmt.Errorf("issuer: %q must not have a query", fetch.Redact(s.Issuer)))
+	case isMetadata:
+		faults = append(faults, fmt.Errorf("issuer: %q is the URL of a metadata document; write the issuer identifier, which the document has as its issuer: probably %q", s.Issuer, identifier))
 	}
 	if s.MetadataURL == "" {
 		return faults
@@ -76,6 +82,19 @@ func (s Source) Faults() (faults []error) {
 		faults = append(faults, fmt.Errorf("metadata URL: %w", err))
 	}
 	return faults
+}
+
+// metadataOf reports whether a URL is a well-known place of metadata, and of which
+// issuer it probably is: RFC 8414 §3.1 puts the place before the issuer's path,
+// OpenID Connect Discovery §4 after it.
+func metadataOf(place string) (issuer string, is bool) {
+	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
+		before, after, found := strings.Cut(place, name)
+		if found && (after == "" || after[0] == '/') {
+			return before + after, true
+		}
+	}
+	return "", false
 }
 
 // URLs lists where the metadata may be, in the order of asking: as RFC 8414

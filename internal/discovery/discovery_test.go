@@ -84,10 +84,30 @@ func TestDISC03WhatAnIssuerMayBe(t *testing.T) {
 		{discovery.Source{Issuer: "https://a.example#"}, 1},
 		{discovery.Source{Issuer: "https://a.example/#top"}, 1},
 		{discovery.Source{Issuer: "https://a.example", MetadataURL: "http://b.example/m"}, 1},
-		{discovery.Source{Issuer: "http://a.example", MetadataURL: "b"}, 2},
+		{discovery.Source{Issuer: "a.example", MetadataURL: "b"}, 2},
+		{discovery.Source{Issuer: "http://a.example", MetadataURL: "b"}, 1},
+		{discovery.Source{Issuer: "http://a.example", MetadataURL: "https://b.example/m"}, 0},
+		{discovery.Source{Issuer: "https://a.example/.well-known/openid-configuration"}, 1},
+		{discovery.Source{Issuer: "https://a.example/tenant/.well-known/openid-configuration"}, 1},
+		{discovery.Source{Issuer: "https://a.example/.well-known/oauth-authorization-server/tenant"}, 1},
+		{discovery.Source{Issuer: "https://a.example/.well-known/openid-configurations"}, 0},
 	} {
 		if got := c.source.Faults(); len(got) != c.want {
 			t.Errorf("%q, metadata at %q: got %v; want %d faults", c.source.Issuer, c.source.MetadataURL, got, c.want)
+		}
+	}
+}
+
+func TestAMetadataURLAsIssuerIsToldWhatToWrite(t *testing.T) {
+	for place, want := range map[string]string{
+		"https://a.example/.well-known/openid-configuration":               "https://a.example",
+		"https://a.example/tenant/.well-known/openid-configuration":        "https://a.example/tenant",
+		"https://a.example/.well-known/oauth-authorization-server/tenant":  "https://a.example/tenant",
+		"https://a.example/.well-known/openid-configuration/tenant/second": "https://a.example/tenant/second",
+	} {
+		faults := discovery.Source{Issuer: place}.Faults()
+		if len(faults) != 1 || !strings.HasSuffix(faults[0].Error(), fmt.Sprintf("probably %q", want)) {
+			t.Errorf("%s: got %v; want a fault that proposes %q", place, faults, want)
 		}
 	}
 }

@@ -19,7 +19,7 @@ var (
 	ErrKeyValues = errors.New("its key values are missing or wrong")
 
 	errRSASize  = errors.New("its RSA modulus is not of 2048 to 8192 bits and odd")
-	errExponent = errors.New("its RSA exponent is not odd, at least 3 and below 2^31")
+	errExponent = errors.New("its RSA exponent is not odd, or not from 3 to 2^17")
 	errSmall    = errors.New("it is an Ed25519 point of small order, under which others can sign")
 )
 
@@ -43,15 +43,32 @@ func CheckKey(key crypto.PublicKey) error {
 	return nil
 }
 
-// checkRSA bounds the modulus from below for strength (RFC 7518 §3.3) and from
-// above for the time a verification takes.
+// Bounds of RSA keys. A verification takes time with the square of the modulus
+// and the length of the exponent: one of 8192 bits costs 16 of 2048, and an
+// exponent of 2^31-1 more than 3 of the usual 65537.
+const (
+	shortestRSA = 2048
+	longestRSA  = 8192
+	largeRSA    = 4096
+	maxExponent = 1 << 17
+)
+
+// IsLarge reports an RSA key of more than 4096 bits. A caller should try at most
+// one such key for a signature.
+func IsLarge(key crypto.PublicKey) bool {
+	k, ok := key.(*rsa.PublicKey)
+	return ok && k != nil && k.N != nil && k.N.BitLen() > largeRSA
+}
+
+// checkRSA bounds the modulus from below for strength (RFC 7518 §3.3), and from
+// above, as the exponent, for the time a verification takes.
 func checkRSA(key *rsa.PublicKey) error {
 	switch {
 	case key == nil || key.N == nil:
 		return ErrKeyValues
-	case key.N.BitLen() < 2048 || key.N.BitLen() > 8192 || key.N.Bit(0) == 0:
+	case key.N.BitLen() < shortestRSA || key.N.BitLen() > longestRSA || key.N.Bit(0) == 0:
 		return errRSASize
-	case key.E < 3 || key.E > 1<<31-1 || key.E%2 == 0:
+	case key.E < 3 || key.E > maxExponent || key.E%2 == 0:
 		return errExponent
 	}
 	return nil

@@ -56,7 +56,7 @@ func pss(m *jwt.SigningMethodRSAPSS) *jwt.SigningMethodRSAPSS {
 
 func isRSA(key crypto.PublicKey) bool {
 	k, ok := key.(*rsa.PublicKey)
-	return ok && k != nil && k.N != nil && k.N.BitLen() >= 2048 && k.N.BitLen() <= 8192 && k.E >= 3 && k.E&1 == 1 && k.E <= 1<<31-1
+	return ok && checkRSA(k) == nil
 }
 
 // isCurve ties an ECDSA algorithm to its curve (RFC 7518 §3.4): golang-jwt
@@ -92,7 +92,7 @@ func Contains(keys []crypto.PublicKey, key crypto.PublicKey) bool {
 // HasPossibleSignature reports whether the signature could be one of the
 // header's algorithm, by its length. It is worth a look before a key is fetched.
 func (t Token) HasPossibleSignature() bool {
-	const shortest, longest = 2048 / 8, 8192 / 8 // of RSA
+	const shortest, longest = shortestRSA / 8, longestRSA / 8
 	m := methods[t.Algorithm]
 	if m.signature == 0 {
 		return len(t.Signature) >= shortest && len(t.Signature) <= longest
