@@ -58,14 +58,14 @@ func (s *Server) Rotate() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = keys
-	s.published = slices.Concat(s.published, keys)
+	s.publish(slices.Concat(s.published, keys))
 }
 
 // Withdraw ends the publication of all keys that no longer sign.
 func (s *Server) Withdraw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.published = s.current
+	s.publish(s.current)
 }
 
 // Replace makes new keys under the key IDs of those that sign, as a server does
@@ -81,7 +81,52 @@ func (s *Server) Replace() {
 		keys[i].kid = old.kid
 		published[slices.IndexFunc(published, func(k key) bool { return k.kid == old.kid })] = keys[i]
 	}
-	s.current, s.published = keys, published
+	s.current = keys
+	s.publish(published)
+}
+
+// publish replaces what is published. s.mu is held.
+func (s *Server) publish(keys keyring) {
+	s.behind.keys, s.published = s.published, keys
+}
+
+// A node is a server among several that stand behind one address.
+type node struct {
+	keys  keyring // what it publishes
+	every int     // it answers one request of so many; 0: none
+	count int     // of requests
+}
+
+// Lag lets one of n nodes be behind: of n requests for the key set the first is
+// answered with the set as it was before the last [Server.Rotate],
+// [Server.Withdraw] or [Server.Replace], the others with the present one. 1 stands
+// for every request, and 0 ends it. Before any of these the two sets are the same.
+//
+//	as.Rotate()
+//	as.Lag(2) // a node that was not told, behind a balancer that takes turns
+//
+// What [Server.Keys] returns, and what signs, is not affected.
+func (s *Server) Lag(n int) {
+	if n < 0 {
+		s.fatalf("accesstokentest: Lag: got %d nodes; want 1 or more, or 0 to end it", n)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind.every, s.behind.count = n, 0
+}
+
+// keysOfANode returns what the node publishes that a request comes to.
+func (s *Server) keysOfANode() []jwkset.JWK {
+	s.mu.Lock()
+	keys := s.published
+	if n := &s.behind; n.every > 0 {
+		if n.count%n.every == 0 && n.keys != nil {
+			keys = n.keys
+		}
+		n.count++
+	}
+	s.mu.Unlock()
+	return keys.public()
 }
 
 // Keys returns the public keys as they are published, the oldest first: one for
@@ -92,11 +137,7 @@ func (s *Server) Keys() []jwkset.JWK {
 	s.mu.RLock()
 	published := s.published
 	s.mu.RUnlock()
-	var keys []jwkset.JWK
-	for _, k := range published {
-		keys = append(keys, k.public())
-	}
-	return keys
+	return published.public()
 }
 
 // KeyID returns the ID of the key that signs with alg at present.
@@ -160,6 +201,13 @@ func (k key) public() jwkset.JWK {
 
 // keyring holds one key for each algorithm, or several generations of that.
 type keyring []key
+
+func (r keyring) public() (keys []jwkset.JWK) {
+	for _, k := range r {
+		keys = append(keys, k.public())
+	}
+	return keys
+}
 
 func newKeyring() keyring {
 	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))

@@ -89,6 +89,7 @@ type Server struct {
 	mu          sync.RWMutex
 	current     keyring
 	published   keyring
+	behind      node
 	answers     map[string]json.RawMessage // introspection responses by token
 	replaced    map[string]http.Handler
 	faults      map[string]Fault
@@ -277,7 +278,7 @@ func (s *Server) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	set := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
-	for _, key := range s.Keys() {
+	for _, key := range s.keysOfANode() {
 		set.Keys = append(set.Keys, key.Marshal())
 	}
 	body := must(json.Marshal(set))
