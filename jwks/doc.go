@@ -69,9 +69,9 @@
 // One answer without a key that is held does not drop it: servers of an issuer that
 // were just started, or have cached the set, serve the previous one for a while.
 // The key stays, in doubt, until a second answer lacks it too. The cache fetches
-// that one 5 seconds later (Config.WithdrawAfter), past caches and over a new
-// connection, unless the connections are those of Config.HTTPClient. The same holds
-// for the former key of a kid. These are the bounds:
+// that one 5 seconds later (Config.WithdrawAfter), past caches and, if the pool of
+// connections is its own, over a new connection. The same holds for the former key
+// of a kid. These are the bounds:
 //
 //   - as long as servers go on disagreeing, the pause doubles with each answer, up
 //     to 2 minutes;
