@@ -68,8 +68,13 @@ func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "h
 // await polls for what other goroutines are about to do.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	late := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-late:
 			t.Fatalf("not within 20 s: %s", what)
 		}
 	}
@@ -283,6 +288,8 @@ func TestACopyIsLikeItsOriginal(t *testing.T) {
 	off := &http.HTTP2Config{SendPingTimeout: -1}
 	longer := &http.HTTP2Config{PingTimeout: 3 * time.Minute}
 	dial := new(net.Dialer).DialContext
+	old := new(http.Transport)
+	old.Dial = net.Dial //lint:ignore SA1019 a program may still set it
 	onlyHTTP1 := new(http.Protocols)
 	onlyHTTP1.SetHTTP1(true)
 	for name, c := range map[string]struct {
@@ -297,7 +304,7 @@ func TestACopyIsLikeItsOriginal(t *testing.T) {
 		"its own IdleConnTimeout":    {&http.Transport{IdleConnTimeout: time.Second}, true, time.Hour, time.Hour, time.Second},
 		"a dialer, so no HTTP/2":     {&http.Transport{DialContext: dial}, false, time.Hour, time.Hour, 90 * time.Second},
 		"a dialer, with HTTP/2":      {&http.Transport{DialContext: dial, ForceAttemptHTTP2: true}, true, time.Hour, time.Hour, 90 * time.Second},
-		"an old dialer, with HTTP/2": {&http.Transport{Dial: net.Dial, ForceAttemptHTTP2: true}, true, time.Hour, time.Hour, 90 * time.Second},
+		"an old dialer, with HTTP/2": {old, true, time.Hour, time.Hour, 90 * time.Second},
 		"HTTP/2 is off":              {&http.Transport{TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}, false, time.Hour, time.Hour, 90 * time.Second},
 		"HTTP/2 is not a Protocol":   {&http.Transport{Protocols: onlyHTTP1}, false, time.Hour, time.Hour, 90 * time.Second},
 	} {
