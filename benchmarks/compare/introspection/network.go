@@ -121,13 +121,17 @@ func forgotten(t *trial) (finding, error) {
 	return f, nil
 }
 
-// healed says when the last look-up was lost, after the moment at which that began.
+// healed says when the last look-up was lost, after the moment at which that began; it
+// is empty if none was.
 func healed(requests []*request, since time.Duration) string {
 	last := time.Duration(0)
 	for _, r := range requests {
 		if r.verdict == unavailable {
 			last = max(last, r.sent-since)
 		}
+	}
+	if last == 0 {
+		return ""
 	}
 	return "the last loss began " + readable(last) + " after that"
 }
