@@ -198,6 +198,9 @@ func (c *Cache) fly(ctx context.Context, f *flight) {
 	event.Duration, event.Err, event.Omitted = time.Since(event.Start), err, len(r.omitted)
 	complaint := c.source.complaint(r.omitted)
 	report := c.land(f, r, saved, &event)
+	// A firewall may have forgotten a connection that is kept until the next fetch,
+	// and it leads to the same server again, which may be the one that is behind.
+	c.source.client.Close()
 	c.safely(saved.complaint(c.config), complaint, report)
 	if event.Err == nil {
 		c.keep()
@@ -221,9 +224,6 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 			r, err = reply{}, fmt.Errorf("the fetch panicked: %v", p)
 		}
 	}()
-	if c.inDoubt() {
-		c.source.client.Close() // a new connection may reach another server
-	}
 	limit := c.limit(saved)
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
