@@ -198,13 +198,13 @@ func (c *Cache) fly(ctx context.Context, f *flight) {
 	event.Duration, event.Err, event.Omitted = time.Since(event.Start), err, len(r.omitted)
 	complaint := c.source.complaint(r.omitted)
 	report := c.land(f, r, saved, &event)
-	// A firewall may have forgotten a connection that is kept until the next fetch,
-	// and it leads to the same server again, which may be the one that is behind.
-	c.source.client.Close()
 	c.safely(saved.complaint(c.config), complaint, report)
 	if event.Err == nil {
 		c.keep()
 	}
+	// A firewall may have forgotten a connection that is kept until the next fetch,
+	// and it leads to the same server again, which may be the one that is behind.
+	c.source.client.Close()
 	c.tell(event)
 }
 
