@@ -1,0 +1,262 @@
+package project_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// source returns the file that a block names in its first line, as in
+// "// examples/production/main.go", or "" if the block is code of its own.
+func (b block) source() string {
+	found := regexp.MustCompile(`^// (examples/\S+\.go)\n`).FindStringSubmatch(b.text)
+	if found == nil {
+		return ""
+	}
+	return found[1]
+}
+
+// quotes reports an error if the block is not an excerpt of the file, which has tests
+// in its own module. A line that is an ellipsis stands for lines that are left out.
+func (b block) quotes(t *testing.T, file string) {
+	t.Helper()
+	_, excerpt, _ := strings.Cut(b.text, "\n")
+	rest := undented(content(t, file))
+	for part := range strings.SplitSeq(excerpt, "…\n") {
+		_, after, found := strings.Cut(rest, undented(part))
+		if !found {
+			t.Errorf("%s: this is not in %s, or not in this order:\n%s", b.place(), file, part)
+			return
+		}
+		rest = after
+	}
+}
+
+// undented returns the text without the white space at the beginning of each line.
+func undented(text string) string {
+	return "\n" + regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAllString(strings.Trim(text, "\n"), "") + "\n"
+}
+
+// runTests builds the tests that the pages print, and runs them. The folder that they
+// are in does not exist, so each runs somewhere else.
+func (w *workshop) runTests(t *testing.T, overlay string) {
+	t.Helper()
+	if len(w.tests) == 0 {
+		t.Error("no page prints a test; want those of docs/testing.md")
+		return
+	}
+	out := t.TempDir() + "/"
+	build := exec.CommandContext(t.Context(), "go", append([]string{"test", "-c", "-vet=off", "-overlay", overlay, "-o", out}, w.tests...)...)
+	build.Dir = w.root
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go test -c: %v\n%s", err, output)
+	}
+	binaries, err := filepath.Glob(out + "*.test*")
+	if err != nil || len(binaries) != len(w.tests) {
+		t.Fatalf("got %d test binaries, %v; want %d", len(binaries), err, len(w.tests))
+	}
+	for _, binary := range binaries {
+		run := exec.CommandContext(t.Context(), binary, "-test.v")
+		run.Dir = out
+		output, err := run.CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "--- PASS: ") {
+			t.Errorf("a test that a page prints: got %v; want it to run and pass\n%s", err, output)
+		}
+	}
+}
+
+// A page that no index names is found by no reader.
+func TestTheIndexOfTheDocumentsHasEveryPage(t *testing.T) {
+	index := content(t, "docs/README.md")
+	for _, page := range pages(t, "docs") {
+		name := strings.TrimPrefix(page, "docs/")
+		if page != "docs/README.md" && filepath.Dir(name) == "." && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md does not link to %s", name)
+		}
+	}
+	if !strings.Contains(index, "](issuers/README.md)") {
+		t.Error("docs/README.md does not link to issuers/README.md")
+	}
+}
+
+// documents are all pages of the repository that people read on their way in.
+func documents(t *testing.T) []string {
+	t.Helper()
+	return append(pages(t, "docs"), "README.md", "llms.txt", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md",
+		"CHANGELOG.md", "examples/README.md", "examples/grpc/README.md", "benchmarks/README.md", "interop/README.md")
+}
+
+// A link that leads nowhere, or to a heading that is not there, ends a reader's way.
+func TestTheLinksOfTheDocumentsResolve(t *testing.T) {
+	links := 0
+	for _, page := range documents(t) {
+		for _, found := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(withoutCode(content(t, page)), -1) {
+			links++
+			if fault := resolve(t, page, found[1]); fault != "" {
+				t.Errorf("%s links to %s: %s", page, found[1], fault)
+			}
+		}
+	}
+	if links < 100 {
+		t.Errorf("got %d links; want those of all documents", links)
+	}
+}
+
+// withoutCode returns the text without its fenced blocks.
+func withoutCode(text string) string {
+	return regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
+}
+
+// own are the addresses of this repository, and ours on pkg.go.dev.
+const (
+	repository = "https://github.com/accesstoken/accesstoken/"
+	reference  = "https://pkg.go.dev/" + module
+)
+
+// resolve returns what is wrong with a link, or "". A link to another site counts as
+// good: what is there is beyond a test that needs no network.
+func resolve(t *testing.T, page, link string) string {
+	t.Helper()
+	target, anchor, _ := strings.Cut(link, "#")
+	file := filepath.Join(filepath.Dir(page), target)
+	for _, prefix := range []string{repository + "blob/main/", "https://raw.githubusercontent.com/accesstoken/accesstoken/main/"} {
+		if rest, ok := strings.CutPrefix(target, prefix); ok {
+			file, target = rest, rest
+		}
+	}
+	switch {
+	case strings.HasPrefix(target, reference):
+		return resolvePackage(strings.Trim(strings.TrimPrefix(target, reference), "/"))
+	case strings.Contains(target, "://"):
+		return ""
+	case target == "":
+		file = page
+	}
+	info, err := os.Stat(filepath.Join(top, file))
+	switch {
+	case err != nil:
+		return "there is no such file"
+	case anchor == "" || info.IsDir() || filepath.Ext(file) != ".md":
+		return ""
+	case !slices.Contains(anchors(content(t, file)), anchor):
+		return "there is no such heading"
+	}
+	return ""
+}
+
+// resolvePackage tells whether the path on pkg.go.dev is a package's.
+func resolvePackage(path string) string {
+	sources, err := filepath.Glob(filepath.Join(top, path, "*.go"))
+	if err != nil || len(sources) == 0 {
+		return "there is no such package"
+	}
+	return ""
+}
+
+// anchors returns what a link can name in a page: its headings, as GitHub writes them,
+// and the anchors that the page sets itself.
+func anchors(text string) (names []string) {
+	for _, found := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(withoutCode(text), -1) {
+		name := strings.ToLower(regexp.MustCompile(`\]\([^)]*\)`).ReplaceAllString(found[1], ""))
+		name = regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(name, "")
+		names = append(names, strings.ReplaceAll(name, " ", "-"))
+	}
+	for _, found := range regexp.MustCompile(`<a (?:id|name)="([^"]+)">`).FindAllStringSubmatch(text, -1) {
+		names = append(names, found[1])
+	}
+	return names
+}
+
+// A reader copies what an example does: with the second result thrown away, a handler
+// that was mounted without a Wrap would serve the zero Claims to everyone.
+func TestEveryExampleLooksAtOK(t *testing.T) {
+	isExample := func(name string) bool {
+		return strings.HasSuffix(name, ".md") || filepath.Base(name) == "example_test.go" ||
+			strings.HasPrefix(name, top+"/examples/") && isGo(name) && !isTest(name)
+	}
+	ignored := regexp.MustCompile(`(?m)^.*, _ :?= (\w+\.)?FromContext\(.*$`)
+	for _, name := range files(t, isExample) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range ignored.FindAllString(string(text), -1) {
+			t.Errorf("%s does not look at ok: %s", name, strings.TrimSpace(line))
+		}
+	}
+}
+
+// reasons returns every Reason that the package declares.
+func reasons(t *testing.T) (found []accesstoken.Reason) {
+	t.Helper()
+	for _, text := range regexp.MustCompile(`(?m)^\t\w+ +Reason = "([A-Z_]+)"`).FindAllStringSubmatch(content(t, "reason.go"), -1) {
+		found = append(found, accesstoken.Reason(text[1]))
+	}
+	if len(found) < 30 {
+		t.Fatalf("reason.go declares %d reasons; want them all", len(found))
+	}
+	return found
+}
+
+// The text of a refusal is what people search for: each Reason has a row with an
+// anchor, and what the row says of log and answer is what they are.
+func TestThePageOfRefusalsHasEveryReason(t *testing.T) {
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://api.example.com",
+		Issuers:  []accesstoken.Issuer{{URL: "https://login.example.com"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	page, rows := content(t, "docs/refusals.md"), 0
+	for row := range strings.Lines(page) {
+		if strings.HasPrefix(row, "| <a id=") {
+			rows++
+		}
+	}
+	all := reasons(t)
+	if rows != len(all) {
+		t.Errorf("docs/refusals.md has %d rows with an anchor; want one for each of %d reasons", rows, len(all))
+	}
+	for _, reason := range all {
+		words := strings.ToLower(strings.ReplaceAll(string(reason), "_", " "))
+		want := fmt.Sprintf("| <a id=%q></a>`%s` | `%s: …` | %s | ", strings.ToLower(string(reason)), reason, words, answer(t, v, reason))
+		if reason == accesstoken.TokenInvalid || reason == accesstoken.Unavailable { // no *Error has these
+			want = fmt.Sprintf("| <a id=%q></a>`%s` | – | – | ", strings.ToLower(string(reason)), reason)
+		}
+		if !strings.Contains(page, "\n"+want) {
+			t.Errorf("docs/refusals.md: want a row that begins with\n%s", want)
+		}
+	}
+}
+
+// answer returns how the page writes the answer to a refusal, over HTTP and gRPC.
+func answer(t *testing.T, v *accesstoken.Validator, reason accesstoken.Reason) string {
+	t.Helper()
+	refused := v.Refuse(t.Context(), reason)
+	words := strings.ToLower(strings.ReplaceAll(string(reason), "_", " "))
+	if refused.Reason == reason && !strings.HasPrefix(refused.Error(), "accesstoken: "+words) {
+		t.Errorf("%s: the log says %q; want the reason in words first", reason, refused)
+	}
+	http := strconv.Itoa(refused.HTTPStatus())
+	if code := refused.Public().Params["error"]; code != "" {
+		http += " `" + code + "`"
+	}
+	return fmt.Sprintf("%s; %s `%s`", http, upper(codes.Code(refused.GRPCCode()).String()), refused.Public().Reason)
+}
+
+// upper writes PermissionDenied as PERMISSION_DENIED.
+func upper(name string) string {
+	return strings.ToUpper(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(name, "${1}_$2"))
+}
