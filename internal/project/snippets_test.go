@@ -117,10 +117,12 @@ func withoutCode(text string) string {
 	return regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
 }
 
-// own are the addresses of this repository, and ours on pkg.go.dev.
+// Where this repository is to be found: its files as pages and as plain text, and its
+// packages.
 const (
-	repository = "https://github.com/accesstoken/accesstoken/"
-	reference  = "https://pkg.go.dev/" + module
+	blob      = "https://github.com/accesstoken/accesstoken/blob/main/"
+	raw       = "https://raw.githubusercontent.com/accesstoken/accesstoken/main/"
+	reference = "https://pkg.go.dev/" + module
 )
 
 // resolve returns what is wrong with a link, or "". A link to another site counts as
@@ -129,7 +131,7 @@ func resolve(t *testing.T, page, link string) string {
 	t.Helper()
 	target, anchor, _ := strings.Cut(link, "#")
 	file := filepath.Join(filepath.Dir(page), target)
-	for _, prefix := range []string{repository + "blob/main/", "https://raw.githubusercontent.com/accesstoken/accesstoken/main/"} {
+	for _, prefix := range []string{blob, raw} {
 		if rest, ok := strings.CutPrefix(target, prefix); ok {
 			file, target = rest, rest
 		}
@@ -259,4 +261,78 @@ func answer(t *testing.T, v *accesstoken.Validator, reason accesstoken.Reason) s
 // upper writes PermissionDenied as PERMISSION_DENIED.
 func upper(name string) string {
 	return strings.ToUpper(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(name, "${1}_$2"))
+}
+
+// The lines that a change of library saves are counted, not felt.
+func TestThePageOfOtherLibrariesCountsItsLines(t *testing.T) {
+	page := content(t, "docs/coming-from.md")
+	sections := strings.Split(page, "\n## From ")[1:]
+	if len(sections) < 5 {
+		t.Fatalf("docs/coming-from.md has %d sections; want one for each library", len(sections))
+	}
+	for _, section := range sections {
+		name, _, _ := strings.Cut(section, "\n")
+		programs := regexp.MustCompile("(?ms)^```go\n(?:// Before: [^\n]*\n)?(package main\n.*?)^```$").FindAllStringSubmatch(section, -1)
+		if len(programs) != 2 {
+			t.Errorf("docs/coming-from.md: %s has %d programs; want one before and one after", name, len(programs))
+			continue
+		}
+		row := fmt.Sprintf("| [%s](#from-%s) | %d | %d |\n", name, strings.ReplaceAll(name, " ", "-"),
+			strings.Count(programs[0][1], "\n"), strings.Count(programs[1][1], "\n"))
+		if !strings.Contains(page, row) {
+			t.Errorf("docs/coming-from.md: want the row %s", row)
+		}
+	}
+}
+
+// programs are the folders of examples/ that have a program.
+func programs(t *testing.T) (folders []string) {
+	t.Helper()
+	for _, name := range files(t, func(name string) bool { return filepath.Base(name) == "main.go" }) {
+		folder := strings.TrimPrefix(filepath.Dir(name), top+"/")
+		if filepath.Dir(folder) == "examples" {
+			folders = append(folders, folder)
+		}
+	}
+	if len(folders) < 10 {
+		t.Fatalf("got the programs %q; want all of examples/", folders)
+	}
+	return folders
+}
+
+// What a program reads in place of a person is complete: every page, every example
+// program and every public package.
+func TestTheIndexForProgramsIsComplete(t *testing.T) {
+	index := content(t, "llms.txt")
+	if !regexp.MustCompile(`^# \S+\n\n> .+`).MatchString(index) {
+		t.Error("llms.txt: want a title, and then a summary as a quote")
+	}
+	for _, page := range pages(t, "docs") {
+		if !strings.Contains(index, "]("+raw+page+")") {
+			t.Errorf("llms.txt does not link to %s", raw+page)
+		}
+	}
+	for _, folder := range programs(t) {
+		if !strings.Contains(index, "]("+raw+folder+"/") {
+			t.Errorf("llms.txt does not link to a file of %s", folder)
+		}
+	}
+	for _, pkg := range public {
+		if want := strings.TrimSuffix(reference+"/"+pkg, "/."); !strings.Contains(index, "]("+want+")") {
+			t.Errorf("llms.txt does not link to %s", want)
+		}
+	}
+}
+
+// What is short is read: the two programs that a service starts from.
+func TestTheWholeProgramsAreShort(t *testing.T) {
+	for folder, most := range map[string]int{"examples/production": 120, "examples/refresh": 150} {
+		lines := 0
+		for _, name := range files(t, func(name string) bool { return filepath.Dir(name) == top+"/"+folder && isGo(name) }) {
+			lines += strings.Count(content(t, strings.TrimPrefix(name, top+"/")), "\n")
+		}
+		if lines == 0 || lines > most {
+			t.Errorf("%s has %d lines with its tests; want at most %d", folder, lines, most)
+		}
+	}
 }
