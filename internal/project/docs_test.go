@@ -269,20 +269,6 @@ func TestTheIndexHasEveryIssuer(t *testing.T) {
 	}
 }
 
-func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
-	for _, page := range append(pages(t, "docs"), "README.md") {
-		for _, found := range link.FindAllStringSubmatch(content(t, page), -1) {
-			if strings.Contains(found[1], "://") {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join(top, path.Dir(page), found[1])); err != nil {
-				t.Errorf("%s links to %s, which is not there", page, found[1])
-			}
-		}
-	}
-}
-
 // Whether somebody has seen such tokens is said at the foot of each page, and in
 // the index: what make interop has run, it has recorded.
 func TestThePagesSayWhatWasRun(t *testing.T) {

@@ -336,3 +336,21 @@ func TestTheWholeProgramsAreShort(t *testing.T) {
 		}
 	}
 }
+
+// The README has no figure of its own, and its badge says which Go the module needs.
+func TestTheReadmeTakesItsFiguresFromTheBenchmarks(t *testing.T) {
+	readme, measured := content(t, "README.md"), content(t, "benchmarks/README.md")
+	figures := regexp.MustCompile(`[0-9.]+ (?:ns|µs|ms)\b`).FindAllString(readme, -1)
+	for _, figure := range figures {
+		if !strings.Contains(measured, "("+figure+")") && !strings.Contains(measured, "| "+figure+" |") {
+			t.Errorf("README.md says %q; want a figure of benchmarks/README.md, which make bench has rewritten", figure)
+		}
+	}
+	if len(figures) == 0 {
+		t.Error("README.md has no figure; want what a token costs")
+	}
+	release := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(content(t, "go.mod"))
+	if release == nil || !strings.Contains(readme, "badge/go-"+release[1]+"%2B-") {
+		t.Errorf("README.md: want a badge with the Go of go.mod, %q", release)
+	}
+}
