@@ -191,6 +191,7 @@ import (
 )
 
 func main() {
+	use()
 	%s}
 
 func construct(place string, config accesstoken.Config) {
@@ -207,6 +208,7 @@ func construct(place string, config accesstoken.Config) {
 // build compiles everything at once, and runs what makes the Validators.
 func (w *workshop) build(t *testing.T) {
 	t.Helper()
+	w.write(t, unreal+"/fragments/use.go", use)
 	w.write(t, unreal+"/fragments/main.go", fmt.Sprintf(constructor, strings.Join(w.calls, "\t")))
 	overlay, err := json.Marshal(map[string]any{"Replace": w.overlay})
 	if err != nil {

@@ -75,6 +75,77 @@ func (w *workshop) runTests(t *testing.T, overlay string) {
 	}
 }
 
+// use calls the functions that the pages declare, and prints what is not as the pages
+// say, which fails the test.
+const use = `package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/middleware/echoauth"
+)
+
+func use() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://api.example.com", Issuers: []accesstoken.Issuer{{URL: as.URL}}, HTTPClient: as.Client(),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	auth := middleware.New(v, &middleware.Options{Body: envelope})
+	mux := http.NewServeMux()
+	mux.Handle("GET /me", auth.Wrap(http.HandlerFunc(me)))
+	mux.HandleFunc("GET /unwrapped", me)
+	e, wrap := echo.New(), echoauth.New(v, nil).Wrap
+	e.GET("/me", greet, wrap)
+	e.DELETE("/order", deleteOrder, wrap)
+	e.GET("/unwrapped", greet)
+	token := as.Token(accesstokentest.Claims{"sub": "alice"})
+	expect(mux, "GET /me", token, 200, "hello alice\n")
+	expect(mux, "GET /me", "", 401, ` + "`" + `{"error": {"code": "CREDENTIALS_MISSING", "message": "an access token is required"}}` + "`" + `)
+	expect(mux, "GET /unwrapped", token, 500, "no claims\n")
+	expect(e, "GET /me", token, 200, "hello alice\n")
+	expect(e, "GET /unwrapped", token, 500, "")
+	expect(e, "DELETE /order", token, 403, "")
+	expect(e, "DELETE /order", as.Token(accesstokentest.Claims{"roles": []string{"clerk"}}), 204, "")
+
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	if err := serveUntilStopped(stopped, &http.Server{Addr: "127.0.0.1:0"}, v); err != nil {
+		fmt.Println("serveUntilStopped:", err)
+	}
+	expect(mux, "GET /me", token, 503, "") // the Validator is closed
+}
+
+func expect(handler http.Handler, request, token string, status int, body string) {
+	method, path, _ := strings.Cut(request, " ")
+	w, r := httptest.NewRecorder(), httptest.NewRequest(method, path, nil)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	handler.ServeHTTP(w, r)
+	if w.Code != status || body != "" && w.Body.String() != body {
+		fmt.Printf("%s: got %d %s; want %d %s\n", request, w.Code, w.Body, status, body)
+	}
+}
+`
+
 // A page that no index names is found by no reader.
 func TestTheIndexOfTheDocumentsHasEveryPage(t *testing.T) {
 	index := content(t, "docs/README.md")
