@@ -1,7 +1,6 @@
 package accesstoken
 
 import (
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -57,7 +56,7 @@ func (w *warnings) suspect(reason Reason, cause, advice string) {
 func (r Reason) page() string { return "docs/refusals.md#" + strings.ToLower(string(r)) }
 
 func (v *Validator) adviseOnSize() {
-	v.warnings.suspect(TokenTooLarge, fmt.Sprintf("a token has more than %d bytes", v.maxToken),
+	v.warnings.suspect(TokenTooLarge, v.tooLarge,
 		"if an issuer makes such tokens, have it put less into them, or set Config.MaxTokenSize")
 }
 
