@@ -1,4 +1,4 @@
-package conformance_test
+package conformance
 
 import (
 	"bytes"
@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +37,10 @@ type world struct {
 	certificates  map[string]*certificate // of clients
 	nonces        dpop.Config             // of the case that is played
 
-	carriers  *carriers
+	network    *network
+	servers    []*servers
+	transports []transport
+
 	outbound  *outbound                           // what the library asks of anybody
 	now       time.Time                           // the clock stands still while a case is played
 	published map[keyID]map[string]jsontext.Value // the good public keys
@@ -51,28 +52,7 @@ type keyID struct {
 	alg string
 }
 
-var earth *world
-
-func TestMain(m *testing.M) {
-	if os.Getenv(inFIPSMode) != "" {
-		if err := verifyInFIPSMode(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	before := runtime.NumGoroutine()
-	earth = newWorld()
-	code := m.Run()
-	earth.close()
-	if code == 0 && !settles(before) {
-		fmt.Fprintf(os.Stderr, "got %d goroutines at the end; want the %d of the start\n", runtime.NumGoroutine(), before)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func newWorld() *world {
+func newWorld(adapters ...Adapter) *world {
 	w := &world{
 		as:    must(accesstokentest.Start()),
 		other: must(accesstokentest.Start()),
@@ -83,9 +63,26 @@ func newWorld() *world {
 	}
 	w.certificates["sender"] = w.certificates[""]
 	w.outbound = newOutbound(w.as.Client())
-	w.carriers = newCarriers(w.as.Client(), w.certificates)
+	w.network = newNetwork(w.as.Client(), w.certificates)
+	for _, adapter := range adapters {
+		started := adapter.start(w.network)
+		w.servers = append(w.servers, started)
+		w.transports = append(w.transports, started.transports...)
+	}
 	w.publish()
 	return w
+}
+
+// set puts every adapter in front of the resource of a scene.
+func (w *world) set(t *testing.T, s *scene) *Resource {
+	t.Helper()
+	next := &Resource{Validator: s.validator, Policy: s.policy, Optional: s.optional, CORS: s.cors, deadline: s.deadline}
+	for _, servers := range w.servers {
+		if err := servers.protect(next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return next
 }
 
 // publish writes down the good keys, once. Both servers call theirs alike,
@@ -107,25 +104,16 @@ func (w *world) publish() {
 }
 
 func (w *world) close() {
-	w.carriers.close()
+	w.network.close()
+	for _, s := range w.servers {
+		s.close()
+	}
 	w.outbound.client.CloseIdleConnections()
 	w.as.Client().CloseIdleConnections()
 	w.other.Client().CloseIdleConnections()
 	for _, server := range []*accesstokentest.Server{w.as, w.other, w.sender, w.thief} {
 		server.Close()
 	}
-}
-
-// settles waits for goroutines that were told to end.
-func settles(want int) bool {
-	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > want {
-		if time.Now().After(deadline) {
-			return false
-		}
-		runtime.Gosched()
-	}
-	return true
 }
 
 func (w *world) server(name string) *accesstokentest.Server {
