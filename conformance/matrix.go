@@ -29,7 +29,7 @@ func (r row) expectation() expectation {
 // A walk says how a row is reached on a stage. The zero walk is a handler that
 // refuses with the row's error, whose feature need not exist yet.
 type walk struct {
-	says    func(t *testing.T, w *world, s *scene, r row) error // by the handlers; nil: they let everybody in
+	says    func(t *testing.T, w *world, s *scene, r row) error // by the handlers; nil: they let every request in
 	vector  vector                                              // what is sent, and to whom
 	scene   func(t *testing.T, w *world, s *scene)              // changes the validator
 	rpc     string                                              // method without a rule
@@ -69,7 +69,7 @@ func boundTo(what string) recipe {
 	return recipe{Claims: members(`{"cnf": {"` + name + `": "${` + what + `}"}}`)}
 }
 
-// anyError is what a hook's error becomes: nobody knows what it means.
+// anyError is what a hook's error becomes: its meaning is unknown.
 func anyError(_ *testing.T, _ *world, s *scene, _ row) error {
 	return s.validator.Refuse(context.Background(), errors.New("a hook does not work"))
 }

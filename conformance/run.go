@@ -282,7 +282,7 @@ func (e expectation) checkHTTP(t *testing.T, a answer) {
 	e.checkChallenge(t, a)
 	e.checkNonce(t, a)
 	if e.status == http.StatusOK {
-		// Who answers decides about caching (RFC 9111 §3.5), not who guards; but a
+		// Caching is the handler's decision (RFC 9111 §3.5), not the adapter's. But a
 		// nonce is for one client.
 		var want []string
 		if e.givesNonce() {
@@ -334,7 +334,7 @@ func (e expectation) checkChallenge(t *testing.T, a answer) {
 }
 
 // params are what the challenge number i has to say. The fault stands in that of the
-// scheme that the client used, and in both if nobody knows which one was meant.
+// scheme that the client used, and in both if it is unclear which one was meant.
 func (e expectation) params(i int, description string) map[string]string {
 	params := map[string]string{"realm": resource}
 	if e.dpop.schemes()[i] == "DPoP" {
@@ -495,7 +495,7 @@ func checkAgreement(t *testing.T, answers []answer) {
 	}
 }
 
-// ours leaves out what belongs to the server and to who writes the body: Echo's
+// ours leaves out what belongs to the server and to the writer of the body, which is Echo's
 // own error handler does that there. When to try again depends on the time.
 func ours(header http.Header) http.Header {
 	left := header.Clone()
@@ -536,7 +536,7 @@ func parseChallenge(text string) (scheme string, params map[string]string, err e
 		name, quoted, found := strings.Cut(rest, `="`)
 		end := closing(quoted)
 		if !found || end < 0 {
-			return scheme, params, fmt.Errorf("%q is no parameter", rest)
+			return scheme, params, fmt.Errorf("%q is not a parameter", rest)
 		}
 		if _, twice := params[name]; twice {
 			return scheme, params, fmt.Errorf("%s comes twice", name)

@@ -50,7 +50,7 @@ type Resource struct {
 	// without a policy: if one of them is set, do not use Policy.
 	Policy accesstoken.Policy
 
-	deadline time.Duration // of each request; 0 is none
+	deadline time.Duration // of each request; 0 is unlimited
 	says     error         // what the handler returns
 
 	mu   sync.Mutex

@@ -33,7 +33,7 @@ import (
 type world struct {
 	as, other *accesstokentest.Server
 
-	sender, thief *accesstokentest.Server // have the keys of clients, and serve nobody
+	sender, thief *accesstokentest.Server // have the keys of clients, and get no requests
 	certificates  map[string]*certificate // of clients
 	nonces        dpop.Config             // of the case that is played
 
@@ -41,7 +41,7 @@ type world struct {
 	servers    []*servers
 	transports []transport
 
-	outbound  *outbound                           // what the library asks of anybody
+	outbound  *outbound                           // every request of the library
 	now       time.Time                           // the clock stands still while a case is played
 	published map[keyID]map[string]jsontext.Value // the good public keys
 	keySets   map[*accesstokentest.Server]http.Handler
@@ -179,7 +179,7 @@ type outbound struct {
 func newOutbound(trusting *http.Client) *outbound {
 	o := &outbound{hosts: map[string]int{}}
 	transport := trusting.Transport.(*http.Transport).Clone()
-	transport.Proxy = o.count // is asked about every request, and there is none
+	transport.Proxy = o.count // is called for every request; no proxy is used
 	o.client = &http.Client{Transport: transport}
 	return o
 }
@@ -192,7 +192,7 @@ func (o *outbound) count(r *http.Request) (*url.URL, error) {
 }
 
 // requests counts what was asked of each server so far. Under "elsewhere" stands
-// what was asked of anybody else.
+// the requests to any other host.
 func (w *world) requests() map[string]int {
 	w.outbound.mu.Lock()
 	defer w.outbound.mu.Unlock()
