@@ -495,8 +495,8 @@ func checkAgreement(t *testing.T, answers []answer) {
 	}
 }
 
-// ours leaves out what belongs to the server and to the writer of the body, which is Echo's
-// own error handler does that there. When to try again depends on the time.
+// ours leaves out the fields of the server, and those of the code that writes the
+// body: in Echo that is the application's error handler. When to try again depends on the time.
 func ours(header http.Header) http.Header {
 	left := header.Clone()
 	for _, name := range []string{"Date", "Content-Length", "Content-Type", "X-Content-Type-Options", "Retry-After"} {
