@@ -60,8 +60,9 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 	go test -bench . -benchtime 1x ./benchmarks
 	go test -tags ratio -run TestRatioSmoke -count=1 -v ./benchmarks
 
-soak: ## a key set under a thousand goroutines for SOAK=60s, with the race detector; SEED=n replays
-	go test -race -count=1 -v -run '^TestSoak$$' ./jwks -soak $(SOAK) -seed $(SEED)
+soak: ## a key set and an introspection client under a thousand goroutines for SOAK=60s each, with the race detector; SEED=n replays
+	go test -race -count=1 -v -run '^TestSoak' ./jwks -soak $(SOAK) -seed $(SEED)
+	go test -race -count=1 -v -run '^TestSoak' ./introspection -soak $(SOAK) -seed $(SEED)
 
 mutate: ## take each check away in turn, and see that a test fails; some 30 minutes; ONLY=./grpcauth takes those of one package
 	@go run ./conformance/mutate -only '$(ONLY)'

@@ -62,7 +62,10 @@ type Config struct {
 	// FAPI2 holds the configuration and every request to what the FAPI 2.0 Security
 	// Profile demands of resource servers (§5.3.4, §5.4): PS256, ES256 and Ed25519
 	// only, every token bound to its sender, and one that was revoked noticed, for
-	// which each issuer needs AlwaysIntrospect or a MaxLifetime of at most 10 min.
+	// which each issuer needs AlwaysIntrospect or a MaxLifetime of at most 10 min. The
+	// introspection clients, the verifier of proofs, and key sources that have a method
+	// FAPI2Err() error are asked what their own settings allow. What an HTTPClient does
+	// is not looked at: it must use TLS 1.2 or newer and verify certificates.
 	FAPI2 bool
 
 	// Realm is the realm of the challenges, printable ASCII.
@@ -477,21 +480,13 @@ func checkKeySource(source KeySource) []error {
 		return []error{fmt.Errorf("the %T is nil; did its constructor fail?", source)}
 	}
 	checked, ok := source.(interface{ Err() error })
-	if !ok {
+	if !ok || checked.Err() == nil {
 		return nil
 	}
-	return eachOf(checked.Err())
-}
-
-// eachOf takes joined errors apart, for a line of each.
-func eachOf(err error) []error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		return several.Unwrap()
+	if several, ok := checked.Err().(interface{ Unwrap() []error }); ok {
+		return several.Unwrap() // a line for each
 	}
-	if err != nil {
-		return []error{err}
-	}
-	return nil
+	return []error{checked.Err()}
 }
 
 // collisions reports what two issuers may not share.

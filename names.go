@@ -100,9 +100,8 @@ func (i Issuer) label() string {
 // introspectionIssuer returns the issuer that the client is for, or "" if it does
 // not say.
 func (i Issuer) introspectionIssuer() string {
-	client, ok := any(i.Introspection).(interface{ Issuer() string })
-	if !ok || i.Introspection == nil {
+	if i.Introspection == nil {
 		return ""
 	}
-	return client.Issuer()
+	return i.Introspection.Issuer()
 }

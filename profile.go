@@ -73,7 +73,7 @@ const (
 
 	// Kubernetes is for the projected tokens of service accounts. Whose they
 	// are is in Subject: "system:serviceaccount:<namespace>:<name>". Its keys may
-	// need an HTTPClient that trusts the cluster's CA and shows a token.
+	// need an Issuer.HTTPClient that trusts the cluster's CA and shows a token.
 	Kubernetes
 
 	// CI is for the ID tokens of GitHub Actions, GitLab and the like as
@@ -112,6 +112,10 @@ func (p Profile) name() string {
 // token_use or typ in the payload that says so) are refused in return; and with
 // Typ, those whose aud names the client that client_id or azp names, as that of an
 // ID token does, whoever else it names.
+//
+// Typ, JTI and ClientID together leave nothing that an ID token cannot have, so they
+// need Clients, Demand or Accept beside them. With Clients a token must name one of
+// them in client_id after all.
 type Relax struct {
 	Typ        bool // accept typ JWT and an absent typ beside at+jwt; other kinds of JWT stay refused
 	JTI        bool // accept a token without jti

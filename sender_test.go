@@ -12,10 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +74,9 @@ func (h holder) cnf(key, certificate bool) map[string]any {
 	}
 	return cnf
 }
+
+// field is the holder's certificate as a proxy forwards it (RFC 9440 §2.1).
+func (h holder) field() string { return ":" + base64.StdEncoding.EncodeToString(h.leaf.Raw) + ":" }
 
 // proof returns a new proof for a request of resource.
 func (h holder) proof(t *testing.T, method, path, token string) string {
@@ -362,6 +367,84 @@ func TestProxies(t *testing.T) {
 	}
 }
 
+// Who connects over a Unix socket is let in by the permissions of its file, and by the
+// switch alone: no text that a client or a middleware writes makes a connection one.
+func TestAProxyBehindAUnixSocketIsTrustedByASwitchOfItsOwn(t *testing.T) {
+	as, client := accesstokentest.NewServer(t), newHolder(t)
+	token := as.Token(accesstokentest.Claims{"cnf": client.cnf(false, true)})
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	for _, test := range []struct {
+		name    string
+		unix    bool // the socket that the server listens on
+		remote  string
+		setting accesstoken.ForwardedCertificate
+		trusted bool
+	}{
+		{"a Unix socket, with the switch", true, "", accesstoken.ForwardedCertificate{UnixSocket: true}, true},
+		{"a Unix socket, with the switch and proxies", true, "", accesstoken.ForwardedCertificate{UnixSocket: true, Proxies: loopback}, true},
+		{"a Unix socket, without the switch", true, "", accesstoken.ForwardedCertificate{Proxies: loopback}, false},
+		{"TCP, with the switch", false, "", accesstoken.ForwardedCertificate{UnixSocket: true}, false},
+		{"TCP, with the switch and proxies", false, "", accesstoken.ForwardedCertificate{UnixSocket: true, Proxies: loopback}, true},
+		{"TCP, where a middleware writes the address of a Unix socket", false, "@", accesstoken.ForwardedCertificate{UnixSocket: true}, false},
+		{"TCP, where a middleware writes no address", false, " ", accesstoken.ForwardedCertificate{UnixSocket: true}, false},
+		{"a Unix socket, without the switch, where a middleware writes no address", true, " ", accesstoken.ForwardedCertificate{Proxies: loopback}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := newValidator(t, as, func(c *accesstoken.Config) {
+				c.ForwardedCertificate = test.setting
+				c.ForwardedCertificate.Format = accesstoken.ClientCertField
+			})
+			handler := middleware.New(v, nil).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			network, address := "tcp", "127.0.0.1:0"
+			if test.unix {
+				network, address = "unix", filepath.Join(t.TempDir(), "s")
+			}
+			listener, err := net.Listen(network, address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if test.remote != "" {
+					r.RemoteAddr = strings.TrimSpace(test.remote)
+				}
+				handler.ServeHTTP(w, r)
+			})}}
+			server.Start()
+			t.Cleanup(server.Close)
+			transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, listener.Addr().String())
+			}}
+			t.Cleanup(transport.CloseIdleConnections)
+			r, err := http.NewRequestWithContext(t.Context(), "GET", "http://localhost/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header = http.Header{"Authorization": {"Bearer " + token}, "Client-Cert": {client.field()}}
+			answer, err := transport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if want := map[bool]int{true: http.StatusOK, false: http.StatusUnauthorized}[test.trusted]; answer.StatusCode != want {
+				t.Errorf("got %d; want %d", answer.StatusCode, want)
+			}
+		})
+	}
+}
+
+func TestProxiesThatCoverClientsAreAFault(t *testing.T) {
+	for prefix, wide := range map[string]bool{
+		"0.0.0.0/0": true, "::/0": true, "0.0.0.0/1": true, "128.0.0.0/1": true, "10.0.0.0/7": true, "2000::/3": true, "fc00::/6": true,
+		"10.0.0.0/8": false, "fc00::/7": false, "127.0.0.1/32": false, "::1/128": false,
+	} {
+		setting := accesstoken.ForwardedCertificate{Format: accesstoken.EnvoyField, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix(prefix)}}
+		lines := faultsOf(accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://as.example"}}, ForwardedCertificate: setting})
+		if wide && (len(lines) != 1 || !strings.Contains(lines[0], "ForwardedCertificate.Proxies has "+prefix+", which covers clients as well")) || !wide && len(lines) != 0 {
+			t.Errorf("%s: got %q; want a fault: %v", prefix, lines, wide)
+		}
+	}
+}
+
 // TestThePathOfAProof: it is the one that the client wrote, whatever routers have
 // made of it, and there is none where the request has none.
 func TestThePathOfAProof(t *testing.T) {
@@ -488,6 +571,7 @@ func TestForwardedCertificateFaults(t *testing.T) {
 	for want, setting := range map[string]accesstoken.ForwardedCertificate{
 		"ForwardedCertificate has no Format":                        {Proxies: loopback},
 		"ForwardedCertificate has no Format; set ClientCertField":   {Field: "X-Cert"},
+		"ForwardedCertificate has no Format; set ClientCertField, ": {UnixSocket: true},
 		"ForwardedCertificate.Field is empty":                       {Format: accesstoken.NGINXField, Proxies: loopback},
 		"ForwardedCertificate.Field is for NGINXField and ALBField": {Format: accesstoken.EnvoyField, Field: "X-Cert", Proxies: loopback},
 		"ForwardedCertificate.Proxies is empty":                     {Format: accesstoken.EnvoyField},

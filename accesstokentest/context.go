@@ -54,7 +54,6 @@ func validate(ctx context.Context, claims Claims) (accesstoken.Claims, error) {
 			URL:                         issuer,
 			Keys:                        contextKey().source,
 			Relax:                       accesstoken.Relax{JTI: true, ClientID: true, ScopeArray: true},
-			DangerouslyAllowHTTP:        true,
 			DangerouslyAcceptNoAudience: true,
 		}},
 		Logger: slog.New(slog.DiscardHandler),

@@ -103,3 +103,14 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		}
 	}
 }
+
+// What the caller does with its lists once the Verifier is made changes nothing.
+func TestTheConfigurationIsCopied(t *testing.T) {
+	config := dpop.Config{URLs: []string{here}, Algorithms: []string{"ES256"}}
+	v := verifier(t, config)
+	config.URLs[0], config.Algorithms[0] = "https://elsewhere.example", "RS256"
+	if got := v.Algorithms(); !slices.Equal(got, []string{"ES256"}) {
+		t.Errorf("got the algorithms %q; want ES256", got)
+	}
+	check(t, v, request(good(nil)), "accepted")
+}

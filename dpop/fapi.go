@@ -21,11 +21,11 @@ func (v *Verifier) FAPI2Err() error {
 	var faults []error
 	for _, algorithm := range v.algorithms {
 		if !slices.Contains(fapiAlgorithms, algorithm) {
-			faults = append(faults, fmt.Errorf("Algorithms has %q; the profile allows PS256, ES256 and Ed25519 only", algorithm))
+			faults = append(faults, fmt.Errorf("%s has %q; the profile allows PS256, ES256 and Ed25519 only", "Algorithms", algorithm))
 		}
 	}
 	if v.leeway < fapiLeastLeeway || v.leeway > mostLeeway {
-		faults = append(faults, fmt.Errorf("Leeway is %v; set it between %v and %v, or leave it zero for %v", v.leeway, fapiLeastLeeway, mostLeeway, defaultLeeway))
+		faults = append(faults, fmt.Errorf("%s is %v; set it between %v and %v, or leave it zero for %v", "Leeway", v.leeway, fapiLeastLeeway, mostLeeway, defaultLeeway))
 	}
 	return errors.Join(faults...)
 }

@@ -59,7 +59,7 @@ var (
 )
 
 // NewMemory returns a Memory for that many proofs that are good at a time; 1,048,576
-// if entries is zero. One takes 65 bytes, and their room is kept for others.
+// if entries is zero. One takes some 70 bytes, and most of their room is kept for others.
 //
 // With the defaults of a Config a use is held for 71 s, so that there is room for
 // 14,000 requests in a second, and 900 of one client. Where nonces are demanded it is

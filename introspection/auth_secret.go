@@ -16,9 +16,9 @@ type clientSecret struct {
 	reading chan struct{} // one reads at a time
 
 	mu      sync.Mutex
-	value   func() string // a function, as no fmt verb finds the secret in one; nil: not read yet
-	version int           // of the value
-	checked time.Time     // when the source was last read after a refusal
+	value   func() string         // a function, as no fmt verb finds the secret in one; nil: not read yet
+	version int                   // of the value
+	checked map[failure]time.Time // when the source last had nothing new after such a refusal
 }
 
 // secret returns nil for a method without one.
@@ -28,7 +28,7 @@ func (c Config) secret() *clientSecret {
 	default:
 		return nil
 	}
-	s := &clientSecret{least: 1, reading: make(chan struct{}, 1)}
+	s := &clientSecret{least: 1, reading: make(chan struct{}, 1), checked: map[failure]time.Time{}}
 	if c.AuthMethod == ClientSecretJWT {
 		s.least = minSecret
 	}
@@ -78,9 +78,10 @@ func (s *clientSecret) get(ctx context.Context) (string, error) {
 }
 
 // renew reads the secret again after the endpoint has refused that of a version, and
-// reports whether there is another now. After one that is not, the source is left alone
-// for as long as a refusing endpoint is: what is refused may be one odd token.
-func (s *clientSecret) renew(ctx context.Context, refused int) bool {
+// reports whether there is another now. If there is not, the source is left alone for as
+// long as a refusing endpoint is. A 403, which may be about one odd token, does not keep
+// it from being read after a 401.
+func (s *clientSecret) renew(ctx context.Context, refused int, by failure) bool {
 	if s == nil || s.source.run == nil || s.lock(ctx) != nil {
 		return false
 	}
@@ -89,12 +90,12 @@ func (s *clientSecret) renew(ctx context.Context, refused int) bool {
 	switch {
 	case version != refused:
 		return true
-	case time.Since(s.checked) < refusedBreak:
+	case time.Since(s.checked[by]) < refusedBreak:
 		return false
 	}
-	s.checked = time.Now()
 	value, err := s.read(ctx)
 	if err != nil || value == old {
+		s.checked[by] = time.Now()
 		return false
 	}
 	s.keep(value)

@@ -102,7 +102,7 @@ func (c *circuit) end(period int) bool {
 
 func (c *circuit) open(now time.Time, failed failure, cause error) {
 	pause := min(firstBreak<<min(c.pauses, 10), longestBreak)
-	if failed == refused {
+	if failed.refusesUs() {
 		pause = refusedBreak
 	}
 	pause -= time.Duration(rand.Float64() * 0.2 * float64(pause)) // so that a fleet does not probe in step
@@ -224,7 +224,7 @@ func (b *breaker) end(t ticket, err error) {
 		b.answered, b.row = now, row{}
 		b.closeCircuits(false)
 		return
-	case failed == refused: // an answer of an endpoint that is up
+	case failed.refusesUs(): // an answer of an endpoint that is up
 		b.row.keepRefusals()
 		b.closeCircuits(true)
 	}
@@ -254,7 +254,7 @@ func (b *breaker) open(side side, probed bool, now time.Time, failed failure, ca
 func (b *breaker) closeCircuits(butRefusals bool) {
 	for i := range b.circuits {
 		c := &b.circuits[i]
-		if !c.until.IsZero() && !(butRefusals && failureOf(c.cause) == refused) {
+		if !c.until.IsZero() && !(butRefusals && failureOf(c.cause).refusesUs()) {
 			c.close()
 		}
 	}
@@ -282,7 +282,7 @@ func (b *breaker) endSingle(t ticket, failed failure, err error, now time.Time) 
 	}
 	s.failures++
 	s.failure, s.failed = failed, now
-	if probed || s.failures >= breakAfter || failed == refused || askedFor(err) > 0 {
+	if probed || s.failures >= breakAfter || failed.refusesUs() || askedFor(err) > 0 {
 		s.circuit.open(now, failed, err)
 	}
 }

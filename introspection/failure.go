@@ -15,15 +15,18 @@ import (
 type failure int
 
 const (
-	answered failure = iota // something was learned of the token
-	unusable                // a whole answer that cannot be used: the endpoint is up, and this token is odd
-	refused                 // the endpoint refuses us, not the token
-	limited                 // 429
-	internal                // a 5xx but 502, 503 and 504: some servers say that of a token that they do not know
-	down                    // no answer in time, half of one, or 408, 502, 503 or 504
-	unsent                  // no connection: the token had no part in it
-	ours                    // what shows who we are could not be had: the endpoint was not asked
+	answered  failure = iota // something was learned of the token
+	unusable                 // a whole answer that cannot be used: the endpoint is up, and this token is odd
+	refused                  // the endpoint refuses us, not the token
+	forbidden                // the same by 403, which a firewall may say of a token that looks odd to it
+	limited                  // 429
+	internal                 // a 5xx but 502, 503 and 504: some servers say that of a token that they do not know
+	down                     // no answer in time, half of one, or 408, 502, 503 or 504
+	unsent                   // no connection: the token had no part in it
+	ours                     // what shows who we are could not be had: the endpoint was not asked
 )
+
+func (f failure) refusesUs() bool { return f == refused || f == forbidden }
 
 // A failedError is what a question failed with.
 type failedError struct {
@@ -37,11 +40,8 @@ func (e *failedError) Unwrap() error { return e.cause }
 // failureOf tells what an error of a question says of the endpoint.
 func failureOf(err error) failure {
 	failed := (*failedError)(nil)
-	switch {
-	case errors.As(err, &failed):
+	if errors.As(err, &failed) {
 		return failed.failure
-	case errors.Is(err, ErrClientRefused):
-		return refused
 	}
 	return answered
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
@@ -31,6 +32,10 @@ func (c Config) fapi() fapi {
 // fapiAlgorithms are those of FAPI 2.0 Security Profile §5.4.1.
 var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
 
+// fapiMostCache is how long a revoked token may still be called active. The profile has
+// no number for it; this is ours, as for the life of tokens that are not introspected.
+const fapiMostCache = 10 * time.Minute
+
 // FAPI2Err returns what the settings allow and the FAPI 2.0 Security Profile does not:
 // every fault at once, each on a line that begins with the name of the setting. It is
 // nil if there are none.
@@ -46,6 +51,9 @@ func (c *Client) FAPI2Err() error {
 	}
 	if f.stale {
 		faults = append(faults, errors.New("DangerouslyServeStaleFor calls tokens active that may have been revoked; leave it zero"))
+	}
+	if c.cache.keepFor > fapiMostCache {
+		faults = append(faults, fmt.Errorf("CacheFor is %v, and a token that was revoked may be called active for so long; the maximum is %v", c.cache.keepFor, fapiMostCache))
 	}
 	if f.method == ClientSecretJWT {
 		faults = append(faults, errors.New("AuthMethod client_secret_jwt signs with HS256; the profile allows PS256, ES256 and Ed25519 only: use private_key_jwt (§5.4.1)"))

@@ -291,7 +291,7 @@ func (c *Client) prepare(ctx context.Context, turn turn, token string) (fetch.Re
 func (c *Client) askTwice(ctx context.Context, request fetch.Request, token string, now func() time.Time) (Response, error) {
 	version := c.secret.current()
 	response, err := c.ask(ctx, request, now)
-	if !errors.Is(err, ErrClientRefused) || !c.secret.renew(ctx, version) {
+	if !errors.Is(err, ErrClientRefused) || !c.secret.renew(ctx, version, failureOf(err)) {
 		return response, err
 	}
 	again, err := c.request(ctx, token)
@@ -307,8 +307,10 @@ func (c *Client) ask(ctx context.Context, request fetch.Request, now func() time
 	ctx, connected := watchConnection(ctx, c.timeout)
 	answer, err := c.fetch.Do(ctx, request)
 	switch {
+	case answer.Status == http.StatusForbidden:
+		return Response{}, &failedError{forbidden, ErrClientRefused}
 	case refusesClient(answer):
-		return Response{}, ErrClientRefused
+		return Response{}, &failedError{refused, ErrClientRefused}
 	case refusesTokenType(answer):
 		return Response{}, ErrUnsupportedTokenType
 	case answer.Status != 0 && answer.Status != http.StatusOK: // whatever became of its body
@@ -333,12 +335,11 @@ func (c *Client) ask(ctx context.Context, request fetch.Request, now func() time
 	return response, nil
 }
 
-// refusesClient finds out whether it is us whom the endpoint refuses: by 401 or
-// 403 (RFC 7662 §2.3), or by invalid_client, which some send with a 400 (RFC
-// 6749 §5.2).
+// refusesClient finds out whether it is us whom the endpoint refuses: by 401 (RFC 7662
+// §2.3), or by invalid_client, which some send with a 400 (RFC 6749 §5.2).
 func refusesClient(answer fetch.Response) bool {
 	switch answer.Status {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusUnauthorized:
 		return true
 	case http.StatusBadRequest:
 		code := errorCode(answer.Body)

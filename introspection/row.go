@@ -37,7 +37,7 @@ func (r *row) add(t ticket, failure failure, asks bool, now time.Time) {
 
 // keepRefusals forgets all else.
 func (r *row) keepRefusals() {
-	r.tokens = slices.DeleteFunc(r.tokens, func(f failed) bool { return f.failure != refused })
+	r.tokens = slices.DeleteFunc(r.tokens, func(f failed) bool { return !f.failure.refusesUs() })
 	r.unsent = 0
 }
 
@@ -55,17 +55,18 @@ func (r *row) count(counts func(failed) bool) (n int) {
 func (r *row) opensKnown(last failure) bool {
 	known := func(f failed) bool { return f.side == knownSide }
 	return r.unsent >= breakAfter ||
-		last == refused && r.count(func(f failed) bool { return known(f) && f.failure == refused }) >= 2 ||
-		r.count(func(f failed) bool { return known(f) && f.failure != refused }) >= breakAfter ||
+		last.refusesUs() && r.count(func(f failed) bool { return known(f) && f.failure.refusesUs() }) >= 2 ||
+		r.count(func(f failed) bool { return known(f) && !f.failure.refusesUs() }) >= breakAfter ||
 		r.count(func(f failed) bool { return known(f) && f.asks }) >= 2
 }
 
 // opensStrangers decides after a failure whether strangers wait. Before the first
-// answer ever, one refusal of us is enough.
+// answer ever, one refusal of us is enough, but for 403.
 func (r *row) opensStrangers(last failure, never bool, now time.Time) bool {
-	stranger := func(f failed) bool { return f.side == strangers && f.failure != refused }
+	stranger := func(f failed) bool { return f.side == strangers && !f.failure.refusesUs() }
 	return r.count(func(f failed) bool { return stranger(f) && f.failure != internal }) >= breakAfter ||
 		r.count(stranger) >= breakAfter && now.Sub(r.began) >= strangersRow ||
-		last == refused && (never || r.count(func(f failed) bool { return f.failure == refused }) >= breakAfter) ||
+		last == refused && never ||
+		last.refusesUs() && r.count(func(f failed) bool { return f.failure.refusesUs() }) >= breakAfter ||
 		r.count(func(f failed) bool { return stranger(f) && f.asks }) >= 2
 }

@@ -555,7 +555,7 @@ func TestINTRO15AnAnswerIsNoAccessToken(t *testing.T) {
 	for name, issuer := range map[string]accesstoken.Issuer{
 		"RFC 9068":           {},
 		"ZITADEL":            {Profile: accesstoken.Zitadel},
-		"relaxed":            {Relax: accesstoken.Relax{Typ: true, JTI: true, ClientID: true, ScopeArray: true}},
+		"relaxed":            {Relax: accesstoken.Relax{Typ: true, JTI: true, ClientID: true, ScopeArray: true}, Accept: acceptAll},
 		"with introspection": {Introspection: client},
 	} {
 		v := newValidator(t, as, issuer)
@@ -573,3 +573,6 @@ func TestINTRO15AnAnswerIsNoAccessToken(t *testing.T) {
 		t.Errorf("the endpoint was asked about them: got %d times; want 0", got-asked)
 	}
 }
+
+// acceptAll leaves the verdict to everything else.
+func acceptAll(context.Context, accesstoken.Claims) error { return nil }

@@ -36,7 +36,13 @@ func TestFaultsAreReportedAllAtOnce(t *testing.T) {
 		{"plain http on loopback", jwks.Config{URL: "http://127.0.0.1:1/jwks"}, nil},
 		{"plain http said aloud", jwks.Config{URL: "http://keys.example/jwks", DangerouslyAllowHTTP: true}, nil},
 		{"a short usable time shortens the refresh", jwks.Config{URL: keysURL, UsableFor: time.Minute}, nil},
+		{"an http issuer whose keys are at https", jwks.Config{URL: keysURL, Issuer: "http://adfs.example/adfs/services/trust"}, nil},
+		{"an http issuer whose metadata is at https", jwks.Config{Issuer: "http://adfs.example/adfs/services/trust", MetadataURL: keysURL}, nil},
+		{"withdrawal by the first answer", jwks.Config{URL: keysURL, WithdrawAfter: -1}, nil},
 		{"nothing", jwks.Config{}, []string{"one of URL and Issuer"}},
+		{"an http issuer", jwks.Config{Issuer: "http://adfs.example/adfs/services/trust"}, []string{"not https"}},
+		{"a metadata URL as issuer", jwks.Config{Issuer: issuer + "/.well-known/openid-configuration"}, []string{"probably \"" + issuer + "\""}},
+		{"a withdrawal that takes too long", jwks.Config{URL: keysURL, WithdrawAfter: 2 * time.Minute}, []string{"WithdrawAfter"}},
 		{"plain http", jwks.Config{URL: "http://keys.example/jwks"}, []string{"not https"}},
 		{"an issuer with a query", jwks.Config{Issuer: issuer + "?a=b"}, []string{"query"}},
 		{"two bad places and three bad times", jwks.Config{

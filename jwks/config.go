@@ -24,7 +24,8 @@ type Config struct {
 	URL string
 
 	// Issuer is the exact issuer identifier. The metadata must name it (RFC
-	// 8414 §3.3). With URL set it only serves the log, without its query.
+	// 8414 §3.3). With URL set it only serves the log, without its query; with URL
+	// or MetadataURL it may be http, because nothing is fetched from it.
 	Issuer string
 
 	// MetadataURL is where the metadata is read. Empty: the well-known places
@@ -64,8 +65,9 @@ type Config struct {
 
 	// Logger gets one warning when a refresh starts failing, one info when it
 	// recovers, one error when the keys have run out, and one warning for each
-	// of these: keys that are left out, a File that is not used or not written,
-	// an OnFetch that panics. There is no key material in it. Nil:
+	// of these: keys that are left out, keys that are dropped because no second
+	// answer came (see WithdrawAfter), a File that is not used or not written, an
+	// OnFetch that panics. There is no key material in it. Nil:
 	// slog.Default().
 	Logger *slog.Logger
 
@@ -94,14 +96,16 @@ type Config struct {
 	UsableFor time.Duration
 
 	// MissCooldown is the time in which unknown kids regain the right to one
-	// fetch, up to two, from 100 ms to 1 h. Zero: 30 s.
+	// fetch, up to two, from 100 ms to 1 h. It is also how long an answer counts
+	// for what it lacks: see [Cache.Keys]. Zero: 30 s.
 	MissCooldown time.Duration
 
 	// WithdrawAfter is how long after an answer that lacks a key which is held a
-	// second answer decides. If that lacks the key as well, it is dropped; until
-	// then it verifies. So a server of the issuer that is behind for a moment
-	// logs nobody out. From 100 ms to 1 minute. Zero: 5 s. Negative: the first
-	// answer decides, as you want it when a key was stolen.
+	// second answer decides. If that lacks the key too, the key is dropped; until
+	// then it verifies, for 5 minutes at most. So a server of the issuer that is
+	// behind for a moment costs no good token. It adds to the time in which a
+	// revocation is noticed. From 100 ms to 1 minute. Zero: 5 s. Negative: the first
+	// answer decides, which is better when a key was stolen.
 	WithdrawAfter time.Duration
 
 	// FetchTimeout is for a whole fetch, discovery included, from 100 ms to

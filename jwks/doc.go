@@ -35,18 +35,54 @@
 //     see it. It is shortened at random by up to a tenth, so that a fleet does
 //     not ask at once, and never exceeds three quarters of usable-until, so
 //     that an outage finds time left. This is also how long a withdrawn key
-//     still works while the issuer answers; so does the old key of a kid that
-//     was given another one, since a kid that is in the set is no reason to ask.
+//     still works while the issuer answers, to which Config.WithdrawAfter comes.
 //   - usable-until is 24 hours after the last good answer. Until then an
 //     unreachable issuer logs nobody out; afterwards a key that the issuer may
 //     have withdrawn long ago is no longer believed.
-//   - miss-cooldown is 30 seconds, with a burst of 2. Anybody can make up a
+//   - miss-cooldown is 30 seconds, with a burst of 2. Every client can make up a
 //     kid, so kids that are not in the set must not turn into as many requests;
 //     yet after a flood of them a new key is seen within one cooldown. A kid
 //     that was asked for in vain, or was withdrawn, may not use the last of the
 //     budget: stale tokens that keep coming leave it to a rotation. One that
 //     was not there gets a second chance after a cooldown, for issuers that sign
 //     with a key a moment before they publish it.
+//
+// # When a key is not there
+//
+// A client that is told that its token is bad throws it away, so [Cache.Keys] says
+// so only if it is certain: the set was fetched after the request came, or within
+// the last miss-cooldown for a kid that was asked for or withdrawn before. Each
+// answer lists all keys, so it counts for all of up to 256 kids that are
+// remembered. What the budget may not ask for is an error, with the time until the
+// next fetch, 30 seconds at most. So two made-up kids can hold up a new key that
+// was not published ahead, but not have its tokens refused for good.
+//
+// # Rotations that no kid announces
+//
+// An issuer with one key and no kid, or with the same kid for every key, shows a
+// rotation only by signatures that fail. [Cache.KeysAfter] has the set fetched for
+// one, at most once in a miss-cooldown, and only if the budget is full. During the
+// first miss-cooldown after a fetch such a rotation is not seen.
+//
+// # When a key is withdrawn
+//
+// One answer without a key that is held does not drop it: servers of an issuer that
+// were just started, or have cached the set, serve the previous one for a while.
+// The key stays, in doubt, until a second answer lacks it too. The cache fetches
+// that one 5 seconds later (Config.WithdrawAfter), past caches and, if the pool of
+// connections is its own, over a new connection. The same holds for the former key
+// of a kid. These are the bounds:
+//
+//   - as long as servers go on disagreeing, the pause doubles with each answer, up
+//     to 2 minutes;
+//   - when no second answer comes within 5 minutes, the first one counts. An issuer
+//     that withdraws a stolen key and then is down has withdrawn it;
+//   - usable-until ends keys in doubt like all others, and Config.File never has
+//     them.
+//
+// A negative WithdrawAfter drops keys by the first answer, in exchange for refused
+// tokens while a server lags. You want it if a stolen key must stop that much
+// earlier.
 //
 // The clocks are monotonic: setting the machine's time moves none of them. They
 // stand still with the machine, where it is suspended.
@@ -66,9 +102,9 @@
 // respected within bounds. With Config.File, an outage may also span a restart.
 //
 // A refresh is conditional when the answer had an ETag (RFC 9110 §13.1.2). What
-// somebody waits for is not, and neither is a refresh after half of usable-until
-// without a whole answer: an ETag that does not change with the keys would hide
-// a rotation, or keep a withdrawn key for ever.
+// a request waits for is not, neither is a second look at keys in doubt, nor a
+// refresh after half of usable-until without a whole answer: an ETag that does not
+// change with the keys would hide a rotation, or keep a withdrawn key for ever.
 //
 // # What is a key
 //
@@ -91,7 +127,8 @@
 //
 // # Watching it
 //
-// The log tells when an outage begins and ends and when the keys run out.
+// The log tells when an outage begins and ends, when the keys run out, and when
+// keys are dropped because no second answer spoke for them.
 // [Cache.State] is a snapshot for a status page or a gauge, Config.OnFetch an
 // event for each fetch, [Cache.Ready] an answer for a readiness probe.
 package jwks

@@ -263,3 +263,46 @@ func TestTheSecondLookHasAConnectionOfItsOwn(t *testing.T) {
 	}
 	ask(t, cache, "b", found)
 }
+
+func TestADoubtThatIsOverLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedBuffer
+		a, b := jwk(&ecKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "b", nil)
+		s := serve(document(a, b))
+		cache := open(t, s, func(c *jwks.Config) { c.Logger = log.logger() })
+		warm(t, cache)
+		for range 5 {
+			s.publish(document(a))
+			fetchNow(t, cache, s)
+			if next := time.Until(cache.State().NextRefresh); next != 5*time.Second {
+				t.Errorf("the second look is in %v; want 5s, as if it were the first doubt", next)
+			}
+			s.publish(document(a, b))
+			time.Sleep(10 * time.Minute)
+		}
+		ask(t, cache, "b", found)
+		if got := log.String(); got != "" {
+			t.Errorf("got %q in the log; want nothing", got)
+		}
+	})
+}
+
+// An issuer that has other keys in every answer does not fill the memory.
+func TestKeysInDoubtAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve("")
+		cache := open(t, s, func(c *jwks.Config) { c.MissCooldown, c.WithdrawAfter = 100*time.Millisecond, time.Minute })
+		for i := range 10 {
+			var keys []members
+			for j := range 400 {
+				keys = append(keys, jwk(&ecKey().PublicKey, fmt.Sprint(i, "/", j), nil))
+			}
+			s.publish(document(keys...))
+			ask(t, cache, fmt.Sprint(i, "/", 0), found)
+			time.Sleep(time.Second)
+		}
+		if got := len(cache.State().KeyIDs); got <= 400 || got > 1000 {
+			t.Errorf("got %d keys; want those of the last answer, and 500 in doubt at most", got)
+		}
+	})
+}

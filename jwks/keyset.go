@@ -67,7 +67,7 @@ func (s *keySet) find(q question) ([]crypto.PublicKey, error) {
 	if keys := s.held(q); keys != nil {
 		return keys, nil
 	}
-	if q.kid != "" && s.has(q.kid) {
+	if q.kid != "" && (s.has(q.kid) || s.unnamed != nil && q.alg == "") { // a Storage asks without alg
 		return nil, errNotForAlgorithm
 	}
 	return nil, nil

@@ -102,6 +102,50 @@ func TestForgedSignaturesLeaveTheReserveToUnknownKids(t *testing.T) {
 	})
 }
 
+func TestAForgedSignatureDoesNotSpendTheLastOfTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := jwk(&ecKey().PublicKey, "a", nil)
+		s := serve(document(a))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		ask(t, cache, "made up 1", notThere)
+		ask(t, cache, "made up 2", notThere)
+		time.Sleep(31 * time.Second)
+		before := s.fetches(keysURL)
+		_, _, _ = cache.KeysAfter(t.Context(), "a", "ES256", 1)
+		if got := s.fetches(keysURL) - before; got != 0 {
+			t.Errorf("got %d fetches; want none: what is there is for unknown kids", got)
+		}
+		s.publish(document(a, jwk(&newECKey().PublicKey, "b", nil)))
+		ask(t, cache, "b", found)
+	})
+}
+
+// Four keys can be tried, and as many may be in doubt.
+func TestAfterARotationOfAllKeysTheNewOnesComeFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(ec("", "", "", ""))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		for range 10 {
+			time.Sleep(40 * time.Minute)
+			_, generation, _ := cache.Keys(t.Context(), "", "ES256")
+			var keys []members
+			var signers []*ecdsa.PrivateKey
+			for range 4 {
+				signers = append(signers, newECKey())
+				keys = append(keys, jwk(&signers[len(signers)-1].PublicKey, "", nil))
+			}
+			s.publish(document(keys...))
+			for _, signer := range signers {
+				if !askAfter(t, cache, "", generation, signer) {
+					t.Error("got the former keys; want all of the new ones")
+				}
+			}
+		}
+	})
+}
+
 func TestASetThatWasReadJustNowIsNotReadAgainForASignature(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(ec("a"))

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ const (
 	soakRefresh  = 500 * time.Millisecond
 	soakUsable   = 3 * time.Second
 	soakCooldown = 200 * time.Millisecond
+	soakWithdraw = 200 * time.Millisecond
 	soakFetch    = 2 * time.Second
 	soakSlack    = 2 * time.Second // for the scheduler, with a thousand goroutines under -race
 )
@@ -73,8 +75,11 @@ type world struct {
 
 	mu        sync.RWMutex
 	published []publication // now
+	previous  []publication // when a node began to lag
 	history   []publication // all
+	turn      int           // counts answers while one node of two lags
 	goodAt    time.Time     // when it last began a good answer
+	laggedAt  time.Time     // when it last began one of a node that lags
 	badAt     time.Time     // when it last began another, or was told to
 	outage    int           // counts failures that the cache knows of; 0: it knows of a good answer
 
@@ -88,7 +93,8 @@ type world struct {
 type subject struct {
 	cache *jwks.Cache
 	since time.Time
-	begun int64 // fetches before it
+	begun int64    // fetches before it
+	found sync.Map // when a kid was last found
 }
 
 // A publication is a key under a kid, and when it was there.
@@ -102,6 +108,7 @@ type publication struct {
 const (
 	well = iota
 	slowly
+	lagging // every other answer is the previous set
 	withError
 	withJunk
 	withNothing
@@ -128,10 +135,10 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	mode := w.mode.Load()
 	w.mu.Lock()
 	var keys []members
-	for _, p := range w.published {
+	for _, p := range w.served(mode) {
 		keys = append(keys, jwk(&w.keys[p.key].PublicKey, p.kid, nil))
 	}
-	if mode == well || mode == slowly {
+	if mode == well || mode == slowly || mode == lagging {
 		w.goodAt, w.outage = time.Now(), 0
 	} else {
 		w.badAt = time.Now()
@@ -158,6 +165,28 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("ETag", etag)
 	}
 	_, _ = rw.Write([]byte(body))
+}
+
+// served returns what the node has that answers. What one that lags serves is not
+// withdrawn yet. w.mu is held.
+func (w *world) served(mode int64) []publication {
+	if mode != lagging {
+		return w.published
+	}
+	if w.turn++; w.turn%2 == 0 || len(w.previous) == 0 {
+		return w.published
+	}
+	w.laggedAt = time.Now()
+	for i, p := range w.history {
+		if slices.ContainsFunc(w.previous, p.is) {
+			w.history[i].to = w.laggedAt
+		}
+	}
+	return w.previous
+}
+
+func (p publication) is(other publication) bool {
+	return p.kid == other.kid && p.key == other.key && p.from.Equal(other.from)
 }
 
 // pause waits without holding up the end.
@@ -191,7 +220,14 @@ func (w *world) fail(ctx context.Context) {
 	decide := w.rand(-3)
 	for ctx.Err() == nil {
 		pause(ctx, time.Duration(decide.IntN(2000))*time.Millisecond)
-		w.mode.Store(int64(decide.IntN(modes)))
+		mode := min(int64(decide.IntN(modes+3)), modes) % modes
+		if mode == well {
+			mode = lagging
+		}
+		w.mu.Lock()
+		w.previous = slices.Clone(w.published)
+		w.mu.Unlock()
+		w.mode.Store(mode)
 		d := time.Duration(decide.IntN(1500)) * time.Millisecond
 		if decide.IntN(3) == 0 {
 			d += 4 * soakUsable
@@ -253,6 +289,8 @@ func (w *world) renew() {
 		FetchTimeout: soakFetch,
 		WaitTimeout:  soakFetch,
 		OnFetch:      func(f jwks.Fetch) { w.fetched(s, f) },
+
+		WithdrawAfter: soakWithdraw,
 	})
 	if err != nil {
 		w.t.Error(err)
@@ -285,7 +323,7 @@ func (s *subject) close(w *world) {
 		w.t.Errorf("after Close: got %v, %v; want an error", keys, err)
 	}
 	lived := time.Since(s.since)
-	most := 3 + 2 + int64(lived/soakCooldown) + int64(lived/(soakRefresh/2)) + int64(lived/(200*time.Millisecond))
+	most := 3 + 2 + int64(lived/soakCooldown) + int64(lived/(soakRefresh/2)) + int64(lived/soakWithdraw)
 	if got := w.fetches.Load() - s.begun; got > 2*most {
 		w.t.Errorf("got %d fetches in %v; want %d at most", got, lived, 2*most)
 	}
@@ -325,7 +363,16 @@ func (w *world) try(ctx context.Context, kid string, limit time.Duration) {
 	defer cancel()
 	s := w.current.Load()
 	began, outage := time.Now(), w.knownOutage()
-	keys, _, err := s.cache.Keys(bounded, kid, "ES256")
+	keys, generation, err := s.cache.Keys(bounded, kid, "ES256")
+	if err == nil && limit.Milliseconds()%8 == 0 { // a signature that is wrong
+		newer, _, err := s.cache.KeysAfter(bounded, kid, "ES256", generation)
+		if errors.Is(err, context.DeadlineExceeded) && bounded.Err() == nil {
+			w.errorf("KeysAfter: got %v; want no context error while the context lasts", err)
+		}
+		for _, key := range newer {
+			w.checkKey(kid, key)
+		}
+	}
 	switch {
 	case time.Since(began) > limit+soakSlack:
 		w.errorf("an answer took %v; want %v at most", time.Since(began), limit)
@@ -339,9 +386,10 @@ func (w *world) try(ctx context.Context, kid string, limit time.Duration) {
 		if outage != 0 && w.knownOutage() == outage && w.current.Load() == s && s.since.Before(began) {
 			w.errorf("kid %q: got a wrong 401 during an outage", kid)
 		}
-		w.checkAbsent(kid, began)
+		w.checkAbsent(s, kid, began)
 	default:
 		w.accepted.Add(1)
+		s.found.Store(kid, began)
 		for _, key := range keys {
 			w.checkKey(kid, key)
 		}
@@ -362,14 +410,20 @@ func (w *world) knownOutage() int {
 }
 
 // checkAbsent complains about a 401 for a key that has long been there, from
-// an issuer that has long been well.
-func (w *world) checkAbsent(kid string, at time.Time) {
+// an issuer that has long been well; while one of its nodes lags, for a key that
+// the cache had a moment before.
+func (w *world) checkAbsent(s *subject, kid string, at time.Time) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	const long = 2*soakCooldown + soakFetch + soakSlack
 	for _, p := range w.published {
-		if p.kid == kid && at.Sub(p.from) > long && at.Sub(w.badAt) > long {
-			w.errorf("kid %q: got a 401; it is published since %v", kid, at.Sub(p.from))
+		if p.kid != kid || at.Sub(p.from) <= long || at.Sub(w.badAt) <= long {
+			continue
+		}
+		last, _ := s.found.Load(kid)
+		had, _ := last.(time.Time)
+		if at.Sub(w.laggedAt) > long || at.Sub(s.since) > long && had.After(p.from) && at.Sub(had) < soakUsable/2 {
+			w.errorf("kid %q: got a 401; it is published since %v, and was found %v before", kid, at.Sub(p.from), at.Sub(had))
 		}
 	}
 }
@@ -403,5 +457,74 @@ func (w *world) report() {
 	// A second may be too short for an outage that anybody notices.
 	if w.accepted.Load() == 0 || w.unknown.Load() == 0 || w.failed.Load() == 0 && *soakFor >= 10*time.Second {
 		w.t.Error("want some of each answer, or nothing was tested")
+	}
+}
+
+// TestSoakOfRotationsWithoutKid lets an issuer with one key and no kid rotate, with
+// a node of two that lags, while forged tokens keep coming. A good token is taken
+// as soon as the rotation is older than the cooldown, and the nodes agree.
+func TestSoakOfRotationsWithoutKid(t *testing.T) {
+	checkLeaks(t)
+	var mu sync.Mutex
+	var turn int
+	previous, present := newECKey(), newECKey()
+	rotated := time.Now()
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		key := present
+		if turn++; turn%2 == 0 && time.Since(rotated) < soakRefresh {
+			key = previous
+		}
+		fmt.Fprint(rw, document(jwk(&key.PublicKey, "", nil)))
+	}))
+	defer s.Close()
+	cache, err := jwks.NewCache(jwks.Config{URL: s.URL, RefreshAfter: 10 * time.Second, MissCooldown: soakCooldown, WithdrawAfter: soakWithdraw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), *soakFor)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			pause(ctx, 3*soakSlack)
+			key := newECKey()
+			mu.Lock()
+			previous, present, rotated = present, key, time.Now()
+			mu.Unlock()
+		}
+	})
+	var taken, early atomic.Int64
+	for range 50 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				mu.Lock()
+				key, since := present, rotated
+				mu.Unlock()
+				began := time.Now()
+				keys, generation, err := cache.Keys(ctx, "", "ES256")
+				if err == nil && !contains(keys, key) {
+					keys, _, err = cache.KeysAfter(ctx, "", "ES256", generation)
+				}
+				_, _, _ = cache.KeysAfter(ctx, "", "ES256", generation) // and a forged one
+				switch {
+				case contains(keys, key):
+					taken.Add(1)
+				case ctx.Err() == nil && began.Sub(since) > soakRefresh+2*soakCooldown+soakSlack:
+					t.Errorf("%v after a rotation: got %d keys, %v; want the key that signs", began.Sub(since), len(keys), err)
+					return
+				default:
+					early.Add(1)
+				}
+				pause(ctx, 5*time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d taken, %d too early", taken.Load(), early.Load())
+	if taken.Load() == 0 {
+		t.Error("want some of them taken, or nothing was tested")
 	}
 }

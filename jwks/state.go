@@ -11,8 +11,8 @@ import (
 // State is what a [Cache] knows of itself at one moment: for a status page, a
 // gauge, a line in the log.
 type State struct {
-	// KeyIDs are the kids of the keys held, in order; a key without kid does
-	// not show. Nil when no keys are held.
+	// KeyIDs are the kids of the keys held, in order, those in doubt included; a
+	// key without kid does not show. Nil when no keys are held.
 	KeyIDs []string
 
 	// Generation counts the sets that differed; 0 before the first.
@@ -62,8 +62,8 @@ type Fetch struct {
 	// NotModified: the issuer said that nothing has changed (304).
 	NotModified bool
 
-	// Added and Withdrawn are the kids by which the set differs from the one
-	// before. Both empty with another Generation: the same kid has another key.
+	// Added and Withdrawn are the kids by which the keys held differ from those
+	// before. A kid that one answer lacks is not withdrawn yet. Both empty with another Generation: the same kid has another key.
 	Added, Withdrawn []string
 
 	// Generation is that of the set; 0 with Err.

@@ -167,8 +167,8 @@ func (s *KeyfuncSource) declaresOther(ctx context.Context, kid, alg string) bool
 	return err == nil && declared != "" && declared != alg
 }
 
-// hasNoKids reports whether the keyfunc has keys, and none with a kid: then the
-// kid of a token is a hint without use (RFC 7515 §4.1.4).
+// hasNoKids reports whether no key of the keyfunc has a kid: then the kid of a
+// token is a hint without use (RFC 7515 §4.1.4).
 func (s *KeyfuncSource) hasNoKids(ctx context.Context) bool {
 	storage := s.keyfunc.Storage()
 	if storage == nil || ctx.Err() != nil {
@@ -176,7 +176,7 @@ func (s *KeyfuncSource) hasNoKids(ctx context.Context) bool {
 	}
 	keys, err := storage.KeyReadAll(ctx)
 	named := func(key jwkset.JWK) bool { return key.Marshal().KID != "" }
-	return err == nil && len(keys) > 0 && !slices.ContainsFunc(keys, named)
+	return err == nil && !slices.ContainsFunc(keys, named)
 }
 
 // fitting returns those of what a keyfunc found that may verify alg.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
@@ -59,7 +62,7 @@ func TestKeysWithoutKidServeATokenThatNamesOne(t *testing.T) {
 func TestAStorageWithoutKidsServesATokenThatNamesOne(t *testing.T) {
 	s := serve(document(jwk(&ecKey().PublicKey, "", nil)))
 	storage := open(t, s, nil).Storage()
-	for _, kid := range []string{"named", ""} {
+	for _, kid := range []string{"named", "", "other"} {
 		key, err := storage.KeyRead(t.Context(), kid)
 		if err != nil || !ecKey().PublicKey.Equal(key.Key()) {
 			t.Errorf("%q: got %v, %v; want the only key", kid, key.Key(), err)
@@ -68,6 +71,26 @@ func TestAStorageWithoutKidsServesATokenThatNamesOne(t *testing.T) {
 	if got := s.fetches(keysURL); got != 1 {
 		t.Errorf("got %d fetches; want 1", got)
 	}
+}
+
+func TestReadersOfAStorageWithoutKidsShareAFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(document(jwk(&ecKey().PublicKey, "", nil)))
+		s.slow(time.Second)
+		storage := open(t, s, nil).Storage()
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() {
+				if _, err := storage.KeyRead(t.Context(), fmt.Sprint("named ", i)); err != nil {
+					t.Errorf("got %v; want the only key", err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := s.fetches(keysURL); got != 1 {
+			t.Errorf("got %d fetches; want 1", got)
+		}
+	})
 }
 
 func TestOneKeyWithAKidIsEnoughForKidsToCount(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -27,9 +26,10 @@ type Liveness struct {
 	Ping    time.Duration // a ping has had no answer for so long: it is closed, with every request on it
 }
 
-// grace is how long after a time-out an HTTP/2 connection may stay silent.
-// net/http sends a ping along with the cancellation of the request, so that a
-// server that is only slow is heard from within a round trip.
+// grace is how long a connection may be silent without being suspected, and how long
+// one of HTTP/2 may be after a time-out. net/http sends a ping along with the
+// cancellation of the request, so that a server that is only slow is heard from within
+// a round trip.
 const grace = time.Second
 
 // idleTimeout is for the pool of a transport that sets none: nobody else would
@@ -120,24 +120,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	response.Request = r
-	if response.StatusCode != http.StatusSwitchingProtocols && response.Body != http.NoBody { // the first can be written to
-		response.Body = &body{response.Body, func(err error) { t.conns.judge(last.Load(), err) }}
-	}
 	return response, nil
-}
-
-// A body is watched for a time-out as it is read.
-type body struct {
-	io.ReadCloser
-	ended func(error)
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.ended(err)
-	}
-	return n, err
 }
 
 // Refresh closes the idle connections that were last heard from before the exchange
@@ -155,19 +138,19 @@ func now() moment { return moment(time.Since(start)) }
 type use struct {
 	conn  *conn
 	since moment
-	http2 bool
 }
 
 // useOf returns nil for a connection that is not ours: that of a DialTLSContext.
 func useOf(c net.Conn) *use {
-	u := &use{since: now()}
-	for {
+	for http2 := false; ; {
 		switch known := c.(type) {
 		case *conn:
-			u.conn = known
-			return u
+			if http2 {
+				known.http2.Store(true)
+			}
+			return &use{known, now()}
 		case *tls.Conn: // through a proxy over TLS there are two, one in the other
-			u.http2 = u.http2 || known.ConnectionState().NegotiatedProtocol == "h2"
+			http2 = http2 || known.ConnectionState().NegotiatedProtocol == "h2"
 			c = known.NetConn()
 		default:
 			return nil
@@ -200,13 +183,14 @@ func (s *conns) remove(c *conn) {
 }
 
 // judge closes what cannot be trusted after a request ended with err: its
-// connection, if nothing came on it since, and the idle ones that are no younger.
+// connection, if nothing came on it since, and the idle ones that have been silent for
+// as long. net/http closes one of HTTP/1 by itself.
 func (s *conns) judge(u *use, err error) {
 	if u == nil || !isTimeout(err) || u.conn.heardSince(u.since) {
 		return
 	}
-	s.closeIdle(u.since)
-	if u.http2 { // net/http closes one of HTTP/1 by itself
+	s.closeIdle(min(u.since, now()-moment(grace)))
+	if u.conn.http2.Load() {
 		u.conn.closeUnlessHeard()
 	}
 }
@@ -239,6 +223,7 @@ type conn struct {
 	net.Conn
 	in            *conns
 	read, written atomic.Int64 // the moments of the last ones
+	http2         atomic.Bool
 	suspected     atomic.Bool
 }
 
@@ -262,8 +247,9 @@ func (c *conn) Close() error {
 
 func (c *conn) heardSince(m moment) bool { return c.read.Load() > int64(m) }
 
-// isIdle reports that nothing was sent to which there was no answer.
-func (c *conn) isIdle() bool { return c.written.Load() <= c.read.Load() }
+// isIdle reports that nothing was sent to which there was no answer. Of HTTP/2 that
+// cannot be told, with many requests under way; there are pings instead.
+func (c *conn) isIdle() bool { return !c.http2.Load() && c.written.Load() <= c.read.Load() }
 
 // closeUnlessHeard closes the connection after the grace, unless it is heard from
 // until then.

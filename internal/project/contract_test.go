@@ -128,6 +128,36 @@ func TestContractOfAnIssuer(t *testing.T) {
 	is[accesstoken.Relax](accesstoken.Relax{Typ: true, JTI: true, ClientID: true, ScopeArray: true})
 }
 
+func TestContractOfAnIssuerUnderSeveralNames(t *testing.T) {
+	issuer := accesstoken.Issuer{
+		URL:          "https://clerk.example.com",
+		Name:         "clerk",
+		Aliases:      nil,
+		HTTPClient:   nil,
+		ReadyWithout: false,
+		Clients:      []string{"https://app.example.com"},
+	}
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource:             "https://api.example.com",
+		Issuers:              []accesstoken.Issuer{issuer},
+		MaxTokenSize:         0,
+		ForwardedCertificate: accesstoken.ForwardedCertificate{UnixSocket: false},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var one *accesstoken.IssuerError
+	err = v.Warm(ctx)
+	if !errors.As(err, &one) || one.Issuer != issuer.URL || !errors.Is(one.Err, context.Canceled) {
+		t.Errorf("got %v; want an IssuerError of %s", err, issuer.URL)
+	}
+	is[[]string](issuer.Aliases)
+	is[*http.Client](issuer.HTTPClient)
+}
+
 // A keySource has the method that anybody's own source of keys has.
 type keySource struct{}
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -303,6 +304,54 @@ func TestTheTableIsReplacedInItsFile(t *testing.T) {
 	}
 }
 
+func TestConnectionsAreForgottenAndClosed(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(*server)
+		want string
+	}{
+		{"nothing", func(*server) {}, "answered"},
+		{"forget", (*server).forget, "no answer"},
+		{"hang up", (*server).hangUp, "closed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := newServer()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			conn, err := net.Dial("tcp", s.http.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			get := func() error {
+				_ = conn.SetDeadline(time.Now().Add(200 * time.Millisecond))
+				fmt.Fprint(conn, "GET /jwks HTTP/1.1\r\nHost: x\r\n\r\n")
+				_, err := conn.Read(make([]byte, 4096))
+				return err
+			}
+			if err := get(); err != nil {
+				t.Fatalf("the first request: got %v; want an answer", err)
+			}
+			c.do(s)
+			got := "closed"
+			switch err := get(); {
+			case err == nil:
+				got = "answered"
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				got = "no answer"
+			}
+			if got != c.want {
+				t.Errorf("the second request: got %s; want %s", got, c.want)
+			}
+			if res, err := http.Get(s.url); err != nil || res.StatusCode != http.StatusOK {
+				t.Errorf("another connection: got %v; want an answer", err)
+			}
+		})
+	}
+}
+
 func TestAForgedTokenEndsTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, run := range []func(*trial) (finding, error){flood, rotationAfterFlood} {
@@ -334,6 +383,12 @@ func TestTheScenariosDoWhatTheySay(t *testing.T) {
 		"junk-empty": {"**1,200 of 1,200 failed** (none as unavailable), 1,600 fetches"},
 		"junk-error": {"**1,200 of 1,200 failed** (none as unavailable), 1,600 fetches"},
 		"slow":       {"0 of 6,400 failed, p50 4.0 s, p99 4.0 s, slowest 4.0 s, 6,400 fetches"},
+
+		"two-invented-kids":    {"0 of 2,000 failed, first success after 50 ms, 2,002 fetches"},
+		"rotation-without-kid": {"0 of 1,000 failed, first success after 50 ms, 1,000 fetches"},
+		"lagging-node":         {"**2,000 of 4,000 failed** (none as unavailable), 4,000 fetches"},
+		"connection-forgotten": {"0 of 2,000 failed, first success after 50 ms, 2,000 fetches"},
+		"idle-closed":          {"0 of 1,000 failed, first success after 50 ms, 1,000 fetches"},
 	}
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -81,6 +82,26 @@ var scenarios = []scenario{
 		// one after 80% of it.
 		name: "slow", title: "a refresh takes 4 s, 200 requests/s with a held key for 32 s",
 		fresh: 24 * time.Second, run: slow,
+	},
+	{
+		name: "two-invented-kids", title: "a new key signs from the moment of its publication, after two made-up kids; 50 requests/s for 40 s",
+		run: twoInventedKids, together: true,
+	},
+	{
+		name: "rotation-without-kid", title: "a key takes the place of another under its kid, so that no kid announces it, 31 s after the keys were read; 50 requests/s for 20 s",
+		run: rotationWithoutKid, together: true,
+	},
+	{
+		name: "lagging-node", title: "one of two nodes of the key server lacks a published key; 200 requests/s with that key for 20 s",
+		fresh: short, run: laggingNode, together: true,
+	},
+	{
+		name: "connection-forgotten", title: "a middlebox forgets the connection that the keys came over, and swallows what is sent on it; a new key signs from then on, 50 requests/s for 40 s",
+		run: connectionForgotten, together: true,
+	},
+	{
+		name: "idle-closed", title: "the key server closes the connection that the keys came over just when it is used again; a new key signs from then on, 200 requests/s for 5 s",
+		run: idleClosed, together: true,
 	},
 }
 
@@ -162,6 +183,64 @@ func (t *trial) rotate(v verifier, rate, seconds int) finding {
 	t.server.say(answer{body: keySet(t.now, t.next), delay: rotationDelay})
 	requests := load(t.life, v, rate, t.next.tokens(rate*seconds))
 	return t.found(v, requests, recovery(requests, 0))
+}
+
+func twoInventedKids(t *trial) (finding, error) {
+	v, err := t.warm(rotationDelay)
+	if err != nil {
+		return finding{}, err
+	}
+	if err := t.flood(v, 10, 2); err != nil {
+		return finding{}, err
+	}
+	return t.rotate(v, few, 40), nil
+}
+
+func rotationWithoutKid(t *trial) (finding, error) {
+	v, err := t.warm(rotationDelay)
+	if err != nil {
+		return finding{}, err
+	}
+	load(t.life, v, few, t.now.tokens(few*31))
+	t.before = t.server.fetches()
+	replacement := key{t.now.kid, t.next.private}
+	t.server.say(answer{body: keySet(replacement), delay: rotationDelay})
+	requests := load(t.life, v, few, replacement.tokens(few*20))
+	return t.found(v, requests, recovery(requests, 0)), nil
+}
+
+func laggingNode(t *trial) (finding, error) {
+	ahead, behind := keySet(t.now, t.next), keySet(t.now)
+	t.server.say(answer{body: ahead})
+	v, err := t.open()
+	if err != nil {
+		return finding{}, err
+	}
+	if err := offer(t.life, v, t.next.sign(nil)); err != nil {
+		return finding{}, fmt.Errorf("it refuses a good token: %w", err)
+	}
+	t.before = t.server.fetches()
+	t.server.say(answer{body: behind, next: ahead})
+	requests := load(t.life, v, usual, t.next.tokens(usual*20))
+	return t.found(v, requests), nil
+}
+
+func connectionForgotten(t *trial) (finding, error) {
+	v, err := t.warm(rotationDelay)
+	if err != nil {
+		return finding{}, err
+	}
+	t.server.forget()
+	return t.rotate(v, few, 40), nil
+}
+
+func idleClosed(t *trial) (finding, error) {
+	v, err := t.warm(rotationDelay)
+	if err != nil {
+		return finding{}, err
+	}
+	t.server.hangUp()
+	return t.rotate(v, usual, 5), nil
 }
 
 func outage(t *trial) (finding, error) {

@@ -12,8 +12,9 @@ import (
 // A server is a key server whose answers can be changed at any moment. It
 // listens on loopback and counts how often it is asked.
 type server struct {
-	url  string
-	http *http.Server
+	url         string
+	http        *http.Server
+	connections connections
 
 	mu     sync.Mutex
 	answer answer
@@ -25,6 +26,7 @@ type server struct {
 type answer struct {
 	status int // zero: 200
 	body   string
+	next   string // if set, the body of every other answer
 	delay  time.Duration
 }
 
@@ -37,8 +39,8 @@ func newServer() (*server, error) {
 		return nil, err
 	}
 	s := &server{url: fmt.Sprintf("http://%s/jwks", listener.Addr())}
-	s.http = &http.Server{Handler: s}
-	go func() { _ = s.http.Serve(listener) }() // until close
+	s.http = &http.Server{Addr: listener.Addr().String(), Handler: s}
+	go func() { _ = s.http.Serve(forgetting{listener, &s.connections}) }() // until close
 	return s, nil
 }
 
@@ -60,8 +62,20 @@ func (s *server) ask() answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
-	return s.answer
+	a := s.answer
+	if a.next != "" {
+		s.answer.body, s.answer.next = a.next, a.body
+	}
+	return a
 }
+
+// forget makes a middlebox of the server forget the connections that are open: what
+// comes over them is swallowed.
+func (s *server) forget() { s.connections.each(func(c *connection) { c.forgotten.Store(true) }) }
+
+// hangUp has the server close the connections that are open, each when the next
+// request comes over it, as a server does that finds them idle for too long.
+func (s *server) hangUp() { s.connections.each(func(c *connection) { c.ended.Store(true) }) }
 
 // say changes the answer from now on.
 func (s *server) say(a answer) {

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// connections are those that a server has accepted.
+type connections struct {
+	mu  sync.Mutex
+	all []*connection
+}
+
+func (c *connections) add(accepted net.Conn) *connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one := &connection{Conn: accepted}
+	c.all = append(c.all, one)
+	return one
+}
+
+func (c *connections) each(do func(*connection)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.all {
+		do(one)
+	}
+}
+
+// forgetting is a listener whose connections can be forgotten.
+type forgetting struct {
+	net.Listener
+	accepted *connections
+}
+
+func (f forgetting) Accept() (net.Conn, error) {
+	accepted, err := f.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return f.accepted.add(accepted), nil
+}
+
+// A connection is one that the key server has accepted.
+type connection struct {
+	net.Conn
+	forgotten atomic.Bool // nothing gets through any more
+	ended     atomic.Bool // the next thing to come gets no answer
+}
+
+func (c *connection) Read(p []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(p)
+		switch {
+		case err != nil:
+			return n, err
+		case c.ended.Load():
+			_ = c.Conn.Close()
+			return 0, io.EOF
+		case !c.forgotten.Load():
+			return n, nil
+		}
+	}
+}
