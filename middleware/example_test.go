@@ -74,6 +74,30 @@ func ExampleNew() {
 	// 401 an access token is required
 }
 
+// A route whose handler is a function.
+func ExampleMiddleware_WrapFunc() {
+	as, v := setUp()
+	defer as.Close()
+	defer v.Close()
+
+	auth := middleware.New(v, nil)
+	mux := http.NewServeMux()
+	mux.Handle("GET /me", auth.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok {
+			auth.Refuse(w, r, accesstoken.CredentialsMissing)
+			return
+		}
+		fmt.Fprintln(w, claims.Subject)
+	}))
+
+	call(mux, "GET", "/me", "")
+	call(mux, "GET", "/me", as.Token(nil))
+	// Output:
+	// 401 an access token is required
+	// 200 alice
+}
+
 // One Wrap around all routes, and another around those that need more: the
 // token is looked at once.
 func ExampleMiddleware_Wrap() {
