@@ -663,7 +663,7 @@ func TestAStreamEndsWithTheAgeOfItsToken(t *testing.T) {
 // However far the end is, if there is one, and whatever the grace, a token is judged
 // again, and no more often.
 func TestAFarEndIsNoReasonNotToLook(t *testing.T) {
-	const far = 253402300799
+	const far = int64(253402300799)
 	for _, test := range []struct {
 		name  string
 		grace time.Duration
