@@ -150,11 +150,25 @@ func (c Claims) profile() rules {
 
 // read finds a member of the claims.
 func (c Claims) read(claim string, found func(value string)) {
-	raw, err := c.raw()
-	if err != nil {
-		return
+	if value := c.member(claim); value != "" {
+		found(value)
 	}
-	readMember(string(raw), claim, found)
+}
+
+// member returns a member of the claims, or "". Null in the answer about a JWT is
+// absent there.
+func (c Claims) member(claim string) (found string) {
+	raws, err := c.raws()
+	if err != nil {
+		return ""
+	}
+	for _, raw := range raws {
+		readMember(string(raw), claim, func(value string) { found = value })
+		if found != "" && found != "null" {
+			return found
+		}
+	}
+	return found
 }
 
 func readMember(object, member string, found func(value string)) {
@@ -171,15 +185,11 @@ func (c Claims) values(path []string, standard string) (values []string, err err
 	if path == nil {
 		path = []string{standard}
 	}
-	claims, err := c.raw()
-	if err != nil {
-		return nil, nil
-	}
-	raw := string(claims)
-	if isLeftOut(raw, path[0]) {
+	raw := c.member(path[0])
+	if c.isLeftOut(path[0]) {
 		return nil, fmt.Errorf("accesstoken: the issuer left %q out, because it is too long (_claim_names); ask the issuer for it", path[0])
 	}
-	for _, member := range path {
+	for _, member := range path[1:] {
 		if raw, err = memberOf(raw, member); err != nil {
 			break
 		}
@@ -207,8 +217,8 @@ func memberOf(object, member string) (found string, err error) {
 }
 
 // isLeftOut reports a claim that is kept elsewhere.
-func isLeftOut(raw, claim string) (out bool) {
-	readMember(raw, "_claim_names", func(names string) {
+func (c Claims) isLeftOut(claim string) (out bool) {
+	c.read("_claim_names", func(names string) {
 		readMember(names, claim, func(string) { out = true })
 	})
 	return out

@@ -70,7 +70,8 @@ func (c Claims) Audience() []string {
 
 // Decode reads all claims of the token, or all members of the introspection
 // answer, into v, a pointer to a struct or a map. With Issuer.AlwaysIntrospect it
-// reads both: of what both have, the answer's, which is newer. Names match exactly, also in
+// reads both: of what both
+// have, the answer's, which is newer, and the scopes that both have. Names match exactly, also in
 // their case. Numbers stay exact: in an any they arrive as [json.Number].
 // Members that v has no place for go into its field tagged `json:",embed"`, a
 // map[string]any or map[string]json.RawMessage, or are left out.
@@ -91,21 +92,30 @@ func decode(raw []byte, v any) error {
 
 // raw returns the JSON that the claims came from.
 func (c Claims) raw() ([]byte, error) {
-	var answer []byte
-	if c.facts != nil {
-		answer = c.facts.answer()
+	raws, err := c.raws()
+	if err != nil || len(raws) == 1 {
+		return raws[0], err
 	}
-	if c.payload == nil && answer != nil {
-		return answer, nil
+	return jose.Merge(raws[1], raws[0], "scope", c.facts.scope.String()), nil
+}
+
+// raws returns the JSON objects that the claims came from, at least one: the answer
+// first, which is newer than the JWT.
+func (c Claims) raws() (raws [][]byte, err error) {
+	if c.facts != nil && c.facts.answer() != nil {
+		raws = append(raws, c.facts.answer())
 	}
 	if c.payload != nil {
 		payload, err := base64.RawURLEncoding.DecodeString(unsafe.String(c.payload, c.facts.payload[1]-c.facts.payload[0]))
-		if err == nil && answer != nil {
-			payload = jose.Merge(string(payload), string(answer))
+		if err != nil {
+			return [][]byte{nil}, err // it was decoded before
 		}
-		return payload, err
+		raws = append(raws, payload)
 	}
-	return nil, errors.New("accesstoken: these claims come from no token; there is nothing to decode")
+	if raws == nil {
+		return [][]byte{nil}, errors.New("accesstoken: these claims come from no token; there is nothing to decode")
+	}
+	return raws, nil
 }
 
 // String names the issuer only: logs get no claims by accident.

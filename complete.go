@@ -1,52 +1,119 @@
 package accesstoken
 
 import (
+	"bytes"
 	"cmp"
-	"slices"
+	"context"
+	"encoding/base64"
+	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/tokencache"
+	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// merge puts together what a JWT and the introspection answer about it say, in the
-// words of RFC 9068. What both have must agree.
-func (i *issuer) merge(payload string, answer *jose.Claims) (*jose.Claims, error) {
-	jwt, err := jose.ReadClaims(payload)
+// complete asks about a JWT whose signature is good, where its issuer has to be
+// asked as well (Issuer.AlwaysIntrospect). Both must pass. What comes of them is
+// judged as the facts of any token.
+func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *facts, credentials Credentials, fresh bool) (*facts, error) {
+	answer, err := v.ask(ctx, found.issuer, credentials.text(), fresh)
+	switch {
+	case errors.Is(err, introspection.ErrUnsupportedTokenType):
+		return nil, because(ResourceServerMisconfigured, err) // it introspects no JWTs: AlwaysIntrospect refuses all
+	case err != nil:
+		return nil, err
+	}
+	whole := found.rare.whole.Load()
+	if whole == nil || !bytes.Equal(whole.answer(), answer) {
+		if whole, err = v.join(found, credentials.text(), answer); err != nil {
+			return nil, err
+		}
+		size := whole.compact(v.shared) + len(answer)
+		found.rare.whole.Store(whole)
+		v.cache.Put(key, found, found.rare.size+size)
+	}
+	if err := v.accept(whole); err != nil {
+		return nil, err
+	}
+	if err := whole.acceptScheme(credentials); err != nil {
+		return nil, err
+	}
+	if err := whole.acceptAudience(); err != nil {
+		return nil, err
+	}
+	return whole, nil
+}
+
+// join makes the facts that a JWT and the answer about it come to.
+func (v *Validator) join(found *facts, token string, answer []byte) (*facts, error) {
+	i := found.issuer
+	payload, err := base64.RawURLEncoding.DecodeString(token[found.payload[0]:found.payload[1]])
 	if err != nil {
-		return nil, because(TokenMalformed, err) // it was read before
+		return nil, because(InternalError, err) // it was decoded before
 	}
-	said, asked := i.rules.translate(&jwt), i.rules.translate(answer)
-	asked.ClientID = cmp.Or(asked.ClientID, answer.ClientID)
+	said, err := jose.ReadClaims(string(payload))
+	if err != nil {
+		return nil, because(InternalError, err) // it was read before
+	}
+	asked, err := i.readAnswer(answer)
+	if err != nil {
+		return nil, err
+	}
+	if v.now().Add(v.leeway).Before(asked.IssuedAt) {
+		return nil, refusal(TokenNotYetValid, "iat of the introspection answer lies in the future")
+	}
+	both, err := i.merge(&said, &asked)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.acceptJoined(both, string(payload), string(answer)); err != nil {
+		return nil, err
+	}
+	whole := newFacts(i, both, answer)
+	whole.withoutUser = i.rules.withoutUser(both)
+	whole.header, whole.key, whole.payload = found.header, found.key, found.payload
+	whole.generation.Store(found.generation.Load())
+	return whole, nil
+}
+
+// merge puts together what a JWT and the introspection answer about it say, in the
+// words of RFC 9068. What only one of them has counts. What both have must agree:
+// who the token is about, who it is for, and what it is bound to. Of two times the
+// one that leaves less counts, and the scopes are those that both have.
+func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
+	said, asked := i.rules.translate(jwt), i.rules.translate(answer)
 	asked.Scope = answer.Scope // RFC 7662 §2.2, whatever the profile says of JWTs
-	for _, pair := range []struct{ claim, jwt, answer string }{
-		{"sub", said.Subject, asked.Subject},
-		{"client_id", said.ClientID, asked.ClientID},
-		{"client_id", said.ClientID, answer.ClientID},
-		{"azp", said.AuthorizedParty, asked.AuthorizedParty},
-		{"jti", jwt.ID, answer.ID},
-		{"tid", said.TenantID, asked.TenantID},
-	} {
-		if pair.claim == "jti" && i.rules.uti {
-			continue
-		}
-		if pair.jwt != "" && pair.answer != "" && pair.jwt != pair.answer {
-			return nil, refusal(ClaimInvalid, pair.claim+" is another in the introspection answer")
-		}
-	}
-	if said.Confirmation.Present && asked.Confirmation.Present && said.Confirmation != asked.Confirmation {
+	switch {
+	case asked.Fault != "":
+		return nil, refusal(ClaimInvalid, "the introspection answer: "+asked.Fault)
+	case differ(said.Subject, asked.Subject):
+		return nil, refusal(ClaimInvalid, "sub is another in the introspection answer")
+	case differ(said.ClientID, asked.ClientID), differ(said.ClientID, answer.ClientID), differ(said.AuthorizedParty, asked.AuthorizedParty):
+		return nil, refusal(ClaimInvalid, "the client is another in the introspection answer")
+	case differ(jwt.ID, answer.ID) && !i.rules.uti:
+		return nil, refusal(ClaimInvalid, "jti is another in the introspection answer")
+	case differ(said.TenantID, asked.TenantID):
+		return nil, refusal(ClaimInvalid, "tid is another in the introspection answer")
+	case said.Actor != nil && asked.Actor != nil && *said.Actor != *asked.Actor:
+		return nil, refusal(ClaimInvalid, "act is another in the introspection answer")
+	case said.Confirmation.Present && asked.Confirmation.Present && said.Confirmation != asked.Confirmation:
 		return nil, refusal(BindingRequired, "the introspection answer binds the token to something else than the token itself does")
+	case said.Audience == nil && i.rules.isUnmarked() && asked.TokenType == "":
+		// A JWT without aud may be a refresh token, which RFC 7662 calls active as well.
+		return nil, refusal(TokenTypeMismatch, "neither aud in the JWT nor token_type in the introspection answer tells it from a refresh token")
 	}
-	// Each must be for us, so that it matters little which of the two is kept.
-	if len(asked.Audience) > 0 {
+	if asked.Audience != nil { // each must be for us, so that it matters little which is kept
 		if err := i.acceptAudience(asked.Audience); err != nil {
 			return nil, err
 		}
 	}
 	both := said
 	both.Subject = cmp.Or(said.Subject, asked.Subject)
-	both.ClientID = cmp.Or(said.ClientID, asked.ClientID)
+	both.ClientID = cmp.Or(said.ClientID, asked.ClientID, answer.ClientID)
 	both.AuthorizedParty = cmp.Or(said.AuthorizedParty, asked.AuthorizedParty)
 	both.ID = cmp.Or(said.ID, asked.ID)
 	both.TenantID = cmp.Or(said.TenantID, asked.TenantID)
@@ -54,25 +121,30 @@ func (i *issuer) merge(payload string, answer *jose.Claims) (*jose.Claims, error
 	both.IDType = cmp.Or(said.IDType, asked.IDType)
 	both.HasRoles = said.HasRoles || asked.HasRoles
 	both.UnverifiedEmail = said.UnverifiedEmail || asked.UnverifiedEmail
-	both.TokenType = cmp.Or(asked.TokenType, said.TokenType)
 	both.Actor = cmp.Or(said.Actor, asked.Actor)
-	both.Expiry = earlierOf(said.Expiry, asked.Expiry)
-	both.IssuedAt = cmp.Or(asked.IssuedAt, said.IssuedAt)
-	if asked.NotBefore.After(both.NotBefore) {
+	both.Expiry = earlier(said.Expiry, asked.Expiry)
+	both.IssuedAt = earlier(said.IssuedAt, asked.IssuedAt)
+	both.Scope = inBoth(said.Scope, asked.Scope)
+	if asked.NotBefore.After(said.NotBefore) {
 		both.NotBefore = asked.NotBefore
 	}
-	if len(both.Audience) == 0 {
+	if said.Audience == nil || len(said.Audience) == 0 && i.rules.emptyAudience {
 		both.Audience = asked.Audience
 	}
-	if !both.Confirmation.Present {
+	if !said.Confirmation.Present {
 		both.Confirmation = asked.Confirmation
 	}
-	both.Scope = inBoth(said.Scope, asked.Scope)
+	if !isDPoP(said.TokenType) {
+		both.TokenType = asked.TokenType
+	}
 	return &both, nil
 }
 
-// earlierOf ignores a time that is zero.
-func earlierOf(a, b time.Time) time.Time {
+// differ compares what both have.
+func differ(said, asked string) bool { return said != "" && asked != "" && said != asked }
+
+// earlier returns the earlier of two times, of which one may be zero.
+func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
@@ -84,12 +156,19 @@ func inBoth(a, b jose.Scope) jose.Scope {
 	switch {
 	case !a.Present:
 		return b
-	case !b.Present:
+	case !b.Present || textOf(a) == textOf(b):
 		return a
 	}
-	granted := scopes.Parse(textOf(b))
-	both := slices.Collect(scopes.Parse(textOf(a)).All())
-	both = slices.DeleteFunc(both, func(scope string) bool { return !granted.Has(scope) })
+	granted := map[string]bool{} // a token may have thousands
+	for scope := range scopes.Parse(textOf(b)).All() {
+		granted[scope] = true
+	}
+	var both []string
+	for scope := range scopes.Parse(textOf(a)).All() {
+		if granted[scope] {
+			both = append(both, scope)
+		}
+	}
 	return jose.Scope{Present: true, Text: strings.Join(both, " ")}
 }
 
@@ -100,3 +179,7 @@ func textOf(scope jose.Scope) string {
 	}
 	return scope.Text
 }
+
+// A joined pointer holds what a JWT came to with the last answer about it: as long as
+// the answer stays the same, nothing has to be read again.
+type joined = atomic.Pointer[facts]

@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"unsafe"
@@ -99,22 +98,25 @@ func (c Credentials) Missing() bool {
 }
 
 // Equal reports whether these are the same credentials of the same request: the
-// same token and scheme, and, for those of [CredentialsOf], the same method, path and
-// DPoP proof. A proof belongs to one request. Requests without one are told apart by
-// their header, which copies of a request share: an equal request that comes later
-// is another one.
+// same token and scheme, and, for those of [CredentialsOf], the same method, path,
+// HTTP version and DPoP proof, in the same memory. Copies of a request share the texts
+// of its header, and those of [http.Request.Clone] do as well. An equal request that
+// comes later has texts of its own.
 func (c Credentials) Equal(other Credentials) bool {
-	return c.none == other.none && c.dpop == other.dpop && c.text() == other.text() && isSame(c.request, other.request)
-}
-
-func isSame(a, b *http.Request) bool {
-	switch {
-	case a == nil || b == nil:
-		return a == b
-	case a.Method != b.Method || requestPath(a) != requestPath(b) || !slices.Equal(a.Header[proofField], b.Header[proofField]):
+	if c.none != other.none || c.dpop != other.dpop || c.text() != other.text() {
 		return false
 	}
-	return len(a.Header[proofField]) > 0 || reflect.ValueOf(a.Header).Pointer() == reflect.ValueOf(b.Header).Pointer()
+	a, b := c.request, other.request
+	if a == nil || b == nil {
+		return a == b
+	}
+	return c.first == other.first && slices.EqualFunc(a.Header[proofField], b.Header[proofField], isSame) &&
+		a.Method == b.Method && a.Proto == b.Proto && requestPath(a) == requestPath(b)
+}
+
+// isSame reports texts that are not only equal, but one.
+func isSame(a, b string) bool {
+	return len(a) == len(b) && unsafe.StringData(a) == unsafe.StringData(b)
 }
 
 // String returns a mark in place of the token.

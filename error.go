@@ -109,13 +109,18 @@ func (r Reason) words() string {
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error {
+	if e == nil { // wrapped by mistake
+		return nil
+	}
+	return e.cause
+}
 
 // Is reports whether the target is this refusal's [Reason], or [Unavailable]
 // and the refusal is of that class.
 func (e *Error) Is(target error) bool {
 	reason, ok := target.(Reason)
-	if !ok || reason == "" {
+	if !ok || reason == "" || e == nil {
 		return false
 	}
 	return reason == e.Reason || reason == Unavailable && e.outcome().status == http.StatusServiceUnavailable

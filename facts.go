@@ -42,6 +42,10 @@ type rare struct {
 	isDPoP bool        // an introspection answer says that it is a DPoP token
 	actor  *jose.Actor // nil: nobody acts for the subject
 	answer []byte      // of an introspection, for Decode
+
+	// Of a JWT whose issuer is always asked.
+	whole joined // nil: it has not been asked yet
+	size  int    // of the facts themselves
 }
 
 // newFacts takes over what a token claims, or the answer about it.
@@ -59,12 +63,14 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 		issuedAt:  claims.IssuedAt,
 		notBefore: claims.NotBefore,
 	}
-	isDPoP := strings.EqualFold(claims.TokenType, "DPoP")
-	if claims.Confirmation.Present || isDPoP || claims.Actor != nil || answer != nil {
-		f.rare = &rare{bound: claims.Confirmation, isDPoP: isDPoP, actor: claims.Actor, answer: answer}
+	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings.AlwaysIntrospect {
+		f.rare = &rare{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
 	}
 	return f
 }
+
+// isDPoP reports a token_type of tokens that are bound to a key (RFC 9449 §5).
+func isDPoP(tokenType string) bool { return strings.EqualFold(tokenType, "DPoP") }
 
 // claims hands the facts on. The request's own token serves Decode, so that no
 // second copy of the payload is kept.
@@ -111,13 +117,13 @@ func (f *facts) acceptAge(now time.Time, leeway time.Duration) error {
 	switch {
 	case oldest == 0 && longest == 0:
 		return nil
-	case f.isPartial() && (f.issuedAt.IsZero() || f.expiry.IsZero()):
-		return nil // it is up to the answer
-	case f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero():
+	case !f.isPartial() && (f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero()):
 		return refusal(ClaimInvalid, "iat or exp is missing, and MaxAge or MaxLifetime is set")
+	case f.issuedAt.IsZero():
+		return nil // the answer may say it
 	case oldest > 0 && now.Sub(f.issuedAt)-leeway > oldest:
 		return refusal(ClaimInvalid, "the token is older than MaxAge")
-	case longest > 0 && f.expiry.Sub(f.issuedAt) > longest:
+	case longest > 0 && f.expiry.Sub(f.issuedAt) > longest: // a zero exp is long ago
 		return refusal(ClaimInvalid, "the token lives longer than MaxLifetime")
 	}
 	return nil
@@ -149,7 +155,8 @@ func (f *facts) isPartial() bool {
 
 // acceptAudience judges aud, unless it is up to the answer.
 func (f *facts) acceptAudience() error {
-	if len(f.audience) == 0 && f.isPartial() {
+	undecided := f.audience == nil || len(f.audience) == 0 && f.issuer.rules.emptyAudience
+	if undecided && f.isPartial() {
 		return nil
 	}
 	return f.issuer.acceptAudience(f.audience)
@@ -177,11 +184,13 @@ func (f *facts) each(do func(text *string)) {
 	}
 }
 
+// sizeOfFacts is the size of the struct in bytes, and of its entry in the cache.
+const sizeOfFacts = 340
+
 // compact copies what is kept out of the payload, all of which would be kept
 // with it, and returns the size of the facts in bytes, roughly. Nobody else has
 // them yet.
 func (f *facts) compact(s *shared) (size int) {
-	const itself = 340 // the struct, and its entry in the cache
 	length := 0
 	f.each(func(text *string) { length += len(*text) })
 	var all strings.Builder
@@ -200,9 +209,10 @@ func (f *facts) compact(s *shared) (size int) {
 	var ofClient, ofAudience int
 	f.clientID, ofClient = s.text(f.clientID)
 	f.audience, ofAudience = s.list(f.audience)
-	size = itself + length + ofScope + ofImplied + ofClient + ofAudience
+	size = sizeOfFacts + length + ofScope + ofImplied + ofClient + ofAudience
 	if f.rare != nil {
-		size += 160
+		size += 180
+		f.rare.size = size
 	}
 	return size
 }

@@ -237,6 +237,9 @@ func (i *issuer) acceptJWT(token *jose.Token, said *jose.Claims) (jose.Claims, e
 	if err == nil && claims.Fault != "" {
 		err = refusal(ClaimInvalid, claims.Fault)
 	}
+	if err == nil {
+		err = i.rules.acceptsScope(&claims)
+	}
 	if err != nil {
 		return claims, i.advise(err, token.Header, said)
 	}
@@ -246,22 +249,48 @@ func (i *issuer) acceptJWT(token *jose.Token, said *jose.Claims) (jose.Claims, e
 	return claims, i.acceptClient(claims.ClientID)
 }
 
+// acceptJoined judges what a JWT and the answer about it come to. The kind of token
+// was judged by the JWT alone, but for marks of aud, which the JWT may leave out.
+func (i *issuer) acceptJoined(claims *jose.Claims, jwt, answer string) error {
+	err := i.rules.acceptsClaims(claims)
+	if err == nil {
+		err = i.rules.acceptsAddressee(claims)
+	}
+	if err == nil {
+		err = i.acceptTenant(claims)
+	}
+	if err != nil {
+		return i.warned(err, "both the JWT and the introspection answer were looked at; have the issuer put the claim into one of them")
+	}
+	claims.Issuer = i.url
+	return i.acceptSaid(claims, jwt, answer)
+}
+
+// acceptTenant demands a listed tenant, where there is a list.
+func (i *issuer) acceptTenant(claims *jose.Claims) *Error {
+	if i.tenants == nil || slices.Contains(i.tenants, claims.TenantID) {
+		return nil
+	}
+	return refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
+}
+
 // acceptWhole judges all that is claimed. It tells the operator what to set when the
 // issuer is of another kind than configured: said is what the token says in its own
-// words. raws are the JSON objects that the claims come from, the newest last.
-func (i *issuer) acceptWhole(header *jose.Header, said, claims *jose.Claims, raws ...string) error {
+// words.
+func (i *issuer) acceptWhole(header *jose.Header, said, claims *jose.Claims, raw string) error {
 	err := i.rules.accepts(header, claims)
-	if err == nil && i.tenants != nil && !slices.Contains(i.tenants, claims.TenantID) {
-		err = refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
+	if err == nil {
+		err = i.acceptTenant(claims)
 	}
 	if err != nil {
 		return i.advise(err, header, said)
 	}
 	claims.Issuer = i.url // one name for a user, where iss has several spellings
-	return i.acceptSaid(claims, raws...)
+	return i.acceptSaid(claims, raw)
 }
 
-// acceptSaid demands what the configuration lists, of a JWT or of an answer.
+// acceptSaid demands what the configuration lists, of a JWT, an answer or both: raws
+// are the JSON objects that the claims come from.
 func (i *issuer) acceptSaid(claims *jose.Claims, raws ...string) error {
 	if err := i.acceptClient(claims.ClientID); err != nil {
 		return err
@@ -269,25 +298,31 @@ func (i *issuer) acceptSaid(claims *jose.Claims, raws ...string) error {
 	return i.acceptDemand(raws...)
 }
 
-// acceptDemand reads the claims again: few issuers have a Demand.
+// acceptDemand reads the claims again: few issuers have a Demand. A claim has to be
+// in one of the objects, and to have a listed value in each that has it.
 func (i *issuer) acceptDemand(raws ...string) error {
 	if len(i.settings.Demand) == 0 {
 		return nil
 	}
-	values := map[string]string{}
+	met, contradicted := map[string]bool{}, false
 	for _, raw := range raws {
 		_ = jose.Object(raw, func(name, value string) error { // it was read before
-			values[name] = value
+			listed, demanded := i.settings.Demand[name]
+			switch {
+			case !demanded || value == "null":
+			case isOneOf(value, listed):
+				met[name] = true
+			default:
+				contradicted = true
+			}
 			return nil
 		})
 	}
-	for claim, listed := range i.settings.Demand {
-		if value, ok := values[claim]; !ok || !isOneOf(value, listed) {
-			return i.warned(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
-				"if that token may call this resource server, add its values to Demand")
-		}
+	if !contradicted && len(met) == len(i.settings.Demand) {
+		return nil
 	}
-	return nil
+	return i.warned(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
+		"if that token may call this resource server, add its values to Demand")
 }
 
 // isOneOf compares a claim: a string, true or false, or the strings of an array.

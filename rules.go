@@ -14,7 +14,16 @@ func (r rules) accepts(header *jose.Header, claims *jose.Claims) *Error {
 	if err := r.acceptsKind(header, claims); err != nil {
 		return err
 	}
-	return r.acceptsClaims(claims)
+	if err := r.acceptsClaims(claims); err != nil {
+		return err
+	}
+	return r.acceptsScope(claims)
+}
+
+// isUnmarked reports rules by which an access token has no mark of its own: neither
+// its typ nor a claim tells it from every other kind of token.
+func (r rules) isUnmarked() bool {
+	return (r.types != nil || r.noType) && r.kinds == nil && r.use == "" && r.version == ""
 }
 
 // acceptsKind refuses what is no access token (RFC 8725 §3.11, §3.12).
@@ -26,16 +35,34 @@ func (r rules) acceptsKind(header *jose.Header, claims *jose.Claims) *Error {
 		return refusal(TokenTypeMismatch, "the token has the marks of an ID or logout token")
 	case claims.OtherUse:
 		return refusal(TokenTypeMismatch, "the token says that it is an ID, refresh or logout token")
-	case r.audienceNotClient && onlyClient(claims):
-		return refusal(TokenTypeMismatch, "the audience names only the client, as an ID token's does")
-	case r.clientNotAudience && amongAudience(claims):
-		return refusal(TokenTypeMismatch, "the audience names the client, as an ID token's does")
 	case r.use != "" && claims.Use != r.use:
 		return refusal(TokenTypeMismatch, "token_use is not "+r.use)
 	case r.kinds != nil && !slices.Contains(r.kinds, claims.Type):
 		return refusal(TokenTypeMismatch, "typ in the payload is not "+strings.Join(r.kinds, " or "))
 	case r.version != "" && claims.Version != r.version:
 		return refusal(TokenTypeMismatch, "ver is not "+r.version)
+	}
+	return r.acceptsAddressee(claims)
+}
+
+// acceptsAddressee refuses an aud that names the client, as that of an ID token does.
+func (r rules) acceptsAddressee(claims *jose.Claims) *Error {
+	switch {
+	case r.audienceNotClient && onlyClient(claims):
+		return refusal(TokenTypeMismatch, "the audience names only the client, as an ID token's does")
+	case r.clientNotAudience && amongAudience(claims):
+		return refusal(TokenTypeMismatch, "the audience names the client, as an ID token's does")
+	}
+	return nil
+}
+
+// acceptsScope judges the form of the scope claim.
+func (r rules) acceptsScope(claims *jose.Claims) *Error {
+	switch {
+	case claims.Scope.List != nil && !r.scopeArray:
+		return r.departs(ClaimInvalid, "scope is an array", "ScopeArray")
+	case slices.ContainsFunc(claims.Scope.List, isNoScope):
+		return refusal(ClaimInvalid, "scope has an element that is no scope")
 	}
 	return nil
 }
@@ -69,10 +96,6 @@ func (r rules) acceptsClaims(claims *jose.Claims) *Error {
 		return r.departs(ClaimInvalid, strings.Join(r.clientClaims(), " or ")+" is missing", "ClientID")
 	case claims.ID == "" && !r.noTokenID:
 		return r.departs(ClaimInvalid, "jti is missing", "JTI")
-	case claims.Scope.List != nil && !r.scopeArray:
-		return r.departs(ClaimInvalid, "scope is an array", "ScopeArray")
-	case slices.ContainsFunc(claims.Scope.List, isNoScope):
-		return refusal(ClaimInvalid, "scope has an element that is no scope")
 	case r.grant && !isGrant(claims):
 		return refusal(ClaimInvalid, "the token has neither scp nor, for an application, roles")
 	case r.someScope && !claims.Scope.Present:

@@ -30,7 +30,8 @@ type Validator struct {
 	configured   []*issuer          // one for each Issuer, in their order; its tenants share the keys
 	introspected []*issuer          // those with an introspection client
 	leeway       time.Duration
-	maxToken     int // in bytes
+	maxToken     int    // in bytes
+	tooLarge     string // the warning about it
 	now          func() time.Time
 	logger       *slog.Logger
 	onRefuse     func(context.Context, *Error)
@@ -83,6 +84,7 @@ func NewValidator(config Config) (*Validator, error) {
 	for reason := range outcomes {
 		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
 	}
+	v.tooLarge = fmt.Sprintf("a token has more than %d bytes", v.maxToken)
 	v.fixed[TokenTooLarge].detail = fmt.Sprintf("expected at most %d bytes; Config.MaxTokenSize allows up to %d", v.maxToken, mostTokenSize)
 	if len(found) == 0 {
 		found = v.addIssuers(config)
@@ -262,8 +264,8 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		v.cache.Put(key, found, found.compact(v.shared))
 	}
 	if found.isPartial() {
-		if found, err = v.complete(ctx, found, credentials, fresh); err != nil {
-			return found, err
+		if found, err = v.complete(ctx, key, found, credentials, fresh); err != nil {
+			return nil, err
 		}
 	}
 	if err := v.acceptSender(ctx, found, credentials); err != nil {
@@ -367,7 +369,7 @@ func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
 	if v.logger != nil && v.logger.Enabled(ctx, slog.LevelDebug) {
 		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
-			slog.String("reason", string(refused.Reason)), slog.String("why", refused.Error()))
+			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog guards what it calls
 	}
 	if v.onRefuse == nil {
 		return refused

@@ -3,7 +3,6 @@ package accesstoken
 import (
 	"context"
 	"crypto"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -139,13 +138,11 @@ func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []cryp
 		return nil, 0, failed
 	}
 	keys, newer, err := source.KeysAfter(ctx, token.KeyID, token.Algorithm, generation)
-	if ctx.Err() != nil {
+	if err != nil { // the issuer was asked whether it has rotated, and did not answer
 		return nil, 0, keysRefusal(ctx, err)
 	}
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key crypto.PublicKey) bool { return jose.Contains(tried, key) })
-	// Without newer keys the verdict stands, also in an outage: the issuer's keys, as
-	// far as they are known, do not verify the token.
-	if err != nil || len(keys) == 0 {
+	if len(keys) == 0 {
 		return nil, 0, failed
 	}
 	key, err := verifySignature(token, keys)
@@ -195,7 +192,11 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 		v.adviseOnOpaque()
 		return nil, v.fixed[TokenMalformed]
 	}
-	claims, answer, err := v.ask(ctx, i, token, fresh)
+	answer, err := v.ask(ctx, i, token, fresh)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := i.readAnswer(answer)
 	if err != nil {
 		return nil, err
 	}
@@ -209,59 +210,27 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 }
 
 // ask returns what the issuer says of an active token.
-func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool) (claims jose.Claims, answer []byte, err error) {
+func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool) (answer []byte, err error) {
 	response, err := i.settings.Introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
-	if err != nil {
-		return claims, nil, introspectionRefusal(ctx, err)
+	switch {
+	case err != nil:
+		return nil, introspectionRefusal(ctx, err)
+	case !response.Active:
+		return nil, v.fixed[TokenInactive]
 	}
-	if !response.Active {
-		return claims, nil, v.fixed[TokenInactive]
-	}
-	claims, err = jose.ReadAnswer(string(response.Raw))
-	if err != nil {
-		return claims, nil, because(IntrospectionUnavailable, err)
-	}
-	if claims.Issuer != "" && v.issuerOf(claims.Issuer) != i {
-		return claims, nil, refusal(IssuerUnknown, "the introspection answer names another issuer")
-	}
-	return claims, response.Raw, nil
+	return response.Raw, nil
 }
 
-// complete asks about a JWT whose signature is good, where its issuer has to be
-// asked as well (Issuer.AlwaysIntrospect). Both must pass. What only one of JWT and
-// answer has counts, and what both have must agree; the scopes are those that both
-// have. What comes of it is judged as the facts of any token.
-func (v *Validator) complete(ctx context.Context, found *facts, credentials Credentials, fresh bool) (*facts, error) {
-	i, token := found.issuer, credentials.text()
-	answer, raw, err := v.ask(ctx, i, token, fresh)
+// readAnswer reads an answer that must not be another issuer's word.
+func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
+	claims, err := jose.ReadAnswer(string(answer))
 	switch {
-	case errors.Is(err, introspection.ErrUnsupportedTokenType):
-		return nil, because(ResourceServerMisconfigured, err) // it introspects no JWTs: AlwaysIntrospect refuses all
 	case err != nil:
-		return nil, err
+		return claims, because(IntrospectionUnavailable, err)
+	case claims.Issuer != "" && i.owner.issuerOf(claims.Issuer) != i:
+		return claims, refusal(IssuerUnknown, "the introspection answer names another issuer")
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(token[found.payload[0]:found.payload[1]])
-	if err != nil {
-		return nil, because(InternalError, err) // it was decoded before
-	}
-	both, err := i.merge(string(payload), &answer)
-	if err != nil {
-		return nil, err
-	}
-	if err := i.acceptWhole(found.header, both, both, string(payload), string(raw)); err != nil {
-		return nil, err
-	}
-	whole := newFacts(i, both, raw)
-	whole.withoutUser = i.rules.withoutUser(both)
-	whole.header, whole.key, whole.payload = found.header, found.key, found.payload
-	whole.generation.Store(found.generation.Load())
-	if err := v.accept(whole); err != nil {
-		return nil, err
-	}
-	if err := whole.acceptScheme(credentials); err != nil {
-		return nil, err
-	}
-	return whole, whole.acceptAudience()
+	return claims, nil
 }
 
 func introspectionRefusal(ctx context.Context, err error) error {

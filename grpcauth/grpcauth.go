@@ -208,17 +208,20 @@ func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *
 	return response, a.refuseDenied(ctx, err, setTrailer)
 }
 
+// errNoRule does not name the method: a caller without a token chose the text.
+var errNoRule = errors.New("the method that was called has no rule")
+
 // authorize decides about a call.
 func (a *Interceptors) authorize(ctx context.Context, method string) (adapter.Admission, rule, error) {
 	rule, ok := a.rule(method)
 	switch {
 	case !ok:
-		return adapter.Admission{}, rule, accesstoken.Deny(accesstoken.PolicyDenied, fmt.Errorf("no rule for %.200q", method))
+		return adapter.Admission{}, rule, accesstoken.Deny(accesstoken.PolicyDenied, errNoRule)
 	case rule.public:
 		return adapter.Admission{Context: adapter.Anonymous(ctx)}, rule, nil
 	}
 	credentials := a.credentialsOf(ctx, method)
-	admitted, err := adapter.Authorize(ctx, a.validator, credentials, rule.policy)
+	admitted, err := adapter.Authorize(ctx, a.validator, method, credentials, rule.policy)
 	if err != nil {
 		return adapter.Admission{}, rule, err
 	}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/internal/adapter"
 )
 
 // StreamInterceptor is a grpc.StreamServerInterceptor. No message is read
@@ -26,15 +27,16 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	if err != nil {
 		return a.refuse(ctx, err, stream.SetTrailer)
 	}
-	defer admitted.End()
 	switch {
 	case rule.public && admitted.Context != ctx:
 		return a.refuseDenied(ctx, handler(server, &publicStream{stream, admitted.Context}), stream.SetTrailer)
 	case rule.public || a.looksAfter(stream):
+		defer admitted.End()
 		return a.refuseDenied(ctx, handler(server, stream), stream.SetTrailer)
 	}
-	s := &authorizedStream{ServerStream: stream, ctx: admitted.Context, interceptors: a}
+	s := &authorizedStream{ServerStream: stream, ctx: admitted.Context, stay: admitted.Stay, interceptors: a}
 	if s.writer() == nil {
+		defer s.leave() // its method may go on
 		err = s.serveApart(server, info.FullMethod, handler)
 	} else {
 		err = s.serve(server, handler)
@@ -69,8 +71,10 @@ type authorizedStream struct {
 	interceptors *Interceptors
 	ended        atomic.Pointer[error] // the status that it was ended with
 
-	mu    sync.Mutex
-	timer *time.Timer // nil: there is nothing to wait for, or the method has returned
+	mu      sync.Mutex
+	timer   *time.Timer   // nil: there is nothing to wait for, or the method has returned
+	looking bool          // the token is being judged
+	stay    *adapter.Stay // nil: the claims are not ours to end, or have ended
 }
 
 func (s *authorizedStream) Context() context.Context { return s.ctx }
@@ -106,20 +110,35 @@ func (s *authorizedStream) writer() writer {
 
 // serve calls the method, and sees to the token meanwhile.
 func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
+	defer s.leave()
 	if wait, ever := s.wait(); ever {
 		s.mu.Lock()
 		s.timer = time.AfterFunc(wait, s.look)
 		s.mu.Unlock()
-		defer s.stop()
 	}
 	return handler(server, s)
 }
 
-func (s *authorizedStream) stop() {
+// leave stops looking after the token, and ends the claims. A look under way ends
+// them when it is done: without them it would take the proof for one used twice.
+func (s *authorizedStream) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.timer.Stop()
-	s.timer = nil
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	if !s.looking {
+		s.endClaims()
+	}
+}
+
+// endClaims expects mu to be held.
+func (s *authorizedStream) endClaims() {
+	if s.stay != nil {
+		s.stay.End()
+		s.stay = nil
+	}
 }
 
 // wait returns how long it is until the next look.
@@ -144,16 +163,31 @@ func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
 
 // look ends the stream, or waits on.
 func (s *authorizedStream) look() {
-	if err := s.still(); err != nil {
-		s.end(err)
+	if !s.begin() {
 		return
+	}
+	err := s.still()
+	if err != nil {
+		s.end(err)
 	}
 	wait, _ := s.wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.timer != nil {
+	s.looking = false
+	switch {
+	case s.timer == nil:
+		s.endClaims()
+	case err == nil:
 		s.timer.Reset(wait)
 	}
+}
+
+// begin reports whether there is still something to look after.
+func (s *authorizedStream) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looking = s.timer != nil
+	return s.looking
 }
 
 // left is how long a stream may go on whose token ends then, its grace included; at

@@ -286,3 +286,55 @@ func TestAnAnswerThatIsThereIsNotGivenToWhoComesLater(t *testing.T) {
 		asking.Wait()
 	})
 }
+
+// What is not on the wire yet needs not go there, and costs who comes next nothing.
+func TestACallWhoseCallersLeaveBeforeItIsOnTheWireIsNotMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		source := make(chan struct{})
+		config := introspection.Config{Endpoint: "https://login.example.com/introspect", HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			calls.Add(1)
+			return answer(r, `{"active":true}`)
+		})}}
+		bearer(func(ctx context.Context) (string, error) {
+			<-source // it heeds no context
+			return "token", nil
+		})(&config)
+		client := must(introspection.NewClient(config))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _ = client.Introspect(ctx, token)
+		synctest.Wait()
+		if got := calls.Load(); got != 0 {
+			t.Errorf("got %d calls; want 0 for nobody", got)
+		}
+		close(source)
+		wantAnswer(t, client, token, "active")
+		synctest.Wait()
+		if got := calls.Load(); got != 1 {
+			t.Errorf("got %d calls; want 1", got)
+		}
+	})
+}
+
+// The time in the queue counts: what has its turn late goes on, but nobody waits for it.
+func TestNobodyWaitsLongerThanTheTimeoutForACallThatHadToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{answer: active(time.Hour), delay: 4 * time.Second}
+		client := newCaching(t, e, nil)
+		var asking sync.WaitGroup
+		for i := range 64 {
+			asking.Go(func() { wantAnswer(t, client, fmt.Sprint(i), "active") })
+		}
+		synctest.Wait()
+		began := time.Now()
+		wantAnswer(t, client, token, "unknown") // has its turn after 4 s, and an answer after 8
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("took %v; want the Timeout, 5s", took)
+		}
+		asking.Wait()
+		time.Sleep(4 * time.Second)
+		wantAnswer(t, client, token, "active")
+		wantAsked(t, e, 65) // the answer was kept
+	})
+}

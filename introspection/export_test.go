@@ -16,3 +16,11 @@ func (c *Client) OnWire() int {
 	defer c.calls.lock.Unlock()
 	return c.calls.onWire[strangers] + c.calls.onWire[knownSide]
 }
+
+// Known tells tests how many tokens are remembered as active before.
+func (c *Client) Known() int {
+	known := &c.breaker.known
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	return len(known.young) + len(known.old)
+}

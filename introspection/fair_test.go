@@ -477,7 +477,7 @@ func TestTokensThatWereActiveBeforeGoFirst(t *testing.T) {
 			_, _ = client.Introspect(t.Context(), fmt.Sprint("invented ", n))
 		})
 		time.Sleep(5 * time.Second)
-		every(&wg, 10*time.Millisecond, 4*time.Second, func(n int) {
+		every(&wg, 3*time.Millisecond, 4*time.Second, func(n int) { // more than their own share at once
 			began := time.Now()
 			wantAnswer(t, client, fmt.Sprint("known ", n), "active")
 			if took := time.Since(began); took > 2*delay {
@@ -485,6 +485,29 @@ func TestTokensThatWereActiveBeforeGoFirst(t *testing.T) {
 			}
 		})
 		wg.Wait()
+	})
+	t.Run("while strangers hang", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+			knowing(t, client, 10)
+			transport.set(func(token string) reply {
+				if strings.HasPrefix(token, "invented") {
+					return reply{delay: time.Hour}
+				}
+				return reply{body: goodBody, delay: delay}
+			})
+			var wg sync.WaitGroup
+			for i := range 500 {
+				wg.Go(func() { _, _ = client.Introspect(t.Context(), fmt.Sprint("invented ", i)) })
+			}
+			synctest.Wait()
+			began := time.Now()
+			wantAnswer(t, client, "known 1", "active")
+			if took := time.Since(began); took > 2*delay {
+				t.Errorf("known: took %v; want at most %v, twice the endpoint's own time", took, 2*delay)
+			}
+			wg.Wait()
+		})
 	})
 	t.Run("a thousand at once find a full queue", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -559,4 +582,50 @@ func TestAnotherUserIsNotRefusedBesideAnOddOne(t *testing.T) {
 			as.MendToken(odd)
 		})
 	}
+}
+
+func TestWhatIsRememberedOfTokensIsBounded(t *testing.T) {
+	const most = 2 * 32 << 10
+	client, _ := newFair(t, func(token string) reply {
+		if strings.HasPrefix(token, "revoked") {
+			return reply{body: `{"active":false}`}
+		}
+		return reply{body: goodBody}
+	}, nil)
+	for i := range 100 {
+		_, _ = client.Introspect(t.Context(), fmt.Sprint("revoked ", i))
+	}
+	if got := client.Known(); got != 0 {
+		t.Errorf("got %d that were never active; want none", got)
+	}
+	for i := range most + 40_000 {
+		_, _ = client.Introspect(t.Context(), fmt.Sprint("good ", i))
+	}
+	if got := client.Known(); got > most || got < most/2 {
+		t.Errorf("got %d; want %d at most, and the half of it at least", got, most)
+	}
+}
+
+func TestATokenThatWasRevokedIsAStrangerAgain(t *testing.T) {
+	client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+	wantAnswer(t, client, "token", "active")
+	transport.set(func(string) reply { return reply{body: `{"active":false}`} })
+	wantAnswer(t, client, "token", "inactive")
+	if got := client.Known(); got != 0 {
+		t.Errorf("got %d that are known; want 0", got)
+	}
+}
+
+// The server has told it to come back in half a minute, and is well for all others.
+func TestATokenIsAskedAboutAgainAsSoonAsOthersGetAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{status: 503, after: "30"} }, nil)
+		wantAnswer(t, client, "token", "unknown")
+		transport.set(func(string) reply { return reply{body: goodBody} })
+		time.Sleep(time.Millisecond)
+		wantAnswer(t, client, "other", "active")
+		wantAnswer(t, client, "token", "unknown")
+		time.Sleep(500 * time.Millisecond)
+		wantAnswer(t, client, "token", "active")
+	})
 }

@@ -46,51 +46,47 @@ const fapiMostCache = 10 * time.Minute
 func (c *Client) FAPI2Err() error {
 	f := c.config
 	var faults []error
+	add := func(setting, text string) { faults = append(faults, fmt.Errorf("%s %s", setting, text)) }
 	if fetch.CheckURL(f.endpoint, false) != nil {
-		faults = append(faults, errors.New("Endpoint is plain http to another host, which the profile does not allow; use https (§5.2.1)"))
+		add("Endpoint", "is plain http to another host, which the profile does not allow; use https (§5.2.1)")
 	}
 	if f.stale {
-		faults = append(faults, errors.New("DangerouslyServeStaleFor calls tokens active that may have been revoked; leave it zero"))
+		add("DangerouslyServeStaleFor", "calls tokens active that may have been revoked; leave it zero")
 	}
 	if c.cache.keepFor > fapiMostCache {
 		faults = append(faults, fmt.Errorf("CacheFor is %v, and a token that was revoked may be called active for so long; the maximum is %v", c.cache.keepFor, fapiMostCache))
 	}
 	if f.method == ClientSecretJWT {
-		faults = append(faults, errors.New("AuthMethod client_secret_jwt signs with HS256; the profile allows PS256, ES256 and Ed25519 only: use private_key_jwt (§5.4.1)"))
+		add("AuthMethod", "client_secret_jwt signs with HS256; "+fapiAllows+": use private_key_jwt")
 	}
 	if f.algorithm != "" && !slices.Contains(fapiAlgorithms, f.algorithm) {
-		faults = append(faults, fmt.Errorf("ClientKeyAlgorithm is %s, by itself or by ClientKey; the profile allows PS256, ES256 and Ed25519 only (§5.4.1)", f.algorithm))
+		add("ClientKeyAlgorithm", "is "+f.algorithm+", by itself or by ClientKey; "+fapiAllows)
 	}
-	if f.keys != nil {
-		faults = append(faults, f.checkAlgorithms(), f.checkKeys())
-	}
-	return errors.Join(faults...)
-}
-
-func (f fapi) checkAlgorithms() error {
-	if f.algorithms == nil {
-		return errors.New("Algorithms is nil, so that signed answers may be under RS256; set it to PS256, ES256 or Ed25519 (§5.4.1)")
+	if f.keys != nil && f.algorithms == nil {
+		add("Algorithms", "is nil, so that signed answers may be under RS256; "+fapiAllows)
 	}
 	for _, algorithm := range f.algorithms {
 		if !slices.Contains(fapiAlgorithms, algorithm) {
-			return fmt.Errorf("Algorithms has %q; the profile allows PS256, ES256 and Ed25519 only (§5.4.1)", algorithm)
+			add("Algorithms", fmt.Sprintf("has %q; %s", algorithm, fapiAllows))
 		}
 	}
-	return nil
+	return errors.Join(append(faults, f.ofKeys()...)...)
 }
 
-// checkKeys asks a source that knows its own faults.
-func (f fapi) checkKeys() error {
+const fapiAllows = "the profile allows PS256, ES256 and Ed25519 only (§5.4.1)"
+
+// ofKeys asks a source that knows its own faults.
+func (f fapi) ofKeys() (faults []error) {
 	checked, ok := f.keys.(interface{ FAPI2Err() error })
 	if !ok || checked.FAPI2Err() == nil {
 		return nil
 	}
 	several := []error{checked.FAPI2Err()}
 	if joined, ok := several[0].(interface{ Unwrap() []error }); ok {
-		several = slices.Clone(joined.Unwrap()) // a line for each
+		several = joined.Unwrap() // a line for each
 	}
-	for i, fault := range several {
-		several[i] = fmt.Errorf("Keys: %w", fault)
+	for _, fault := range several {
+		faults = append(faults, fmt.Errorf("%s: %w", "Keys", fault))
 	}
-	return errors.Join(several...)
+	return faults
 }

@@ -32,7 +32,8 @@
 //   - One token that fails five times in a row is left alone by itself.
 //
 // A Retry-After holds for the token that met it, and for all once two tokens have.
-// The endpoint's refusal of this client (401, 403) works alike, with pauses of 5 s.
+// Its refusal of this client (401, 403) counts once two tokens that were active before,
+// five others, or the first one ever met it; the pauses are 5 s then.
 //
 // Which tokens were active is remembered by digests, 65,536 at most, in 2 MiB; what
 // failed of which token, of 1,024 tokens, in 150 KiB. Tokens that were active before go

@@ -17,6 +17,7 @@ import (
 // concurrent use, and to be closed.
 type Cache struct {
 	config Config
+	name   string // Config.name, which takes a while
 
 	// usable is what a request reads: nil before the first good answer, after
 	// usable-until and after Close.
@@ -60,7 +61,7 @@ func NewCache(config Config) (*Cache, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	return &Cache{config: config, budget: newMissBudget(config.MissCooldown), source: newSource(config)}, nil
+	return &Cache{config: config, name: config.name(), budget: newMissBudget(config.MissCooldown), source: newSource(config)}, nil
 }
 
 // String names the issuer or the document, without its query.

@@ -69,9 +69,8 @@
 // One answer without a key that is held does not drop it: servers of an issuer that
 // were just started, or have cached the set, serve the previous one for a while.
 // The key stays, in doubt, until a second answer lacks it too. The cache fetches
-// that one 5 seconds later (Config.WithdrawAfter), past caches and, if the pool of
-// connections is its own, over a new connection. The same holds for the former key
-// of a kid. These are the bounds:
+// that one 5 seconds later (Config.WithdrawAfter), past caches and over another
+// connection. The same holds for the former key of a kid. These are the bounds:
 //
 //   - as long as servers go on disagreeing, the pause doubles with each answer, up
 //     to 2 minutes;
@@ -100,6 +99,10 @@
 // milliseconds to 5 seconds apart; while keys are held, in the background, 1
 // second to 5 minutes apart, with jitter. A Retry-After of the server is
 // respected within bounds. With Config.File, an outage may also span a restart.
+//
+// Connections are not kept between fetches, unless HTTPClient has a RoundTripper of
+// its own: a firewall may forget one that is idle for long, and then the fetch that a
+// request waits for would hang.
 //
 // A refresh is conditional when the answer had an ETag (RFC 9110 §13.1.2). What
 // a request waits for is not, neither is a second look at keys in doubt, nor a

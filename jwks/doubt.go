@@ -27,13 +27,6 @@ func (s *keySet) published() *keySet {
 	return newKeySet(slices.DeleteFunc(slices.Clone(s.entries), entry.isDoubted))
 }
 
-// inDoubt reports whether a key is in doubt.
-func (c *Cache) inDoubt() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.doubt != nil
-}
-
 // doubtful returns the keys in use that set lacks and that stay nevertheless. The
 // fetch that brought set began then. c.mu is held.
 func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {

@@ -98,5 +98,5 @@ func (c *Cache) outageError() error {
 }
 
 func (c *Cache) unavailable(cause error, after time.Duration) error {
-	return &unavailable{c.config.name(), cause, after}
+	return &unavailable{c.name, cause, after}
 }

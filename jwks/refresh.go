@@ -203,6 +203,9 @@ func (c *Cache) fly(ctx context.Context, f *flight) {
 	if event.Err == nil {
 		c.keep()
 	}
+	// A firewall may have forgotten a connection that is kept until the next fetch,
+	// and it leads to the same server again, which may be the one that is behind.
+	c.source.client.Close()
 	c.tell(event)
 }
 
@@ -222,9 +225,6 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 			r, err = reply{}, fmt.Errorf("the fetch panicked: %s", panics.Describe(p))
 		}
 	}()
-	if c.inDoubt() {
-		c.source.client.Close() // a new connection may reach another server
-	}
 	limit := c.limit(saved)
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

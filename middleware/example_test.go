@@ -48,7 +48,11 @@ func ExampleNew() {
 	defer v.Close()
 
 	me := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := accesstoken.FromContext(r.Context())
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok { // the route is not behind Wrap
+			http.Error(w, "no claims", http.StatusInternalServerError)
+			return
+		}
 		fmt.Fprintln(w, claims.Subject)
 	})
 	create := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -192,7 +196,11 @@ func ExampleMiddleware_Refuse() {
 
 	auth := middleware.New(v, nil)
 	handler := auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := accesstoken.FromContext(r.Context())
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok { // the route is not behind Wrap
+			http.Error(w, "no claims", http.StatusInternalServerError)
+			return
+		}
 		if claims.Subject == "bob" {
 			auth.Refuse(w, r, accesstoken.Deny("ACCOUNT_CLOSED", errors.New("bob left in May")))
 			return

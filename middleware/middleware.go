@@ -163,7 +163,7 @@ func (m *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if credentials.Missing() {
 		policy = m.demand(r) // for the scope of the challenge
 	}
-	admitted, err := adapter.Authorize(r.Context(), m.validator, credentials, policy)
+	admitted, err := adapter.Authorize(r.Context(), m.validator, "", credentials, policy)
 	if err != nil {
 		m.Refuse(w, r, err)
 		return
@@ -210,7 +210,7 @@ func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 // error to give to Refuse. A DPoP proof is used up by it, so that a second Check of
 // the request refuses it; inside a Wrap it does not.
 func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
-	admitted, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
+	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)
 	return admitted.Claims, err
 }
 

@@ -47,7 +47,7 @@ func TestALaterRequestWithTheSameContextIsJudgedAnew(t *testing.T) {
 			recorder := httptest.NewRecorder()
 			handler := auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				again := test.request(r)
-				if again.Header.Get("Authorization") != "" {
+				if got := again.Header.Get("Authorization"); got != "" && got != token {
 					again.Header.Set("Authorization", token)
 				}
 				if test.revoked {

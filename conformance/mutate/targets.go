@@ -32,6 +32,9 @@ var targets = []target{
 		"identify", "entry.equals", "firstOf", "omission.expected", // whether a set has changed; log lines
 	}},
 	{file: "jwks/view.go"},
+	{file: "jwks/rotation.go"},
+	{file: "jwks/doubt.go"},
+	{file: "jwks/budget.go"},
 	{file: "dpop/config.go"},
 	{file: "dpop/dpop.go"},
 	{file: "dpop/proof.go"},
@@ -53,10 +56,11 @@ var targets = []target{
 	{file: "tenants.go"},
 	{file: "hierarchy.go"},
 	{file: "issuer.go", skip: []string{
-		"newIssuers", "Issuer.clone", "keySource", "issuer.warm", "issuer.ready", "issuer.close", // beginning and end
+		"newIssuers", "keySource", "issuer.warm", "issuer.ready", "issuer.close", // beginning and end
 		"Issuer.warn", "issuer.advise", "describeType", "quoted", // log lines
 	}},
 	{file: "verify.go"},
+	{file: "complete.go"},
 	{file: "validator.go", skip: []string{
 		"NewValidator", "Validator.addIssuers", "Validator.Ready", "Validator.eachIssuer", "Validator.Close", // beginning and end
 		"Validator.report", // the hook

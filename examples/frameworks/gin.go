@@ -34,6 +34,10 @@ func ginWrap(auth *middleware.Middleware) gin.HandlerFunc {
 }
 
 func helloGin(c *gin.Context) {
-	claims, _ := accesstoken.FromContext(c.Request.Context())
+	claims, ok := accesstoken.FromContext(c.Request.Context())
+	if !ok { // the route is not behind the middleware
+		c.AbortWithStatus(http.StatusInternalServerError)
+		return
+	}
 	c.String(http.StatusOK, "hello %s\n", claims.Subject)
 }

@@ -18,14 +18,16 @@ type Admission struct {
 	Context context.Context // with the claims
 	Claims  accesstoken.Claims
 
-	made *node // nil: an adapter further out put the claims there
+	Stay *Stay // of the claims in the context; nil: an adapter further out put them there
 }
 
-// End takes the claims out of the context again. The adapter defers it until its
-// handler has returned.
+// A Stay is how long claims are in a context. Its End takes them out again.
+type Stay = node
+
+// End ends the stay. The adapter defers it until its handler has returned.
 func (a Admission) End() {
-	if a.made != nil {
-		a.made.End()
+	if a.Stay != nil {
+		a.Stay.End()
 	}
 }
 
@@ -34,10 +36,11 @@ func (a Admission) End() {
 // the policy is checked: a second look would cost a second introspection, and a
 // proof of possession may be used only once. A policy that wants a fresh answer of
 // the issuer gets one. Claims that other code put into the context prove nothing.
-// Neither do the claims of an outer request about an inner one.
-func Authorize(ctx context.Context, v *accesstoken.Validator, credentials accesstoken.Credentials, policy accesstoken.Policy) (Admission, error) {
+// Neither do the claims of an outer request about an inner one. Target tells requests
+// apart whose credentials come without a request; it is empty for all others.
+func Authorize(ctx context.Context, v *accesstoken.Validator, target string, credentials accesstoken.Credentials, policy accesstoken.Policy) (Admission, error) {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
-	if ok && !outer.Ended() && outer.By == v && outer.Credentials.Equal(credentials) && !policy.FreshIntrospection {
+	if ok && !outer.Ended() && outer.By == v && outer.Target == target && outer.Credentials.Equal(credentials) && !policy.FreshIntrospection {
 		if err := v.Check(ctx, outer.Claims, policy); err != nil {
 			return Admission{}, err
 		}
@@ -47,8 +50,8 @@ func Authorize(ctx context.Context, v *accesstoken.Validator, credentials access
 	if err != nil {
 		return Admission{}, err
 	}
-	made := &node{Context: ctx, Claims: claims, Credentials: credentials, By: v}
-	return Admission{Context: made, Claims: claims, made: made}, nil
+	made := &node{Context: ctx, Claims: claims, Credentials: credentials, Target: target, By: v}
+	return Admission{Context: made, Claims: claims, Stay: made}, nil
 }
 
 // IsRefusal reports whether an error that a handler returned is for the Validator to

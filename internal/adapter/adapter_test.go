@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/accesstoken/accesstoken"
@@ -51,7 +52,7 @@ func TestAuthorize(t *testing.T) {
 	twin, weak := accesstoken.Bearer(as.Opaque(accesstokentest.Claims{"scope": "a"})), accesstoken.Bearer(as.Opaque(nil))
 	policy := func(scope string) accesstoken.Policy { return accesstoken.Policy{Scopes: scopes.All(scope)} }
 	admitted := func(by *accesstoken.Validator) context.Context {
-		a, err := adapter.Authorize(t.Context(), by, good, policy("a"))
+		a, err := adapter.Authorize(t.Context(), by, "", good, policy("a"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,13 +83,13 @@ func TestAuthorize(t *testing.T) {
 		{"claims put there by hand, of a real request", accesstoken.NewContext(t.Context(), claimsIn(t, ours)), none, "a", accesstoken.CredentialsMissing, 0},
 		{"claims put there by hand over those of the validator", accesstoken.NewContext(ours, claimsIn(t, ours)), none, "a", accesstoken.CredentialsMissing, 0},
 		{"let in by another validator since", func() context.Context {
-			a, _ := adapter.Authorize(ours, other, good, policy("a"))
+			a, _ := adapter.Authorize(ours, other, "", good, policy("a"))
 			return a.Context
 		}(), none, "a", accesstoken.CredentialsMissing, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := as.Requests(accesstokentest.IntrospectionPath)
-			a, err := adapter.Authorize(test.ctx, v, test.credentials, policy(test.scope))
+			a, err := adapter.Authorize(test.ctx, v, "", test.credentials, policy(test.scope))
 			if asked := as.Requests(accesstokentest.IntrospectionPath) - before; asked != test.asked {
 				t.Errorf("introspections: got %d; want %d", asked, test.asked)
 			}
@@ -113,12 +114,12 @@ func TestARefusalHasNeitherContextNorClaims(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	v := newValidator(t, as)
 	token := accesstoken.Bearer(as.Opaque(nil))
-	outer, err := adapter.Authorize(t.Context(), v, token, accesstoken.Policy{})
+	outer, err := adapter.Authorize(t.Context(), v, "", token, accesstoken.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, ctx := range map[string]context.Context{"first": t.Context(), "in an outer adapter": outer.Context} {
-		a, err := adapter.Authorize(ctx, v, token, accesstoken.Policy{Scopes: scopes.All("a")})
+		a, err := adapter.Authorize(ctx, v, "", token, accesstoken.Policy{Scopes: scopes.All("a")})
 		if err == nil || a.Claims.Subject != "" || a.Context != nil {
 			t.Errorf("%s: got %q in %v, %v; want no claims, no context and a refusal", name, a.Claims.Subject, a.Context, err)
 		}
@@ -156,19 +157,22 @@ func TestAContextIsForOneRequest(t *testing.T) {
 		{"another method", outer, copied(outer, func(r *http.Request) { r.Method = "POST" }), 1},
 		{"another path", outer, copied(outer, func(r *http.Request) { r.RequestURI = "/b" }), 1},
 		{"an equal request that came later", outer, request("GET", "/a", token), 1},
-		{"the same proof in a copy of the header", proved, request("GET", "/a", token, "proof"), 0},
+		{"a clone", outer, outer.Clone(t.Context()), 0},
+		{"a clone with its proof", proved, proved.Clone(t.Context()), 0},
+		{"an equal request with an equal proof that came later", proved, request("GET", "/a", token, strings.Clone("proof")), 1},
+		{"another HTTP version", outer, copied(outer, func(r *http.Request) { r.Proto = "HTTP/2.0" }), 1},
 		{"another proof", proved, request("GET", "/a", token, "another"), 1},
 		{"a proof more", proved, request("GET", "/a", token, "proof", "another"), 1},
 		{"no proof any more", proved, request("GET", "/a", token), 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			a, err := adapter.Authorize(t.Context(), v, accesstoken.CredentialsOf(test.outer), accesstoken.Policy{})
+			a, err := adapter.Authorize(t.Context(), v, "", accesstoken.CredentialsOf(test.outer), accesstoken.Policy{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer a.End()
 			before := as.Requests(accesstokentest.IntrospectionPath)
-			if _, err := adapter.Authorize(a.Context, v, accesstoken.CredentialsOf(test.inner), accesstoken.Policy{}); err != nil {
+			if _, err := adapter.Authorize(a.Context, v, "", accesstoken.CredentialsOf(test.inner), accesstoken.Policy{}); err != nil {
 				t.Fatal(err)
 			}
 			if asked := as.Requests(accesstokentest.IntrospectionPath) - before; asked != test.asked {
@@ -183,11 +187,11 @@ func TestClaimsEndWithTheAdapterThatPutThemThere(t *testing.T) {
 	v := newValidator(t, as)
 	credentials := accesstoken.Bearer(as.Opaque(nil))
 	byHand := accesstokentest.NewContext(t.Context(), accesstokentest.Claims{"sub": "somebody else"})
-	outer, err := adapter.Authorize(byHand, v, credentials, accesstoken.Policy{})
+	outer, err := adapter.Authorize(byHand, v, "", credentials, accesstoken.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	inner, err := adapter.Authorize(outer.Context, v, credentials, accesstoken.Policy{})
+	inner, err := adapter.Authorize(outer.Context, v, "", credentials, accesstoken.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +208,7 @@ func TestClaimsEndWithTheAdapterThatPutThemThere(t *testing.T) {
 		t.Errorf("a job: got %q; want the claims that NewContext gave it", got.Subject)
 	}
 	before := as.Requests(accesstokentest.IntrospectionPath)
-	if _, err := adapter.Authorize(outer.Context, v, credentials, accesstoken.Policy{}); err != nil {
+	if _, err := adapter.Authorize(outer.Context, v, "", credentials, accesstoken.Policy{}); err != nil {
 		t.Fatal(err)
 	}
 	if asked := as.Requests(accesstokentest.IntrospectionPath) - before; asked != 1 {
@@ -215,7 +219,7 @@ func TestClaimsEndWithTheAdapterThatPutThemThere(t *testing.T) {
 func TestAnAnonymousRequestHasNoClaimsOfAnOuterOne(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	v := newValidator(t, as)
-	outer, err := adapter.Authorize(t.Context(), v, accesstoken.Bearer(as.Opaque(nil)), accesstoken.Policy{})
+	outer, err := adapter.Authorize(t.Context(), v, "", accesstoken.Bearer(as.Opaque(nil)), accesstoken.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,16 +253,16 @@ func TestINTRO10AFreshAnswerIsNotTheOuterOnes(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	v := newValidator(t, as)
 	token := as.Opaque(nil)
-	outer, err := adapter.Authorize(t.Context(), v, accesstoken.Bearer(token), accesstoken.Policy{})
+	outer, err := adapter.Authorize(t.Context(), v, "", accesstoken.Bearer(token), accesstoken.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := outer.Context
 	as.Revoke(token)
-	if _, err := adapter.Authorize(ctx, v, accesstoken.Bearer(token), accesstoken.Policy{}); err != nil {
+	if _, err := adapter.Authorize(ctx, v, "", accesstoken.Bearer(token), accesstoken.Policy{}); err != nil {
 		t.Errorf("the same request again: got %v; want nil", err)
 	}
-	_, err = adapter.Authorize(ctx, v, accesstoken.Bearer(token), accesstoken.Policy{FreshIntrospection: true})
+	_, err = adapter.Authorize(ctx, v, "", accesstoken.Bearer(token), accesstoken.Policy{FreshIntrospection: true})
 	if !errors.Is(err, accesstoken.TokenInactive) {
 		t.Errorf("a fresh answer: got %v; want TokenInactive", err)
 	}

@@ -22,6 +22,7 @@ type Context[C, R, V any] struct {
 	context.Context
 	Claims      C
 	Credentials R
+	Target      string // of a request that the credentials do not hold
 
 	// By is the validator that authenticated the request, or nil for claims
 	// that somebody put there by hand, which prove nothing to an adapter.

@@ -63,6 +63,23 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
+// The rows about networks and odd clients, shortened.
+func TestSmokeBesideOthers(t *testing.T) {
+	for _, run := range []func(*trial) (finding, error){idle, oddOne, beside} {
+		trial := newTestTrial(t, implementations[1])
+		trial.length = time.Second
+		got, err := run(trial)
+		if err != nil || got.verdicts[right] == 0 || got.verdicts[unavailable]+got.verdicts[wrong] != 0 {
+			t.Errorf("got %v, %v; want every look-up of the good ones to be right", got, err)
+		}
+	}
+	trial := newTestTrial(t, implementations[1])
+	trial.length = time.Second
+	if got, err := forgotten(trial); err != nil || got.verdicts[right] == 0 || got.verdicts[wrong] != 0 {
+		t.Errorf("got %v, %v; want some that are right, and none wrong", got, err)
+	}
+}
+
 func TestTheServerCounts(t *testing.T) {
 	trial := newTestTrial(t, implementations[len(implementations)-1])
 	trial.server.behave(behaviour{delay: time.Hour})

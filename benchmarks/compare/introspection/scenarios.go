@@ -60,6 +60,22 @@ var scenarios = []scenario{
 		name: "new", title: "tokens that nobody asked for before, from 16 goroutines, for 3 s",
 		run: fresh,
 	},
+	{
+		name: "forgotten", title: "HTTP/2; after a second a middlebox forgets the connection and swallows what is sent on it, new ones work; 20 look-ups/s of different tokens for a minute",
+		run: forgotten, together: true,
+	},
+	{
+		name: "idle", title: "the server closes a connection that was idle for 20 ms; 600 look-ups of different tokens, 15 to 25 ms apart",
+		run: idle, together: true,
+	},
+	{
+		name: "odd", title: "one client's token draws a 500, 200 times/s; the look-ups of another one, 10/s for 10 s",
+		run: oddOne, together: true,
+	},
+	{
+		name: "beside", title: "one odd client (500) at 200/s, strangers with made-up tokens (500) at 100/s together, and 10 good clients at 10/s each for 30 s, which are counted; the server takes 20 ms",
+		run: beside,
+	},
 }
 
 func sameToken(t *trial) (finding, error) {

@@ -27,6 +27,19 @@ type server struct {
 type behaviour struct {
 	delay  time.Duration
 	status int // zero: 200 and an answer
+
+	oddStatus     int // of tokens that begin with odd; zero: as others
+	strangeStatus int // of tokens that are not known; zero: 200 and not active
+}
+
+func (b behaviour) statusOf(token string) int {
+	switch {
+	case b.oddStatus != 0 && strings.HasPrefix(token, odd):
+		return b.oddStatus
+	case b.strangeStatus != 0 && !isGood(token):
+		return b.strangeStatus
+	}
+	return b.status
 }
 
 // failing is a server out of order. It has no Retry-After.
@@ -61,16 +74,19 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if b.status != 0 {
-		w.WriteHeader(b.status)
+	if status := b.statusOf(token); status != 0 {
+		w.WriteHeader(status)
 		_, _ = io.WriteString(w, `{"error":"temporarily_unavailable"}`) // who reads "not active" here is wrong
 		return
 	}
 	_ = json.NewEncoder(w).Encode(answer(token))
 }
 
-// Tokens that begin so are active.
-const good = "good-"
+// Tokens that begin so are active, and those of one odd client.
+const (
+	good = "good-"
+	odd  = "odd-"
+)
 
 func isGood(token string) bool { return strings.HasPrefix(token, good) }
 

@@ -17,6 +17,7 @@ type trial struct {
 	crowd  int // look-ups at once
 
 	cacheFor time.Duration
+	length   time.Duration // of a scenario beside others
 
 	heap       func() int // bytes in use, after a collection
 	goroutines func() int
@@ -30,7 +31,7 @@ func newTrial(ctx context.Context, i implementation) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{implementation: i, server: s, crowd: 1000, cacheFor: time.Minute, heap: heapInUse, goroutines: runtime.NumGoroutine}
+	t := &trial{implementation: i, server: s, crowd: 1000, cacheFor: time.Minute, length: 30 * time.Second, heap: heapInUse, goroutines: runtime.NumGoroutine}
 	t.life, t.end = context.WithCancel(ctx)
 	return t, nil
 }
