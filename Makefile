@@ -9,6 +9,7 @@ SOAK        = 60s
 SEED        = 0
 DIFFTIME    = 10m
 ONLY        =
+VERSION     =
 
 # Every module, the root first: a new go.mod is found by itself.
 MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*' -not -path '*/node_modules/*')))
@@ -87,4 +88,10 @@ browser: ## the quickstart in a headless browser; screenshots in examples/browse
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser
+release-rehearsal: ## what a release of VERSION=v0.1.0 has, in bin/release; publishes nothing
+	@go run ./internal/release -version '$(VERSION)' -out bin/release
+
+apidiff: ## what changed in the API since the last tag, and its semver class
+	@go run ./internal/release -api
+
+.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser release-rehearsal apidiff
