@@ -138,7 +138,7 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 				return m.pass(c, next)
 			}
 		}
-		admission, err := adapter.Authorize(r.Context(), m.validator, credentials, m.policy)
+		admission, err := adapter.Authorize(r.Context(), m.validator, "", credentials, m.policy)
 		if err != nil {
 			return m.Refuse(c, err)
 		}
@@ -191,7 +191,7 @@ func (m *Middleware) refuseDenied(c *echo.Context, err error) error {
 // the request refuses it; inside a Wrap it does not.
 func (m *Middleware) Check(c *echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
-	admitted, err := adapter.Authorize(r.Context(), m.validator, accesstoken.CredentialsOf(r), m.policy)
+	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)
 	return admitted.Claims, err
 }
 
