@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -56,7 +57,11 @@ func (r *repository) rehearse(version, out string) error {
 		if err := c.zip(m, filepath.Join(out, m.name()+"-"+version+".zip")); err != nil {
 			return err
 		}
-		if err := r.sbom(filepath.Join(c.top, m.folder), absolute(filepath.Join(out, m.name()+"-"+version+".cdx.json")), c.environment); err != nil {
+		file := absolute(filepath.Join(out, m.name()+"-"+version+".cdx.json"))
+		if err := r.sbom(filepath.Join(c.top, m.folder), file, c.environment); err != nil {
+			return err
+		}
+		if err := nameVersion(file, version); err != nil {
 			return err
 		}
 	}
@@ -175,6 +180,25 @@ func (c *clone) zip(m module, file string) error {
 		return err
 	}
 	return os.WriteFile(file, content, 0o644)
+}
+
+// nameVersion puts the version into an SBOM in place of the one that its tool made of
+// the commit: it knows nothing of the tags of nested modules.
+func nameVersion(file, version string) error {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var bom struct {
+		Metadata struct{ Component struct{ Version string } }
+	}
+	if err := json.Unmarshal(raw, &bom); err != nil {
+		return err
+	}
+	if made := bom.Metadata.Component.Version; made != "" {
+		raw = bytes.ReplaceAll(raw, []byte(made), []byte(version))
+	}
+	return os.WriteFile(file, raw, 0o644)
 }
 
 // writeTags writes the tags in the order in which they are pushed, each with its

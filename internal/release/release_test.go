@@ -28,7 +28,9 @@ func commit(t *testing.T, files map[string]string) *repository {
 	t.Helper()
 	r := &repository{
 		top:  t.TempDir(),
-		sbom: func(_, file string, _ []string) error { return os.WriteFile(file, []byte("{}"), 0o600) },
+		sbom: func(_, file string, _ []string) error {
+			return os.WriteFile(file, []byte(`{"metadata":{"component":{"version":"v0.1.1-0.2026","purl":"x@v0.1.1-0.2026"}}}`), 0o600)
+		},
 		diff: func(_, _, _ string) (string, string, error) { return "", "- ./x.Name: added", nil },
 	}
 	for name, content := range files {
@@ -78,6 +80,9 @@ func TestARehearsalHasWhatAReleaseHas(t *testing.T) {
 	}
 	if got := read(t, filepath.Join(out, "notes.md")); got != "### Added\n\n- `Name`.\n" {
 		t.Errorf("notes: got %q; want the section of the version", got)
+	}
+	if got, want := read(t, filepath.Join(out, "other-v0.2.0.cdx.json")), `{"metadata":{"component":{"version":"v0.2.0","purl":"x@v0.2.0"}}}`; got != want {
+		t.Errorf("SBOM: got %s; want the version that is released: %s", got, want)
 	}
 	lines := strings.Split(strings.TrimSpace(read(t, filepath.Join(out, "tags.txt"))), "\n")
 	head := git(t, r, "rev-parse", "HEAD")
