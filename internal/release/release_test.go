@@ -27,7 +27,7 @@ func files() map[string]string {
 func commit(t *testing.T, files map[string]string) *repository {
 	t.Helper()
 	r := &repository{
-		top:  t.TempDir(),
+		top: t.TempDir(),
 		sbom: func(_, file string, _ []string) error {
 			return os.WriteFile(file, []byte(`{"metadata":{"component":{"version":"v0.1.1-0.2026","purl":"x@v0.1.1-0.2026"}}}`), 0o600)
 		},
