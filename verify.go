@@ -138,7 +138,7 @@ func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []cryp
 		return nil, 0, failed
 	}
 	keys, newer, err := source.KeysAfter(ctx, token.KeyID, token.Algorithm, generation)
-	if err != nil { // the issuer was asked whether it has rotated, and did not answer
+	if err != nil { // the issuer may have rotated, and cannot be asked or did not answer
 		return nil, 0, keysRefusal(ctx, err)
 	}
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key crypto.PublicKey) bool { return jose.Contains(tried, key) })
