@@ -3,6 +3,8 @@ package introspection_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -150,4 +152,85 @@ func TestReviewNoStaleAnswerWhileAStrangerHasTheConnection(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	wantAnswerWith(t, client, "known", options, "unknown")
 	all.Wait()
+}
+
+// secretive accepts one secret.
+type secretive struct{ accepts func() string }
+
+func (s secretive) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, password, _ := r.BasicAuth()
+	status := 401
+	if password == s.accepts() {
+		status = 200
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(goodBody)), Request: r}, nil
+}
+
+// The server has a new secret, and the vault has it a second later. An endpoint that
+// refuses us is asked about every 5 s, and then the vault is as well.
+func TestReviewANewSecretIsReadWithTheNextProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret, vault := "old", "old"
+		client, _ := newFair(t, nil, func(c *introspection.Config) {
+			c.ClientSecret, c.ClientSecretFrom = "", func(context.Context) (string, error) { return vault, nil }
+			c.HTTPClient = &http.Client{Transport: secretive{func() string { return secret }}}
+		})
+		knowing(t, client, 5)
+		secret = "new"
+		ask := func() (good int) {
+			for i := range 5 {
+				if r, err := client.Introspect(t.Context(), fmt.Sprint("known ", i)); err == nil && r.Active {
+					good++
+				}
+			}
+			return good
+		}
+		began := time.Now()
+		ask()
+		time.Sleep(time.Second)
+		vault = "new"
+		for ask() == 0 {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("got the first answer after %v; want it after 5 s", took)
+		}
+	})
+}
+
+// One server of three refuses, or is down. The other two serve, and a balancer sends a
+// request to any.
+func TestReviewOneServerOfThreeIsNoOutage(t *testing.T) {
+	for name, says := range map[string]reply{
+		"401":                  {status: 401},
+		"503":                  {status: 503},
+		"503, Retry-After: 10": {status: 503, after: "10"},
+		"429, Retry-After: 10": {status: 429, after: "10"},
+		"the exchange broke":   {err: io.ErrUnexpectedEOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bad := false
+				client, _ := newFair(t, func(string) reply {
+					if bad && rand.IntN(3) == 0 {
+						return says
+					}
+					return reply{body: goodBody, delay: 20 * time.Millisecond}
+				}, nil)
+				knowing(t, client, 100)
+				bad = true
+				const most = 600 // a minute of 10 requests in a second
+				good := 0
+				for range most {
+					if r, err := client.Introspect(t.Context(), fmt.Sprint("known ", rand.IntN(100))); err == nil && r.Active {
+						good++
+					}
+					time.Sleep(80 * time.Millisecond)
+				}
+				if good < most/2 {
+					t.Errorf("got %d answers of %d; want about two thirds", good, most)
+				}
+			})
+		})
+	}
 }
