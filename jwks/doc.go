@@ -123,7 +123,9 @@
 // with alg verifies that algorithm only, one without every algorithm of its type
 // and curve. At most 4 keys come back for one question, and one of them at most is
 // an RSA key of more than 4096 bits. Where no key of the set has a kid, those that
-// fit the alg are tried for a token with any kid (RFC 7515 §4.1.4).
+// fit the alg are tried for a token with any kid (RFC 7515 §4.1.4). Keys in doubt
+// change nothing in that: what is published is tried as if they were not there, and
+// they are tried after it for the tokens that they were tried for before.
 //
 // Certificates in a set (x5c, x5u) are not looked at: the set is trusted for
 // the URL it came from.

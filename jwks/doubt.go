@@ -41,6 +41,7 @@ func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {
 			continue
 		}
 		if !e.isDoubted() {
+			e.anyKid = held.servesAnyKid(e)
 			e.lacked, fresh = began, true
 		}
 		if began.Sub(e.lacked) < c.config.WithdrawAfter && len(doubted) < maxKeys {
