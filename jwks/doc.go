@@ -62,7 +62,9 @@
 // An issuer with one key and no kid, or with the same kid for every key, shows a
 // rotation only by signatures that fail. [Cache.KeysAfter] has the set fetched for
 // one, at most once in a miss-cooldown, and only if the budget is full. During the
-// first miss-cooldown after a fetch such a rotation is not seen.
+// first miss-cooldown after a fetch such a rotation is not seen. While the issuer
+// cannot be asked, KeysAfter says that instead of nothing, so that a good token is not
+// thrown away; forged ones have the same answer then.
 //
 // # When a key is withdrawn
 //

@@ -6,25 +6,6 @@ import (
 	"time"
 )
 
-// An issuer that rotates without a new kid, and cannot be asked: nothing is known of the
-// token, so KeysAfter says so each time, not once in two cooldowns.
-func TestReviewASignatureThatFailsInAnOutageIsNotKnownToBeWrong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := serve(document(jwk(&newECKey().PublicKey, "", nil)))
-		cache := open(t, s, nil)
-		warm(t, cache)
-		_, generation, _ := cache.Keys(t.Context(), "", "ES256")
-		time.Sleep(time.Until(cache.State().NextRefresh) + time.Hour)
-		s.set(keysURL, page{status: 500})
-		time.Sleep(2 * time.Hour)
-		for n := range 3 {
-			if keys, _, err := cache.KeysAfter(t.Context(), "", "ES256", generation); err == nil {
-				t.Errorf("call %d: got %v, nil in an outage; want an error", n, keys)
-			}
-		}
-	})
-}
-
 // A server of the issuer that was just started is slow, and behind. The second look comes
 // WithdrawAfter after its answer, not after the question.
 func TestReviewTheSecondLookWaitsAfterASlowAnswer(t *testing.T) {
