@@ -28,7 +28,9 @@ func (s *keySet) published() *keySet {
 }
 
 // doubtful returns the keys in use that set lacks and that stay nevertheless. The
-// fetch that brought set began then. c.mu is held.
+// fetch that brought set began then, and has just ended. WithdrawAfter is from the end
+// of one fetch to the beginning of the next: a server that was slow to answer may have
+// caught up since. c.mu is held.
 func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {
 	held := c.usable.Load()
 	if held == nil || c.config.WithdrawAfter < 0 {
@@ -42,7 +44,7 @@ func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {
 		}
 		if !e.isDoubted() {
 			e.anyKid = held.servesAnyKid(e)
-			e.lacked, fresh = began, true
+			e.lacked, fresh = time.Now(), true
 		}
 		if began.Sub(e.lacked) < c.config.WithdrawAfter && len(doubted) < maxKeys {
 			doubted = append(doubted, e)

@@ -308,3 +308,24 @@ func TestKeysInDoubtAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A server of the issuer that was just started is slow, and behind. The second look comes
+// WithdrawAfter after its answer, not after the question.
+func TestTheSecondLookWaitsAfterASlowAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := jwk(&newECKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "b", nil)
+		s := serve(document(a, b))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.late(6 * time.Second)
+		s.publish(document(a))
+		time.Sleep(time.Until(cache.State().NextRefresh) + 6*time.Second) // it has just answered
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		s.publish(document(a, b)) // 2 s later it has caught up
+		for range 30 {
+			ask(t, cache, "b", found)
+			time.Sleep(time.Second)
+		}
+	})
+}
