@@ -37,7 +37,7 @@ type Cache struct {
 	refresh *time.Timer // asks again
 	expiry  *time.Timer // drops the keys
 	doubt   *time.Timer // drops those that the last answer lacked
-	looks   int         // answers in a row that lacked keys which the one before had
+	looks   int         // answers since servers were first seen to differ; 0 once they agree
 	state   State       // what State cannot see elsewhere
 
 	keeper keeper

@@ -74,8 +74,10 @@
 // that one 5 seconds later (Config.WithdrawAfter), past caches and over another
 // connection. The same holds for the former key of a kid. These are the bounds:
 //
-//   - as long as servers go on disagreeing, the pause doubles with each answer, up
-//     to 2 minutes;
+//   - if the second answer has the key again, servers disagree, and either may be the
+//     one that is behind. The cache goes on looking until answers 2 minutes apart are
+//     the same. The pause doubles with each answer, up to 2 minutes, so that with
+//     servers that agree again soon it takes 5 minutes;
 //   - when no second answer comes within 5 minutes, the first one counts. An issuer
 //     that withdraws a stolen key and then is down has withdrawn it;
 //   - usable-until ends keys in doubt like all others, and Config.File never has
