@@ -280,3 +280,73 @@ func TestAJoinedPolicyDemandsWhatEitherDoes(t *testing.T) {
 		}
 	}
 }
+
+// A lateSource has one set of keys, and says something when it is asked for newer ones.
+type lateSource struct {
+	keyFunc
+	after func(ctx context.Context) ([]crypto.PublicKey, uint64, error)
+}
+
+func (s lateSource) KeysAfter(ctx context.Context, _, _ string, _ uint64) ([]crypto.PublicKey, uint64, error) {
+	return s.after(ctx)
+}
+
+func TestNewerKeysAreNotTakenAtTheirSourcesWord(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	right, generation, err := jwks.Static(as.Keys()...).Keys(t.Context(), as.KeyID("RS256"), "RS256")
+	if err != nil || len(right) != 1 {
+		t.Fatalf("got %v, %v; want the key of the server", right, err)
+	}
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := []crypto.PublicKey{&other.PublicKey}
+	for _, test := range []struct {
+		name string
+		keys []crypto.PublicKey
+		err  error
+		want accesstoken.Reason
+	}{
+		{"the right key", right, nil, ""},
+		{"the right key beside an error", right, errors.New("not so sure"), accesstoken.SignatureInvalid},
+		{"an error", nil, errors.New("down"), accesstoken.SignatureInvalid},
+		{"no key", nil, nil, accesstoken.SignatureInvalid},
+		{"the key that was tried", wrong, nil, accesstoken.SignatureInvalid},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := newValidator(t, as, func(c *accesstoken.Config) {
+				c.Issuers[0].Keys = lateSource{
+					func() ([]crypto.PublicKey, uint64, error) { return wrong, generation, nil },
+					func(context.Context) ([]crypto.PublicKey, uint64, error) { return test.keys, generation + 1, test.err },
+				}
+			})
+			validate(t, v, as.Token(nil), test.want)
+		})
+	}
+}
+
+// A caller that leaves while newer keys are fetched has not heard that the signature is
+// wrong.
+func TestACallerThatLeavesBeforeNewerKeysAreThereIsToldSo(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Keys = lateSource{
+			func() ([]crypto.PublicKey, uint64, error) { return []crypto.PublicKey{&other.PublicKey}, 1, nil },
+			func(ctx context.Context) ([]crypto.PublicKey, uint64, error) {
+				leave()
+				<-ctx.Done()
+				return nil, 0, ctx.Err()
+			},
+		}
+	})
+	_, err = v.Validate(ctx, accesstoken.Bearer(as.Token(nil)))
+	if !errors.Is(err, context.Canceled) || errors.Is(err, accesstoken.SignatureInvalid) {
+		t.Errorf("got %v; want the end of the caller's own context", err)
+	}
+}

@@ -1,0 +1,151 @@
+package introspection_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/accesstoken/accesstoken/introspection"
+)
+
+// leaving asks about a token and waits for no answer.
+func leaving(t *testing.T, client *introspection.Client, token string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := client.Introspect(ctx, token); ctx.Err() == nil {
+		t.Errorf("%s: got %v before the caller left", token, err)
+	}
+	synctest.Wait()
+}
+
+// What opens an endpoint's circuit the second time is what opens it the first time.
+func TestAfterAnOutageOneFailureIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+		knowing(t, client, 10)
+		transport.set(func(string) reply { return reply{status: 503} })
+		for i := range 5 {
+			wantAnswer(t, client, fmt.Sprint("known ", i), "unknown")
+		}
+		transport.set(func(token string) reply {
+			if strings.HasSuffix(token, "odd") {
+				return reply{status: 503}
+			}
+			return reply{body: goodBody}
+		})
+		time.Sleep(time.Second)
+		wantAnswer(t, client, "known 6", "active")
+		wantAnswer(t, client, "stranger", "active")
+		time.Sleep(time.Second)
+		wantAnswer(t, client, "known odd", "unknown")
+		wantAnswer(t, client, "known 7", "active")
+		wantAnswer(t, client, "a new stranger", "active")
+	})
+}
+
+// Two probes are under way when the first one's caller leaves. The second one fails,
+// and the pause begins; what the first one meets later begins no other.
+func TestAProbeOfAnEarlierPauseBeginsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{status: 503} }, nil)
+		for i := range 6 {
+			wantAnswer(t, client, fmt.Sprint("token ", i), "unknown")
+		}
+		time.Sleep(time.Second)
+		transport.set(func(token string) reply {
+			if token == "late" {
+				return reply{delay: 4 * time.Second, status: 503}
+			}
+			return reply{status: 503}
+		})
+		leaving(t, client, "late")
+		wantAnswer(t, client, "token 8", "unknown")
+		if got := transport.count("token"); got != 6 {
+			t.Errorf("asked %d times; want 5, and the second probe", got)
+		}
+		time.Sleep(4 * time.Second) // the first one has failed
+		transport.set(func(string) reply { return reply{body: goodBody} })
+		wantAnswer(t, client, "token 9", "active")
+	})
+}
+
+// A caller that leaves early gets the next one's question asked, but not without end.
+func TestOfAPausesProbesAFewAreForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{status: 503} }, nil)
+		for i := range 6 {
+			wantAnswer(t, client, fmt.Sprint("token ", i), "unknown")
+		}
+		time.Sleep(time.Second)
+		transport.set(func(string) reply { return reply{delay: 4 * time.Second, body: goodBody} })
+		for i := range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			_, _ = client.Introspect(ctx, fmt.Sprint("probe ", i))
+			cancel()
+			synctest.Wait()
+		}
+		if got := transport.count("probe"); got != 5 {
+			t.Errorf("got %d probes; want 5: 4 for nobody, and the one that holds up others", got)
+		}
+		time.Sleep(4 * time.Second)
+	})
+}
+
+func TestAPauseThatTheServerNamesIsKeptForAllOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{status: 503, after: "20"} }, nil)
+		wantAnswer(t, client, "token a", "unknown")
+		wantAnswer(t, client, "token b", "unknown")
+		_, err := client.Introspect(t.Context(), "token c")
+		if got := retryAfter(err); got != 20*time.Second {
+			t.Errorf("RetryAfter: got %v; want the server's 20s", got)
+		}
+		time.Sleep(20*time.Second - time.Millisecond)
+		wantAnswer(t, client, "token c", "unknown")
+		if got := transport.count("token"); got != 2 {
+			t.Errorf("asked %d times; want 2", got)
+		}
+		transport.set(func(string) reply { return reply{body: goodBody} })
+		time.Sleep(time.Millisecond)
+		wantAnswer(t, client, "token c", "active")
+	})
+}
+
+// 429 is about the one that asks, and others' answers say nothing of it.
+func TestATokenThatIsLimitedComesBackWhenTheServerSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{status: 429, after: "20"} }, nil)
+		wantAnswer(t, client, "limited", "unknown")
+		transport.set(func(string) reply { return reply{body: goodBody} })
+		time.Sleep(time.Second)
+		wantAnswer(t, client, "other", "active")
+		wantAnswer(t, client, "limited", "unknown")
+		time.Sleep(19 * time.Second)
+		wantAnswer(t, client, "limited", "active")
+	})
+}
+
+// A failure that opened nothing is no pause, after which the next one would count more.
+func TestATokenThatFailedOnceIsAskedAboutUntilItHasFailedInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(token string) reply {
+			if token == "odd" {
+				return reply{status: 500}
+			}
+			return reply{body: goodBody}
+		}, nil)
+		wantAnswer(t, client, "odd", "unknown")
+		time.Sleep(time.Second)
+		wantAnswer(t, client, "other", "active")
+		for range 10 {
+			wantAnswer(t, client, "odd", "unknown")
+		}
+		if got := transport.count("odd"); got != 5 {
+			t.Errorf("asked %d times; want 5", got)
+		}
+	})
+}
