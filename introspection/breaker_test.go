@@ -149,3 +149,35 @@ func TestATokenThatFailedOnceIsAskedAboutUntilItHasFailedInARow(t *testing.T) {
 		}
 	})
 }
+
+// Five strangers' tokens in a row are enough for what tells of an outage, and after a
+// second for what an invented token may bring about. A whole answer is no outage.
+func TestWhichStatusesShutTheEndpointForStrangers(t *testing.T) {
+	for _, test := range []struct {
+		status      int
+		atOnce, too bool // after a second
+	}{
+		{408, true, true}, {429, true, true}, {502, true, true}, {503, true, true}, {504, true, true},
+		{500, false, true}, {501, false, true}, {505, false, true},
+		{404, false, false}, {418, false, false}, {499, false, false},
+	} {
+		t.Run(fmt.Sprint(test.status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, transport := newFair(t, func(string) reply { return reply{status: test.status} }, nil)
+				for i := range 6 {
+					wantAnswer(t, client, fmt.Sprint("early ", i), "unknown")
+				}
+				if got := transport.count("early") == 5; got != test.atOnce {
+					t.Errorf("asked %d times; want it shut after 5: %v", transport.count("early"), test.atOnce)
+				}
+				time.Sleep(time.Second)
+				for i := range 6 {
+					wantAnswer(t, client, fmt.Sprint("late ", i), "unknown")
+				}
+				if got := transport.count("late") < 6; got != test.too {
+					t.Errorf("asked %d times after a second; want it shut: %v", transport.count("late"), test.too)
+				}
+			})
+		})
+	}
+}
