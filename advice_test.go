@@ -76,6 +76,9 @@ func TestEachMisconfigurationWarnsOnceInOurOwnWords(t *testing.T) {
 					if test.want == "" || !strings.Contains(line, test.want) || !strings.Contains(line, "advice=") {
 						t.Errorf("got the warning %s; want one with %q and advice", line, test.want)
 					}
+					if row := "see=docs/refusals.md#" + strings.ToLower(string(test.reason)) + "\n"; !strings.HasSuffix(line, row) {
+						t.Errorf("got the warning %s; want it to end in %s", line, row)
+					}
 				case strings.Contains(line, "level=DEBUG"):
 					refused++
 					if !strings.Contains(line, "reason="+string(test.reason)) || !strings.Contains(line, "why=") {

@@ -156,10 +156,14 @@ type Issuer struct {
 	// (introspection.Config), it must be URL or one of Aliases.
 	Introspection *introspection.Client
 
-	// AlwaysIntrospect asks about this issuer's JWTs as well, once their
-	// signature is verified, so that revoked ones are refused: both must pass,
-	// and agree in iss, sub, client_id and jti, as far as the answer has them. The
-	// scopes are the JWT's. It needs Introspection.
+	// AlwaysIntrospect asks about this issuer's JWTs as well, once their signature is
+	// verified, so that revoked ones are refused. JWT and answer must both pass, and
+	// the answer completes the JWT: sub, aud, the client, jti, cnf and roles may be in
+	// either. What both have must agree in iss, sub, the client, jti, tid, act and cnf,
+	// and both must name this resource server if both have aud. The scopes are those
+	// that both have, and the earlier exp and iat count. Where the Profile does not
+	// tell access tokens by a typ or claim of their own, a JWT without aud needs a
+	// token_type in the answer. It needs Introspection.
 	AlwaysIntrospect bool
 
 	// TokenPrefix is what this issuer's opaque tokens begin with.

@@ -54,7 +54,11 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", auth.Require(scopes.All("orders:read")).Wrap(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
-			claims, _ := accesstoken.FromContext(r.Context())
+			claims, ok := accesstoken.FromContext(r.Context())
+			if !ok { // the route is not behind Wrap
+				http.Error(w, "no claims", http.StatusInternalServerError)
+				return
+			}
 			fmt.Fprintf(w, "orders of %s", claims.Subject)
 		})))
 

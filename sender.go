@@ -48,16 +48,24 @@ type ForwardedCertificate struct {
 }
 
 // A CertificateFormat is how a proxy writes a client's certificate into a header
-// field.
-type CertificateFormat = clientcert.Format
+// field. Each is read by its own rules, and nothing is guessed.
+type CertificateFormat int
 
-// The formats. Each is read by its own rules, and nothing is guessed.
+// The formats.
 const (
-	ClientCertField = clientcert.ClientCert // Client-Cert (RFC 9440)
-	NGINXField      = clientcert.NGINX      // $ssl_client_escaped_cert, in a field of the operator's choice
-	EnvoyField      = clientcert.Envoy      // X-Forwarded-Client-Cert with one element: forward_client_cert_details: SANITIZE_SET
-	ALBField        = clientcert.ALB        // X-Amzn-Mtls-Clientcert-Leaf, or X-Amzn-Mtls-Clientcert
+	ClientCertField CertificateFormat = iota + 1 // Client-Cert (RFC 9440)
+	NGINXField                                   // $ssl_client_escaped_cert, in a field of the operator's choice
+	EnvoyField                                   // X-Forwarded-Client-Cert with one element: forward_client_cert_details: SANITIZE_SET
+	ALBField                                     // X-Amzn-Mtls-Clientcert-Leaf, or X-Amzn-Mtls-Clientcert
 )
+
+// formats are the readers. A format that is not among them has no field.
+var formats = map[CertificateFormat]clientcert.Format{
+	ClientCertField: clientcert.ClientCert,
+	NGINXField:      clientcert.NGINX,
+	EnvoyField:      clientcert.Envoy,
+	ALBField:        clientcert.ALB,
+}
 
 // faults reports what is wrong with the setting.
 func (c ForwardedCertificate) faults() (f faults) {
@@ -67,6 +75,8 @@ func (c ForwardedCertificate) faults() (f faults) {
 			f.add("ForwardedCertificate has no Format; set ClientCertField, NGINXField, EnvoyField or ALBField")
 		}
 		return f
+	case formats[c.Format] == 0:
+		f.add("ForwardedCertificate.Format %d is unknown; set ClientCertField, NGINXField, EnvoyField or ALBField", c.Format)
 	case c.Format == NGINXField && c.Field == "":
 		f.add("ForwardedCertificate.Field is empty; name the field that proxy_set_header gives $ssl_client_escaped_cert")
 	case c.Format != NGINXField && c.Format != ALBField && c.Field != "":
@@ -133,7 +143,7 @@ func (v *Validator) Fields() []string {
 		fields = append(fields, proofField)
 	}
 	if v.forwarded.Format != 0 {
-		fields = append(fields, v.forwarded.Format.Fields(v.forwarded.Field)...)
+		fields = append(fields, formats[v.forwarded.Format].Fields(v.forwarded.Field)...)
 	}
 	return fields
 }
@@ -209,7 +219,7 @@ func (v *Validator) acceptCertificate(thumbprint string, r *http.Request) error 
 	case v.forwarded.Format != 0 && v.forwarded.from(r):
 		// The connection's certificate, if there is one, is the proxy's own.
 		var err error
-		if presented, err = v.forwarded.Format.Thumbprint(r.Header, v.forwarded.Field); err != nil {
+		if presented, err = formats[v.forwarded.Format].Thumbprint(r.Header, v.forwarded.Field); err != nil {
 			return because(BindingMismatch, err)
 		}
 	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:

@@ -572,6 +572,7 @@ func TestForwardedCertificateFaults(t *testing.T) {
 		"ForwardedCertificate has no Format":                        {Proxies: loopback},
 		"ForwardedCertificate has no Format; set ClientCertField":   {Field: "X-Cert"},
 		"ForwardedCertificate has no Format; set ClientCertField, ": {UnixSocket: true},
+		"ForwardedCertificate.Format 9 is unknown":                  {Format: 9, Proxies: loopback},
 		"ForwardedCertificate.Field is empty":                       {Format: accesstoken.NGINXField, Proxies: loopback},
 		"ForwardedCertificate.Field is for NGINXField and ALBField": {Format: accesstoken.EnvoyField, Field: "X-Cert", Proxies: loopback},
 		"ForwardedCertificate.Proxies is empty":                     {Format: accesstoken.EnvoyField},

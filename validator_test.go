@@ -773,7 +773,10 @@ func TestTheOperatorIsToldOnceAndOnlyOfGenuineTokens(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"Relax{Typ: true}", "accesstoken.Zitadel", "urn:other", "set Audience"} {
+	for _, want := range []string{
+		"Relax{Typ: true}", "accesstoken.Zitadel", "urn:other", "set Audience",
+		"see=docs/refusals.md#token_type_mismatch\n", "see=docs/refusals.md#audience_mismatch\n",
+	} {
 		warned := 0
 		for line := range strings.Lines(log.String()) {
 			if strings.Contains(line, "level=WARN") && strings.Contains(line, want) {

@@ -36,7 +36,7 @@ func (w *warnings) give(refused *Error, text func() (cause, advice string)) {
 	}
 	cause, advice := text()
 	w.logger.Warn("accesstoken: refused a correctly signed token; check the configuration (logged once per issuer and cause)",
-		"issuer", w.issuer, "reason", string(refused.Reason), "cause", cause, "advice", advice)
+		"issuer", w.issuer, "reason", string(refused.Reason), "cause", cause, "advice", advice, "see", refused.Reason.page())
 }
 
 // suspect warns of a token that was refused before its signature was looked at. It
@@ -45,12 +45,15 @@ func (w *warnings) suspect(reason Reason, cause, advice string) {
 	if !w.isNew(cause) {
 		return
 	}
-	attributes := []any{"reason", string(reason), "cause", cause, "advice", advice}
+	attributes := []any{"reason", string(reason), "cause", cause, "advice", advice, "see", reason.page()}
 	if w.issuer != "" {
 		attributes = append([]any{"issuer", w.issuer}, attributes...)
 	}
 	w.logger.Warn("accesstoken: refused a token unread; if clients get good tokens refused, check the configuration (logged once per issuer and cause)", attributes...)
 }
+
+// page returns where the documentation has a row about the reason.
+func (r Reason) page() string { return "docs/refusals.md#" + strings.ToLower(string(r)) }
 
 func (v *Validator) adviseOnSize() {
 	v.warnings.suspect(TokenTooLarge, v.tooLarge,

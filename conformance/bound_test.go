@@ -1,4 +1,4 @@
-package conformance_test
+package conformance
 
 import (
 	"bufio"
@@ -64,14 +64,12 @@ func TestChallengesOfBothSchemes(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := earth.play(t, test.vector)
-			if _, err := earth.carriers.set(s); err != nil {
-				t.Fatal(err)
-			}
+			earth.set(t, s)
 			token := earth.token(t, test.vector.Token)
-			for _, c := range earth.carriers.all {
+			for _, c := range earth.transports {
 				a := ask(t, c, test.vector.request(t, earth, token, c))
 				if got := a.challenge(); !slices.Equal(got, test.want) {
-					t.Errorf("%s: got %q; want %q", a.carrier, got, test.want)
+					t.Errorf("%s: got %q; want %q", a.transport, got, test.want)
 				}
 			}
 		})
@@ -84,12 +82,9 @@ func TestAClientIsGivenANonce(t *testing.T) {
 	v := bound
 	v.Config.DPoP = &dpopSetup{Nonces: true}
 	s := earth.play(t, v)
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stage := earth.set(t, s)
 	token := earth.token(t, v.Token)
-	for _, c := range earth.carriers.all {
+	for _, c := range earth.transports {
 		v.Proof = &recipe{}
 		refused := ask(t, c, v.request(t, earth, token, c))
 		if got := refused.nonces(); len(got) != 1 {
@@ -104,11 +99,8 @@ func TestAClientIsGivenANonce(t *testing.T) {
 // of HTTP it is asked for in, and so is the memory of proofs.
 func TestAProofIsGoodOnceWhateverTheCarrier(t *testing.T) {
 	s := earth.play(t, bound)
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := earth.carriers.only(true)
+	stage := earth.set(t, s)
+	all := earth.only(true)
 	token := earth.token(t, bound.Token)
 	again := expectation{outcome: outcomes["PROOF"], reason: accesstoken.DPoPProofReplayed, dpop: bound.offer(s)}
 	for first := range all {
@@ -128,11 +120,8 @@ func TestAProofIsGoodOnceWhateverTheCarrier(t *testing.T) {
 // HTTP.
 func TestOfAHundredEqualProofsOnePasses(t *testing.T) {
 	s := earth.play(t, bound)
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := earth.carriers.only(true)
+	stage := earth.set(t, s)
+	all := earth.only(true)
 	sent := bound.request(t, earth, earth.token(t, bound.Token), all[0])
 	const equal = 100
 	statuses := make([]int, equal)
@@ -171,16 +160,13 @@ func TestAStreamNeedsOneProof(t *testing.T) {
 	v.Token = recipe{Literal: &opaque, Answer: members(`{"cnf": {"jkt": "${jkt}"}, "token_type": "DPoP"}`)}
 	s := earth.play(t, v)
 	s.policy.FreshIntrospection = true // so that the second look can be seen
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := earth.carriers.only(false)[1]
-	stage.grpc = must(grpcauth.New(s.validator, &grpcauth.Options{Methods: map[string]accesstoken.Policy{c.path: s.policy}, StreamCheck: time.Second}))
+	earth.set(t, s)
+	c := earth.only(false)[1]
+	rpc.guard(&grpcauth.Options{Methods: map[string]accesstoken.Policy{c.path: s.policy}, StreamCheck: time.Second})
 	sent := v.request(t, earth, earth.token(t, v.Token), c)
 	before := earth.requests()
 	ctx := metadata.NewOutgoingContext(t.Context(), metadata.Pairs("authorization", sent.lines[0], "dpop", sent.proof))
-	stream, err := earth.carriers.conn.NewStream(ctx, &description.Streams[0], c.path)
+	stream, err := rpc.conns[""].NewStream(ctx, &description.Streams[0], c.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,12 +207,9 @@ func await(t *testing.T, happened func() bool) {
 // ways, and a proof for one resource opens another in none of them.
 func TestNoSpellingOfATargetGetsAroundAProof(t *testing.T) {
 	s := earth.play(t, bound)
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stage := earth.set(t, s)
 	token := earth.token(t, bound.Token)
-	all := earth.carriers.only(true)[0]
+	all := earth.only(true)[0]
 	for target, same := range map[string]bool{
 		"/resource": true, "/resource?x=/open": true, "/%72esource": true, "/./resource": true, "/x/../resource": true, "/resource?": true,
 		"https://evil.example/resource": true, "http://api.example.com/resource?x": true, // absolute-form
@@ -236,7 +219,7 @@ func TestNoSpellingOfATargetGetsAroundAProof(t *testing.T) {
 		"//api.example.com/resource": false, "https://api.example.com/open": false, "https://api.example.com": false, "https://api.example.com?/resource": false,
 	} {
 		sent := bound.request(t, earth, token, all)
-		status := earth.carriers.raw(t, "GET "+target+" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n"+
+		status := earth.raw(t, "GET "+target+" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n"+
 			"Authorization: "+sent.lines[0]+"\r\ndpop: "+sent.proof+"\r\n\r\n")
 		if got := status == http.StatusOK; got != same || len(stage.ran()) > 0 != same {
 			t.Errorf("%s: got %d; want the proof for /resource to be good for it: %v", target, status, same)
@@ -250,10 +233,7 @@ func TestNoSpellingOfATargetGetsAroundAProof(t *testing.T) {
 // TestTheFieldAsItIsWritten: lines that a client of net/http does not send.
 func TestTheFieldAsItIsWritten(t *testing.T) {
 	s := earth.play(t, bound)
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stage := earth.set(t, s)
 	token := earth.token(t, bound.Token)
 	for lines, good := range map[string]bool{
 		"DPOP: PROOF":                       true,
@@ -276,9 +256,9 @@ func TestTheFieldAsItIsWritten(t *testing.T) {
 		"DPoP: PROOF\r\nAuthorization: x":   false,
 		"DPoP: PROOF\r\nauthorization: ALL": false,
 	} {
-		sent := bound.request(t, earth, token, earth.carriers.only(true)[0])
+		sent := bound.request(t, earth, token, earth.only(true)[0])
 		lines = strings.NewReplacer("PROOF", sent.proof, "ALL", sent.lines[0]).Replace(lines)
-		status := earth.carriers.raw(t, "GET /resource HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: "+sent.lines[0]+"\r\n"+lines+"\r\n\r\n")
+		status := earth.raw(t, "GET /resource HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: "+sent.lines[0]+"\r\n"+lines+"\r\n\r\n")
 		if got := status == http.StatusOK; got != good || len(stage.ran()) > 0 != good || status >= http.StatusInternalServerError {
 			t.Errorf("%q: got %d; want it accepted: %v", strings.ReplaceAll(lines, sent.proof, "PROOF"), status, good)
 		}
@@ -286,12 +266,12 @@ func TestTheFieldAsItIsWritten(t *testing.T) {
 }
 
 // raw sends what is written to the server of net/http, and returns the status.
-func (c *carriers) raw(t *testing.T, text string) (status int) {
+func (w *world) raw(t *testing.T, text string) (status int) {
 	t.Helper()
-	config := c.http1.Transport.(*http.Transport).TLSClientConfig.Clone()
+	config := w.network.clients[""].http1.Transport.(*http.Transport).TLSClientConfig.Clone()
 	config.NextProtos = []string{"http/1.1"}
 	dialer := tls.Dialer{Config: config}
-	conn, err := dialer.DialContext(t.Context(), "tcp", c.plain.Listener.Addr().String())
+	conn, err := dialer.DialContext(t.Context(), "tcp", w.transports[0].server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,16 @@
 // Package conformance holds the cases that say what this library accepts and
-// refuses, as data, and one runner that sends them through net/http, Echo and
-// gRPC over real connections. It has no code to import.
+// refuses, as data, and the one runner that sends them over real connections to a
+// resource server.
+//
+// The tests here send them through net/http, Echo and gRPC. A module with an adapter
+// of its own sends them through that, and compares the answers with those of net/http:
+//
+//	func TestConformance(t *testing.T) {
+//		conformance.Run(t, conformance.NetHTTP(), conformance.HTTP("Mine", protect))
+//	}
+//
+// The package is for the modules of this repository. Its API may change with any
+// release.
 //
 // Each file of testdata/cases is a group of cases:
 //

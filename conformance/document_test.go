@@ -1,4 +1,4 @@
-package conformance_test
+package conformance
 
 import (
 	"bytes"
@@ -129,7 +129,7 @@ Security events and status lists are not offered.`
 
 func carrierList() string {
 	var names []string
-	for _, c := range earth.carriers.all {
+	for _, c := range earth.transports {
 		names = append(names, c.name)
 	}
 	last := len(names) - 1
@@ -154,7 +154,7 @@ func writeOutcomes(p *page) {
 		{"DEADLINE", "the caller's time was up before it was decided"},
 	} {
 		wire := outcomes[o.code]
-		p.row(o.code, fmt.Sprint(wire.status), wire.oauth, wire.code.String(), o.meaning)
+		p.row(o.code, fmt.Sprint(wire.status), wire.oauth, wire.code, o.meaning)
 	}
 	p.say("\nThe ids M01 to M40 of cases are rows of the [outcome matrix](conformance/testdata/matrix.json), which is walked whole.")
 }

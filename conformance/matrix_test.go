@@ -1,8 +1,6 @@
-package conformance_test
+package conformance
 
 import (
-	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -14,19 +12,15 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/grpcauth"
 )
 
 // TestEachCarrierIsWhatItSays: the protocol that is spoken, and whether TLS is
-// under it. Without it all carriers could be one.
+// under it. Without it all transports could be one.
 func TestEachCarrierIsWhatItSays(t *testing.T) {
 	s := earth.play(t, vector{})
-	if _, err := earth.carriers.set(s); err != nil {
-		t.Fatal(err)
-	}
+	earth.set(t, s)
 	type connection struct {
 		proto  string
 		secure bool
@@ -38,12 +32,12 @@ func TestEachCarrierIsWhatItSays(t *testing.T) {
 		"net/http over HTTP/2 without TLS": {"HTTP/2.0", false},
 		"Echo":                             {"HTTP/1.1", true},
 	} {
-		i := slices.IndexFunc(earth.carriers.all, func(c carrier) bool { return c.name == name })
+		i := slices.IndexFunc(earth.transports, func(c transport) bool { return c.name == name })
 		if i < 0 {
-			t.Errorf("no carrier is called %q", name)
+			t.Errorf("no transport is called %q", name)
 			continue
 		}
-		a := ask(t, earth.carriers.all[i], sent)
+		a := ask(t, earth.transports[i], sent)
 		if got := (connection{a.proto, a.secure}); got != want {
 			t.Errorf("%s: got %v; want %v", name, got, want)
 		}
@@ -72,201 +66,17 @@ func TestEveryRequestToAnIssuerIsCounted(t *testing.T) {
 	}
 }
 
-// A row is one row of the outcome matrix.
-type row struct {
-	Row       string             `json:"row"`
-	Cause     string             `json:"cause"`
-	Walk      string             `json:"walk"` // how it is reached: one of walks
-	Reason    accesstoken.Reason `json:"reason"`
-	Wire      string             `json:"wire"` // the ErrorInfo reason; "" for no ErrorInfo
-	Status    int                `json:"status"`
-	Error     string             `json:"error"` // of the challenge
-	Challenge bool               `json:"challenge"`
-	Code      string             `json:"code"` // as google.golang.org/grpc/codes prints it
-}
-
-func (r row) expectation(t *testing.T) expectation {
-	t.Helper()
-	for code := range codes.Code(17) {
-		if code.String() == r.Code {
-			return expectation{outcome: outcome{r.Status, code, r.Error, r.Challenge}, reason: r.Reason, wire: r.Wire}
-		}
-	}
-	t.Fatalf("no gRPC code is called %q", r.Code)
-	return expectation{}
-}
-
-// A walk says how a row is reached on a stage. The zero walk is a handler that
-// refuses with the row's error, whose feature need not exist yet.
-type walk struct {
-	says    func(t *testing.T, w *world, s *scene, r row) error // by the handlers; nil: they let everybody in
-	vector  vector                                              // what is sent, and to whom
-	scene   func(t *testing.T, w *world, s *scene)              // changes the validator
-	rpc     string                                              // method without a rule
-	only    string                                              // name of the carrier
-	told    accesstoken.Reason                                  // what OnRefuse hears, if not the row's reason
-	unheard bool                                                // OnRefuse heard of it when it was made
-}
-
-var walks = map[string]walk{
-	"error": {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return &accesstoken.Error{Reason: r.Reason} }},
-	"deny": {says: func(_ *testing.T, _ *world, _ *scene, r row) error {
-		return accesstoken.Deny(r.Reason, errors.New("no"))
-	}},
-	"in the stream":              {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return &accesstoken.Error{Reason: r.Reason} }, only: "gRPC stream"},
-	"deadline":                   {says: contextError(context.DeadlineExceeded), unheard: true},
-	"canceled":                   {says: contextError(context.Canceled), unheard: true},
-	"any error":                  {says: anyError, unheard: true},
-	"hook panics":                {scene: panickingHook, told: accesstoken.CredentialsMissing},
-	"keys panic":                 {scene: panickingKeys},
-	"bound to a key, as Bearer":  {vector: vector{Config: offered, Token: boundTo("jkt"), Proof: &recipe{}, Lines: []string{"Bearer ${token}"}}},
-	"not bound, as DPoP":         {vector: vector{Config: offered, Proof: &recipe{}}},
-	"no proof":                   {vector: vector{Config: offered, Token: boundTo("jkt"), Lines: []string{"DPoP ${token}"}}},
-	"a proof by another key":     {vector: vector{Config: offered, Token: boundTo("jkt"), Proof: &recipe{Signer: "thief"}}},
-	"a proof again":              {vector: vector{Config: offered, Token: boundTo("jkt"), Proof: &recipe{}, Twice: true}},
-	"no nonce":                   {vector: vector{Config: setup{DPoP: &dpopSetup{Nonces: true}}, Token: boundTo("jkt"), Proof: &recipe{}}},
-	"no memory of proofs":        {vector: vector{Config: setup{DPoP: &dpopSetup{Store: "down"}}, Token: boundTo("jkt"), Proof: &recipe{}}},
-	"another certificate":        {vector: vector{Token: boundTo("x5t"), Certificate: "thief"}},
-	"bound to nobody knows what": {vector: vector{Token: recipe{Claims: members(`{"cnf": {"kid": "${canary}"}}`)}}},
-	"no rule":                    {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return accesstoken.Deny(r.Reason, nil) }, rpc: "Unlisted"},
-}
-
-var offered = setup{DPoP: &dpopSetup{}}
-
-// boundTo makes a token that is bound to the sender's key, or certificate.
-func boundTo(what string) recipe {
-	name := map[string]string{"jkt": "jkt", "x5t": "x5t#S256"}[what]
-	return recipe{Claims: members(`{"cnf": {"` + name + `": "${` + what + `}"}}`)}
-}
-
-// anyError is what a hook's error becomes: nobody knows what it means.
-func anyError(_ *testing.T, _ *world, s *scene, _ row) error {
-	return s.validator.Refuse(context.Background(), errors.New("a hook does not work"))
-}
-
-// contextError returns what the validator says when the caller's context ends
-// while the keys are being fetched.
-func contextError(cause error) func(*testing.T, *world, *scene, row) error {
-	return func(t *testing.T, w *world, s *scene, _ row) error {
-		t.Helper()
-		ctx, end := context.WithCancel(t.Context())
-		if errors.Is(cause, context.DeadlineExceeded) {
-			ctx, end = context.WithDeadline(t.Context(), w.now.AddDate(-1, 0, 0))
-		}
-		end()
-		s.validator = must(accesstoken.NewValidator(accesstoken.Config{
-			Resource:   resource,
-			Issuers:    []accesstoken.Issuer{{URL: w.as.URL}},
-			HTTPClient: w.as.Client(),
-		}))
-		t.Cleanup(func() { _ = s.validator.Close() })
-		_, err := s.validator.Validate(ctx, accesstoken.Bearer(w.token(t, recipe{})))
-		if !errors.Is(err, cause) || !errors.Is(err, accesstoken.Unavailable) {
-			t.Fatalf("Validate: got %v; want an error that matches %v and Unavailable", err, cause)
-		}
-		return err
-	}
-}
-
-func panickingHook(t *testing.T, w *world, s *scene) {
-	t.Helper()
-	s.open(t, accesstoken.Config{
-		Resource:   resource,
-		Issuers:    []accesstoken.Issuer{{URL: w.as.URL}},
-		HTTPClient: w.as.Client(),
-		Logger:     s.logger(),
-		OnRefuse: func(ctx context.Context, refused *accesstoken.Error) {
-			s.onRefuse(ctx, refused)
-			panic("the hook does not work")
-		},
-	})
-}
-
-func panickingKeys(t *testing.T, w *world, s *scene) {
-	t.Helper()
-	s.open(t, accesstoken.Config{
-		Resource: resource,
-		Issuers:  []accesstoken.Issuer{{URL: w.as.URL, Keys: noKeys{}}},
-		Logger:   s.logger(),
-		OnRefuse: s.onRefuse,
-	})
-}
-
-type noKeys struct{}
-
-func (noKeys) Keys(context.Context, string, string) ([]crypto.PublicKey, uint64, error) {
-	panic("the key source does not work")
-}
-
-// TestMatrix walks every row on every carrier (OUT-01), against a table that
+// TestMatrix walks every row on every transport (OUT-01), against a table that
 // was written from the requirements and not from the library's own.
 func TestMatrix(t *testing.T) {
+	earth.walkAll(t, func(walk) bool { return true })
 	rows := load[[]row](t, "testdata/matrix.json")
-	for _, r := range rows {
-		t.Run(r.Row+" "+r.Cause, func(t *testing.T) { walkRow(t, earth, r) })
-	}
 	for n := range 40 {
 		name := fmt.Sprintf("M%02d", n+1)
 		if !slices.ContainsFunc(rows, func(r row) bool { return r.Row == name }) {
 			t.Errorf("no row is called %s", name)
 		}
 	}
-}
-
-func walkRow(t *testing.T, w *world, r row) {
-	way, ok := walks[r.Walk]
-	if !ok {
-		t.Fatalf("walk %q means nothing", r.Walk)
-	}
-	s := w.play(t, way.vector)
-	token := w.token(t, way.vector.Token)
-	if way.scene != nil {
-		way.scene(t, w, s)
-	}
-	var says error
-	if way.says != nil {
-		says = way.says(t, w, s, r)
-		s.told() // what making the error has told
-	}
-	stage, err := w.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stage.says = says
-	e, asked := r.expectation(t), 0
-	e.dpop = way.vector.offer(s)
-	for _, c := range w.carriers.all {
-		if way.only != "" && c.name != way.only || !way.vector.goesOver(c) {
-			continue
-		}
-		asked++
-		sent := way.vector.request(t, w, token, c)
-		sent.rpc = way.rpc
-		if way.told == accesstoken.CredentialsMissing {
-			sent.lines = nil
-		}
-		if way.vector.Twice {
-			s.letIn(t, stage, c, sent)
-		}
-		a := ask(t, c, sent)
-		e.check(t, a)
-		checkCanary(t, a.carrier, a.text(), "")
-		way.checkTold(t, e, a.carrier, s.told())
-	}
-	if asked == 0 {
-		t.Errorf("no carrier is called %q", way.only)
-	}
-}
-
-func (way walk) checkTold(t *testing.T, e expectation, carrier string, told []*accesstoken.Error) {
-	t.Helper()
-	if way.told != "" {
-		e.reason, e.outcome = way.told, outcomes["NOCRED"]
-	}
-	if way.unheard {
-		return
-	}
-	e.checkTold(t, carrier, told, "")
 }
 
 // reasons reads the constants of type Reason out of the library's source, so
@@ -352,17 +162,14 @@ func TestDeny(t *testing.T) {
 	} {
 		t.Run(strconv.Quote(string(given)), func(t *testing.T) {
 			s := earth.play(t, vector{})
-			stage, err := earth.carriers.set(s)
-			if err != nil {
-				t.Fatal(err)
-			}
+			stage := earth.set(t, s)
 			stage.says = accesstoken.Deny(given, errors.New(canary))
 			e := expectation{outcome: outcomes["FORBID"], reason: accesstoken.Reason(want), wire: want}
 			sent := request{method: "POST", lines: []string{"Bearer " + earth.token(t, recipe{})}}
-			for _, c := range earth.carriers.all {
+			for _, c := range earth.transports {
 				a := ask(t, c, sent)
 				e.check(t, a)
-				checkCanary(t, a.carrier, a.text(), "")
+				checkCanary(t, a.transport, a.text(), "")
 			}
 		})
 	}
@@ -373,30 +180,27 @@ func TestDeny(t *testing.T) {
 // exist cannot be told from what is closed.
 func TestGRPCMethodsWithoutARule(t *testing.T) {
 	s := earth.play(t, vector{})
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stage := earth.set(t, s)
 	sent := request{lines: []string{"Bearer " + earth.token(t, recipe{})}}
 	e := expectation{outcome: outcomes["FORBID"], reason: accesstoken.PolicyDenied, wire: "POLICY_DENIED"}
-	refused := func(rpc string) {
+	refused := func(name string) {
 		t.Helper()
-		for _, c := range earth.carriers.only(false) {
-			sent.rpc = rpc
+		for _, c := range earth.only(false) {
+			sent.rpc = name
 			a := ask(t, c, sent)
-			a.carrier += " " + rpc
+			a.transport += " " + name
 			e.check(t, a)
-			e.checkTold(t, a.carrier, s.told(), sent.lines[0])
+			e.checkTold(t, a.transport, s.told(), sent.lines[0])
 		}
 	}
-	for _, rpc := range []string{"Unlisted", "NotThere", "/", "/../Get", "/" + service + "/Get"} {
-		refused(rpc)
+	for _, name := range []string{"Unlisted", "NotThere", "/", "/../Get", "/" + service + "/Get"} {
+		refused(name)
 	}
-	stage.grpc = must(grpcauth.New(s.validator, &grpcauth.Options{Methods: map[string]accesstoken.Policy{
+	rpc.guard(&grpcauth.Options{Methods: map[string]accesstoken.Policy{
 		"/" + service[:len(service)-1] + "/*": s.policy, // a service whose name begins ours
 		"/" + service + "X/*":                 s.policy, // and one that ours begins
 		"/" + service + ".Get/*":              s.policy,
-	}}))
+	}})
 	refused("")
 	if ran := len(stage.ran()); ran != 0 {
 		t.Errorf("the handlers ran %d times; want none", ran)
@@ -407,13 +211,10 @@ func TestGRPCMethodsWithoutARule(t *testing.T) {
 // that was remembered outlives exp and the leeway by a second.
 func TestATokenEndsBetweenTwoRequests(t *testing.T) {
 	s := earth.play(t, vector{})
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stage := earth.set(t, s)
 	sent := request{method: "GET", lines: []string{"Bearer " + earth.token(t, recipe{})}}
 	const end = 300*time.Second + 30*time.Second // exp of the good claims, and the default leeway
-	for _, c := range earth.carriers.all {
+	for _, c := range earth.transports {
 		for _, later := range []time.Duration{0, end - time.Second} {
 			s.later.Store(int64(later))
 			expectation{outcome: outcomes["OK"]}.check(t, ask(t, c, sent))

@@ -1,10 +1,11 @@
-package conformance_test
+package conformance
 
 import (
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,7 +33,7 @@ func TestNoSpellingOfAPathGetsAroundARule(t *testing.T) {
 	for name, router := range map[string]http.Handler{"net/http": muxWith(s.validator, &entered), "Echo": echoWith(s.validator, &entered)} {
 		server := serve(router)
 		t.Cleanup(server.Close)
-		for _, client := range []*http.Client{earth.carriers.http1, earth.carriers.http2} {
+		for _, client := range []*http.Client{earth.network.clients[""].http1, earth.network.clients[""].http2} {
 			for _, method := range []string{"GET", "HEAD", "POST"} {
 				for _, path := range paths {
 					visit(t, client, server, method, path, plain)
@@ -96,23 +97,22 @@ func visit(t *testing.T, client *http.Client, server *httptest.Server, method, p
 // does not even take such a trailer.
 func TestATokenInATrailerIsNoCredential(t *testing.T) {
 	s := earth.play(t, vector{})
-	stage, err := earth.carriers.set(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stage := earth.set(t, s)
 	e := expectation{outcome: outcomes["NOCRED"], reason: accesstoken.CredentialsMissing, wire: string(accesstoken.CredentialsMissing)}
-	for _, server := range []*httptest.Server{earth.carriers.plain, earth.carriers.echo} {
+	for _, name := range []string{"net/http over HTTP/1.1", "Echo"} {
+		i := slices.IndexFunc(earth.transports, func(c transport) bool { return c.name == name })
+		server := earth.transports[i].server
 		sent, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/resource", io.NopCloser(strings.NewReader("body")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		sent.Trailer = http.Header{"Authorization": {"Bearer " + earth.token(t, recipe{})}}
-		got, err := earth.carriers.http1.Do(sent)
+		got, err := earth.network.clients[""].http1.Do(sent)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = got.Body.Close()
-		e.checkHTTP(t, answer{carrier: server.URL, status: got.StatusCode, header: got.Header})
+		e.checkHTTP(t, answer{transport: server.URL, status: got.StatusCode, header: got.Header})
 		e.checkTold(t, server.URL, s.told(), "")
 	}
 	if ran := len(stage.ran()); ran != 0 {

@@ -89,8 +89,29 @@ func rotation(t *testing.T, s *hydra) {
 		t.Fatal(err)
 	}
 	rs.expect(t, "/", rotate("third"), allowed())
-	rs.expect(t, "/", second, invalid(accesstoken.KeyNotFound))
+	withdrawnAfter(t, rs, second)
 	rs.expect(t, "/", first, allowed())
+}
+
+// withdrawnAfter tests that a token whose key one answer lacked is accepted until a
+// second answer lacks it (jwks.Config.WithdrawAfter), and then refused.
+func withdrawnAfter(t *testing.T, rs *resourceServer, token string) {
+	t.Helper()
+	const doubted, answered = 5 * time.Second, 5 * time.Second
+	began := time.Now()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	got, _ := rs.call(t, "/", token)
+	if got != allowed() {
+		t.Errorf("one answer lacks the key: got %+v; want %+v", got, allowed())
+	}
+	for ; got == allowed() && time.Since(began) < doubted+answered; <-again.C {
+		got, _ = rs.call(t, "/", token)
+	}
+	if want := invalid(accesstoken.KeyNotFound); got != want {
+		t.Errorf("%v after one answer lacked the key: got %+v; want %+v", time.Since(began), got, want)
+	}
+	t.Logf("the token of a withdrawn key was refused %v after the answer without it", time.Since(began))
 }
 
 // keySet is where the administrators find the keys of access tokens.

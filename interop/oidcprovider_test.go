@@ -143,7 +143,11 @@ func credentials(t *testing.T, s *server, keys map[string]crypto.Signer) {
 		t.Run(test.name, func(t *testing.T) {
 			config := s.asks()
 			test.change(&config)
-			rs := serve(t, accesstoken.Issuer{URL: s.issuer, Introspection: newClient(t, config)})
+			i := accesstoken.Issuer{URL: s.issuer, Introspection: newClient(t, config)}
+			if config.Issuer != "" && config.Issuer != s.issuer {
+				i.Aliases = []string{config.Issuer} // without it, two issuers are refused at once
+			}
+			rs := serve(t, i)
 			rs.expect(t, "/", token, test.want)
 			rs.expect(t, "/", token, test.want) // with a second assertion
 		})

@@ -365,7 +365,7 @@ func signatureMutations() []mutation {
 		change("the number 1", func(s []byte) []byte { return big.NewInt(1).FillBytes(make([]byte, len(s))) }),
 		change("one byte", func(s []byte) []byte { return s[:1] }),
 		change("without its last byte", func(s []byte) []byte { return s[:len(s)-1] }),
-		change("without its first byte", func(s []byte) []byte { return s[1:] }),
+		sends("without its first byte", func(b *base) string { return cutInFront(b, false, 1) }),
 		change("with a zero behind", func(s []byte) []byte { return append(s, 0) }),
 		change("with a zero in front", func(s []byte) []byte { return append([]byte{0}, s...) }),
 		change("the wrong way round", func(s []byte) []byte { slices.Reverse(s); return s }),
@@ -381,20 +381,20 @@ func signatureMutations() []mutation {
 		sends("made anew", func(b *base) string {
 			return b.sign(b.header.String(), b.claims.with("jti", quote(rand.Text())).String())
 		}),
-		sends("with a leading zero, as it must be", func(b *base) string { return leadingZero(b, 0) }),
-		sends("without its leading zero", func(b *base) string { return leadingZero(b, 1) }),
+		sends("with a leading zero, as it must be", func(b *base) string { return cutInFront(b, true, 0) }),
+		sends("without its leading zero", func(b *base) string { return cutInFront(b, true, 1) }),
 	}
 	list = append(list, curveMutations()...)
 	return append(list, rsaMutations()...)
 }
 
-// leadingZero makes a token whose signature begins with a zero, and leaves that
-// many bytes out.
-func leadingZero(b *base, without int) string {
+// cutInFront makes a token whose signature begins with a zero, or with another byte,
+// and leaves that many bytes out. Without its leading zero it is the same number.
+func cutInFront(b *base, zero bool, without int) string {
 	for {
 		token := b.sign(b.header.String(), b.claims.with("jti", quote(rand.Text())).String())
 		dot := strings.LastIndexByte(token, '.') + 1
-		if signature := must(base64.RawURLEncoding.DecodeString(token[dot:])); signature[0] == 0 {
+		if signature := must(base64.RawURLEncoding.DecodeString(token[dot:])); (signature[0] == 0) == zero {
 			return token[:dot] + encode(signature[without:])
 		}
 	}

@@ -48,7 +48,11 @@ func ExampleNew() {
 	defer v.Close()
 
 	me := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := accesstoken.FromContext(r.Context())
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok { // the route is not behind Wrap
+			http.Error(w, "no claims", http.StatusInternalServerError)
+			return
+		}
 		fmt.Fprintln(w, claims.Subject)
 	})
 	create := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,6 +72,30 @@ func ExampleNew() {
 	// 200 alice
 	// 403 the access token lacks a required scope
 	// 401 an access token is required
+}
+
+// A route whose handler is a function.
+func ExampleMiddleware_WrapFunc() {
+	as, v := setUp()
+	defer as.Close()
+	defer v.Close()
+
+	auth := middleware.New(v, nil)
+	mux := http.NewServeMux()
+	mux.Handle("GET /me", auth.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok {
+			auth.Refuse(w, r, accesstoken.CredentialsMissing)
+			return
+		}
+		fmt.Fprintln(w, claims.Subject)
+	}))
+
+	call(mux, "GET", "/me", "")
+	call(mux, "GET", "/me", as.Token(nil))
+	// Output:
+	// 401 an access token is required
+	// 200 alice
 }
 
 // One Wrap around all routes, and another around those that need more: the
@@ -168,7 +196,11 @@ func ExampleMiddleware_Refuse() {
 
 	auth := middleware.New(v, nil)
 	handler := auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := accesstoken.FromContext(r.Context())
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok { // the route is not behind Wrap
+			http.Error(w, "no claims", http.StatusInternalServerError)
+			return
+		}
 		if claims.Subject == "bob" {
 			auth.Refuse(w, r, accesstoken.Deny("ACCOUNT_CLOSED", errors.New("bob left in May")))
 			return

@@ -136,6 +136,9 @@ func (m *Middleware) EndWithToken() *Middleware {
 // no-store, which next may replace.
 func (m *Middleware) Wrap(next http.Handler) http.Handler { return &wrapped{m, next} }
 
+// WrapFunc is Wrap for a function, as http.HandleFunc is Handle for one.
+func (m *Middleware) WrapFunc(next http.HandlerFunc) http.Handler { return m.Wrap(next) }
+
 // A wrapped handler is one behind a Middleware. It has a type so that a Wrap further
 // out can find it, see demand.
 type wrapped struct {
@@ -144,7 +147,7 @@ type wrapped struct {
 }
 
 func (m *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if m.options.CORS && isPreflight(r) {
+	if m.options.CORS && adapter.IsPreflight(r) {
 		m.pass(w, r)
 		return
 	}
@@ -166,13 +169,7 @@ func (m *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer admitted.End()
-	if nonce := m.validator.Nonce(credentials); nonce != "" {
-		w.Header().Set("DPoP-Nonce", nonce)
-		w.Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
-		if m.options.CORS && r.Header.Get("Origin") != "" {
-			w.Header().Add("Access-Control-Expose-Headers", "DPoP-Nonce")
-		}
-	}
+	adapter.Accepted(w.Header(), r, m.validator.Nonce(credentials), m.options.CORS)
 	if m.ending {
 		ending.Serve(admitted.Context, w, m.validator, admitted.Claims, func(ctx context.Context) { m.next.ServeHTTP(w, r.WithContext(ctx)) })
 		return
@@ -209,12 +206,6 @@ func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 	return policy
 }
 
-// isPreflight recognizes what the Fetch standard calls a CORS-preflight
-// request.
-func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
-}
-
 // Check is Wrap without the wrapping: it returns the caller's claims, or the
 // error to give to Refuse. A DPoP proof is used up by it, so that a second Check of
 // the request refuses it; inside a Wrap it does not.
@@ -234,21 +225,8 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 		refused = m.validator.Refuse(r.Context(), err)
 		contentType, body = text(r, refused)
 	}
-	header := w.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		header.Del(name) // of a body that will not be written
-	}
-	for name, values := range refused.Header() {
-		header[name] = values
-	}
-	if m.options.CORS && r.Header.Get("Origin") != "" {
-		header.Add("Access-Control-Expose-Headers", "WWW-Authenticate")
-		if header.Get("DPoP-Nonce") != "" {
-			header.Add("Access-Control-Expose-Headers", "DPoP-Nonce")
-		}
-	}
-	header.Set("Content-Type", contentType)
-	header.Set("X-Content-Type-Options", "nosniff")
+	adapter.Refused(w.Header(), r, refused, m.options.CORS)
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(refused.HTTPStatus())
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client is gone: there is nobody to tell

@@ -1,7 +1,6 @@
 package differential_test
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -68,11 +67,6 @@ func (n *node) isStrings() bool {
 		}
 	}
 	return true
-}
-
-// isObjects tells an array of nothing but objects.
-func (n *node) isObjects() bool {
-	return n.kind == '[' && !slices.ContainsFunc(n.elements, func(element node) bool { return element.kind != '{' })
 }
 
 // is reports whether the value is this string.

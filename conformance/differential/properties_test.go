@@ -55,7 +55,6 @@ var properties = map[string]property{
 	// The claims.
 	"claim no string":          ofClaim(func(n *node) bool { return !n.isString() }),
 	"claim null":               ofClaim((*node).isNull),
-	"claim no strings":         ofClaim(func(n *node) bool { return !n.isStrings() }),
 	"claim neither":            ofClaim(func(n *node) bool { return !n.isString() && !n.isStrings() }),
 	"claim no number":          ofClaim(func(n *node) bool { return n.kind != '0' }),
 	"claim out of range":       ofClaim(outOfRange),
@@ -64,11 +63,7 @@ var properties = map[string]property{
 	"claim missing in RFC9068": inRFC9068((*input).lacks),
 	"list in RFC9068":          inRFC9068(ofClaim((*node).isStrings)),
 	"scope element":            ofClaim(func(n *node) bool { return n.isStrings() && slices.ContainsFunc(n.elements, isNoScope) }),
-	"claim no object":          ofClaim(func(n *node) bool { return n.kind != '{' }),
-	"claim no objects":         ofClaim(func(n *node) bool { return !n.isObjects() }),
-	"actor no string":          ofClaim(namesByNoString),
-	"detail without type":      ofClaim(func(n *node) bool { return n.isObjects() && slices.ContainsFunc(n.elements, lacksType) }),
-	"members inside":           ofClaim(func(n *node) bool { return isWide(*n) || slices.ContainsFunc(n.elements, isWide) }),
+	"members inside":           ofClaim(func(n *node) bool { return len(n.members) > 256 }),
 	"no confirmation":          ofClaim(func(n *node) bool { return n.kind != '{' || len(n.members) == 0 }),
 	"no thumbprint":            ofConfirmation(func(n *node) bool { return !n.isString() || n.text == "" }),
 	"bound by":                 ofConfirmation(func(n *node) bool { return n.isString() && n.text != "" }),
@@ -192,18 +187,6 @@ func (in *input) lacks(name string) bool {
 }
 
 func isNoScope(n node) bool { return n.text == "" || strings.Contains(n.text, " ") }
-
-// namesByNoString reports an actor whose name has another type (RFC 8693 §4.1).
-func namesByNoString(n *node) bool {
-	return slices.ContainsFunc([]string{"iss", "sub", "client_id"}, func(name string) bool {
-		named := n.get(name)
-		return named != nil && !named.isString()
-	})
-}
-
-func lacksType(n node) bool { return !n.get("type").isString() }
-
-func isWide(n node) bool { return len(n.members) > 256 }
 
 func (in *input) anotherKind() bool {
 	marks := []string{"nonce", "at_hash", "c_hash", "s_hash", "events"}

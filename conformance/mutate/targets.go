@@ -67,6 +67,7 @@ var targets = []target{
 	}},
 	{file: "config.go"},
 	{file: "internal/adapter/adapter.go"},
+	{file: "internal/adapter/header.go"},
 	{file: "internal/tokencache/digest.go"},
 	{file: "internal/tokencache/tokencache.go"},
 	{file: "middleware/middleware.go"},

@@ -93,7 +93,11 @@ func newValidator(as *accesstokentest.Server, url string) (*accesstoken.Validato
 
 func newServer(v *accesstoken.Validator) *http.Server {
 	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := accesstoken.FromContext(r.Context())
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok { // the route is not behind Wrap
+			http.Error(w, "no claims", http.StatusInternalServerError)
+			return
+		}
 		fmt.Fprintf(w, "hello %s\n", claims.Subject)
 	})
 	bound := accesstoken.Policy{Scopes: scopes.None(), SenderConstrained: true} // no bearer tokens

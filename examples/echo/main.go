@@ -34,7 +34,10 @@ func main() {
 
 func serve(v *accesstoken.Validator, addr string) error {
 	hello := func(c echo.Context) error {
-		claims, _ := accesstoken.FromContext(c.Request().Context())
+		claims, ok := accesstoken.FromContext(c.Request().Context())
+		if !ok { // the route is not behind Wrap
+			return accesstoken.CredentialsMissing
+		}
 		return c.String(http.StatusOK, "hello "+claims.Subject+"\n")
 	}
 	auth := echoauth.New(v, nil)

@@ -24,6 +24,10 @@ func onChi(v *accesstoken.Validator) http.Handler {
 }
 
 func hello(w http.ResponseWriter, r *http.Request) {
-	claims, _ := accesstoken.FromContext(r.Context())
+	claims, ok := accesstoken.FromContext(r.Context())
+	if !ok { // the route is not behind Wrap
+		http.Error(w, "no claims", http.StatusInternalServerError)
+		return
+	}
 	fmt.Fprintf(w, "hello %s\n", claims.Subject)
 }

@@ -47,12 +47,18 @@ func connectError(_ *http.Request, refused *accesstoken.Error) (contentType stri
 }
 
 func helloConnect(ctx context.Context, _ *connect.Request[emptypb.Empty]) (*connect.Response[wrapperspb.StringValue], error) {
-	claims, _ := accesstoken.FromContext(ctx)
+	claims, ok := accesstoken.FromContext(ctx)
+	if !ok { // the handler is not behind Wrap
+		return nil, accesstoken.CredentialsMissing
+	}
 	return connect.NewResponse(wrapperspb.String("hello " + claims.Subject)), nil
 }
 
 func greetConnect(ctx context.Context, _ *connect.Request[emptypb.Empty], stream *connect.ServerStream[wrapperspb.StringValue]) error {
-	claims, _ := accesstoken.FromContext(ctx)
+	claims, ok := accesstoken.FromContext(ctx)
+	if !ok { // the handler is not behind Wrap
+		return accesstoken.CredentialsMissing
+	}
 	for _, greeting := range []string{"hello ", "good bye "} {
 		if err := stream.Send(wrapperspb.String(greeting + claims.Subject)); err != nil {
 			return err

@@ -47,6 +47,9 @@ func authorization(c fiber.Ctx) *http.Request {
 }
 
 func helloFiber(c fiber.Ctx) error {
-	claims, _ := accesstoken.FromContext(c.Context())
+	claims, ok := accesstoken.FromContext(c.Context())
+	if !ok { // the route is not behind the middleware
+		return accesstoken.CredentialsMissing
+	}
 	return c.SendString("hello " + claims.Subject + "\n")
 }

@@ -26,16 +26,22 @@ func onGraphQL(v *accesstoken.Validator) http.Handler {
 type query struct{ validator *accesstoken.Validator }
 
 // Hello is for whoever may use the endpoint.
-func (query) Hello(ctx context.Context) string {
-	claims, _ := accesstoken.FromContext(ctx)
-	return "hello " + claims.Subject
+func (query) Hello(ctx context.Context) (string, error) {
+	claims, ok := accesstoken.FromContext(ctx)
+	if !ok { // the endpoint is not behind Wrap
+		return "", accesstoken.CredentialsMissing
+	}
+	return "hello " + claims.Subject, nil
 }
 
 var readSecret = accesstoken.Policy{Scopes: scopes.All("secret:read")}
 
 // Secret demands a scope of its own.
 func (q *query) Secret(ctx context.Context) (*string, error) {
-	claims, _ := accesstoken.FromContext(ctx)
+	claims, ok := accesstoken.FromContext(ctx)
+	if !ok { // the endpoint is not behind Wrap
+		return nil, accesstoken.CredentialsMissing
+	}
 	if err := q.validator.Check(ctx, claims, readSecret); err != nil {
 		return nil, fieldError{q.validator.Refuse(ctx, err).Public()}
 	}

@@ -76,6 +76,9 @@ type drive struct {
 }
 
 func (drive) ListFiles(ctx context.Context, _ *drivepb.ListFilesRequest) (*drivepb.ListFilesResponse, error) {
-	claims, _ := accesstoken.FromContext(ctx)
+	claims, ok := accesstoken.FromContext(ctx)
+	if !ok { // the interceptors are missing, or the method is Public
+		return nil, accesstoken.CredentialsMissing
+	}
 	return &drivepb.ListFilesResponse{Owner: claims.Subject, Files: []string{"hello.txt"}}, nil
 }

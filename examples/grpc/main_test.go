@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -97,27 +98,52 @@ func TestTheDriveDoesWhatItsProtoSays(t *testing.T) {
 			return err
 		}
 		for _, test := range []struct {
-			name  string
-			call  func(context.Context) error
-			scope string // "-" for no token
-			want  codes.Code
+			name   string
+			call   func(context.Context) error
+			scope  string // "-" for no token
+			want   codes.Code
+			reason accesstoken.Reason
 		}{
-			{"list, without a token", list, "-", codes.Unauthenticated},
-			{"list, without its scope", list, "files:write", codes.PermissionDenied},
-			{"list", list, "files:read", codes.OK},
-			{"delete, without its scope", remove, "files:read", codes.PermissionDenied},
-			{"delete", remove, "files:write", codes.Unimplemented}, // as it is in this example
-			{"health", check, "-", codes.OK},
-			{"reflection", ask, "-", map[bool]codes.Code{true: codes.OK, false: codes.PermissionDenied}[reflect]},
+			{"list, without a token", list, "-", codes.Unauthenticated, "CREDENTIALS_MISSING"},
+			{"list, without its scope", list, "files:write", codes.PermissionDenied, "SCOPE_INSUFFICIENT"},
+			{"list", list, "files:read", codes.OK, ""},
+			{"delete, without its scope", remove, "files:read", codes.PermissionDenied, "SCOPE_INSUFFICIENT"},
+			{"delete", remove, "files:write", codes.Unimplemented, ""}, // as it is in this example
+			{"health", check, "-", codes.OK, ""},
+			{"reflection", ask, "-", map[bool]codes.Code{true: codes.OK, false: codes.PermissionDenied}[reflect], map[bool]accesstoken.Reason{false: "POLICY_DENIED"}[reflect]},
 		} {
 			ctx := t.Context()
 			if test.scope != "-" {
 				ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+as.Token(accesstokentest.Claims{"scope": test.scope}))
 			}
-			if err := test.call(ctx); status.Code(err) != test.want {
-				t.Errorf("%s, with reflection %v: got %v; want %v", test.name, reflect, err, test.want)
+			err := test.call(ctx)
+			if reason, _ := refusal(err); status.Code(err) != test.want || reason != test.reason {
+				t.Errorf("%s, with reflection %v: got %v, %q; want %v, %q", test.name, reflect, err, reason, test.want, test.reason)
 			}
 		}
+	}
+}
+
+// refusal returns the Reason of a refused call, and the scopes that the method needs.
+func refusal(err error) (reason accesstoken.Reason, scope string) {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "github.com/accesstoken/accesstoken" {
+			return accesstoken.Reason(info.GetReason()), info.GetMetadata()["scope"]
+		}
+	}
+	return "", ""
+}
+
+func TestARefusalTellsAClientWhichScopesItNeeds(t *testing.T) {
+	as, v := newValidator(t)
+	server, err := newServer(v, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+as.Token(nil))
+	_, err = drivepb.NewDriveClient(connect(t, server)).ListFiles(ctx, &drivepb.ListFilesRequest{})
+	if reason, scope := refusal(err); reason != accesstoken.ScopeInsufficient || scope != "files:read" {
+		t.Errorf("got %q and %q; want SCOPE_INSUFFICIENT and files:read", reason, scope)
 	}
 }
 

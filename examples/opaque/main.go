@@ -43,7 +43,11 @@ func main() {
 
 func serve(v *accesstoken.Validator, addr string) error {
 	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := accesstoken.FromContext(r.Context())
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok { // the route is not behind Wrap
+			http.Error(w, "no claims", http.StatusInternalServerError)
+			return
+		}
 		fmt.Fprintf(w, "hello %s\n", claims.Subject)
 	})
 	auth := middleware.New(v, nil)

@@ -123,20 +123,26 @@ func TestReadmeHasTheTwoCommands(t *testing.T) {
 	}
 }
 
-// What people copy must compile, and be as short as it says.
+// What people copy must compile, be short, and be seen without scrolling.
 func TestReadmeProgramCompiles(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(top, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "```go\n")
+	above, rest, _ := strings.Cut(string(readme), "```go\n")
 	program, _, found := strings.Cut(rest, "```")
 	if !found {
 		t.Fatal("README.md has no Go program")
 	}
-	body := program[strings.Index(program, "func main"):]
-	if lines := strings.Count(body, "\n"); lines > 30 {
-		t.Errorf("the program has %d lines; want at most 30", lines)
+	_, body, _ := strings.Cut(program, "func main() {\n")
+	if lines := strings.Count(body, "\n") - 1; lines > 15 {
+		t.Errorf("main has %d lines; want at most 15", lines)
+	}
+	if end := strings.Count(above+program, "\n") + 2; end > 40 {
+		t.Errorf("the program ends in line %d; want it within the first 40", end)
+	}
+	if install := "go get " + module + "\n"; !strings.Contains(above, install) {
+		t.Errorf("README.md has no %q above its program", install)
 	}
 	file := filepath.Join(t.TempDir(), "main.go")
 	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {

@@ -120,6 +120,7 @@ func TestCarriersAreNotCompiledForEachOther(t *testing.T) {
 		"grpcauth/policypb":   {echo, "google.golang.org/grpc", ".", "testing", "net/http/httptest"},
 		"grpcauth":            {echo, "testing", "net/http/httptest"},
 		"accesstokentest":     append(grpc, echo, "middleware", "grpcauth"),
+		"conformance":         append(grpc, echo, "grpcauth", "middleware/echoauth"),
 	}
 	seen := 0
 	for _, p := range goList(t) {

@@ -126,7 +126,7 @@ func (m *Middleware) EndWithToken() *Middleware {
 func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		if m.options.CORS && isPreflight(r) {
+		if m.options.CORS && adapter.IsPreflight(r) {
 			return m.pass(c, next)
 		}
 		credentials := accesstoken.CredentialsOf(r)
@@ -141,13 +141,7 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 			return m.Refuse(c, err)
 		}
 		defer admission.End()
-		if nonce := m.validator.Nonce(credentials); nonce != "" {
-			c.Response().Header().Set("DPoP-Nonce", nonce)
-			c.Response().Header().Set("Cache-Control", "no-store") // a nonce is for one client, and for now
-			if m.options.CORS && r.Header.Get("Origin") != "" {
-				c.Response().Header().Add("Access-Control-Expose-Headers", "DPoP-Nonce")
-			}
-		}
+		adapter.Accepted(c.Response().Header(), r, m.validator.Nonce(credentials), m.options.CORS)
 		admitted := r.WithContext(admission.Context)
 		c.SetRequest(admitted)
 		if m.ending {
@@ -175,12 +169,6 @@ func (m *Middleware) untilTheEnd(c echo.Context, admitted *http.Request, claims 
 		err = next(c)
 	})
 	return err
-}
-
-// isPreflight recognizes what the Fetch standard calls a CORS-preflight
-// request.
-func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
 // refuseDenied refuses what a handler returned as a refusal, and leaves every other
@@ -211,19 +199,6 @@ func (m *Middleware) Check(c echo.Context) (accesstoken.Claims, error) {
 // accesstoken.Unavailable becomes a 503, and any other error a 500.
 func (m *Middleware) Refuse(c echo.Context, err error) error {
 	refused := m.validator.Refuse(c.Request().Context(), err)
-	header := c.Response().Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		header.Del(name) // of a body that will not be written
-	}
-	for name, values := range refused.Header() {
-		header[name] = values
-	}
-	header.Set("X-Content-Type-Options", "nosniff")
-	if m.options.CORS && c.Request().Header.Get("Origin") != "" {
-		header.Add("Access-Control-Expose-Headers", "WWW-Authenticate")
-		if header.Get("DPoP-Nonce") != "" {
-			header.Add("Access-Control-Expose-Headers", "DPoP-Nonce")
-		}
-	}
+	adapter.Refused(c.Response().Header(), c.Request(), refused, m.options.CORS)
 	return &echo.HTTPError{Code: refused.HTTPStatus(), Message: refused.Public().Text, Internal: refused}
 }

@@ -51,7 +51,10 @@ func ExampleNew() {
 	defer v.Close()
 
 	me := func(c echo.Context) error {
-		claims, _ := accesstoken.FromContext(c.Request().Context())
+		claims, ok := accesstoken.FromContext(c.Request().Context())
+		if !ok { // the route is not behind Wrap
+			return accesstoken.CredentialsMissing
+		}
 		return c.String(http.StatusOK, claims.Subject+"\n")
 	}
 	create := func(c echo.Context) error { return c.String(http.StatusCreated, "created\n") }
@@ -81,7 +84,10 @@ func ExampleMiddleware_Wrap() {
 	e := echo.New()
 	e.Use(echoauth.New(v, nil).Wrap)
 	e.GET("/", func(c echo.Context) error {
-		claims, _ := accesstoken.FromContext(c.Request().Context())
+		claims, ok := accesstoken.FromContext(c.Request().Context())
+		if !ok { // the route is not behind Wrap
+			return accesstoken.CredentialsMissing
+		}
 		if claims.Subject == "bob" {
 			return accesstoken.Deny("ACCOUNT_CLOSED", nil)
 		}

@@ -13,11 +13,17 @@ import (
 func echoHandler(v *accesstoken.Validator, files *files) http.Handler {
 	auth := echoauth.New(v, nil)
 	list := func(c echo.Context) error {
-		claims, _ := accesstoken.FromContext(c.Request().Context())
+		claims, ok := accesstoken.FromContext(c.Request().Context())
+		if !ok { // the route is not behind Wrap
+			return accesstoken.CredentialsMissing
+		}
 		return c.JSON(http.StatusOK, listing{claims.Subject, files.of(claims.Subject)})
 	}
 	remove := func(c echo.Context) error {
-		claims, _ := accesstoken.FromContext(c.Request().Context())
+		claims, ok := accesstoken.FromContext(c.Request().Context())
+		if !ok { // the route is not behind Wrap
+			return accesstoken.CredentialsMissing
+		}
 		if !files.delete(claims.Subject, c.Param("name")) {
 			return c.String(http.StatusNotFound, "there is no such file")
 		}

@@ -34,12 +34,18 @@ type service struct {
 }
 
 func (s *service) ListFiles(ctx context.Context, _ *drivepb.ListFilesRequest) (*drivepb.ListFilesResponse, error) {
-	claims, _ := accesstoken.FromContext(ctx)
+	claims, ok := accesstoken.FromContext(ctx)
+	if !ok { // the interceptors are missing, or the method is Public
+		return nil, accesstoken.CredentialsMissing
+	}
 	return &drivepb.ListFilesResponse{Owner: claims.Subject, Files: s.files.of(claims.Subject)}, nil
 }
 
 func (s *service) DeleteFile(ctx context.Context, r *drivepb.DeleteFileRequest) (*drivepb.DeleteFileResponse, error) {
-	claims, _ := accesstoken.FromContext(ctx)
+	claims, ok := accesstoken.FromContext(ctx)
+	if !ok { // the interceptors are missing, or the method is Public
+		return nil, accesstoken.CredentialsMissing
+	}
 	if !s.files.delete(claims.Subject, r.GetName()) {
 		return nil, status.Error(codes.NotFound, "there is no such file")
 	}

@@ -12,12 +12,20 @@ import (
 func httpHandler(v *accesstoken.Validator, files *files) http.Handler {
 	auth := middleware.New(v, nil)
 	list := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := accesstoken.FromContext(r.Context())
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok { // the route is not behind Wrap
+			http.Error(w, "no claims", http.StatusInternalServerError)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(listing{claims.Subject, files.of(claims.Subject)})
 	})
 	remove := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := accesstoken.FromContext(r.Context())
+		claims, ok := accesstoken.FromContext(r.Context())
+		if !ok { // the route is not behind Wrap
+			http.Error(w, "no claims", http.StatusInternalServerError)
+			return
+		}
 		if !files.delete(claims.Subject, r.PathValue("name")) {
 			http.Error(w, "there is no such file", http.StatusNotFound)
 			return

@@ -1,4 +1,4 @@
-package conformance_test
+package conformance
 
 import (
 	"bytes"
@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,12 +33,15 @@ import (
 type world struct {
 	as, other *accesstokentest.Server
 
-	sender, thief *accesstokentest.Server // have the keys of clients, and serve nobody
+	sender, thief *accesstokentest.Server // have the keys of clients, and get no requests
 	certificates  map[string]*certificate // of clients
 	nonces        dpop.Config             // of the case that is played
 
-	carriers  *carriers
-	outbound  *outbound                           // what the library asks of anybody
+	network    *network
+	servers    []*servers
+	transports []transport
+
+	outbound  *outbound                           // every request of the library
 	now       time.Time                           // the clock stands still while a case is played
 	published map[keyID]map[string]jsontext.Value // the good public keys
 	keySets   map[*accesstokentest.Server]http.Handler
@@ -51,28 +52,7 @@ type keyID struct {
 	alg string
 }
 
-var earth *world
-
-func TestMain(m *testing.M) {
-	if os.Getenv(inFIPSMode) != "" {
-		if err := verifyInFIPSMode(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	before := runtime.NumGoroutine()
-	earth = newWorld()
-	code := m.Run()
-	earth.close()
-	if code == 0 && !settles(before) {
-		fmt.Fprintf(os.Stderr, "got %d goroutines at the end; want the %d of the start\n", runtime.NumGoroutine(), before)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func newWorld() *world {
+func newWorld(adapters ...Adapter) *world {
 	w := &world{
 		as:    must(accesstokentest.Start()),
 		other: must(accesstokentest.Start()),
@@ -83,9 +63,26 @@ func newWorld() *world {
 	}
 	w.certificates["sender"] = w.certificates[""]
 	w.outbound = newOutbound(w.as.Client())
-	w.carriers = newCarriers(w.as.Client(), w.certificates)
+	w.network = newNetwork(w.as.Client(), w.certificates)
+	for _, adapter := range adapters {
+		started := adapter.start(w.network)
+		w.servers = append(w.servers, started)
+		w.transports = append(w.transports, started.transports...)
+	}
 	w.publish()
 	return w
+}
+
+// set puts every adapter in front of the resource of a scene.
+func (w *world) set(t *testing.T, s *scene) *Resource {
+	t.Helper()
+	next := &Resource{Validator: s.validator, Policy: s.policy, Optional: s.optional, CORS: s.cors, deadline: s.deadline}
+	for _, servers := range w.servers {
+		if err := servers.protect(next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return next
 }
 
 // publish writes down the good keys, once. Both servers call theirs alike,
@@ -107,25 +104,16 @@ func (w *world) publish() {
 }
 
 func (w *world) close() {
-	w.carriers.close()
+	w.network.close()
+	for _, s := range w.servers {
+		s.close()
+	}
 	w.outbound.client.CloseIdleConnections()
 	w.as.Client().CloseIdleConnections()
 	w.other.Client().CloseIdleConnections()
 	for _, server := range []*accesstokentest.Server{w.as, w.other, w.sender, w.thief} {
 		server.Close()
 	}
-}
-
-// settles waits for goroutines that were told to end.
-func settles(want int) bool {
-	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > want {
-		if time.Now().After(deadline) {
-			return false
-		}
-		runtime.Gosched()
-	}
-	return true
 }
 
 func (w *world) server(name string) *accesstokentest.Server {
@@ -191,7 +179,7 @@ type outbound struct {
 func newOutbound(trusting *http.Client) *outbound {
 	o := &outbound{hosts: map[string]int{}}
 	transport := trusting.Transport.(*http.Transport).Clone()
-	transport.Proxy = o.count // is asked about every request, and there is none
+	transport.Proxy = o.count // is called for every request; no proxy is used
 	o.client = &http.Client{Transport: transport}
 	return o
 }
@@ -204,7 +192,7 @@ func (o *outbound) count(r *http.Request) (*url.URL, error) {
 }
 
 // requests counts what was asked of each server so far. Under "elsewhere" stands
-// what was asked of anybody else.
+// the requests to any other host.
 func (w *world) requests() map[string]int {
 	w.outbound.mu.Lock()
 	defer w.outbound.mu.Unlock()

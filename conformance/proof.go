@@ -1,4 +1,4 @@
-package conformance_test
+package conformance
 
 import (
 	"bytes"
@@ -48,7 +48,7 @@ func goodProofClaims() map[string]jsontext.Value {
 type target struct{ method, path string }
 
 // target is that of the request; on gRPC it is what a call is to HTTP/2.
-func (v vector) target(c carrier) target {
+func (v vector) target(c transport) target {
 	if c.http {
 		return target{v.method(), c.path}
 	}
@@ -162,7 +162,7 @@ func newCertificate() *certificate {
 	return &certificate{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
 }
 
-// text writes the certificate, or its thumbprint, as somebody wants to have it.
+// text writes the certificate, or its thumbprint, in the form that the word asks for.
 func (c *certificate) text(word string) string {
 	der := c.Certificate.Certificate[0]
 	digest := sha256.Sum256(der)
@@ -211,8 +211,8 @@ func (s *countingStore) Use(ctx context.Context, use dpop.Use) (bool, error) {
 }
 
 // checkUses: what is refused for another reason than the store's leaves nothing in
-// it, so that only who can sign fills it (DPOP-06).
-func (s *scene) checkUses(t *testing.T, carrier string, v vector) {
+// it, so only a client that can sign fills it (DPOP-06).
+func (s *scene) checkUses(t *testing.T, transport string, v vector) {
 	t.Helper()
 	if s.store == nil {
 		return
@@ -222,7 +222,7 @@ func (s *scene) checkUses(t *testing.T, carrier string, v vector) {
 		want = 1
 	}
 	if got := s.store.uses.Swap(0); got != want {
-		t.Errorf("%s: the store was asked %d times; want %d", carrier, got, want)
+		t.Errorf("%s: the store was asked %d times; want %d", transport, got, want)
 	}
 }
 
@@ -236,7 +236,7 @@ func (v vector) usesProof() bool {
 }
 
 // letIn sends a request that has to be let in.
-func (s *scene) letIn(t *testing.T, stage *stage, c carrier, r request) {
+func (s *scene) letIn(t *testing.T, stage *Resource, c transport, r request) {
 	t.Helper()
 	e := expectation{outcome: outcomes["OK"]}
 	if s.dpop != nil {
@@ -303,17 +303,12 @@ func (e expectation) checkNonce(t *testing.T, a answer) {
 	}
 	got := a.nonces()
 	if len(got) != want || want > 0 && (got[0] == "" || strings.Trim(got[0], nqchar) != "") {
-		t.Errorf("%s: got DPoP-Nonce %q; want %d, of NQCHAR", a.carrier, got, want)
+		t.Errorf("%s: got DPoP-Nonce %q; want %d, of NQCHAR", a.transport, got, want)
 	}
 }
 
-// nonces returns the lines of DPoP-Nonce, from wherever the carrier puts them.
-func (a answer) nonces() []string {
-	if a.isHTTP() {
-		return a.header.Values("DPoP-Nonce")
-	}
-	return a.trailer.Get("dpop-nonce")
-}
+// nonces returns the lines of DPoP-Nonce.
+func (a answer) nonces() []string { return a.fields().Values("DPoP-Nonce") }
 
 // nqchar are some of RFC 6749's, all that base64url has.
 const nqchar = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

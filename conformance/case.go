@@ -1,0 +1,202 @@
+package conformance
+
+import (
+	"embed"
+	"io/fs"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/accesstoken/accesstoken"
+)
+
+// A vector is one case. Zero fields mean that nothing is out of the ordinary.
+type vector struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	RFC  string `json:"rfc"`
+
+	Lines   []string         `json:"lines"`   // Authorization lines; nil: "Bearer ${token}"
+	Token   recipe           `json:"token"`   // how to make ${token}
+	Method  string           `json:"method"`  // HTTP only; "" is GET
+	Query   string           `json:"query"`   // HTTP only
+	Form    string           `json:"form"`    // HTTP only: the body of a form
+	Headers map[string]words `json:"headers"` // beside Authorization; metadata on gRPC
+	Only    string           `json:"only"`    // "http", "grpc", "cleartext", or "direct" for what no client would send
+
+	Proof       *recipe  `json:"proof"`       // how to make ${proof}, a DPoP proof; the scheme is then DPoP, if Lines is nil
+	Proofs      []string `json:"proofs"`      // DPoP lines; nil: "${proof}", if there is a Proof
+	Twice       bool     `json:"twice"`       // the same was sent before, and let in
+	Certificate string   `json:"certificate"` // the client's, of the TLS connection: "sender", "thief" or "" for none
+
+	Config setup `json:"config"`
+	Issuer state `json:"issuer"`
+
+	Expect    string             `json:"expect"`
+	Reason    accesstoken.Reason `json:"reason"`
+	Scope     string             `json:"scope"`     // what the challenge asks for
+	Granted   *string            `json:"granted"`   // the scopes that the handler finds, unless nil
+	Subject   *string            `json:"subject"`   // the subject that the handler finds, unless nil
+	Client    *string            `json:"client"`    // the client that the handler finds, unless nil
+	Itself    *bool              `json:"itself"`    // whether the client acts for itself, unless nil
+	Untouched []string           `json:"untouched"` // servers that get no request: "as", "other"
+}
+
+// words are a text, or several.
+type words []string
+
+func (w *words) UnmarshalJSON(data []byte) error {
+	if jsontext.Value(data).Kind() == '[' {
+		return json.Unmarshal(data, (*[]string)(w))
+	}
+	*w = words{""}
+	return json.Unmarshal(data, &(*w)[0])
+}
+
+// A recipe makes a token, or a DPoP proof, from a good one.
+type recipe struct {
+	Signer  string                    `json:"signer"`  // "as" or "other"; "" is as. Of a proof: "sender" or "thief"; "" is sender
+	Sign    string                    `json:"sign"`    // the algorithm of the signature; "" is the header's, or RS256; of a proof ES256
+	Header  map[string]jsontext.Value `json:"header"`  // set or, with null, removed
+	Claims  map[string]jsontext.Value `json:"claims"`  // set or, with null, removed
+	Raw     *rawParts                 `json:"raw"`     // in place of Header and Claims
+	Mutate  string                    `json:"mutate"`  // what happens to it after signing
+	Pad     int                       `json:"pad"`     // bring it up to so many bytes, with another claim
+	Literal *string                   `json:"literal"` // any text in place of a JWT
+	Answer  map[string]jsontext.Value `json:"answer"`  // what introspection says about it; {} is a good answer
+}
+
+type rawParts struct {
+	Header  string `json:"header"`  // "" is the good one
+	Payload string `json:"payload"` // "" is the good one
+}
+
+// A setup is what the resource server is configured with.
+type setup struct {
+	Audience    []string            `json:"audience"`
+	Leeway      string              `json:"leeway"`
+	All         []string            `json:"all"`
+	Any         []string            `json:"any"`
+	Optional    bool                `json:"optional"`
+	CORS        bool                `json:"cors"`
+	Deadline    string              `json:"deadline"`     // of each request
+	HTTPTimeout string              `json:"http_timeout"` // of each question to the issuer
+	Implies     map[string][]string `json:"implies"`      // broader scopes
+	Issuer      issuerSetup         `json:"issuer"`
+	Other       *issuerSetup        `json:"other"` // nil: not an issuer of ours
+	DPoP        *dpopSetup          `json:"dpop"`  // nil: the scheme is not offered
+	FAPI2       bool                `json:"fapi2"`
+	Constrained bool                `json:"sender_constrained"` // the route's policy
+	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no field is trusted
+}
+
+type dpopSetup struct {
+	URLs       []string `json:"urls"` // nil: the resource's own
+	Algorithms []string `json:"algorithms"`
+	Nonces     bool     `json:"nonces"`
+	Store      string   `json:"store"` // "" works; "down" does not
+}
+
+type forwardedSetup struct {
+	Format  string   `json:"format"` // "Client-Cert", "NGINX", "Envoy" or "ALB"
+	Field   string   `json:"field"`
+	Proxies []string `json:"proxies"` // nil: the loopback addresses, from which every request comes here
+}
+
+type issuerSetup struct {
+	URL              string              `json:"url"` // "" is the server's own
+	Profile          string              `json:"profile"`
+	Relax            []string            `json:"relax"`
+	Audience         []string            `json:"audience"`
+	Algorithms       []string            `json:"algorithms"`
+	Clients          []string            `json:"clients"`
+	JWKSURI          string              `json:"jwks_uri"`
+	MetadataURL      string              `json:"metadata_url"`
+	Introspection    bool                `json:"introspection"`
+	AlwaysIntrospect bool                `json:"always_introspect"`
+	SignedAnswers    bool                `json:"signed_answers"`
+	CacheFor         string              `json:"cache_for"`
+	TokenPrefix      string              `json:"token_prefix"`
+	RequireTokenType bool                `json:"require_token_type"`
+	NoAudience       bool                `json:"no_audience"`
+	Tenants          []string            `json:"tenants"`
+	Demand           map[string][]string `json:"demand"`
+	MaxAge           string              `json:"max_age"`
+	MaxLifetime      string              `json:"max_lifetime"`
+	SingleAudience   bool                `json:"single_audience"`
+	Accept           string              `json:"accept"` // what the hook says: see accept
+}
+
+// A state is what is the matter with the authorization server "as". A fault is a
+// status (302 leads to the other server), "junk", "hang", "drop", "huge", or
+// "body:" and the JSON to answer.
+type state struct {
+	Warm          bool     `json:"warm"`     // the keys were fetched before anything went wrong
+	Invented      int      `json:"invented"` // then so many tokens with made-up kids came
+	Metadata      string   `json:"metadata"`
+	JWKS          string   `json:"jwks"`
+	Introspection string   `json:"introspection"`
+	Keys          []keyDoc `json:"keys"` // what the key set holds, unless nil
+}
+
+// A keyDoc is a JWK: one of a server's, changed, or made up.
+type keyDoc struct {
+	Of  string                    `json:"of"`  // "as" or "other"; "" is as
+	Alg string                    `json:"alg"` // whose key to start from; "" starts from nothing
+	Set map[string]jsontext.Value `json:"set"` // set or, with null, removed
+}
+
+func (v vector) positive() bool { return v.Expect == "OK" || v.Expect == "ANON" }
+
+// group is the cases of one file.
+type group struct {
+	name    string
+	vectors []vector
+}
+
+//go:embed testdata/*.json testdata/cases/*.json
+var data embed.FS
+
+// load reads a file strictly: a misspelt member would be a case that does not
+// test what it says.
+func load[T any](t *testing.T, file string) (content T) {
+	t.Helper()
+	raw, err := data.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &content, json.RejectUnknownMembers(true)); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return content
+}
+
+var loadedGroups []group
+
+// groups returns the cases of every file. They are read once; do not change them.
+func groups(t *testing.T) []group {
+	t.Helper()
+	if loadedGroups == nil {
+		loadedGroups = loadGroups(t)
+	}
+	return loadedGroups
+}
+
+func loadGroups(t *testing.T) (all []group) {
+	t.Helper()
+	files, err := fs.Glob(data, "testdata/cases/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(path.Base(file), ".json")
+		all = append(all, group{name, load[[]vector](t, file)})
+	}
+	return all
+}
+
+// ids are the rows of the matrix and the requirements that a case shows.
+func (v vector) ids() []string { return strings.Split(v.ID, "/") }
