@@ -35,6 +35,7 @@ func TestAnAnswerThatDiffersFromTheJWTIsRefused(t *testing.T) {
 		{"the JWT's email is not verified", accesstoken.Google, accesstokentest.Claims{"azp": "client", "email": "a@example.com"}, accesstokentest.Claims{}, accesstoken.ClaimInvalid},
 		{"the answer's email is not verified", accesstoken.Google, accesstokentest.Claims{"azp": "client"}, accesstokentest.Claims{"email": "a@example.com"}, accesstoken.ClaimInvalid},
 		{"the emails are verified", accesstoken.Google, verified("client"), verified("client"), ""},
+		{"only the JWT has an email", accesstoken.Google, verified("client"), accesstokentest.Claims{}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			v := completing(t, as, func(c *accesstoken.Config) {
