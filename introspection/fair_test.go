@@ -371,7 +371,7 @@ func TestAProbeForNobodyDoesNotKeepTheEndpointShut(t *testing.T) {
 			go func() { _, _ = deaf.Introspect(context.Background(), "probe") }()
 			synctest.Wait()
 			wantAnswer(t, deaf, "token 8", "unknown") // one probe at a time
-			time.Sleep(10 * time.Second)
+			time.Sleep(6 * time.Second)               // the Timeout, and a second
 			wantAnswer(t, deaf, "token 9", "active")
 			close(stuck)
 			synctest.Wait()
