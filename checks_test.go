@@ -350,3 +350,12 @@ func TestACallerThatLeavesBeforeNewerKeysAreThereIsToldSo(t *testing.T) {
 		t.Errorf("got %v; want the end of the caller's own context", err)
 	}
 }
+
+// Without the request there is no telling which one brought them.
+func TestCredentialsOfARequestAreNotEqualToThoseOfNone(t *testing.T) {
+	header := http.Header{"Authorization": {"Bearer token"}}
+	alone, whole := accesstoken.CredentialsFrom(header), accesstoken.CredentialsOf(&http.Request{Header: header})
+	if alone.Equal(whole) || whole.Equal(alone) || !alone.Equal(alone) || !whole.Equal(whole) {
+		t.Error("got credentials that are equal with and without a request, or are not equal to themselves")
+	}
+}

@@ -2,6 +2,7 @@ package introspection_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -182,4 +183,90 @@ func TestWhichStatusesShutTheEndpointForStrangers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A caller leaves whose question was the probe of an earlier pause. Those of this pause
+// go on one at a time.
+func TestWhoLeavesAnEarlierPausesProbeLetsNoOtherThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		delays := map[string]time.Duration{"slow": 2 * time.Second, "earlier": 4900 * time.Millisecond, "probe": 3 * time.Second}
+		client, transport := newFair(t, func(token string) reply {
+			if delay := delays[token]; delay > 0 {
+				return reply{body: goodBody, delay: delay}
+			}
+			return reply{status: 503}
+		}, nil)
+		fail := func(name string) {
+			for i := range 5 {
+				wantAnswer(t, client, fmt.Sprint(name, i), "unknown")
+			}
+		}
+		go wantAnswer(t, client, "slow", "active")
+		synctest.Wait()
+		fail("first ")
+		time.Sleep(500 * time.Millisecond)
+		earlier, leave := context.WithCancel(t.Context())
+		go func() { _, _ = client.Introspect(earlier, "earlier") }()
+		time.Sleep(2 * time.Second) // slow has an answer by now, which ended the pause
+		fail("second ")
+		time.Sleep(500 * time.Millisecond)
+		go wantAnswer(t, client, "probe", "active")
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		wantAnswer(t, client, "another", "unknown")
+		if got, probes := transport.count("another"), transport.count("probe"); got != 0 || probes != 1 {
+			t.Errorf("asked %d times beside %d probes; want 0 beside 1", got, probes)
+		}
+		time.Sleep(5 * time.Second)
+	})
+}
+
+// Whatever a probe fails with, it has not shown that the endpoint is well.
+func TestAProbeThatIsForbiddenIsAFailedOne(t *testing.T) {
+	for _, name := range []string{"known", "stranger"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+				knowing(t, client, 10)
+				transport.set(func(string) reply { return reply{status: 503} })
+				time.Sleep(time.Millisecond)
+				for i := range 5 {
+					wantAnswer(t, client, fmt.Sprint(name, " ", i), "unknown")
+				}
+				transport.set(func(string) reply { return reply{status: 403} })
+				time.Sleep(time.Second)
+				before := transport.count(name)
+				wantAnswer(t, client, name+" 6", "unknown")
+				wantAnswer(t, client, name+" 7", "unknown")
+				if got := transport.count(name) - before; got != 1 {
+					t.Errorf("asked %d times; want 1, the probe", got)
+				}
+			})
+		})
+	}
+}
+
+// What shows who we are cannot be had, whatever the token.
+func TestWhatFailsOnOurSideShutsTheEndpointForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sources, isDown := 0, false
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, bearer(func(context.Context) (string, error) {
+			if sources++; isDown {
+				return "", errors.New("down")
+			}
+			return "token", nil
+		}))
+		knowing(t, client, 1)
+		isDown = true
+		time.Sleep(time.Hour) // no token of ours is good for that long
+		before := sources
+		for i := range 10 {
+			wantAnswer(t, client, fmt.Sprint("stranger ", i), "unknown")
+		}
+		wantAnswer(t, client, "known 0", "unknown")
+		if got := sources - before; got != 5 || transport.count("stranger") != 0 {
+			t.Errorf("the source was asked %d times, and the endpoint %d; want 5, and 0", got, transport.count("stranger"))
+		}
+	})
 }
