@@ -359,3 +359,34 @@ func TestCredentialsOfARequestAreNotEqualToThoseOfNone(t *testing.T) {
 		t.Error("got credentials that are equal with and without a request, or are not equal to themselves")
 	}
 }
+
+// A proof may be used once, by one request: one that has the same texts is another.
+func TestCredentialsOfAnotherRequestAreNotEqual(t *testing.T) {
+	line, proof := "DPoP token", "proof.proof"
+	request := func(change func(*http.Request)) accesstoken.Credentials {
+		r := &http.Request{Method: "GET", Proto: "HTTP/1.1", RequestURI: "/a", Header: http.Header{"Authorization": {line}, "Dpop": {proof}}}
+		change(r)
+		return accesstoken.CredentialsOf(r)
+	}
+	whole := request(func(*http.Request) {})
+	for _, test := range []struct {
+		name   string
+		change func(*http.Request)
+		want   bool
+	}{
+		{"the same", func(*http.Request) {}, true},
+		{"the same path, with a query", func(r *http.Request) { r.RequestURI = "/a?b" }, true},
+		{"another path", func(r *http.Request) { r.RequestURI = "/b" }, false},
+		{"another method", func(r *http.Request) { r.Method = "PUT" }, false},
+		{"another version", func(r *http.Request) { r.Proto = "HTTP/2.0" }, false},
+		{"an equal token", func(r *http.Request) { r.Header["Authorization"] = []string{strings.Clone(line)} }, false},
+		{"an equal proof", func(r *http.Request) { r.Header["Dpop"] = []string{strings.Clone(proof)} }, false},
+		{"a part of the proof", func(r *http.Request) { r.Header["Dpop"] = []string{proof[:5]} }, false},
+		{"the proof twice", func(r *http.Request) { r.Header["Dpop"] = []string{proof, proof} }, false},
+		{"no proof", func(r *http.Request) { delete(r.Header, "Dpop") }, false},
+	} {
+		if got := request(test.change).Equal(whole); got != test.want {
+			t.Errorf("%s: got %v; want %v", test.name, got, test.want)
+		}
+	}
+}

@@ -270,3 +270,23 @@ func TestWhatFailsOnOurSideShutsTheEndpointForAll(t *testing.T) {
 		}
 	})
 }
+
+// The pause after refusals ends as it was begun, whatever else is refused meanwhile.
+func TestARefusalOfATokenThatWasActiveDoesNotProlongTheStrangersPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+		knowing(t, client, 1)
+		transport.set(func(string) reply { return reply{status: 403} })
+		time.Sleep(time.Millisecond)
+		for i := range 6 {
+			wantAnswer(t, client, fmt.Sprint("stranger ", i), "unknown")
+		}
+		time.Sleep(3 * time.Second)
+		wantAnswer(t, client, "known 0", "unknown")
+		time.Sleep(2 * time.Second)
+		wantAnswer(t, client, "stranger 7", "unknown")
+		if strangers, known := transport.count("stranger"), transport.count("known"); strangers != 6 || known != 2 {
+			t.Errorf("strangers: asked %d times, known: %d; want 5 and a probe, and 2", strangers, known)
+		}
+	})
+}
