@@ -290,3 +290,45 @@ func TestARefusalOfATokenThatWasActiveDoesNotProlongTheStrangersPause(t *testing
 		}
 	})
 }
+
+func TestATokensFailuresCountInARowOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, nil, nil)
+		for _, says := range []reply{{status: 500}, {status: 500}, {status: 500}, {status: 500}, {body: goodBody}, {status: 500}, {status: 500}, {status: 500}, {status: 500}, {status: 500}, {status: 500}} {
+			transport.set(func(string) reply { return says })
+			_, _ = client.Introspect(t.Context(), "odd")
+			time.Sleep(time.Millisecond)
+		}
+		if got := transport.count("odd"); got != 10 {
+			t.Errorf("asked %d times; want 10: four failures, an answer, and five failures in a row", got)
+		}
+	})
+}
+
+func TestAfterATokensPauseOneFailureIsEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{status: 503, after: "1"} }, nil)
+		wantAnswer(t, client, "odd", "unknown")
+		transport.set(func(string) reply { return reply{status: 503} })
+		time.Sleep(time.Second)
+		for range 5 {
+			wantAnswer(t, client, "odd", "unknown")
+		}
+		if got := transport.count("odd"); got != 2 {
+			t.Errorf("asked %d times; want 2", got)
+		}
+	})
+}
+
+func TestATokenThatIsForbiddenIsLeftAloneAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{status: 403} }, nil)
+		for range 4 {
+			wantAnswer(t, client, "odd", "unknown")
+			time.Sleep(time.Second)
+		}
+		if got := transport.count("odd"); got != 1 {
+			t.Errorf("asked %d times in four seconds; want 1", got)
+		}
+	})
+}

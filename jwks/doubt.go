@@ -65,7 +65,7 @@ func (c *Cache) lookAgain(doubted []entry) time.Duration {
 	}
 	first := slices.MinFunc(doubted, func(a, b entry) int { return a.lacked.Compare(b.lacked) }).lacked
 	c.arm(&c.doubt, time.Until(first.Add(mostDoubt)), c.dropDoubted)
-	pause := min(c.config.WithdrawAfter<<min(max(c.looks-1, 0), 10), max(mostLook, c.config.WithdrawAfter))
+	pause := min(c.config.WithdrawAfter<<min(max(c.looks-1, 0), 10), mostLook)
 	return max(time.Until(first.Add(pause)), 0)
 }
 
