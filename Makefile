@@ -2,6 +2,7 @@
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TAGS        = browser,interop,ratio# of the lanes that go test ./... leaves out
+ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    = 1m
 ROUNDS      = 6
@@ -9,6 +10,7 @@ SOAK        = 60s
 SEED        = 0
 DIFFTIME    = 10m
 ONLY        =
+VERSION     =
 
 # Every module, the root first: a new go.mod is found by itself.
 MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*' -not -path '*/node_modules/*')))
@@ -29,6 +31,9 @@ vet: ## go vet, in every module
 
 staticcheck: ## staticcheck, in every module
 	$(call each,go run $(STATICCHECK) -tags $(TAGS) ./...)
+
+workflows: ## actionlint, over .github
+	go run $(ACTIONLINT)
 
 govulncheck: ## known vulnerabilities, in every module; needs vuln.go.dev
 	$(call each,go run $(GOVULNCHECK) ./...)
@@ -61,8 +66,8 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 	go test -tags ratio -run TestRatioSmoke -count=1 -v ./benchmarks
 
 soak: ## a key set and an introspection client under a thousand goroutines for SOAK=60s each, with the race detector; SEED=n replays
-	go test -race -count=1 -v -run '^TestSoak' ./jwks -soak $(SOAK) -seed $(SEED)
-	go test -race -count=1 -v -run '^TestSoak' ./introspection -soak $(SOAK) -seed $(SEED)
+	go test -race -count=1 -timeout 0 -v -run '^TestSoak' ./jwks -soak $(SOAK) -seed $(SEED)
+	go test -race -count=1 -timeout 0 -v -run '^TestSoak' ./introspection -soak $(SOAK) -seed $(SEED)
 
 mutate: ## take each check away in turn, and see that a test fails; some 30 minutes; ONLY=./grpcauth takes those of one package
 	@go run ./conformance/mutate -only '$(ONLY)'
@@ -87,4 +92,10 @@ browser: ## the quickstart in a headless browser; screenshots in examples/browse
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
 
-.PHONY: help check fmt vet staticcheck govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser
+release-rehearsal: ## what a release of VERSION=v0.1.0 has, in bin/release; publishes nothing
+	@go run ./internal/release -version '$(VERSION)' -out bin/release
+
+apidiff: ## what changed in the API since the last tag, and its semver class
+	@go run ./internal/release -api
+
+.PHONY: help check fmt vet staticcheck workflows govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser release-rehearsal apidiff

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -96,7 +97,23 @@ func (c Claims) raw() ([]byte, error) {
 	if err != nil || len(raws) == 1 {
 		return raws[0], err
 	}
-	return jose.Merge(raws[1], raws[0], "scope", c.facts.scope.String()), nil
+	return jose.Merge(raws[1], raws[0], c.granted), nil
+}
+
+// granted puts the scopes that both JWT and answer have in place of what either says,
+// in the form in which it is said.
+func (c Claims) granted(name, value string) string {
+	switch {
+	case name != "scope" && (name != "scp" || !c.facts.issuer.rules.scp):
+		return value
+	case value[0] != '[':
+		return jose.Quote(c.facts.scope.String())
+	}
+	var list []string
+	for scope := range c.facts.scope.All() {
+		list = append(list, jose.Quote(scope))
+	}
+	return "[" + strings.Join(list, ",") + "]"
 }
 
 // raws returns the JSON objects that the claims came from, at least one: the answer

@@ -100,8 +100,9 @@ func (c Credentials) Missing() bool {
 // Equal reports whether these are the same credentials of the same request: the
 // same token and scheme, and, for those of [CredentialsOf], the same method, path,
 // HTTP version and DPoP proof, in the same memory. Copies of a request share the texts
-// of its header, and those of [http.Request.Clone] do as well. An equal request that
-// comes later has texts of its own.
+// of its header, and those of [http.Request.Clone] do as well. It is for requests that
+// share a context. One that comes later in it has texts of its own, or another HTTP
+// version: that of the requests which follow an upgrade to h2c.
 func (c Credentials) Equal(other Credentials) bool {
 	if c.none != other.none || c.dpop != other.dpop || c.text() != other.text() {
 		return false

@@ -224,7 +224,7 @@ func ExampleClaims_Decode() {
 	defer as.Close()
 	defer validator.Close()
 
-	token := as.Token(accesstokentest.Claims{"tenant": "acme", "account": 9007199254740993})
+	token := as.Token(accesstokentest.Claims{"tenant": "acme", "account": int64(9007199254740993)})
 	claims, err := validator.Validate(context.Background(), accesstoken.Bearer(token))
 	if err != nil {
 		log.Fatal(err)

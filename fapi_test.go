@@ -23,6 +23,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/dpop"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -102,9 +103,9 @@ func TestFAPI2Demands(t *testing.T) {
 			c.Issuers[0].Introspection = keptIntrospection(t, as, 9*time.Minute, 15*time.Minute)
 		}, []string{"accesstoken: Issuers[0]: FAPI2: Introspection: DangerouslyServeStaleFor"}},
 		{"answers and keys over plain http, and clocks that must agree", func(c *accesstoken.Config) {
-			c.DPoP = must(dpop.NewVerifier(dpop.Config{URLs: []string{resource}, Algorithms: []string{"ES256"}, Leeway: -1}))
-			c.Issuers[0].Keys = must(jwks.NewCache(jwks.Config{URL: "http://as.example/jwks", DangerouslyAllowHTTP: true}))
-			c.Issuers[0].Introspection = must(introspection.NewClient(introspection.Config{
+			c.DPoP = testkit.Must(dpop.NewVerifier(dpop.Config{URLs: []string{resource}, Algorithms: []string{"ES256"}, Leeway: -1}))
+			c.Issuers[0].Keys = testkit.Must(jwks.NewCache(jwks.Config{URL: "http://as.example/jwks", DangerouslyAllowHTTP: true}))
+			c.Issuers[0].Introspection = testkit.Must(introspection.NewClient(introspection.Config{
 				Endpoint: "http://as.example/introspect", ClientID: "api", ClientSecret: "secret", DangerouslyAllowHTTP: true,
 			}))
 		}, []string{
@@ -113,7 +114,7 @@ func TestFAPI2Demands(t *testing.T) {
 			"accesstoken: Issuers[0]: FAPI2: Keys: DangerouslyAllowHTTP is set",
 		}},
 		{"faults of keys for signed answers", func(c *accesstoken.Config) {
-			c.Issuers[0].Introspection = must(introspection.NewClient(introspection.Config{
+			c.Issuers[0].Introspection = testkit.Must(introspection.NewClient(introspection.Config{
 				Endpoint: "https://as.example/introspect", ClientID: "api", ClientSecret: "secret", Issuer: as.URL, Algorithms: []string{"RS256"}, Keys: lax{},
 			}))
 			c.Issuers[0].Keys = lax{}
@@ -150,13 +151,6 @@ func TestFAPI2Demands(t *testing.T) {
 type lax struct{ noKeys }
 
 func (lax) FAPI2Err() error { return errors.Join(errors.New("One is set"), errors.New("Two is set")) }
-
-func must[T any](value T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return value
-}
 
 // A verdict is what FAPI2 makes of a setting.
 type verdict string
@@ -209,19 +203,19 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 	ofClient := func(change func(*introspection.Config)) []string {
 		config := introspection.Config{Endpoint: "https://as.example/introspect", ClientID: "api", ClientSecret: "secret"}
 		change(&config)
-		return ofIssuer(func(i *accesstoken.Issuer) { i.Introspection = must(introspection.NewClient(config)) })
+		return ofIssuer(func(i *accesstoken.Issuer) { i.Introspection = testkit.Must(introspection.NewClient(config)) })
 	}
 	ofKeys := func(change func(*jwks.Config)) []string {
 		config := jwks.Config{URL: "https://as.example/jwks"}
 		change(&config)
-		return ofIssuer(func(i *accesstoken.Issuer) { i.Keys = must(jwks.NewCache(config)) })
+		return ofIssuer(func(i *accesstoken.Issuer) { i.Keys = testkit.Must(jwks.NewCache(config)) })
 	}
 	ofVerifier := func(change func(*dpop.Config)) []string {
 		config := dpop.Config{URLs: []string{resource}, Algorithms: []string{"ES256", "PS256"}}
 		change(&config)
-		return ofConfig(func(c *accesstoken.Config) { c.DPoP = must(dpop.NewVerifier(config)) })
+		return ofConfig(func(c *accesstoken.Config) { c.DPoP = testkit.Must(dpop.NewVerifier(config)) })
 	}
-	rsaKey, p256, p384 := must(rsa.GenerateKey(rand.Reader, 2048)), must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
+	rsaKey, p256, p384 := testkit.Must(rsa.GenerateKey(rand.Reader, 2048)), testkit.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), testkit.Must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	secretFrom := func(context.Context) (string, error) { return "secret", nil }
 	asserts := func(key crypto.Signer, algorithm string) func(*introspection.Config) {
 		return func(c *introspection.Config) {
@@ -233,7 +227,7 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 	}
 	metadata := func(alg jwkset.ALG) func(*jwks.Config) {
 		return func(c *jwks.Config) {
-			key := must(jwkset.NewJWKFromKey(rsaKey.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{ALG: alg}}))
+			key := testkit.Must(jwkset.NewJWKFromKey(rsaKey.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{ALG: alg}}))
 			c.URL, c.Issuer, c.MetadataKeys = "", as.URL, jwks.Static(key)
 		}
 	}
@@ -281,7 +275,7 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 		"Keys": {
 			{allowed, func(i *accesstoken.Issuer) { i.Keys = jwks.Static(as.Keys()...) }},
 			{isFault, func(i *accesstoken.Issuer) {
-				i.Keys = must(jwks.NewCache(jwks.Config{URL: "http://a.example", DangerouslyAllowHTTP: true}))
+				i.Keys = testkit.Must(jwks.NewCache(jwks.Config{URL: "http://a.example", DangerouslyAllowHTTP: true}))
 			}},
 		},
 		"HTTPClient":   {{allowed, func(i *accesstoken.Issuer) { i.HTTPClient = as.Client() }}},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 )
@@ -231,7 +232,7 @@ func TestAnIssuerFromWhichNothingIsFetchedNeedsNoHTTPS(t *testing.T) {
 func TestAnIntrospectionClientIsForTheIssuerThatItNames(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	naming := func(issuer string) *introspection.Client {
-		return must(introspection.NewClient(introspection.Config{
+		return testkit.Must(introspection.NewClient(introspection.Config{
 			Endpoint: as.IntrospectionEndpoint(), ClientID: accesstokentest.ClientID, ClientSecret: accesstokentest.ClientSecret, Issuer: issuer,
 		}))
 	}

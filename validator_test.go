@@ -23,43 +23,6 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-const resource = "https://api.example.com"
-
-// newValidator makes a validator for the issuer; change, which may be nil, has
-// the last word about its Config.
-func newValidator(t testing.TB, as *accesstokentest.Server, change func(*accesstoken.Config)) *accesstoken.Validator {
-	t.Helper()
-	config := accesstoken.Config{
-		Resource:   resource,
-		Issuers:    []accesstoken.Issuer{{URL: as.URL}},
-		HTTPClient: as.Client(),
-		Logger:     slog.New(slog.DiscardHandler),
-	}
-	if change != nil {
-		change(&config)
-	}
-	v, err := accesstoken.NewValidator(config)
-	if err != nil {
-		t.Fatalf("NewValidator: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := v.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-	return v
-}
-
-// wantReason fails the test unless err is a refusal for that reason.
-func wantReason(t *testing.T, err error, want accesstoken.Reason) *accesstoken.Error {
-	t.Helper()
-	var refused *accesstoken.Error
-	if !errors.As(err, &refused) || refused.Reason != want {
-		t.Fatalf("got %v; want a refusal for %s", err, want)
-	}
-	return refused
-}
-
 func TestOneTokenEndToEnd(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	auth := middleware.New(newValidator(t, as, nil), nil)
@@ -96,12 +59,6 @@ func TestOneTokenEndToEnd(t *testing.T) {
 	}
 }
 
-// A clock is a Config.Now that a test moves.
-type clock struct{ moved atomic.Int64 }
-
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.moved.Load())) }
-func (c *clock) advance(d time.Duration) { c.moved.Add(int64(d)) }
-
 func TestACachedTokenEndsWithItsExpiryAndNotBefore(t *testing.T) {
 	as, clock := accesstokentest.NewServer(t), new(clock)
 	for _, test := range []struct {
@@ -114,16 +71,16 @@ func TestACachedTokenEndsWithItsExpiryAndNotBefore(t *testing.T) {
 		{"a leeway of 2 min", 2 * time.Minute, 3 * time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			clock.moved.Store(0)
-			v := newValidator(t, as, func(c *accesstoken.Config) { c.Now, c.Leeway = clock.now, test.leeway })
+			clock.Set(0)
+			v := newValidator(t, as, func(c *accesstoken.Config) { c.Now, c.Leeway = clock.Now, test.leeway })
 			token := as.Token(accesstokentest.Claims{"exp": time.Now().Add(time.Minute).Unix()})
 			for _, moment := range []time.Duration{0, test.ends - 3*time.Second} {
-				clock.moved.Store(int64(moment))
+				clock.Set(moment)
 				if _, err := v.Validate(t.Context(), accesstoken.Bearer(token)); err != nil {
 					t.Fatalf("%v after issuance: got %v; want it accepted", moment, err)
 				}
 			}
-			clock.moved.Store(int64(test.ends))
+			clock.Set(test.ends)
 			_, err := v.Validate(t.Context(), accesstoken.Bearer(token))
 			wantReason(t, err, accesstoken.TokenExpired)
 			_, err = v.Validate(t.Context(), accesstoken.Bearer(token))
@@ -177,7 +134,7 @@ func TestACachedTokenDiesWithItsKey(t *testing.T) {
 			}
 			next()
 			clock := new(clock)
-			v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Keys, c.Now = source, clock.now })
+			v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Keys, c.Now = source, clock.Now })
 			credentials := accesstoken.Bearer(as.Token(nil))
 			validate := func() error { _, err := v.Validate(t.Context(), credentials); return err }
 			if err := validate(); err != nil {
@@ -189,9 +146,9 @@ func TestACachedTokenDiesWithItsKey(t *testing.T) {
 			}
 			source.broken.Store(true)
 			wantReason(t, validate(), accesstoken.KeysUnavailable)
-			clock.advance(time.Hour)
+			clock.Advance(time.Hour)
 			wantReason(t, validate(), accesstoken.TokenExpired) // what is known to have ended needs no key
-			clock.advance(-time.Hour)
+			clock.Advance(-time.Hour)
 			source.broken.Store(false)
 			if err := validate(); err != nil {
 				t.Fatalf("the source answers again: got %v; want the token accepted", err)

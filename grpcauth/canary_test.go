@@ -16,11 +16,11 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/grpcauth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-const canary = adaptertest.Canary
+const canary = testkit.Canary
 
 // told makes a call and says all that the client can see of it: the status with
 // its details, byte for byte, the header and the trailer.
@@ -37,7 +37,7 @@ func told(t *testing.T, ctx context.Context, client testpb.TestServiceClient, k 
 // canaryClient asks a server whose methods demand the policy.
 func canaryClient(t *testing.T, s *service, policy accesstoken.Policy, wrap ...grpc.ServerOption) testpb.TestServiceClient {
 	t.Helper()
-	auth, err := grpcauth.New(adaptertest.NewValidator(t, as, nil), &grpcauth.Options{Methods: map[string]accesstoken.Policy{"/grpc.testing.TestService/*": policy}})
+	auth, err := grpcauth.New(testkit.NewValidator(t, as, nil), &grpcauth.Options{Methods: map[string]accesstoken.Policy{"/grpc.testing.TestService/*": policy}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,9 +48,9 @@ func TestARefusalTellsNothingOfTheCall(t *testing.T) {
 	s := new(service)
 	client := canaryClient(t, s, accesstoken.Policy{Scopes: scopes.All("orders:write")})
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "cookie", canary, "x-access-token", canary)
-	for name, lines := range adaptertest.Marked(as) {
+	for name, lines := range testkit.Marked(as) {
 		for _, k := range kinds {
-			adaptertest.WantNoCanary(t, name+", "+k.name, told(t, with(ctx, lines...), client, k), lines)
+			testkit.WantNoCanary(t, name+", "+k.name, told(t, with(ctx, lines...), client, k), lines)
 		}
 	}
 	if len(s.subjects) != 0 {
@@ -61,7 +61,7 @@ func TestARefusalTellsNothingOfTheCall(t *testing.T) {
 // A method that nobody has heard of is not repeated to who made it up.
 func TestAMethodWithoutARuleIsNotRepeated(t *testing.T) {
 	var refused []string
-	v := adaptertest.NewValidator(t, as, func(c *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
 		c.OnRefuse = func(_ context.Context, e *accesstoken.Error) { refused = append(refused, string(e.Reason)) }
 	})
 	auth, err := grpcauth.New(v, &grpcauth.Options{Public: []string{"/a.B/C"}})
@@ -71,7 +71,7 @@ func TestAMethodWithoutARuleIsNotRepeated(t *testing.T) {
 	var trailer metadata.MD
 	conn := overBufconn.serve(t, auth.ServerOptions(), func(*grpc.Server) {})
 	err = conn.Invoke(with(t.Context(), bearer(canary)), "/"+canary+".Service/"+canary, &testpb.Empty{}, &testpb.Empty{}, grpc.Trailer(&trailer))
-	adaptertest.WantNoCanary(t, "a method without a rule", fmt.Sprint(err, status.Convert(err).Proto(), trailer), nil)
+	testkit.WantNoCanary(t, "a method without a rule", fmt.Sprint(err, status.Convert(err).Proto(), trailer), nil)
 	if fmt.Sprint(refused) != "[POLICY_DENIED]" {
 		t.Errorf("got %v; want POLICY_DENIED", refused)
 	}
@@ -87,7 +87,7 @@ func TestWhatAMethodDeniesIsNotTold(t *testing.T) {
 		client := canaryClient(t, s, accesstoken.Policy{Scopes: scopes.None()})
 		lines := []string{bearer("a")}
 		for _, k := range kinds {
-			adaptertest.WantNoCanary(t, fmt.Sprint(said, ", ", k.name), told(t, with(t.Context(), lines...), client, k), lines)
+			testkit.WantNoCanary(t, fmt.Sprint(said, ", ", k.name), told(t, with(t.Context(), lines...), client, k), lines)
 		}
 	}
 }
@@ -112,5 +112,5 @@ func TestAPanicWithClaimsTellsNothing(t *testing.T) {
 	if !strings.Contains(text, "accesstoken.Claims(issuer") {
 		t.Errorf("got %q; want the panic in it", text)
 	}
-	adaptertest.WantNoCanary(t, "the status", text, lines)
+	testkit.WantNoCanary(t, "the status", text, lines)
 }

@@ -20,14 +20,14 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/grpcauth"
 	"github.com/accesstoken/accesstoken/grpcauth/policypb"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
 // TestCovers: a line for each method without a rule and for each rule without a
 // method (GRPC-04, GRPC-05).
 func TestCovers(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	server := grpc.NewServer()
 	testpb.RegisterReconnectServiceServer(server, testpb.UnimplementedReconnectServiceServer{})
 	healthpb.RegisterHealthServer(server, healthsrv.NewServer())
@@ -74,7 +74,7 @@ func TestCovers(t *testing.T) {
 
 // TestHealthAndReflectionAreClosedUnlessTheyAreListed (GRPC-08).
 func TestHealthAndReflectionAreClosedUnlessTheyAreListed(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	register := func(server *grpc.Server) {
 		testpb.RegisterTestServiceServer(server, new(service))
 		healthpb.RegisterHealthServer(server, healthsrv.NewServer())
@@ -155,7 +155,7 @@ func reflectOn(method string) func(context.Context, *grpc.ClientConn) error {
 // TestNoSpellingOfAMethodIsOpen: a server does not take a name for a method that
 // the rules take for none (GRPC-05).
 func TestNoSpellingOfAMethodIsOpen(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{
 		Methods: methods(wholeService, "a", testpb.TestService_EmptyCall_FullMethodName, "b"),
 		Public:  []string{testpb.TestService_UnaryCall_FullMethodName},
 	})
@@ -203,7 +203,7 @@ func TestNoSpellingOfAMethodIsOpen(t *testing.T) {
 // TestInterceptorsThatRecoverOpenNothing: neither before nor behind ours does one
 // that turns panics and errors into answers let a call in (GRPC-11).
 func TestInterceptorsThatRecoverOpenNothing(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	auth := newAuth(t, v, grpcauth.Options{Methods: map[string]accesstoken.Policy{wholeService: {Scopes: scopes.All("a")}}})
 	recovering := func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (response any, err error) {
 		defer func() {

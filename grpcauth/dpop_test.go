@@ -23,7 +23,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/grpcauth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -47,7 +47,7 @@ func serveProven(t *testing.T, nonceKey []byte) *proven {
 		t.Fatal(err)
 	}
 	p := &proven{service: &service{}}
-	v := adaptertest.NewValidator(t, as, func(c *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
 		c.DPoP = verifier
 		c.OnRefuse = func(_ context.Context, refused *accesstoken.Error) {
 			p.mu.Lock()

@@ -24,7 +24,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/grpcauth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -75,7 +75,7 @@ func wantStatus(t *testing.T, err error, code codes.Code, reason string) (info *
 
 // Every kind of call, over every transport, with both ways to set a server up.
 func TestEveryKindOfCallIsProtected(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	for _, tr := range transports {
 		for form, options := range map[string][]grpc.ServerOption{
 			"ServerOptions":      auth.ServerOptions(),
@@ -113,7 +113,7 @@ func TestEveryKindOfCallIsProtected(t *testing.T) {
 
 func TestWhatTheCallerIsTold(t *testing.T) {
 	const realm = `Bearer realm="https://api.example.com"`
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	auth := newAuth(t, v, grpcauth.Options{Methods: methods(wholeService, "a")})
 	client := overTLS.serveTest(t, auth.ServerOptions(), new(service))
 	good := bearer("a")
@@ -127,23 +127,23 @@ func TestWhatTheCallerIsTold(t *testing.T) {
 		challenge string
 	}{
 		{"no token", nil, codes.Unauthenticated, "CREDENTIALS_MISSING", "an access token is required",
-			map[string]string{"realm": adaptertest.Resource, "scope": "a"}, realm + `, scope="a"`},
+			map[string]string{"realm": testkit.Resource, "scope": "a"}, realm + `, scope="a"`},
 		{"another scheme", []string{"Basic eA=="}, codes.Unauthenticated, "SCHEME_UNSUPPORTED", "this authentication scheme is not supported",
-			map[string]string{"realm": adaptertest.Resource, "scope": "a"}, realm + `, scope="a"`},
+			map[string]string{"realm": testkit.Resource, "scope": "a"}, realm + `, scope="a"`},
 		{"two values", []string{good, good}, codes.Unauthenticated, "CREDENTIALS_AMBIGUOUS", "the request has more than one credential",
-			map[string]string{"realm": adaptertest.Resource, "error": "invalid_request", "error_description": "the request has more than one credential"},
+			map[string]string{"realm": testkit.Resource, "error": "invalid_request", "error_description": "the request has more than one credential"},
 			realm + `, error="invalid_request", error_description="the request has more than one credential"`},
 		{"two tokens in one value", []string{good + ", " + good}, codes.Unauthenticated, "CREDENTIALS_MALFORMED", "the credentials are malformed",
-			map[string]string{"realm": adaptertest.Resource, "error": "invalid_request", "error_description": "the credentials are malformed"},
+			map[string]string{"realm": testkit.Resource, "error": "invalid_request", "error_description": "the credentials are malformed"},
 			realm + `, error="invalid_request", error_description="the credentials are malformed"`},
 		{"a token for somebody else", []string{"Bearer " + as.Token(accesstokentest.Claims{"aud": "https://other.example.com"})}, codes.Unauthenticated, "TOKEN_INVALID", "the access token is invalid",
-			map[string]string{"realm": adaptertest.Resource, "error": "invalid_token", "error_description": "the access token is invalid"},
+			map[string]string{"realm": testkit.Resource, "error": "invalid_token", "error_description": "the access token is invalid"},
 			realm + `, error="invalid_token", error_description="the access token is invalid"`},
 		{"an expired token", []string{"Bearer " + as.Token(accesstokentest.Claims{"exp": 1000000000})}, codes.Unauthenticated, "TOKEN_EXPIRED", "the access token expired",
-			map[string]string{"realm": adaptertest.Resource, "error": "invalid_token", "error_description": "the access token expired"},
+			map[string]string{"realm": testkit.Resource, "error": "invalid_token", "error_description": "the access token expired"},
 			realm + `, error="invalid_token", error_description="the access token expired"`},
 		{"a scope is missing", []string{bearer("b")}, codes.PermissionDenied, "SCOPE_INSUFFICIENT", "the access token lacks a required scope",
-			map[string]string{"realm": adaptertest.Resource, "error": "insufficient_scope", "error_description": "the access token lacks a required scope", "scope": "a"},
+			map[string]string{"realm": testkit.Resource, "error": "insufficient_scope", "error_description": "the access token lacks a required scope", "scope": "a"},
 			realm + `, error="insufficient_scope", error_description="the access token lacks a required scope", scope="a"`},
 	} {
 		for _, kind := range kinds {
@@ -178,7 +178,7 @@ func TestWhatTheCallerIsTold(t *testing.T) {
 }
 
 func TestOtherMetadataIsNoCredential(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	client := overBufconn.serveTest(t, auth.ServerOptions(), new(service))
 	for _, name := range []string{"grpcgateway-authorization", "x-access-token", "access_token", "proxy-authorization", "cookie"} {
 		ctx := metadata.AppendToOutgoingContext(t.Context(), name, bearer("a"))
@@ -265,7 +265,7 @@ func TestRules(t *testing.T) {
 		},
 		Public: []string{"/pkg.Service/Open", "/pkg.Closed/Open"},
 	}
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), options)
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), options)
 	for _, test := range []struct {
 		name, method, scope string // "-" for no token
 		code                codes.Code
@@ -318,7 +318,7 @@ func TestRules(t *testing.T) {
 }
 
 func TestNewReportsEveryFaultAtOnce(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	good := accesstoken.Policy{Scopes: scopes.All("a")}
 	for _, test := range []struct {
 		name    string
@@ -368,7 +368,7 @@ func TestNewReportsEveryFaultAtOnce(t *testing.T) {
 // A name that no call can ever have protects nothing: whoever wrote it thinks
 // otherwise.
 func TestNewRefusesNamesThatMatchNothing(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	for _, name := range []string{"", "/", "//", "a", "a.B/C", "/a.B", "/a.B/", "/a.B/C/D", "//C", "/a.B/C*", "/a.B/*C", "/a.*/C", "*", "/*", "/*/*", "/a.*/*", "/*/C"} {
 		if _, err := grpcauth.New(v, &grpcauth.Options{Methods: methods(name, "a")}); err == nil {
 			t.Errorf("Methods[%q]: got nil; want an error", name)
@@ -381,7 +381,7 @@ func TestNewRefusesNamesThatMatchNothing(t *testing.T) {
 
 func TestLaterChangesOfTheOptionsChangeNoRule(t *testing.T) {
 	options := grpcauth.Options{Methods: methods("/a.B/C", "a"), Public: []string{"/a.B/D"}}
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), options)
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), options)
 	options.Methods["/a.B/E"] = accesstoken.Policy{Scopes: scopes.None()}
 	options.Public[0] = "/a.B/C"
 	for method, code := range map[string]codes.Code{"/a.B/C": codes.Unauthenticated, "/a.B/D": codes.OK, "/a.B/E": codes.PermissionDenied} {
@@ -393,7 +393,7 @@ func TestLaterChangesOfTheOptionsChangeNoRule(t *testing.T) {
 }
 
 func TestMethodsWithoutARuleAreClosed(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(
 		testpb.TestService_UnaryCall_FullMethodName, "a", "/grpc.testing.UnimplementedService/*", "a")})
 	for _, tr := range transports {
 		s := new(service)
@@ -429,7 +429,7 @@ func TestMethodsWithoutARuleAreClosed(t *testing.T) {
 }
 
 func TestTheHealthServiceIsOpenWhenItIsListed(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Public: []string{healthpb.Health_Check_FullMethodName}})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Public: []string{healthpb.Health_Check_FullMethodName}})
 	conn := overTLS.serve(t, auth.ServerOptions(), func(server *grpc.Server) { healthpb.RegisterHealthServer(server, healthsrv.NewServer()) })
 	client := healthpb.NewHealthClient(conn)
 	for name, ctx := range map[string]context.Context{"no token": t.Context(), "junk": with(t.Context(), "Bearer junk"), "two values": with(t.Context(), "a", "b")} {
@@ -457,13 +457,13 @@ func newIntrospecting(t *testing.T, as *accesstokentest.Server) *accesstoken.Val
 	if err != nil {
 		t.Fatal(err)
 	}
-	return adaptertest.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
+	return testkit.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
 }
 
 func TestWhatAMethodReturns(t *testing.T) {
 	var mu sync.Mutex
 	var heard []accesstoken.Reason
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.OnRefuse = func(_ context.Context, err *accesstoken.Error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -525,7 +525,7 @@ func TestWhatAMethodReturns(t *testing.T) {
 func TestOnRefuseHearsOfEveryRefusalOnce(t *testing.T) {
 	var mu sync.Mutex
 	var heard []accesstoken.Reason
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.OnRefuse = func(_ context.Context, err *accesstoken.Error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -593,7 +593,7 @@ func TestInterceptorsInsideInterceptors(t *testing.T) {
 }
 
 func TestClaimsPutThereByHandLetNobodyIn(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	byHand := func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		return handler(accesstokentest.NewContext(ctx, accesstokentest.Claims{"scope": "a"}), request)
 	}
@@ -616,7 +616,7 @@ func TestTheCallersTokenGoesNoFurther(t *testing.T) {
 		forwarded = append(forwarded, incoming)
 		return nil
 	}})
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	client := overBufconn.serveTest(t, auth.ServerOptions(), &service{fail: func(ctx context.Context) error {
 		if outgoing, ok := metadata.FromOutgoingContext(ctx); ok {
 			t.Errorf("outgoing metadata: got %v; want none", outgoing)
@@ -643,7 +643,7 @@ func TestTheCallersTokenGoesNoFurther(t *testing.T) {
 // A recovering interceptor inside does not turn a refusal into an answer, and no
 // message of a refused stream is read.
 func TestARefusedStreamIsNeverRead(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	stream := &recorded{ctx: t.Context()}
 	err := auth.StreamInterceptor(nil, stream, &grpc.StreamServerInfo{FullMethod: testpb.TestService_FullDuplexCall_FullMethodName},
 		func(any, grpc.ServerStream) error { t.Error("the method ran"); return nil })
@@ -665,7 +665,7 @@ func (r *recorded) RecvMsg(any) error        { r.received++; return io.EOF }
 func (r *recorded) SendMsg(any) error        { r.sent++; return nil }
 
 func TestManyCallsAtOnce(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	client := overTLS.serveTest(t, auth.ServerOptions(), new(service))
 	var wait sync.WaitGroup
 	for i := range 8 {

@@ -24,7 +24,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/grpcauth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
@@ -36,7 +36,7 @@ func introspecting(t *testing.T, as *accesstokentest.Server, change func(*access
 	if err != nil {
 		t.Fatal(err)
 	}
-	return adaptertest.NewValidator(t, as, func(c *accesstoken.Config) {
+	return testkit.NewValidator(t, as, func(c *accesstoken.Config) {
 		c.Issuers[0].Introspection = client
 		if change != nil {
 			change(c)
@@ -88,7 +88,7 @@ func TestOneCallOverMutualTLSIsLookedAtOnce(t *testing.T) {
 // Anyone may call any method: its name is text that nobody has vouched for.
 func TestTheLogHasNoTextOfACallThatNobodyVouchedFor(t *testing.T) {
 	var lines strings.Builder
-	v := adaptertest.NewValidator(t, as, func(c *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	auth := newAuth(t, v, grpcauth.Options{Methods: methods(wholeService, "a")})
@@ -124,7 +124,7 @@ func TestAStreamThatEndsWhileItIsJudgedIsNoReplay(t *testing.T) {
 		}
 		source := &slowSource{KeySource: jwks.Static(as.Keys()...), reached: make(chan struct{}), answer: make(chan struct{})}
 		heard := make(chan accesstoken.Reason, 9)
-		v := adaptertest.NewValidator(t, as, func(c *accesstoken.Config) {
+		v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
 			c.DPoP, c.Issuers[0].Keys = verifier, source
 			c.OnRefuse = func(_ context.Context, refused *accesstoken.Error) { heard <- refused.Reason }
 		})

@@ -26,7 +26,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/grpcauth"
 	"github.com/accesstoken/accesstoken/grpcauth/policypb"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
@@ -87,7 +87,7 @@ func invoke(t testing.TB, auth *grpcauth.Interceptors, method string, authorizat
 // TestTheProtoIsThePolicy: what an option says is what a call meets, however the
 // descriptor holds the option (GRPC-04, GRPC-05).
 func TestTheProtoIsThePolicy(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	for form, represent := range map[string]func(*descriptorpb.MethodOptions) *descriptorpb.MethodOptions{
 		"as generated code has it": nil,
 		"as bytes that nobody has read": func(options *descriptorpb.MethodOptions) *descriptorpb.MethodOptions {
@@ -175,7 +175,7 @@ func TestFreshIntrospectionIsDeclared(t *testing.T) {
 		asked.Add(1)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintf(w, `{"active":true,"iss":%q,"aud":%q,"sub":"alice","client_id":"app","exp":%d}`,
-			server.URL, adaptertest.Resource, time.Now().Add(time.Hour).Unix())
+			server.URL, testkit.Resource, time.Now().Add(time.Hour).Unix())
 	}))
 	client, err := introspection.NewClient(introspection.Config{
 		Endpoint: server.IntrospectionEndpoint(), ClientID: accesstokentest.ClientID, ClientSecret: accesstokentest.ClientSecret,
@@ -184,7 +184,7 @@ func TestFreshIntrospectionIsDeclared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := adaptertest.NewValidator(t, server, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
+	v := testkit.NewValidator(t, server, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
 	name := declare(t, nil,
 		declaration{"Cached", &policypb.Policy{AnyToken: true}},
 		declaration{"Fresh", &policypb.Policy{AnyToken: true, FreshIntrospection: true}})
@@ -205,7 +205,7 @@ func TestFreshIntrospectionIsDeclared(t *testing.T) {
 // TestNewRefusesAProtoThatIsNoPolicy: one line for each fault, and it names the
 // method (GRPC-04).
 func TestNewRefusesAProtoThatIsNoPolicy(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	a := []string{"a"}
 	newer := &policypb.Policy{AnyToken: true}
 	newer.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 6, protowire.BytesType), "phr"))
@@ -250,7 +250,7 @@ func TestNewRefusesAProtoThatIsNoPolicy(t *testing.T) {
 // Options that nobody can read are not options that say nothing; what has our
 // number and is of another type is not ours, and says nothing.
 func TestOptionsThatAreNotOurs(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	number := policypb.E_Policy.TypeDescriptor().Number()
 	for name, test := range map[string]struct {
 		raw  []byte
@@ -274,7 +274,7 @@ func TestOptionsThatAreNotOurs(t *testing.T) {
 // TestARuleOfTheProtoAndOneOfTheOptions: a method has one rule, and a service that
 // speaks for its methods has none for the rest (GRPC-05).
 func TestARuleOfTheProtoAndOneOfTheOptions(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	name := declare(t, nil, declaration{"Declared", &policypb.Policy{AllScopes: []string{"a"}}}, declaration{"Silent", nil})
 	declared, silent, whole := "/"+name+"/Declared", "/"+name+"/Silent", "/"+name+"/*"
 	for _, test := range []struct {
@@ -298,7 +298,7 @@ func TestARuleOfTheProtoAndOneOfTheOptions(t *testing.T) {
 }
 
 func TestServicesThatAreNotThere(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	good := declare(t, nil, declaration{"Get", &policypb.Policy{AnyToken: true}})
 	for _, test := range []struct {
 		name     string
@@ -343,7 +343,7 @@ func TestLaterChangesOfServicesChangeNoRule(t *testing.T) {
 	one := declare(t, nil, declaration{"Get", &policypb.Policy{AnyToken: true}})
 	two := declare(t, nil, declaration{"Get", &policypb.Policy{Public: true}})
 	options := grpcauth.Options{Services: []string{one}}
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), options)
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), options)
 	options.Services[0] = two
 	_, err := invoke(t, auth, "/"+two+"/Get")
 	wantStatus(t, err, codes.PermissionDenied, "POLICY_DENIED")
@@ -376,7 +376,7 @@ func wantLines(t testing.TB, err error, wants ...string) {
 // A challenge asks for what the .proto says.
 func TestAChallengeAsksForDeclaredScopes(t *testing.T) {
 	name := declare(t, nil, declaration{"Get", &policypb.Policy{AllScopes: []string{"a"}, AnyScopes: []string{"b", "c"}}})
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Services: []string{name}})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Services: []string{name}})
 	_, err := invoke(t, auth, "/"+name+"/Get", bearer("c"))
 	info, _ := wantStatus(t, err, codes.PermissionDenied, "SCOPE_INSUFFICIENT")
 	if got := info.GetMetadata()["scope"]; got != "a b" {

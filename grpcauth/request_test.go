@@ -13,7 +13,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/grpcauth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 )
 
 // outage is an error of an application that knows of Unavailable.
@@ -23,7 +23,7 @@ func (outage) Error() string        { return "the database is down" }
 func (outage) Is(target error) bool { return target == accesstoken.Unavailable }
 
 func TestAMethodMayReturnAReason(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	auth := newAuth(t, v, grpcauth.Options{Methods: methods(wholeService, "a")})
 	for _, test := range []struct {
 		name   string
@@ -50,7 +50,7 @@ func TestAMethodMayReturnAReason(t *testing.T) {
 }
 
 func TestClaimsEndWithTheCall(t *testing.T) {
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	var mu sync.Mutex
 	var kept []context.Context
 	client := overBufconn.serveTest(t, auth.ServerOptions(), &service{fail: func(ctx context.Context) error {
@@ -81,7 +81,7 @@ func TestClaimsEndWithTheCall(t *testing.T) {
 // A method that is Public may stand behind an adapter that has let the call in, such
 // as a middleware of net/http around grpc.Server.ServeHTTP.
 func TestAPublicMethodHasNoClaimsOfAnOuterRequest(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	public := []string{testpb.TestService_EmptyCall_FullMethodName, testpb.TestService_StreamingOutputCall_FullMethodName}
 	outer, inner := newAuth(t, v, grpcauth.Options{Methods: methods(wholeService, "a")}), newAuth(t, v, grpcauth.Options{Public: public})
 	s := &service{}

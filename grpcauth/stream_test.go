@@ -31,7 +31,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/grpcauth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -195,7 +195,7 @@ func inBubbleOfAge(t *testing.T, maxAge time.Duration, options grpcauth.Options,
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.Issuers[0].Keys = jwks.Static(as.Keys()...)
 		config.Issuers[0].Introspection = client
 		config.Issuers[0].MaxAge = maxAge
@@ -441,7 +441,7 @@ func TestStreamsAreJudgedAgainAtDifferentTimes(t *testing.T) {
 }
 
 func TestNegativeTimesAreFaults(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	for name, options := range map[string]grpcauth.Options{
 		"StreamGrace": {Methods: methods(wholeService, "a"), StreamGrace: -1},
 		"StreamCheck": {Methods: methods(wholeService, "a"), StreamCheck: -1},
@@ -547,7 +547,7 @@ func TestAPanicInAStreamIsCarriedOver(t *testing.T) {
 // allocates nothing.
 func TestAMessageCostsALookAtAFlag(t *testing.T) {
 	var reads atomic.Int64
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.Now = func() time.Time { reads.Add(1); return time.Now() }
 	})
 	auth := newAuth(t, v, grpcauth.Options{Methods: methods(wholeService, "a")})
@@ -597,7 +597,7 @@ func TestInterceptorsFurtherInSeeNoRefusedCall(t *testing.T) {
 		seen.Add(1)
 		return nil
 	}
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	options := append(auth.ServerOptions(), grpc.ChainUnaryInterceptor(unary), grpc.ChainStreamInterceptor(stream))
 	client := overBufconn.serveTest(t, options, new(service))
 	for _, kind := range kinds {
@@ -626,7 +626,7 @@ func TestTheClientsCertificateIsReachable(t *testing.T) {
 		}
 		return nil
 	}}
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	mutual := transport{"TCP with mutual TLS", func(t testing.TB) (net.Listener, []grpc.ServerOption, []grpc.DialOption) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -663,7 +663,7 @@ func TestAStreamEndsWithTheAgeOfItsToken(t *testing.T) {
 // However far the end is, if there is one, and whatever the grace, a token is judged
 // again, and no more often.
 func TestAFarEndIsNoReasonNotToLook(t *testing.T) {
-	const far = 253402300799
+	const far = int64(253402300799)
 	for _, test := range []struct {
 		name  string
 		grace time.Duration
@@ -785,7 +785,7 @@ func TestAStreamOfNoTransportIsJudgedByItsRule(t *testing.T) {
 // net/http drops a trailer called Www-Authenticate, and logs each of them.
 func TestBehindServeHTTPNothingIsLogged(t *testing.T) {
 	var logged strings.Builder
-	auth := newAuth(t, adaptertest.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
+	auth := newAuth(t, testkit.NewValidator(t, as, nil), grpcauth.Options{Methods: methods(wholeService, "a")})
 	server := grpc.NewServer(auth.ServerOptions()...)
 	testpb.RegisterTestServiceServer(server, new(service))
 	front := httptest.NewUnstartedServer(server)

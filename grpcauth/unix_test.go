@@ -24,7 +24,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/grpcauth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -88,7 +88,7 @@ func TestAProxyBehindAUnixSocketIsTrustedByASwitchOfItsOwn(t *testing.T) {
 		{"TCP, with the switch", "tcp", accesstoken.ForwardedCertificate{UnixSocket: true}, codes.Unauthenticated},
 		{"TCP, with the switch and proxies", "tcp", accesstoken.ForwardedCertificate{UnixSocket: true, Proxies: loopback}, codes.OK},
 	} {
-		v := adaptertest.NewValidator(t, as, func(c *accesstoken.Config) {
+		v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
 			c.ForwardedCertificate = test.setting
 			c.ForwardedCertificate.Format = accesstoken.ClientCertField
 		})

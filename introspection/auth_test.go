@@ -32,6 +32,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
@@ -40,21 +41,14 @@ const (
 	longSecret = "canary-secret:of%20the+api, ünd 32 bytes"
 )
 
-func must[T any](value T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return value
-}
-
 var (
-	rsaKey    = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
-	p256Key   = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
-	p384Key   = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
-	p521Key   = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) })
+	rsaKey    = sync.OnceValue(func() crypto.Signer { return testkit.Must(rsa.GenerateKey(rand.Reader, 2048)) })
+	p256Key   = sync.OnceValue(func() crypto.Signer { return testkit.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	p384Key   = sync.OnceValue(func() crypto.Signer { return testkit.Must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
+	p521Key   = sync.OnceValue(func() crypto.Signer { return testkit.Must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) })
 	edwardKey = sync.OnceValue(func() crypto.Signer {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
-		return must(key, err)
+		return testkit.Must(key, err)
 	})
 )
 
@@ -136,7 +130,7 @@ func TestINTRO02AnySecretArrives(t *testing.T) {
 				if !ok || strings.Contains(password, ":") {
 					t.Fatalf("got Authorization %q; want two parts", got.header.Get("Authorization"))
 				}
-				id, secret = must(url.QueryUnescape(user)), must(url.QueryUnescape(password))
+				id, secret = testkit.Must(url.QueryUnescape(user)), testkit.Must(url.QueryUnescape(password))
 			}
 			if id != "id"+credential || secret != credential {
 				t.Errorf("%s: got %q, %q; want %q, %q", method, id, secret, "id"+credential, credential)
@@ -209,7 +203,7 @@ func TestINTRO02AClientAssertion(t *testing.T) {
 func checkAssertion(t *testing.T, assertion, algorithm string, key, kid any) {
 	t.Helper()
 	if algorithm != "HS256" {
-		if err := must(jose.Parse(assertion)).Verify(key); err != nil {
+		if err := testkit.Must(jose.Parse(assertion)).Verify(key); err != nil {
 			t.Errorf("got %v; want a signature of the strict form", err)
 		}
 	}
@@ -390,7 +384,7 @@ func TestAHangingSourceIsLeftBehind(t *testing.T) {
 			<-open
 			return "token", nil
 		})(&config)
-		client := must(introspection.NewClient(config))
+		client := testkit.Must(introspection.NewClient(config))
 		var asking sync.WaitGroup
 		for i := range most {
 			asking.Go(func() {
@@ -427,7 +421,7 @@ func TestTheCallerNeedNotWaitForASource(t *testing.T) {
 			<-ctx.Done() // the call ends with the last who waits for it
 			return "", ctx.Err()
 		})(&config)
-		client := must(introspection.NewClient(config))
+		client := testkit.Must(introspection.NewClient(config))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := client.Introspect(ctx, token); !errors.Is(err, context.DeadlineExceeded) {
@@ -438,7 +432,7 @@ func TestTheCallerNeedNotWaitForASource(t *testing.T) {
 
 // certify makes a certificate for the key, of the issuer's, or self-signed.
 func certify(name string, by *tls.Certificate) *tls.Certificate {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	key := testkit.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(time.Now().UnixNano()),
 		Subject:               pkix.Name{CommonName: name},
@@ -453,8 +447,8 @@ func certify(name string, by *tls.Certificate) *tls.Certificate {
 	if by != nil {
 		parent, signer = by.Leaf, by.PrivateKey.(crypto.Signer)
 	}
-	raw := must(x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer))
-	return &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key, Leaf: must(x509.ParseCertificate(raw))}
+	raw := testkit.Must(x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer))
+	return &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key, Leaf: testkit.Must(x509.ParseCertificate(raw))}
 }
 
 // serveMutual runs an endpoint that asks for a certificate of the authority's,
@@ -804,7 +798,7 @@ func TestEveryMethodHasItsSettings(t *testing.T) {
 		{"an Issuer without https", methods["private_key_jwt"], func(c *config) { c.Issuer = "login.example.com" }, []string{"Issuer https"}},
 		{"a nil key", signedBy((*rsa.PrivateKey)(nil)), nil, []string{"ClientKey *rsa.PrivateKey RSA"}},
 		{"an empty key", signedBy(ed25519.PrivateKey(nil)), nil, []string{"ClientKey ed25519.PrivateKey RSA"}},
-		{"a key of a curve that JOSE does not have", signedBy(must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))), nil, []string{"ClientKey P-256"}},
+		{"a key of a curve that JOSE does not have", signedBy(testkit.Must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))), nil, []string{"ClientKey P-256"}},
 		{"the algorithm of another key", methods["private_key_jwt"], func(c *config) { c.ClientKeyAlgorithm = "ES384" }, []string{`ClientKeyAlgorithm "ES384"`}},
 		{"none", methods["private_key_jwt"], func(c *config) { c.ClientKeyAlgorithm = "none" }, []string{`ClientKeyAlgorithm "none"`}},
 		{"HMAC with a key", methods["private_key_jwt"], func(c *config) { c.ClientKeyAlgorithm = "HS256" }, []string{`ClientKeyAlgorithm "HS256"`}},

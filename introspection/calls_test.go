@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
@@ -300,7 +301,7 @@ func TestACallWhoseCallersLeaveBeforeItIsOnTheWireIsNotMade(t *testing.T) {
 			<-source // it heeds no context
 			return "token", nil
 		})(&config)
-		client := must(introspection.NewClient(config))
+		client := testkit.Must(introspection.NewClient(config))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, _ = client.Introspect(ctx, token)

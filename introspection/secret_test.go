@@ -17,6 +17,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
@@ -300,7 +301,7 @@ func TestFAPI2ErrNamesWhatTheProfileDoesNotAllow(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			config := good
 			test.change(&config)
-			err := must(introspection.NewClient(config)).FAPI2Err()
+			err := testkit.Must(introspection.NewClient(config)).FAPI2Err()
 			if len(test.faults) == 0 {
 				if err != nil {
 					t.Errorf("got %v; want nil", err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 )
@@ -523,17 +524,7 @@ func TestINTRO14AValidatorThatDemandsSignedAnswers(t *testing.T) {
 func newValidator(t *testing.T, as *accesstokentest.Server, issuer accesstoken.Issuer) *accesstoken.Validator {
 	t.Helper()
 	issuer.URL = as.URL
-	v, err := accesstoken.NewValidator(accesstoken.Config{
-		Resource:   "https://api.example.com",
-		Issuers:    []accesstoken.Issuer{issuer},
-		HTTPClient: as.Client(),
-		Logger:     slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = v.Close() })
-	return v
+	return testkit.NewValidator(t, as, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{issuer} })
 }
 
 // RFC 9701 §8: the same key may have signed both.

@@ -12,12 +12,12 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-const canary = adaptertest.Canary
+const canary = testkit.Canary
 
 // loudly runs a handler on a real server, and returns a function that sends a
 // request with the lines and says all that comes back, and what the server logs.
@@ -52,28 +52,28 @@ func TestARefusalTellsNothingOfTheRequest(t *testing.T) {
 		}},
 	}
 	for body, options := range bodies {
-		auth := middleware.New(adaptertest.NewValidator(t, as, nil), options)
+		auth := middleware.New(testkit.NewValidator(t, as, nil), options)
 		ask := loudly(t, auth.Require(scopes.All("orders:write")).Wrap(next))
-		for name, lines := range adaptertest.Marked(as) {
+		for name, lines := range testkit.Marked(as) {
 			answer, text := ask(lines)
 			if answer.status < 400 {
 				t.Errorf("%s, %s: got %d; want a refusal", body, name, answer.status)
 			}
-			adaptertest.WantNoCanary(t, body+", "+name, text, lines)
+			testkit.WantNoCanary(t, body+", "+name, text, lines)
 		}
 	}
 }
 
 // What a handler says with Refuse is for the log.
 func TestWhatAHandlerRefusesForIsNotTold(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	for _, said := range []error{
 		errors.New(canary), fmt.Errorf("%s: %w", canary, accesstoken.TokenExpired), accesstoken.Deny("CLOSED", errors.New(canary)),
 		fmt.Errorf("%s: %w", canary, accesstoken.Deny(accesstoken.Reason(canary), nil)), &accesstoken.Error{Reason: accesstoken.Reason(canary)}, nil,
 	} {
 		lines := []string{bearer("a")}
 		_, text := loudly(t, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { auth.Refuse(w, r, said) })))(lines)
-		adaptertest.WantNoCanary(t, fmt.Sprint(said), text, lines)
+		testkit.WantNoCanary(t, fmt.Sprint(said), text, lines)
 	}
 }
 
@@ -81,7 +81,7 @@ func TestWhatAHandlerRefusesForIsNotTold(t *testing.T) {
 func TestAPanicWithClaimsTellsNothing(t *testing.T) {
 	lines := []string{"Bearer " + as.Token(accesstokentest.Claims{"sub": canary, "jti": canary, canary: canary})}
 	logged := new(bytes.Buffer)
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	server := httptest.NewUnstartedServer(auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		claims, _ := accesstoken.FromContext(r.Context())
 		panic([]any{claims, &claims, accesstoken.CredentialsFrom(r.Header), r.Context()})
@@ -101,5 +101,5 @@ func TestAPanicWithClaimsTellsNothing(t *testing.T) {
 	if !strings.Contains(logged.String(), "accesstoken.Claims(issuer") {
 		t.Errorf("got the log %q; want the panic in it", logged)
 	}
-	adaptertest.WantNoCanary(t, "the log", logged.String(), lines)
+	testkit.WantNoCanary(t, "the log", logged.String(), lines)
 }

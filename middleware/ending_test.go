@@ -17,7 +17,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -58,12 +58,12 @@ func (h *heard) want(t testing.TB, want ...accesstoken.Reason) {
 // refusals are heard.
 func inBubbles(t *testing.T, test func(*testing.T, string, *middleware.Middleware, *heard)) {
 	t.Helper()
-	for _, protocol := range adaptertest.Protocols {
+	for _, protocol := range testkit.Protocols {
 		t.Run(protocol, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := new(heard)
-				v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
-					adaptertest.Offline(as)(config)
+				v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
+					testkit.Offline(as)(config)
 					config.Leeway, config.OnRefuse = leeway, h.hear
 				})
 				test(t, protocol, middleware.New(v, nil), h)
@@ -111,7 +111,7 @@ func events(w http.ResponseWriter, r *http.Request) {
 // A stream of events ends well at exp + leeway, and its connection serves on.
 func TestServerSentEventsEndWithTheirToken(t *testing.T) {
 	inBubbles(t, func(t *testing.T, protocol string, auth *middleware.Middleware, heard *heard) {
-		client, url := adaptertest.Pipe(t, protocol, auth.EndWithToken().Wrap(http.HandlerFunc(events)))
+		client, url := testkit.Pipe(t, protocol, auth.EndWithToken().Wrap(http.HandlerFunc(events)))
 		begun, token := time.Now(), tokenOf("")
 		stream := open(t, client, url, token, nil)
 		text, err := io.ReadAll(stream.Body)
@@ -135,7 +135,7 @@ func TestServerSentEventsEndWithTheirToken(t *testing.T) {
 // token. OnRefuse has heard of it.
 func TestALongPollCanRefuseWithTheCause(t *testing.T) {
 	inBubbles(t, func(t *testing.T, protocol string, auth *middleware.Middleware, heard *heard) {
-		client, url := adaptertest.Pipe(t, protocol, auth.EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client, url := testkit.Pipe(t, protocol, auth.EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 			var refused *accesstoken.Error
 			if cause := context.Cause(r.Context()); !errors.As(cause, &refused) || refused.Reason != accesstoken.TokenExpired {
@@ -183,7 +183,7 @@ func TestAHandlerThatDoesNotListenIsCutOff(t *testing.T) {
 			inBubbles(t, func(t *testing.T, protocol string, auth *middleware.Middleware, heard *heard) {
 				returned := make(chan time.Duration, 1)
 				begun := time.Now()
-				client, url := adaptertest.Pipe(t, protocol, auth.EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				client, url := testkit.Pipe(t, protocol, auth.EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					_ = http.NewResponseController(w).EnableFullDuplex()
 					w.(http.Flusher).Flush()
 					if err := wait(w, r); err == nil {
@@ -250,7 +250,7 @@ func TestAConnectionInheritsNothing(t *testing.T) {
 			}
 			_, _ = w.Write(body)
 		})))
-		client, url := adaptertest.Pipe(t, protocol, mux)
+		client, url := testkit.Pipe(t, protocol, mux)
 		connections := &connections{RoundTripper: client.Transport}
 		client.Transport = connections
 		for _, first := range []string{"/short", "/ends"} {
@@ -275,7 +275,7 @@ func TestAHandlerMayReturnAsItsTokenEnds(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"the token ends": end, "it would be cut off": end + time.Second} {
 		t.Run(name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, protocol string, auth *middleware.Middleware, _ *heard) {
-				client, url := adaptertest.Pipe(t, protocol, auth.EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				client, url := testkit.Pipe(t, protocol, auth.EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					time.Sleep(wait)
 					_, _ = io.WriteString(w, "done")
 				})))
@@ -317,7 +317,7 @@ func TestAConnectionThatWasCutOffIsNotUsedAgain(t *testing.T) {
 				t.Errorf("the next request's context: got %v; want it alive", err)
 			}
 		})))
-		client, url := adaptertest.Pipe(t, protocol, mux)
+		client, url := testkit.Pipe(t, protocol, mux)
 		text := make([]byte, 4)
 		if _, err := io.ReadFull(open(t, client, url+"/lingers", tokenOf(""), nil).Body, text); string(text) != "done" {
 			t.Errorf("got %q, %v; want the whole response", text, err)
@@ -332,7 +332,7 @@ func TestAConnectionThatWasCutOffIsNotUsedAgain(t *testing.T) {
 func TestRoutesWithoutItGoOn(t *testing.T) {
 	inBubbles(t, func(t *testing.T, protocol string, auth *middleware.Middleware, heard *heard) {
 		var deadline bool
-		client, url := adaptertest.Pipe(t, protocol, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client, url := testkit.Pipe(t, protocol, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(time.Hour)
 			_, deadline = r.Context().Deadline()
 			if r.Context().Err() != nil || deadline {
@@ -358,7 +358,7 @@ func TestEndWithTokenChains(t *testing.T) {
 			"both":           lasting.Wrap(lasting.Require(scopes.All("a")).Wrap(http.HandlerFunc(events))),
 		} {
 			heard.reasons = nil
-			client, url := adaptertest.Pipe(t, protocol, handler)
+			client, url := testkit.Pipe(t, protocol, handler)
 			begun := time.Now()
 			got := send(t, client, http.MethodGet, url, "", "Authorization", tokenOf("a"))
 			if took := time.Since(begun); got.status != 200 || took != end {
@@ -376,9 +376,9 @@ func TestEndWithTokenChains(t *testing.T) {
 // preflight.
 func TestAResponseToNobodyDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := adaptertest.NewValidator(t, as, adaptertest.Offline(as))
+		v := testkit.NewValidator(t, as, testkit.Offline(as))
 		auth := middleware.New(v, &middleware.Options{Optional: true, CORS: true}).EndWithToken()
-		client, url := adaptertest.Pipe(t, "HTTP/1.1", auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client, url := testkit.Pipe(t, "HTTP/1.1", auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(time.Hour)
 			fmt.Fprint(w, "done, ", r.Context().Err())
 		})))
@@ -394,7 +394,7 @@ func TestAResponseToNobodyDoesNotEnd(t *testing.T) {
 func TestItCostsNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const requests = 1000
-		v := adaptertest.NewValidator(t, as, adaptertest.Offline(as))
+		v := testkit.NewValidator(t, as, testkit.Offline(as))
 		before, token := runtime.NumGoroutine(), tokenOf("")
 		handler := middleware.New(v, nil).EndWithToken().Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 		var wait sync.WaitGroup
@@ -420,7 +420,7 @@ func TestItCostsNoGoroutine(t *testing.T) {
 // The same over sockets, where time is real: a stream of events ends well, and a
 // handler that does not listen is cut off.
 func TestResponsesEndOverSockets(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil).EndWithToken()
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil).EndWithToken()
 	mux := http.NewServeMux()
 	mux.Handle("/events", auth.Wrap(http.HandlerFunc(events)))
 	mux.Handle("/deaf", auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -464,7 +464,7 @@ func TestATokenWithoutExpDoesNotEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
 	got := get(t, middleware.New(v, nil).EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims, _ := accesstoken.FromContext(r.Context())
 		fmt.Fprint(w, claims.End().IsZero(), r.Context().Err())

@@ -15,7 +15,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -29,7 +29,7 @@ func TestWrapLetsGoodTokensInAndNothingElse(t *testing.T) {
 		scope   = `, scope="orders:read"`
 	)
 	var handler counter
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	server := serve(t, auth.Require(scopes.All("orders:read")).Wrap(&handler))
 	good := bearer("orders:read")
 	for _, client := range []struct {
@@ -91,7 +91,7 @@ func TestAnIssuerThatIsDownIsNotTheTokensFault(t *testing.T) {
 		down.Handle(path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
 	}
 	var handler counter
-	got := get(t, middleware.New(adaptertest.NewValidator(t, down, nil), nil).Wrap(&handler), "Authorization", "Bearer "+down.Token(nil))
+	got := get(t, middleware.New(testkit.NewValidator(t, down, nil), nil).Wrap(&handler), "Authorization", "Bearer "+down.Token(nil))
 	if got.status != 503 || got.header.Get("Retry-After") == "" || got.challenge() != "" {
 		t.Errorf("got %d, Retry-After %q, challenge %q; want 503, some, none", got.status, got.header.Get("Retry-After"), got.challenge())
 	}
@@ -109,7 +109,7 @@ func TestACallerThatGivesUpIsStillRefused(t *testing.T) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "Bearer "+slow.Token(nil))
 	w := httptest.NewRecorder()
-	middleware.New(adaptertest.NewValidator(t, slow, nil), nil).Wrap(&handler).ServeHTTP(w, r)
+	middleware.New(testkit.NewValidator(t, slow, nil), nil).Wrap(&handler).ServeHTTP(w, r)
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("got %d, Retry-After %q; want 503 and some", w.Code, w.Header().Get("Retry-After"))
 	}
@@ -117,7 +117,7 @@ func TestACallerThatGivesUpIsStillRefused(t *testing.T) {
 }
 
 func TestChainedCallsDemandAll(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	base := auth.Require(scopes.All("a"))
 	policy := func(r scopes.Requirement) accesstoken.Policy { return accesstoken.Policy{Scopes: r} }
 	for _, test := range []struct {
@@ -155,7 +155,7 @@ func TestChainedCallsDemandAll(t *testing.T) {
 }
 
 func TestASlipOfTheProgramPanicsAtSetUp(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	for name, slip := range map[string]func(){
 		"no validator":                func() { middleware.New(nil, nil) },
 		"no validator, with options":  func() { middleware.New(nil, &middleware.Options{}) },
@@ -179,7 +179,7 @@ func TestASlipOfTheProgramPanicsAtSetUp(t *testing.T) {
 }
 
 func TestOptional(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), &middleware.Options{Optional: true})
+	auth := middleware.New(testkit.NewValidator(t, as, nil), &middleware.Options{Optional: true})
 	for _, test := range []struct {
 		name   string
 		auth   *middleware.Middleware
@@ -215,7 +215,7 @@ func TestOptional(t *testing.T) {
 }
 
 func TestOptionalKeepsTheVaryOfOthers(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), &middleware.Options{Optional: true})
+	auth := middleware.New(testkit.NewValidator(t, as, nil), &middleware.Options{Optional: true})
 	got := get(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Accept-Language")
 		auth.Wrap(new(counter)).ServeHTTP(w, r)
@@ -226,7 +226,7 @@ func TestOptionalKeepsTheVaryOfOthers(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	const with, without = true, false
 	origin := []string{"Origin", "https://app.example.com"}
 	preflight := append([]string{"Access-Control-Request-Method", "POST"}, origin...)
@@ -270,8 +270,8 @@ func TestCORS(t *testing.T) {
 // Scripts of other origins can read the nonces, of refusals and of answers that pass,
 // where CORS is said; the caches of others keep neither.
 func TestScriptsCanReadTheNextNonce(t *testing.T) {
-	prover := adaptertest.NewProver(t, as, "a")
-	v := adaptertest.NewValidator(t, as, prover.Config)
+	prover := testkit.NewProver(t, as, "a")
+	v := testkit.NewValidator(t, as, prover.Config)
 	for _, test := range []struct {
 		name         string
 		cors, origin bool
@@ -308,7 +308,7 @@ func TestScriptsCanReadTheNextNonce(t *testing.T) {
 }
 
 func TestCheckAndRefuseWithoutWrapping(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	auth := middleware.New(v, nil).Require(scopes.All("a"))
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims, err := auth.Check(r)
@@ -347,7 +347,7 @@ func (outage) Error() string        { return "the database is down" }
 func (outage) Is(target error) bool { return target == accesstoken.Unavailable }
 
 func TestWhatRefuseAnswers(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	_, expired := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"exp": 1000000000})))
 	for _, test := range []struct {
 		name       string
@@ -393,7 +393,7 @@ func TestWhatRefuseAnswers(t *testing.T) {
 // A handler may have announced its body before it finds out that it must
 // refuse. http.Error takes these fields back too.
 func TestRefuseTakesBackWhatWasSaidAboutAnotherBody(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	announced := map[string]string{"Content-Length": "3", "Content-Encoding": "gzip", "Etag": `"v1"`, "Last-Modified": "Mon, 02 Jan 2006 15:04:05 GMT"}
 	w := httptest.NewRecorder()
 	for name, value := range announced {
@@ -433,7 +433,7 @@ func TestTheBodyOfARefusal(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var handler counter
-			auth := middleware.New(adaptertest.NewValidator(t, as, nil), &middleware.Options{Body: test.hook})
+			auth := middleware.New(testkit.NewValidator(t, as, nil), &middleware.Options{Body: test.hook})
 			// The recorder has what was written, the server what was sent.
 			r := httptest.NewRequest(test.method, "/orders", nil)
 			r.Header.Set("Authorization", bearer("b"))
@@ -471,7 +471,7 @@ func newIntrospecting(t *testing.T, as *accesstokentest.Server) *accesstoken.Val
 	if err != nil {
 		t.Fatal(err)
 	}
-	return adaptertest.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
+	return testkit.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
 }
 
 func TestAWrapInsideAWrap(t *testing.T) {
@@ -548,7 +548,7 @@ func TestOnRefuseHearsOfEveryRefusalOnce(t *testing.T) {
 	type key struct{}
 	var mu sync.Mutex
 	var heard []string
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.OnRefuse = func(ctx context.Context, err *accesstoken.Error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -599,7 +599,7 @@ func TestOnRefuseHearsOfEveryRefusalOnce(t *testing.T) {
 
 func TestARefusalHookThatPanicsLetsNobodyIn(t *testing.T) {
 	var handler counter
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.OnRefuse = func(context.Context, *accesstoken.Error) { panic("the metrics are gone") }
 	})
 	got := get(t, middleware.New(v, nil).Wrap(&handler))
@@ -610,7 +610,7 @@ func TestARefusalHookThatPanicsLetsNobodyIn(t *testing.T) {
 }
 
 func TestTheRequestsBodyIsNotTouched(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	body := "access_token=in+the+form&" + strings.Repeat("x", 1<<16)
 	server := serve(t, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })))
 	got := send(t, server.Client(), http.MethodPost, server.URL, body,
@@ -640,7 +640,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func TestTheResponseWriterIsHandedOnAsItIs(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), &middleware.Options{Optional: true, CORS: true})
+	auth := middleware.New(testkit.NewValidator(t, as, nil), &middleware.Options{Optional: true, CORS: true})
 	protect := func(handler http.HandlerFunc) http.Handler {
 		return auth.Require(scopes.None()).Wrap(auth.EndWithToken().Wrap(handler))
 	}
@@ -717,7 +717,7 @@ func TestTheResponseWriterIsHandedOnAsItIs(t *testing.T) {
 }
 
 func TestItWorksWithRouters(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders/{id}", auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.PathValue("id"), " ", r.Pattern)
@@ -764,7 +764,7 @@ func TestItWorksWithRouters(t *testing.T) {
 }
 
 func TestOneMiddlewareServesManyRequestsAtOnce(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	server := serve(t, auth.Require(scopes.All("a")).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims, _ := accesstoken.FromContext(r.Context())
 		fmt.Fprint(w, claims.Subject)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/scopes"
 )
@@ -76,7 +76,7 @@ func subRequest(outer *http.Request, method, path, authorization string) *http.R
 }
 
 func TestClaimsEndWithTheWrap(t *testing.T) {
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil)
 	var kept context.Context
 	keep := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, ok := accesstoken.FromContext(r.Context()); !ok {
@@ -107,7 +107,7 @@ func TestClaimsEndWithTheWrap(t *testing.T) {
 // arranged its Wraps.
 func TestOneWrapAndTwoTellTheSame(t *testing.T) {
 	var heard []string
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.OnRefuse = func(ctx context.Context, err *accesstoken.Error) {
 			claims, ok := accesstoken.FromContext(ctx)
 			if ok {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/scopes"
 )
@@ -44,7 +44,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // upgraded, whatever it has beside its Authorization field.
 func TestAWebSocketIsAuthenticatedOnItsHandshake(t *testing.T) {
 	var upgraded counter
-	auth := middleware.New(adaptertest.NewValidator(t, as, nil), nil).Require(scopes.All("chat")).EndWithToken()
+	auth := middleware.New(testkit.NewValidator(t, as, nil), nil).Require(scopes.All("chat")).EndWithToken()
 	server := serve(t, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgraded.calls.Add(1)
 		echo(w, r)
@@ -126,12 +126,12 @@ func TestAWebSocketIsClosedWhenItsTokenEnds(t *testing.T) {
 			t.Run(protocol+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					heard := new(heard)
-					v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
-						adaptertest.Offline(as)(config)
+					v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
+						testkit.Offline(as)(config)
 						config.OnRefuse = heard.hear
 					})
 					auth := middleware.New(v, nil).EndWithToken()
-					client, url := adaptertest.Pipe(t, protocol, around(auth.Wrap(http.HandlerFunc(echo))))
+					client, url := testkit.Pipe(t, protocol, around(auth.Wrap(http.HandlerFunc(echo))))
 					token := tokenOf("")
 					dial := func() (*websocket.Conn, *http.Response, error) {
 						return websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPClient: client, HTTPHeader: http.Header{"Authorization": {token}}})
@@ -178,8 +178,8 @@ func TestAHijackedConnectionIsTheHandlers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				v := adaptertest.NewValidator(t, as, adaptertest.Offline(as))
-				client, url := adaptertest.Pipe(t, "HTTP/1.1", middleware.New(v, nil).EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				v := testkit.NewValidator(t, as, testkit.Offline(as))
+				client, url := testkit.Pipe(t, "HTTP/1.1", middleware.New(v, nil).EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					conn, _, err := http.NewResponseController(w).Hijack()
 					if err != nil {
 						t.Error(err)

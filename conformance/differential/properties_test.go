@@ -193,10 +193,12 @@ func (in *input) anotherKind() bool {
 	return slices.ContainsFunc(marks, func(name string) bool { return in.claim(name) != nil })
 }
 
-// anotherUse reports a token_use or typ of what is no access token.
+// anotherUse reports a token_use or typ of what is no access token, alone or in a
+// list.
 func anotherUse(n *node) bool {
 	others := []string{"id", "refresh", "offline", "logout", "id_token", "refresh_token"}
-	return n.isString() && slices.Contains(others, strings.ToLower(n.text))
+	isOther := func(n node) bool { return slices.Contains(others, strings.ToLower(n.text)) }
+	return n.isString() && isOther(*n) || n.isStrings() && slices.ContainsFunc(n.elements, isOther)
 }
 
 // isUnreadableKey reports a JWK of which a value cannot be base64 in any alphabet.

@@ -12,12 +12,12 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/integrations/echo5auth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
 func TestTheApplicationsErrorHandlerWritesTheBody(t *testing.T) {
-	auth := echo5auth.New(adaptertest.NewValidator(t, as, nil), nil).Require(scopes.All("a"))
+	auth := echo5auth.New(testkit.NewValidator(t, as, nil), nil).Require(scopes.All("a"))
 	e := route(whoami, auth.Wrap)
 	e.HTTPErrorHandler = func(c *echo.Context, err error) {
 		var written *echo.HTTPError
@@ -38,7 +38,7 @@ func TestTheApplicationsErrorHandlerWritesTheBody(t *testing.T) {
 }
 
 func TestARefusalOfHEADHasNoBody(t *testing.T) {
-	auth := echo5auth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echo5auth.New(testkit.NewValidator(t, as, nil), nil)
 	w := httptest.NewRecorder()
 	route(whoami, auth.Wrap).ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/", nil))
 	if w.Code != 401 || w.Body.Len() > 0 || w.Header().Get("WWW-Authenticate") == "" {
@@ -47,7 +47,7 @@ func TestARefusalOfHEADHasNoBody(t *testing.T) {
 }
 
 func TestASlipOfTheProgramPanicsAtSetUp(t *testing.T) {
-	auth := echo5auth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echo5auth.New(testkit.NewValidator(t, as, nil), nil)
 	for name, slip := range map[string]func(){
 		"no validator":    func() { echo5auth.New(nil, nil) },
 		"the zero Policy": func() { auth.RequirePolicy(accesstoken.Policy{}) },
@@ -70,7 +70,7 @@ func (coded) StatusCode() int { return http.StatusTeapot }
 func (c coded) Unwrap() error { return c.error }
 
 func TestWhatAHandlerReturns(t *testing.T) {
-	auth := echo5auth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echo5auth.New(testkit.NewValidator(t, as, nil), nil)
 	for _, test := range []struct {
 		name   string
 		err    error
@@ -95,7 +95,7 @@ func TestWhatAHandlerReturns(t *testing.T) {
 }
 
 func TestErrorsOfTheApplicationStayTheVerySame(t *testing.T) {
-	auth := echo5auth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echo5auth.New(testkit.NewValidator(t, as, nil), nil)
 	for name, want := range map[string]error{
 		"an error":  errors.New("lost"),
 		"ErrNoSuch": echo.ErrNotFound,
@@ -111,7 +111,7 @@ func TestErrorsOfTheApplicationStayTheVerySame(t *testing.T) {
 }
 
 func TestCheckAndRefuseWithoutWrapping(t *testing.T) {
-	auth := echo5auth.New(adaptertest.NewValidator(t, as, nil), nil).Require(scopes.All("a"))
+	auth := echo5auth.New(testkit.NewValidator(t, as, nil), nil).Require(scopes.All("a"))
 	handler := func(c *echo.Context) error {
 		claims, err := auth.Check(c)
 		if err != nil {
@@ -128,7 +128,7 @@ func TestCheckAndRefuseWithoutWrapping(t *testing.T) {
 
 // A group's Use comes before the route's own Wrap, which then checks only its policy.
 func TestGroupsAndRoutes(t *testing.T) {
-	auth := echo5auth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echo5auth.New(testkit.NewValidator(t, as, nil), nil)
 	e := newEcho()
 	e.GET("/open", whoami)
 	group := e.Group("/orders")

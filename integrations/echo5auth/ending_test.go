@@ -15,7 +15,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/integrations/echo5auth"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 )
 
 // end is when a token of these tests ends: five minutes, and the leeway.
@@ -24,10 +24,10 @@ const end = 5*time.Minute + 30*time.Second
 // inBubbles runs the test over each protocol, with the time of a bubble.
 func inBubbles(t *testing.T, test func(t *testing.T, protocol string, auth *echo5auth.Middleware)) {
 	t.Helper()
-	for _, protocol := range adaptertest.Protocols {
+	for _, protocol := range testkit.Protocols {
 		t.Run(protocol, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				test(t, protocol, echo5auth.New(adaptertest.NewValidator(t, as, adaptertest.Offline(as)), nil).EndWithToken())
+				test(t, protocol, echo5auth.New(testkit.NewValidator(t, as, testkit.Offline(as)), nil).EndWithToken())
 			})
 		})
 	}
@@ -36,7 +36,7 @@ func inBubbles(t *testing.T, test func(t *testing.T, protocol string, auth *echo
 func TestALongPollReturnsTheCause(t *testing.T) {
 	inBubbles(t, func(t *testing.T, protocol string, auth *echo5auth.Middleware) {
 		begun := time.Now()
-		client, url := adaptertest.Pipe(t, protocol, route(func(c *echo.Context) error {
+		client, url := testkit.Pipe(t, protocol, route(func(c *echo.Context) error {
 			<-c.Request().Context().Done()
 			return context.Cause(c.Request().Context())
 		}, auth.Wrap))
@@ -61,7 +61,7 @@ func TestTheErrorHandlerHasTheContextThatLasts(t *testing.T) {
 			}
 			_ = c.NoContent(http.StatusTeapot)
 		}
-		client, url := adaptertest.Pipe(t, protocol, e)
+		client, url := testkit.Pipe(t, protocol, e)
 		if status, _, _ := fetch(t, client, url); status != http.StatusTeapot {
 			t.Errorf("got %d; want %d", status, http.StatusTeapot)
 		}
@@ -111,7 +111,7 @@ func TestAHandlerThatDoesNotListenIsCutOff(t *testing.T) {
 					returned <- time.Since(begun)
 					return nil
 				}, echomiddleware.Recover(), auth.EndWithToken().Wrap, inner)
-				client, url := adaptertest.Pipe(t, protocol, e)
+				client, url := testkit.Pipe(t, protocol, e)
 				r, _ := http.NewRequest(http.MethodGet, url, nil)
 				r.Header.Set("Authorization", bearer(""))
 				response, err := client.Do(r)
@@ -132,8 +132,8 @@ func TestAHandlerThatDoesNotListenIsCutOff(t *testing.T) {
 
 func TestAResponseWithoutATokenDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		auth := echo5auth.New(adaptertest.NewValidator(t, as, adaptertest.Offline(as)), &echo5auth.Options{Optional: true}).EndWithToken()
-		client, url := adaptertest.Pipe(t, "HTTP/1.1", route(func(c *echo.Context) error {
+		auth := echo5auth.New(testkit.NewValidator(t, as, testkit.Offline(as)), &echo5auth.Options{Optional: true}).EndWithToken()
+		client, url := testkit.Pipe(t, "HTTP/1.1", route(func(c *echo.Context) error {
 			if _, ok := accesstoken.FromContext(c.Request().Context()); ok {
 				t.Error("got claims; want none")
 			}

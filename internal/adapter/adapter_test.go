@@ -3,7 +3,6 @@ package adapter_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/internal/adapter"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/scopes"
 )
@@ -30,17 +30,7 @@ func newValidator(t *testing.T, as *accesstokentest.Server) *accesstoken.Validat
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := accesstoken.NewValidator(accesstoken.Config{
-		Resource:   "https://api.example.com",
-		Issuers:    []accesstoken.Issuer{{URL: as.URL, Introspection: client}},
-		HTTPClient: as.Client(),
-		Logger:     slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = v.Close() })
-	return v
+	return testkit.NewValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Introspection = client })
 }
 
 func TestAuthorize(t *testing.T) {

@@ -18,14 +18,14 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
 	"github.com/accesstoken/accesstoken/internal/ending"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 )
 
 // as is the authorization server of all tests.
 var as *accesstokentest.Server
 
-func TestMain(m *testing.M) { adaptertest.Main(m, &as) }
+func TestMain(m *testing.M) { testkit.Main(m, &as) }
 
 // end is when all tokens here end, after they have been made.
 const end = 5*time.Minute + 30*time.Second
@@ -33,8 +33,8 @@ const end = 5*time.Minute + 30*time.Second
 // admit returns a validator and claims that it has let in.
 func admit(t testing.TB, change func(*accesstoken.Config)) (*accesstoken.Validator, accesstoken.Claims) {
 	t.Helper()
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
-		adaptertest.Offline(as)(config)
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
+		testkit.Offline(as)(config)
 		if change != nil {
 			change(config)
 		}

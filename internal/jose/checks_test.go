@@ -112,6 +112,9 @@ func TestTokensThatSayWhatElseTheyAre(t *testing.T) {
 		"access": false, "Bearer": false, "access_token": false, "": false,
 	} {
 		for _, member := range []string{"token_use", "typ"} {
+			if listed, err := jose.ReadClaims(`{"` + member + `":["access","` + kind + `"]}`); err != nil || listed.OtherUse != want || listed.Fault != "" {
+				t.Errorf("%s [access, %q]: got use %v, fault %q, %v; want %v", member, kind, listed.OtherUse, listed.Fault, err, want)
+			}
 			claims, err := jose.ReadClaims(`{"` + member + `":"` + kind + `"}`)
 			if err != nil || claims.OtherUse != want || claims.OtherKind || claims.Fault != "" {
 				t.Errorf("%s %q: got use %v, fault %q, %v; want %v", member, kind, claims.OtherUse, claims.Fault, err, want)

@@ -199,12 +199,18 @@ func (c *claimsReader) readOwn(name, value string) {
 }
 
 // readKind reads the members by which issuers tell their tokens apart in the
-// payload. What is not a string names no kind.
+// payload. What is not a string names no kind, but a list still says what it says.
 func (c *claimsReader) readKind(value string) (kind string) {
-	kind, _ = String(value)
-	switch strings.ToLower(kind) {
-	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
-		c.OtherUse = true
+	kind, ok := String(value)
+	kinds := []string{kind}
+	if list, isList := Strings(value); !ok && isList {
+		kinds = list
+	}
+	for _, kind := range kinds {
+		switch strings.ToLower(kind) {
+		case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
+			c.OtherUse = true
+		}
 	}
 	return kind
 }

@@ -192,7 +192,9 @@ func readClaimSlowly(claims *jose.Claims, m slowMember) bool {
 	switch {
 	case m.name == "token_use" || m.name == "typ":
 		others := []string{"id", "refresh", "offline", "logout", "id_token", "refresh_token"}
-		claims.OtherUse = claims.OtherUse || slices.Contains(others, strings.ToLower(text))
+		for _, kind := range append(list, text) {
+			claims.OtherUse = claims.OtherUse || slices.Contains(others, strings.ToLower(kind))
+		}
 		*texts[m.name] = text
 		return true
 	case texts[m.name] != nil:

@@ -3,28 +3,21 @@ package jose
 import "github.com/go-json-experiment/json/jsontext"
 
 // Merge returns an object with the members of two, each of which [Object] has read
-// before. Of a member that both have it takes the newer one's, unless that is null. If
-// either has the member decided, it gets the text.
-func Merge(older, newer []byte, decided, text string) []byte {
+// before. Of a member that both have it takes the newer one's, unless that is null.
+// decide has the last word about each value, as JSON.
+func Merge(older, newer []byte, decide func(name, value string) string) []byte {
 	merged := []byte{'{'}
 	taken := map[string]bool{}
 	add := func(name, value string) error {
-		switch {
-		case taken[name]:
+		if taken[name] {
 			return nil
-		case name == decided:
-			quoted, err := jsontext.AppendQuote(nil, text)
-			if err != nil {
-				return err
-			}
-			value = string(quoted)
 		}
 		taken[name] = true
 		if len(merged) > 1 {
 			merged = append(merged, ',')
 		}
-		merged, _ = jsontext.AppendQuote(merged, name) // it was read from JSON
-		merged = append(append(merged, ':'), value...)
+		merged = append(merged, Quote(name)...)
+		merged = append(append(merged, ':'), decide(name, value)...)
 		return nil
 	}
 	_ = Object(string(newer), func(name, value string) error { // it was read before
@@ -35,4 +28,10 @@ func Merge(older, newer []byte, decided, text string) []byte {
 	})
 	_ = Object(string(older), add)
 	return append(merged, '}')
+}
+
+// Quote returns a text that was read from JSON as a JSON string.
+func Quote(text string) string {
+	quoted, _ := jsontext.AppendQuote(nil, text) // its one error is invalid UTF-8, which was refused
+	return string(quoted)
 }

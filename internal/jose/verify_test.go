@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"testing"
@@ -300,6 +301,7 @@ func TestVerifyNone(t *testing.T) {
 // panics nowhere: a key source may be somebody else's code.
 func TestVerifyRefusesKeys(t *testing.T) {
 	weak := newRSA1024(t)
+	wide := uint32(math.MaxUint32) // as an int of 32 bits it is negative
 	with := func(n *big.Int, e int) *rsa.PublicKey { return &rsa.PublicKey{N: n, E: e} }
 	n := rsaKey().N
 	bits := func(length uint) *big.Int { // of exactly this length, and odd
@@ -323,7 +325,7 @@ func TestVerifyRefusesKeys(t *testing.T) {
 		{"RSA, exponent 1", "RS256", with(n, 1)},
 		{"RSA, exponent 2", "RS256", with(n, 2)},
 		{"RSA, even exponent", "RS256", with(n, 65536)},
-		{"RSA, exponent of 32 bits", "RS256", with(n, 1<<32-1)},
+		{"RSA, exponent of 32 bits", "RS256", with(n, int(wide))},
 		{"RSA, negative exponent", "RS256", with(n, -65537)},
 		{"RSA, negative modulus", "RS256", with(new(big.Int).Neg(n), 65537)},
 		{"RSA, even modulus", "RS256", with(new(big.Int).Lsh(big.NewInt(1), 2047), 65537)},
@@ -378,8 +380,8 @@ func TestFitsRSASizes(t *testing.T) {
 			}
 		}
 	}
-	for exponent, want := range map[int]bool{-1: false, 0: false, 1: false, 2: false, 3: true, 4: false, 17: true, 65536: false, 65537: true, 1<<17 - 1: true, 1<<17 + 1: false, 1<<31 - 1: false, 1<<31 + 1: false} {
-		if got := jose.Fits("RS256", &rsa.PublicKey{N: rsaKey().N, E: exponent}); got != want {
+	for exponent, want := range map[int64]bool{-1: false, 0: false, 1: false, 2: false, 3: true, 4: false, 17: true, 65536: false, 65537: true, 1<<17 - 1: true, 1<<17 + 1: false, 1<<31 - 1: false, 1<<31 + 1: false} {
+		if got := jose.Fits("RS256", &rsa.PublicKey{N: rsaKey().N, E: int(exponent)}); got != want {
 			t.Errorf("exponent %d: got %v; want %v", exponent, got, want)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/grpcauth"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 	"github.com/accesstoken/accesstoken/middleware"
@@ -55,17 +56,7 @@ func TestMain(m *testing.M) {
 // newValidator returns a validator that trusts the authorization server.
 func newValidator(t *testing.T) (*accesstokentest.Server, *accesstoken.Validator) {
 	t.Helper()
-	as := shared
-	v, err := accesstoken.NewValidator(accesstoken.Config{
-		Resource:   "https://api.example.com",
-		Issuers:    []accesstoken.Issuer{{URL: as.URL}},
-		HTTPClient: as.Client(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = v.Close() })
-	return as, v
+	return shared, testkit.NewValidator(t, shared, nil)
 }
 
 func TestContractOfTheConstructor(t *testing.T) {

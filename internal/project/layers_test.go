@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"internal/adapter", "internal/ending", "grpcauth/policypb"},
 	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest"},
 	{"benchmarks/internal/report"},
-	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "benchmarks/loopback", "internal/project", "internal/adaptertest"},
+	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "benchmarks/loopback", "internal/project", "internal/release", "internal/testkit"},
 }
 
 // library is the number of floors that users stand on; those above are ours.

@@ -292,7 +292,7 @@ func TestWhatIsDroppedStaysAway(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					key := scattered(1_000 + worker<<32 + n)
+					key := scattered(1_000 + worker*500_000_000 + n)
 					cache.Put(key, &fact{key: key}, factBytes)
 					cache.Get(scattered(n % 1_000))
 				}

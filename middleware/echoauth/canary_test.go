@@ -13,12 +13,12 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/middleware/echoauth"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-const canary = adaptertest.Canary
+const canary = testkit.Canary
 
 // ask runs an Echo with its Recover and Logger on a real server, sends a request
 // with the lines, and says all that comes back, and what Echo logs.
@@ -49,12 +49,12 @@ func ask(t *testing.T, debug bool, auth echo.MiddlewareFunc, handle echo.Handler
 
 // Echo.Debug sends the cause as well; it has nothing of the request in it either.
 func TestARefusalTellsNothingOfTheRequest(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), &echoauth.Options{CORS: true})
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), &echoauth.Options{CORS: true})
 	handle := func(echo.Context) error { t.Error("the handler ran; want it not to"); return nil }
-	for name, lines := range adaptertest.Marked(as) {
+	for name, lines := range testkit.Marked(as) {
 		for _, debug := range []bool{false, true} {
 			text := ask(t, debug, auth.Require(scopes.All("orders:write")).Wrap, handle, lines)
-			adaptertest.WantNoCanary(t, fmt.Sprint(name, ", debug ", debug), text, lines)
+			testkit.WantNoCanary(t, fmt.Sprint(name, ", debug ", debug), text, lines)
 		}
 	}
 }
@@ -62,21 +62,21 @@ func TestARefusalTellsNothingOfTheRequest(t *testing.T) {
 // What a handler denies a request for is for the log, and an error of its own is
 // its own affair.
 func TestWhatAHandlerDeniesIsNotTold(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	for _, said := range []error{
 		accesstoken.Deny("CLOSED", errors.New(canary)), fmt.Errorf("%s: %w", canary, accesstoken.Deny(accesstoken.Reason(canary), nil)),
 		&accesstoken.Error{Reason: accesstoken.Reason(canary)}, fmt.Errorf("%s: %w", canary, &accesstoken.Error{Reason: accesstoken.TokenExpired}),
 	} {
 		lines := []string{bearer("a")}
 		answer, _, _ := strings.Cut(ask(t, false, auth.Wrap, func(echo.Context) error { return said }, lines), "\n")
-		adaptertest.WantNoCanary(t, fmt.Sprint(said), answer, lines)
+		testkit.WantNoCanary(t, fmt.Sprint(said), answer, lines)
 	}
 }
 
 // Recover logs the panic of a handler, whatever its value is.
 func TestAPanicWithClaimsTellsNothing(t *testing.T) {
 	lines := []string{"Bearer " + as.Token(accesstokentest.Claims{"sub": canary, "jti": canary, canary: canary})}
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	text := ask(t, true, auth.Wrap, func(c echo.Context) error {
 		claims, _ := accesstoken.FromContext(c.Request().Context())
 		panic([]any{claims, &claims, accesstoken.CredentialsFrom(c.Request().Header), c.Request().Context()})
@@ -84,5 +84,5 @@ func TestAPanicWithClaimsTellsNothing(t *testing.T) {
 	if !strings.Contains(text, "accesstoken.Claims(issuer") {
 		t.Errorf("got %q; want the panic in it", text)
 	}
-	adaptertest.WantNoCanary(t, "the answer and the log", text, lines)
+	testkit.WantNoCanary(t, "the answer and the log", text, lines)
 }

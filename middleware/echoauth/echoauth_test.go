@@ -18,7 +18,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/middleware/echoauth"
@@ -35,10 +35,10 @@ func route(handler echo.HandlerFunc, with ...echo.MiddlewareFunc) *echo.Echo {
 // Each refusal is asked of both adapters. What describes the body belongs to
 // the application's error handler and may differ.
 func TestRefusalsAreThoseOfNetHTTP(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	down := accesstokentest.NewServer(t)
 	down.Handle(accesstokentest.JWKSPath, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
-	unavailable := adaptertest.NewValidator(t, down, nil)
+	unavailable := testkit.NewValidator(t, down, nil)
 	misconfigured := newIntrospecting(t, as, "not the secret")
 	for _, test := range []struct {
 		name   string
@@ -85,7 +85,7 @@ func TestRefusalsAreThoseOfNetHTTP(t *testing.T) {
 }
 
 func TestNothingIsSniffedFromARefusal(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	got := get(t, route(new(counter).handle, auth.Wrap))
 	if nosniff := got.header.Get("X-Content-Type-Options"); nosniff != "nosniff" {
 		t.Errorf("X-Content-Type-Options: got %q; want nosniff, as net/http has it", nosniff)
@@ -95,7 +95,7 @@ func TestNothingIsSniffedFromARefusal(t *testing.T) {
 // A handler may have announced its body before it finds out that it must
 // refuse. Whoever writes the error's body writes another one.
 func TestRefuseTakesBackWhatWasSaidAboutAnotherBody(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	announced := map[string]string{"Content-Length": "3", "Content-Encoding": "gzip", "Etag": `"v1"`, "Last-Modified": "Mon, 02 Jan 2006 15:04:05 GMT"}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", bearer(""))
@@ -114,7 +114,7 @@ func TestRefuseTakesBackWhatWasSaidAboutAnotherBody(t *testing.T) {
 }
 
 func TestTheApplicationsErrorHandlerWritesTheBody(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil).Require(scopes.All("a"))
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil).Require(scopes.All("a"))
 	e := route(new(counter).handle, auth.Wrap)
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		var written *echo.HTTPError
@@ -138,7 +138,7 @@ func TestTheApplicationsErrorHandlerWritesTheBody(t *testing.T) {
 }
 
 func TestARefusalOfHEADHasNoBody(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	w := httptest.NewRecorder()
 	route(new(counter).handle, auth.Wrap).ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/", nil))
 	if w.Code != 401 || w.Body.Len() > 0 || w.Header().Get("WWW-Authenticate") == "" {
@@ -147,7 +147,7 @@ func TestARefusalOfHEADHasNoBody(t *testing.T) {
 }
 
 func TestChainedCallsDemandAll(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	base := auth.Require(scopes.All("a"))
 	for _, test := range []struct {
 		name    string
@@ -177,7 +177,7 @@ func TestChainedCallsDemandAll(t *testing.T) {
 }
 
 func TestASlipOfTheProgramPanicsAtSetUp(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	for name, slip := range map[string]func(){
 		"no validator":               func() { echoauth.New(nil, nil) },
 		"no validator, with options": func() { echoauth.New(nil, &echoauth.Options{}) },
@@ -200,7 +200,7 @@ func TestASlipOfTheProgramPanicsAtSetUp(t *testing.T) {
 }
 
 func TestOptional(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), &echoauth.Options{Optional: true})
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), &echoauth.Options{Optional: true})
 	for _, test := range []struct {
 		name   string
 		auth   *echoauth.Middleware
@@ -235,7 +235,7 @@ func TestOptional(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	const with, without = true, false
 	origin := []string{"Origin", "https://app.example.com"}
 	preflight := append([]string{"Access-Control-Request-Method", "POST"}, origin...)
@@ -277,8 +277,8 @@ func TestCORS(t *testing.T) {
 // Scripts of other origins can read the nonces, of refusals and of answers that pass,
 // where CORS is said; the caches of others keep neither.
 func TestScriptsCanReadTheNextNonce(t *testing.T) {
-	prover := adaptertest.NewProver(t, as, "a")
-	v := adaptertest.NewValidator(t, as, prover.Config)
+	prover := testkit.NewProver(t, as, "a")
+	v := testkit.NewValidator(t, as, prover.Config)
 	for _, test := range []struct {
 		name         string
 		cors, origin bool
@@ -317,7 +317,7 @@ func TestScriptsCanReadTheNextNonce(t *testing.T) {
 func TestWhatAHandlerReturns(t *testing.T) {
 	var heard []accesstoken.Reason
 	var mu sync.Mutex
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.OnRefuse = func(_ context.Context, err *accesstoken.Error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -373,7 +373,7 @@ func TestWhatAHandlerReturns(t *testing.T) {
 }
 
 func TestErrorsOfTheApplicationStayTheVerySame(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	for name, want := range map[string]error{
 		"a foreign error": errors.New("lost"),
 		"an HTTPError":    echo.ErrNotFound,
@@ -389,7 +389,7 @@ func TestErrorsOfTheApplicationStayTheVerySame(t *testing.T) {
 }
 
 func TestADenialOfAnAnonymousOrPreflightRequest(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), &echoauth.Options{Optional: true, CORS: true})
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), &echoauth.Options{Optional: true, CORS: true})
 	server := serve(t, route(func(echo.Context) error { return accesstoken.Deny("CLOSED_TODAY", nil) }, auth.Wrap))
 	for name, method := range map[string]string{"an anonymous request": http.MethodGet, "a preflight": http.MethodOptions} {
 		t.Run(name, func(t *testing.T) {
@@ -402,7 +402,7 @@ func TestADenialOfAnAnonymousOrPreflightRequest(t *testing.T) {
 }
 
 func TestCheckAndRefuseWithoutWrapping(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	auth := echoauth.New(v, nil).Require(scopes.All("a"))
 	handler := func(c echo.Context) error {
 		claims, err := auth.Check(c)
@@ -436,7 +436,7 @@ func TestCheckAndRefuseWithoutWrapping(t *testing.T) {
 }
 
 func TestGroupsAndRoutes(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	var handler counter
 	e := newEcho()
 	e.GET("/open", handler.handle)
@@ -485,7 +485,7 @@ func newIntrospecting(t *testing.T, as *accesstokentest.Server, secret string) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	return adaptertest.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
+	return testkit.NewValidator(t, as, func(config *accesstoken.Config) { config.Issuers[0].Introspection = client })
 }
 
 func TestAWrapInsideAWrap(t *testing.T) {
@@ -544,7 +544,7 @@ func TestAWrapInsideAWrap(t *testing.T) {
 func TestOnRefuseHearsOfEveryRefusalOnce(t *testing.T) {
 	var mu sync.Mutex
 	var heard []accesstoken.Reason
-	v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 		config.OnRefuse = func(_ context.Context, err *accesstoken.Error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -580,7 +580,7 @@ func TestOnRefuseHearsOfEveryRefusalOnce(t *testing.T) {
 }
 
 func TestTheResponseAndTheBodyAreNotTouched(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	t.Run("the body arrives as it was sent", func(t *testing.T) {
 		body := strings.Repeat("x", 1<<16)
 		server := serve(t, route(func(c echo.Context) error { return c.Stream(http.StatusOK, "text/plain", c.Request().Body) }, auth.Wrap))
@@ -619,7 +619,7 @@ func (outage) Error() string        { return "the database is down" }
 func (outage) Is(target error) bool { return target == accesstoken.Unavailable }
 
 func TestAHandlerMayReturnAReason(t *testing.T) {
-	auth := echoauth.New(adaptertest.NewValidator(t, as, nil), nil)
+	auth := echoauth.New(testkit.NewValidator(t, as, nil), nil)
 	for _, test := range []struct {
 		name   string
 		err    error
@@ -641,7 +641,7 @@ func TestAHandlerMayReturnAReason(t *testing.T) {
 }
 
 func TestARequestThatNeedsNoTokenHasNoClaimsOfAnOuterOne(t *testing.T) {
-	v := adaptertest.NewValidator(t, as, nil)
+	v := testkit.NewValidator(t, as, nil)
 	optional := echoauth.New(v, &echoauth.Options{Optional: true, CORS: true})
 	outer := echoauth.New(v, nil)
 	for name, change := range map[string]func(*http.Request){

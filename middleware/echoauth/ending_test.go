@@ -18,7 +18,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/middleware/echoauth"
 	"github.com/accesstoken/accesstoken/scopes"
 )
@@ -34,13 +34,13 @@ func tokenOf(scope string) string {
 // its OnRefuse has heard since that was last asked.
 func inBubbles(t *testing.T, test func(t *testing.T, protocol string, auth *echoauth.Middleware, heard func() string)) {
 	t.Helper()
-	for _, protocol := range adaptertest.Protocols {
+	for _, protocol := range testkit.Protocols {
 		t.Run(protocol, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var mu sync.Mutex
 				var heard []accesstoken.Reason
-				v := adaptertest.NewValidator(t, as, func(config *accesstoken.Config) {
-					adaptertest.Offline(as)(config)
+				v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
+					testkit.Offline(as)(config)
 					config.OnRefuse = func(_ context.Context, refused *accesstoken.Error) {
 						mu.Lock()
 						defer mu.Unlock()
@@ -85,7 +85,7 @@ func TestServerSentEventsEndWithTheirToken(t *testing.T) {
 			"outside of gzip": route(events, lasting.Wrap, echomiddleware.Gzip()),
 			"inside of gzip":  route(events, echomiddleware.Gzip(), lasting.Wrap),
 		} {
-			client, url := adaptertest.Pipe(t, protocol, e)
+			client, url := testkit.Pipe(t, protocol, e)
 			begun, token := time.Now(), tokenOf("a")
 			got := send(t, client, http.MethodGet, url, "", "Authorization", token)
 			if took := time.Since(begun); got.status != 200 || took != end || strings.Count(got.body, "data: ") != 6 {
@@ -119,7 +119,7 @@ func TestALongPollReturnsTheCause(t *testing.T) {
 			}
 			e.DefaultHTTPErrorHandler(err, c)
 		}
-		client, url := adaptertest.Pipe(t, protocol, e)
+		client, url := testkit.Pipe(t, protocol, e)
 		got := send(t, client, http.MethodGet, url, "", "Authorization", tokenOf(""))
 		want := `Bearer realm="https://api.example.com", error="invalid_token", error_description="the access token expired"`
 		if got.status != 401 || got.challenge() != want || got.body != "{\"message\":\"the access token expired\"}\n" {
@@ -142,7 +142,7 @@ func TestAnErrorBeforeTheEndStaysTheVerySame(t *testing.T) {
 			}
 			_ = c.NoContent(http.StatusTeapot)
 		}
-		client, url := adaptertest.Pipe(t, protocol, e)
+		client, url := testkit.Pipe(t, protocol, e)
 		if got := send(t, client, http.MethodGet, url, "", "Authorization", tokenOf("")); got.status != http.StatusTeapot {
 			t.Errorf("got %d; want %d", got.status, http.StatusTeapot)
 		}
@@ -177,7 +177,7 @@ func TestAHandlerThatDoesNotListenIsCutOff(t *testing.T) {
 						}
 					}
 				}, echomiddleware.Recover(), auth.EndWithToken().Wrap, inner)
-				client, url := adaptertest.Pipe(t, protocol, e)
+				client, url := testkit.Pipe(t, protocol, e)
 				r, _ := http.NewRequest(http.MethodGet, url, nil)
 				r.Header.Set("Authorization", tokenOf(""))
 				response, err := client.Do(r)
@@ -201,8 +201,8 @@ func TestAHandlerThatDoesNotListenIsCutOff(t *testing.T) {
 
 func TestAResponseToNobodyDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		auth := echoauth.New(adaptertest.NewValidator(t, as, adaptertest.Offline(as)), &echoauth.Options{Optional: true}).EndWithToken()
-		client, url := adaptertest.Pipe(t, "HTTP/1.1", route(func(c echo.Context) error {
+		auth := echoauth.New(testkit.NewValidator(t, as, testkit.Offline(as)), &echoauth.Options{Optional: true}).EndWithToken()
+		client, url := testkit.Pipe(t, "HTTP/1.1", route(func(c echo.Context) error {
 			time.Sleep(time.Hour)
 			return c.String(http.StatusOK, fmt.Sprint("done, ", c.Request().Context().Err()))
 		}, auth.Wrap))
@@ -216,8 +216,8 @@ func TestAResponseToNobodyDoesNotEnd(t *testing.T) {
 // ends.
 func TestAWebSocketEndsWithItsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		auth := echoauth.New(adaptertest.NewValidator(t, as, adaptertest.Offline(as)), nil).EndWithToken()
-		client, url := adaptertest.Pipe(t, "HTTP/1.1", route(func(c echo.Context) error {
+		auth := echoauth.New(testkit.NewValidator(t, as, testkit.Offline(as)), nil).EndWithToken()
+		client, url := testkit.Pipe(t, "HTTP/1.1", route(func(c echo.Context) error {
 			socket, err := websocket.Accept(c.Response(), c.Request(), nil)
 			if err != nil {
 				return nil // Accept has answered

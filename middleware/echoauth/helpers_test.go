@@ -12,13 +12,13 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
-	"github.com/accesstoken/accesstoken/internal/adaptertest"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 )
 
 // as is the authorization server of all tests that do not count its requests.
 var as *accesstokentest.Server
 
-func TestMain(m *testing.M) { adaptertest.Main(m, &as) }
+func TestMain(m *testing.M) { testkit.Main(m, &as) }
 
 // bearer returns an Authorization value with a good token that has the scopes.
 func bearer(scope string) string {

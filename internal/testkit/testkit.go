@@ -1,11 +1,14 @@
-// Package adaptertest is what the tests of all adapters share.
-package adaptertest
+// Package testkit is the one address for what the tests of several packages share. What
+// only one package needs stands in its helpers_test.go.
+package testkit
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,3 +73,33 @@ func NewValidator(t testing.TB, as *accesstokentest.Server, change func(*accesst
 	})
 	return v
 }
+
+// Must returns the value of a call that cannot fail in a test.
+func Must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// WantReason fails the test unless err is a refusal for that reason.
+func WantReason(t testing.TB, err error, want accesstoken.Reason) *accesstoken.Error {
+	t.Helper()
+	var refused *accesstoken.Error
+	if !errors.As(err, &refused) || refused.Reason != want {
+		t.Fatalf("got %v; want a refusal for %s", err, want)
+	}
+	return refused
+}
+
+// A Clock is a Config.Now that a test moves. The zero Clock is right.
+type Clock struct{ moved atomic.Int64 }
+
+// Now is the time plus what the clock was moved.
+func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.moved.Load())) }
+
+// Advance moves the clock, backwards if d is negative.
+func (c *Clock) Advance(d time.Duration) { c.moved.Add(int64(d)) }
+
+// Set makes the clock differ from the time by d.
+func (c *Clock) Set(d time.Duration) { c.moved.Store(int64(d)) }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The tools are run by "go run", at a version that a commit changes.
+const (
+	cyclonedxTool = "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0"
+	apidiffTool   = "golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4"
+)
+
+// cyclonedx writes the SBOM of the module in the folder. It is built in the usual
+// environment and runs in the other, which finds the versions that are made here.
+func cyclonedx(folder, file string, environment []string) error {
+	bin, err := os.MkdirTemp("", "cyclonedx")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(bin)
+	if _, err := command(folder, []string{"GOBIN=" + bin}, "go", "install", cyclonedxTool); err != nil {
+		return err
+	}
+	_, err = command(folder, environment, filepath.Join(bin, "cyclonedx-gomod"), "mod", "-json", "-type", "library", "-output", file, ".")
+	return err
+}
+
+// apiChanges says what changed in the API of the checkout since the last tag, and
+// what semver calls that: major, minor or patch. Before v1 a breaking change is minor.
+func (r *repository) apiChanges(checkout string) (text, class string, err error) {
+	last, err := r.lastTag()
+	if err != nil {
+		return "", "", err
+	}
+	if last == "" {
+		return "There is no tag yet to compare with.", "minor", nil
+	}
+	was, err := os.MkdirTemp("", "api")
+	if err != nil {
+		return "", "", err
+	}
+	defer os.RemoveAll(was)
+	if _, err := r.git("clone", "--quiet", "--no-hardlinks", "--branch", last, ".", filepath.Join(was, "clone")); err != nil {
+		return "", "", err
+	}
+	root, err := readModule(r.top, ".")
+	if err != nil {
+		return "", "", err
+	}
+	incompatible, all, err := r.diff(filepath.Join(was, "clone"), checkout, root.Module.Path)
+	if err != nil {
+		return "", "", err
+	}
+	return "Since " + last + ":\n" + all, classOf(incompatible, all, last), nil
+}
+
+func classOf(incompatible, all, last string) string {
+	switch {
+	case promised(incompatible) && !strings.HasPrefix(last, "v0."):
+		return "major"
+	case promised(all):
+		return "minor"
+	}
+	return "patch"
+}
+
+// unpromised are packages whose API may change with any release.
+var unpromised = []string{"- ./conformance", "- ./benchmarks"}
+
+// promised reports whether a change concerns a package whose API is promised.
+func promised(changes string) bool {
+	for line := range strings.Lines(changes) {
+		if strings.HasPrefix(line, "- ") && !slices.ContainsFunc(unpromised, func(p string) bool { return strings.HasPrefix(line, p) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// lastTag returns the newest tag of the root module, "" if there is none. A tag on
+// the commit checked out is not the last one, but this one.
+func (r *repository) lastTag() (string, error) {
+	listed, err := r.git("-c", "versionsort.suffix=-", "tag", "--list", "v*", "--sort=-version:refname")
+	if err != nil {
+		return "", err
+	}
+	here, err := r.git("tag", "--points-at", "HEAD")
+	if err != nil {
+		return "", err
+	}
+	for tag := range strings.FieldsSeq(listed) {
+		if semver.MatchString(tag) && !slices.Contains(strings.Fields(here), tag) {
+			return tag, nil
+		}
+	}
+	return "", nil
+}
+
+// apidiff compares the exported names of two checkouts of a module.
+func apidiff(was, is, module string) (incompatible, all string, err error) {
+	old := filepath.Join(filepath.Dir(was), "api.export")
+	if _, err := command(was, nil, "go", "run", apidiffTool, "-m", "-w", old, module); err != nil {
+		return "", "", err
+	}
+	if incompatible, err = command(is, nil, "go", "run", apidiffTool, "-m", "-incompatible", old, module); err != nil {
+		return "", "", err
+	}
+	all, err = command(is, nil, "go", "run", apidiffTool, "-m", old, module)
+	return incompatible, all, err
+}
