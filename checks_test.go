@@ -309,8 +309,8 @@ func TestNewerKeysAreNotTakenAtTheirSourcesWord(t *testing.T) {
 		want accesstoken.Reason
 	}{
 		{"the right key", right, nil, ""},
-		{"the right key beside an error", right, errors.New("not so sure"), accesstoken.SignatureInvalid},
-		{"an error", nil, errors.New("down"), accesstoken.SignatureInvalid},
+		{"the right key beside an error", right, errors.New("not so sure"), accesstoken.KeysUnavailable},
+		{"an error", nil, errors.New("down"), accesstoken.KeysUnavailable},
 		{"no key", nil, nil, accesstoken.SignatureInvalid},
 		{"the key that was tried", wrong, nil, accesstoken.SignatureInvalid},
 	} {
