@@ -280,3 +280,113 @@ func TestAJoinedPolicyDemandsWhatEitherDoes(t *testing.T) {
 		}
 	}
 }
+
+// A lateSource has one set of keys, and says something when it is asked for newer ones.
+type lateSource struct {
+	keyFunc
+	after func(ctx context.Context) ([]crypto.PublicKey, uint64, error)
+}
+
+func (s lateSource) KeysAfter(ctx context.Context, _, _ string, _ uint64) ([]crypto.PublicKey, uint64, error) {
+	return s.after(ctx)
+}
+
+func TestNewerKeysAreNotTakenAtTheirSourcesWord(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	right, generation, err := jwks.Static(as.Keys()...).Keys(t.Context(), as.KeyID("RS256"), "RS256")
+	if err != nil || len(right) != 1 {
+		t.Fatalf("got %v, %v; want the key of the server", right, err)
+	}
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := []crypto.PublicKey{&other.PublicKey}
+	for _, test := range []struct {
+		name string
+		keys []crypto.PublicKey
+		err  error
+		want accesstoken.Reason
+	}{
+		{"the right key", right, nil, ""},
+		{"the right key beside an error", right, errors.New("not so sure"), accesstoken.KeysUnavailable},
+		{"an error", nil, errors.New("down"), accesstoken.KeysUnavailable},
+		{"no key", nil, nil, accesstoken.SignatureInvalid},
+		{"the key that was tried", wrong, nil, accesstoken.SignatureInvalid},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := newValidator(t, as, func(c *accesstoken.Config) {
+				c.Issuers[0].Keys = lateSource{
+					func() ([]crypto.PublicKey, uint64, error) { return wrong, generation, nil },
+					func(context.Context) ([]crypto.PublicKey, uint64, error) { return test.keys, generation + 1, test.err },
+				}
+			})
+			validate(t, v, as.Token(nil), test.want)
+		})
+	}
+}
+
+// A caller that leaves while newer keys are fetched has not heard that the signature is
+// wrong.
+func TestACallerThatLeavesBeforeNewerKeysAreThereIsToldSo(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Keys = lateSource{
+			func() ([]crypto.PublicKey, uint64, error) { return []crypto.PublicKey{&other.PublicKey}, 1, nil },
+			func(ctx context.Context) ([]crypto.PublicKey, uint64, error) {
+				leave()
+				<-ctx.Done()
+				return nil, 0, ctx.Err()
+			},
+		}
+	})
+	_, err = v.Validate(ctx, accesstoken.Bearer(as.Token(nil)))
+	if !errors.Is(err, context.Canceled) || errors.Is(err, accesstoken.SignatureInvalid) {
+		t.Errorf("got %v; want the end of the caller's own context", err)
+	}
+}
+
+// Without the request there is no telling which one brought them.
+func TestCredentialsOfARequestAreNotEqualToThoseOfNone(t *testing.T) {
+	header := http.Header{"Authorization": {"Bearer token"}}
+	alone, whole := accesstoken.CredentialsFrom(header), accesstoken.CredentialsOf(&http.Request{Header: header})
+	if alone.Equal(whole) || whole.Equal(alone) || !alone.Equal(alone) || !whole.Equal(whole) {
+		t.Error("got credentials that are equal with and without a request, or are not equal to themselves")
+	}
+}
+
+// A proof may be used once, by one request: one that has the same texts is another.
+func TestCredentialsOfAnotherRequestAreNotEqual(t *testing.T) {
+	line, proof := "DPoP token", "proof.proof"
+	request := func(change func(*http.Request)) accesstoken.Credentials {
+		r := &http.Request{Method: "GET", Proto: "HTTP/1.1", RequestURI: "/a", Header: http.Header{"Authorization": {line}, "Dpop": {proof}}}
+		change(r)
+		return accesstoken.CredentialsOf(r)
+	}
+	whole := request(func(*http.Request) {})
+	for _, test := range []struct {
+		name   string
+		change func(*http.Request)
+		want   bool
+	}{
+		{"the same", func(*http.Request) {}, true},
+		{"the same path, with a query", func(r *http.Request) { r.RequestURI = "/a?b" }, true},
+		{"another path", func(r *http.Request) { r.RequestURI = "/b" }, false},
+		{"another method", func(r *http.Request) { r.Method = "PUT" }, false},
+		{"another version", func(r *http.Request) { r.Proto = "HTTP/2.0" }, false},
+		{"an equal token", func(r *http.Request) { r.Header["Authorization"] = []string{strings.Clone(line)} }, false},
+		{"an equal proof", func(r *http.Request) { r.Header["Dpop"] = []string{strings.Clone(proof)} }, false},
+		{"a part of the proof", func(r *http.Request) { r.Header["Dpop"] = []string{proof[:5]} }, false},
+		{"the proof twice", func(r *http.Request) { r.Header["Dpop"] = []string{proof, proof} }, false},
+		{"no proof", func(r *http.Request) { delete(r.Header, "Dpop") }, false},
+	} {
+		if got := request(test.change).Equal(whole); got != test.want {
+			t.Errorf("%s: got %v; want %v", test.name, got, test.want)
+		}
+	}
+}

@@ -94,7 +94,7 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 		return nil, refusal(ClaimInvalid, "sub is another in the introspection answer")
 	case differ(said.ClientID, asked.ClientID), differ(said.ClientID, answer.ClientID), differ(said.AuthorizedParty, asked.AuthorizedParty):
 		return nil, refusal(ClaimInvalid, "the client is another in the introspection answer")
-	case differ(jwt.ID, answer.ID) && !i.rules.uti:
+	case differ(jwt.ID, answer.ID):
 		return nil, refusal(ClaimInvalid, "jti is another in the introspection answer")
 	case differ(said.TenantID, asked.TenantID):
 		return nil, refusal(ClaimInvalid, "tid is another in the introspection answer")
@@ -118,8 +118,6 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 	both.ID = cmp.Or(said.ID, asked.ID)
 	both.TenantID = cmp.Or(said.TenantID, asked.TenantID)
 	both.UID = cmp.Or(said.UID, asked.UID)
-	both.IDType = cmp.Or(said.IDType, asked.IDType)
-	both.HasRoles = said.HasRoles || asked.HasRoles
 	both.UnverifiedEmail = said.UnverifiedEmail || asked.UnverifiedEmail
 	both.Actor = cmp.Or(said.Actor, asked.Actor)
 	both.Expiry = earlier(said.Expiry, asked.Expiry)

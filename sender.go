@@ -118,7 +118,7 @@ func (c ForwardedCertificate) from(r *http.Request) bool {
 // middleware may have written.
 func isOverUnixSocket(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	return ok && local != nil && local.Network() == "unix"
+	return ok && local.Network() == "unix"
 }
 
 func (c ForwardedCertificate) fromAddress(remote string) bool {

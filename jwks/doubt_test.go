@@ -304,8 +304,8 @@ func TestKeysInDoubtAreBounded(t *testing.T) {
 			ask(t, cache, fmt.Sprint(i, "/", 0), found)
 			time.Sleep(time.Second)
 		}
-		if got := len(cache.State().KeyIDs); got <= 400 || got > 1000 {
-			t.Errorf("got %d keys; want those of the last answer, and 500 in doubt at most", got)
+		if got := len(cache.State().KeyIDs); got != 900 {
+			t.Errorf("got %d keys; want the 400 of the last answer, and 500 in doubt", got)
 		}
 	})
 }

@@ -214,6 +214,36 @@ func TestASignatureThatFailsInAnOutage(t *testing.T) {
 	})
 }
 
+func TestWithoutKeysNothingIsNewerThanTheKeysOfASignature(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := open(t, serve(ec("a")), nil)
+		if keys, newer, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); keys != nil || newer != 0 || err != nil {
+			t.Errorf("got %v, %d, %v; want nothing newer", keys, newer, err)
+		}
+	})
+}
+
+func TestTheWaitForNewerKeysIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(ec("a"))
+		cache := open(t, s, func(c *jwks.Config) { c.WaitTimeout = time.Second })
+		warm(t, cache)
+		time.Sleep(time.Minute)
+		s.slow(4 * time.Second)
+		began := time.Now()
+		leaving, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if _, newer, err := cache.KeysAfter(leaving, "a", "ES256", 1); !errors.Is(err, context.DeadlineExceeded) || newer != 0 || time.Since(began) != 500*time.Millisecond {
+			t.Errorf("a request that leaves: got %d, %v after %v; want its context's error after 500ms", newer, err, time.Since(began))
+		}
+		began = time.Now()
+		if _, newer, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); err == nil || newer != 0 || time.Since(began) != time.Second {
+			t.Errorf("got %d, %v after %v; want an error after the WaitTimeout, 1s", newer, err, time.Since(began))
+		}
+		time.Sleep(4 * time.Second) // the fetch ends by itself
+	})
+}
+
 func TestAViewSeesARotationThatNoKidAnnounces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := newECKey(), newECKey()

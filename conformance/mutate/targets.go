@@ -80,6 +80,9 @@ var targets = []target{
 	{file: "grpcauth/dpop.go"},
 	{file: "introspection/breaker.go"},
 	{file: "introspection/calls.go"},
+	{file: "introspection/row.go"},
+	{file: "introspection/known.go"},
+	{file: "introspection/failure.go"},
 }
 
 // A stage is a package whose tests are run.

@@ -116,6 +116,9 @@ func TestReadClaimsMalformed(t *testing.T) {
 		if got, err := jose.ReadClaims(payload); !errors.Is(err, jose.ErrMalformed) || got.Issuer != "" {
 			t.Errorf("%s: got %+v, %v; want %v", name, got, err, jose.ErrMalformed)
 		}
+		if got, err := jose.ReadAnswer(payload); !errors.Is(err, jose.ErrMalformed) || got.Issuer != "" {
+			t.Errorf("%s, as an answer: got %+v, %v; want %v", name, got, err, jose.ErrMalformed)
+		}
 	}
 }
 
