@@ -66,6 +66,13 @@ const (
 
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
 
+// hang never answers: not even to say that the client has gone, which may come while the
+// client is still closing the connection.
+func hang(_ http.ResponseWriter, r *http.Request) {
+	<-r.Context().Done()
+	panic(http.ErrAbortHandler)
+}
+
 // await polls for what other goroutines are about to do.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
@@ -109,7 +116,7 @@ func TestAConnectionToASlowServerStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	as.Handle(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	as.Handle(path, http.HandlerFunc(hang))
 	var all sync.WaitGroup
 	all.Go(func() {
 		if err := get(t, transport, as, 3*time.Second); !errors.Is(err, context.DeadlineExceeded) {
@@ -140,7 +147,7 @@ func TestAConnectionToAServerThatIsSlowSeveralTimesStays(t *testing.T) {
 		}
 	}
 	body, next := stream(t, transport, as)
-	as.Handle(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	as.Handle(path, http.HandlerFunc(hang))
 	for range 10 { // 3 s in all
 		if err := get(t, transport, as, 300*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("got %v; want a timeout", err)
@@ -234,7 +241,7 @@ func TestATimeoutLeavesTheConnectionsThatAreInUseOrAnswered(t *testing.T) {
 		switch r.Header.Get("Kind") {
 		case "slow":
 			close(slow)
-			<-r.Context().Done()
+			hang(w, r)
 		case "busy":
 			close(busy)
 			<-goOn
@@ -312,7 +319,7 @@ func stream(t *testing.T, transport http.RoundTripper, as *accesstokentest.Serve
 func TestAResponseThatIsBeingReadIsNotIdleAfterATimeoutElsewhere(t *testing.T) {
 	as, transport := serve(t, false, never, hello)
 	body, next := stream(t, transport, as)
-	as.Handle(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	as.Handle(path, http.HandlerFunc(hang))
 	if err := get(t, transport, as, 1500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v; want a timeout", err)
 	}
@@ -357,7 +364,7 @@ func TestAHandshakeThatWaitsIsNotIdle(t *testing.T) {
 		ended <- err
 	}()
 	<-begun
-	as.Handle(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	as.Handle(path, http.HandlerFunc(hang))
 	if err := get(t, transport, as, 1500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v; want a timeout", err)
 	}
