@@ -702,3 +702,23 @@ func TestWhatIsSaidOfACertificate(t *testing.T) {
 		}
 	}
 }
+
+// Of a request that somebody has made by hand nothing tells the connection; what its
+// address is counts nevertheless.
+func TestARequestWithoutAConnectionIsFromItsAddress(t *testing.T) {
+	as, client := accesstokentest.NewServer(t), newHolder(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.ForwardedCertificate = accesstoken.ForwardedCertificate{
+			Format: accesstoken.ClientCertField, UnixSocket: true, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		}
+	})
+	r := &http.Request{Method: "GET", RequestURI: "/", RemoteAddr: "192.0.2.1:443", Header: http.Header{
+		"Authorization": {"Bearer " + as.Token(accesstokentest.Claims{"cnf": client.cnf(false, true)})}, "Client-Cert": {client.field()},
+	}}
+	if _, err := v.Validate(t.Context(), accesstoken.CredentialsOf(r)); err != nil {
+		t.Errorf("from a proxy: got %v; want nil", err)
+	}
+	r.RemoteAddr = "198.51.100.1:443"
+	_, err := v.Validate(t.Context(), accesstoken.CredentialsOf(r))
+	wantReason(t, err, accesstoken.BindingMismatch)
+}
