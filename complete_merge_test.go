@@ -105,3 +105,10 @@ func TestOfTheTimesOfJWTAndAnswerTheNarrowerCount(t *testing.T) {
 		})
 	}
 }
+
+// Whether a JWT's own token_type or the answer's says so.
+func TestATokenThatCallsItselfADPoPTokenNeedsABinding(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	_, err := newValidator(t, as, nil).Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"token_type": "DPoP"})))
+	wantReason(t, err, accesstoken.BindingRequired)
+}

@@ -722,3 +722,30 @@ func TestARequestWithoutAConnectionIsFromItsAddress(t *testing.T) {
 	_, err := v.Validate(t.Context(), accesstoken.CredentialsOf(r))
 	wantReason(t, err, accesstoken.BindingMismatch)
 }
+
+// A handler keeps the context of its request, and shows it with the same request when
+// that is over. The proof has been used.
+func TestALookAfterTheRequestNeedsAProofOfItsOwn(t *testing.T) {
+	as, client := accesstokentest.NewServer(t), newHolder(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.DPoP = newVerifier(t) })
+	token := as.Token(accesstokentest.Claims{"cnf": client.cnf(true, false)})
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/orders", nil)
+	r.Header.Set("Authorization", "DPoP "+token)
+	r.Header.Set("DPoP", client.proof(t, "GET", "/orders", token))
+	var kept context.Context
+	look := func() error {
+		_, err := v.Validate(kept, accesstoken.CredentialsOf(r))
+		return err
+	}
+	handler := middleware.New(v, nil).Require(scopes.None()).Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		kept = r.Context()
+		if err := look(); err != nil {
+			t.Errorf("within the request: got %v; want nil", err)
+		}
+	}))
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	if kept == nil {
+		t.Fatal("the request was refused")
+	}
+	wantReason(t, look(), accesstoken.DPoPProofReplayed)
+}
