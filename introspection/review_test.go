@@ -1,0 +1,236 @@
+package introspection_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/accesstoken/accesstoken/introspection"
+)
+
+// What shows who we are takes a second, as a key service or a token server may. That
+// makes no odd token of a stranger a failure in which no token had a part.
+func TestReviewStrangersOpenNoCircuitOfKnownTokensBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, slowBearer)
+		knowing(t, client, 1)
+		transport.set(func(token string) reply {
+			if strings.HasPrefix(token, "odd") {
+				return reply{delay: time.Hour}
+			}
+			return reply{body: goodBody}
+		})
+		for i := range 5 {
+			_, _ = client.Introspect(t.Context(), fmt.Sprint("odd ", i))
+		}
+		wantAnswer(t, client, "known 0", "active")
+	})
+}
+
+func slowBearer(c *introspection.Config) {
+	c.ClientID, c.ClientSecret, c.AuthMethod = "", "", introspection.Bearer
+	c.BearerToken = func(context.Context) (string, error) {
+		time.Sleep(time.Second)
+		return "ours", nil
+	}
+}
+
+// Nor does it keep stale answers from being served in an outage.
+func TestReviewStaleAnswersAreServedBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, func(c *introspection.Config) {
+			slowBearer(c)
+			c.CacheFor, c.DangerouslyServeStaleFor = time.Second, 10*time.Minute
+		})
+		knowing(t, client, 3)
+		time.Sleep(2 * time.Second)
+		transport.set(func(string) reply { return reply{delay: time.Hour} })
+		_, _ = client.Introspect(t.Context(), "known 0")
+		_, _ = client.Introspect(t.Context(), "known 1")
+		wantAnswer(t, client, "known 2", "active")
+	})
+}
+
+// One token that fails five times is left alone, whatever the signer takes.
+func TestReviewAnOddTokenIsLeftAloneBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, slowBearer)
+		knowing(t, client, 1)
+		transport.set(func(token string) reply {
+			if strings.HasPrefix(token, "odd") {
+				return reply{delay: time.Hour}
+			}
+			return reply{body: goodBody}
+		})
+		for range 8 {
+			_, _ = client.Introspect(t.Context(), "odd")
+			_, _ = client.Introspect(t.Context(), "known 0")
+		}
+		if got := transport.count("odd"); got > 6 {
+			t.Errorf("got %d calls about the odd token; want it left alone after 5", got)
+		}
+	})
+}
+
+// Who asks about a token whose call had to wait for its turn, and is on the wire by
+// now, waits for the answer as anyone does.
+func TestReviewACallThatHadToWaitIsJoinedOnceItIsOnTheWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := newFair(t, func(token string) reply {
+			if token == "good" {
+				return reply{body: goodBody, delay: time.Second}
+			}
+			return reply{body: `{"active":false}`, delay: 4900 * time.Millisecond}
+		}, nil)
+		var all sync.WaitGroup
+		for i := range 64 {
+			all.Go(func() { _, _ = client.Introspect(t.Context(), fmt.Sprint("other ", i)) })
+		}
+		synctest.Wait()
+		all.Go(func() { _, _ = client.Introspect(t.Context(), "good") })
+		time.Sleep(5100 * time.Millisecond) // nothing else is under way
+		wantAnswer(t, client, "good", "active")
+		all.Wait()
+		time.Sleep(10 * time.Second) // until the call is over
+	})
+}
+
+// limited is an endpoint that hangs for odd tokens, and a client with one connection.
+func limited(t *testing.T, change func(*introspection.Config)) *introspection.Client {
+	t.Helper()
+	e := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.FormValue("token"), "odd") {
+			<-r.Context().Done()
+			return
+		}
+		answers(200, "application/json", goodBody)(w, r)
+	})
+	return newClient(t, e, func(c *introspection.Config) {
+		transport := e.Client().Transport.(*http.Transport).Clone()
+		transport.MaxConnsPerHost = 1
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			time.Sleep(30 * time.Millisecond) // a server that is some way off
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+		c.HTTPClient = &http.Client{Transport: transport}
+		c.Timeout = 300 * time.Millisecond
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+// A limit of our own transport is as our own queue: it says nothing of the endpoint.
+func TestReviewStrangersOpenNoCircuitOfKnownTokensByTakingTheConnections(t *testing.T) {
+	client := limited(t, nil)
+	wantAnswer(t, client, "known", "active")
+	var all sync.WaitGroup
+	for i := range 12 {
+		all.Go(func() { _, _ = client.Introspect(t.Context(), fmt.Sprint("odd ", i)) })
+	}
+	all.Wait()
+	wantAnswer(t, client, "known", "active")
+}
+
+// The endpoint is up, and says that the token is revoked to all who ask it.
+func TestReviewNoStaleAnswerWhileAStrangerHasTheConnection(t *testing.T) {
+	now := time.Now()
+	client := limited(t, func(c *introspection.Config) { c.CacheFor, c.DangerouslyServeStaleFor = time.Minute, 10*time.Minute })
+	options := introspection.Options{Now: func() time.Time { return now }}
+	wantAnswerWith(t, client, "known", options, "active")
+	now = now.Add(2 * time.Minute)
+	var all sync.WaitGroup
+	all.Go(func() { _, _ = client.Introspect(t.Context(), "odd") })
+	time.Sleep(20 * time.Millisecond)
+	wantAnswerWith(t, client, "known", options, "unknown")
+	all.Wait()
+}
+
+// secretive accepts one secret.
+type secretive struct{ accepts func() string }
+
+func (s secretive) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, password, _ := r.BasicAuth()
+	status := 401
+	if password == s.accepts() {
+		status = 200
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(goodBody)), Request: r}, nil
+}
+
+// The server has a new secret, and the vault has it a second later. An endpoint that
+// refuses us is asked about every 5 s, and then the vault is as well.
+func TestReviewANewSecretIsReadWithTheNextProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret, vault := "old", "old"
+		client, _ := newFair(t, nil, func(c *introspection.Config) {
+			c.ClientSecret, c.ClientSecretFrom = "", func(context.Context) (string, error) { return vault, nil }
+			c.HTTPClient = &http.Client{Transport: secretive{func() string { return secret }}}
+		})
+		knowing(t, client, 5)
+		secret = "new"
+		ask := func() (good int) {
+			for i := range 5 {
+				if r, err := client.Introspect(t.Context(), fmt.Sprint("known ", i)); err == nil && r.Active {
+					good++
+				}
+			}
+			return good
+		}
+		began := time.Now()
+		ask()
+		time.Sleep(time.Second)
+		vault = "new"
+		for ask() == 0 {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("got the first answer after %v; want it after 5 s", took)
+		}
+	})
+}
+
+// One server of three refuses, or is down. The other two serve, and a balancer sends a
+// request to any.
+func TestReviewOneServerOfThreeIsNoOutage(t *testing.T) {
+	for name, says := range map[string]reply{
+		"401":                  {status: 401},
+		"503":                  {status: 503},
+		"503, Retry-After: 10": {status: 503, after: "10"},
+		"429, Retry-After: 10": {status: 429, after: "10"},
+		"the exchange broke":   {err: io.ErrUnexpectedEOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bad := false
+				client, _ := newFair(t, func(string) reply {
+					if bad && rand.IntN(3) == 0 {
+						return says
+					}
+					return reply{body: goodBody, delay: 20 * time.Millisecond}
+				}, nil)
+				knowing(t, client, 100)
+				bad = true
+				const most = 600 // a minute of 10 requests in a second
+				good := 0
+				for range most {
+					if r, err := client.Introspect(t.Context(), fmt.Sprint("known ", rand.IntN(100))); err == nil && r.Active {
+						good++
+					}
+					time.Sleep(80 * time.Millisecond)
+				}
+				if good < most/2 {
+					t.Errorf("got %d answers of %d; want about two thirds", good, most)
+				}
+			})
+		})
+	}
+}
