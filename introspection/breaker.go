@@ -190,6 +190,24 @@ func (b *breaker) begin(d digest) (ticket, error) {
 	return t, nil
 }
 
+// send notes that what shows who we are is there, and the question goes on the wire
+// only now: a probe has its time from here on.
+func (b *breaker) send(t ticket) ticket {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t.began = time.Now()
+	longest := t.began.Add(b.timeout + time.Second)
+	if c := &b.circuits[t.side]; t.probe != 0 && t.probe == c.period && !c.probe.IsZero() {
+		c.probe = longest
+	}
+	if t.alone != 0 && b.singleOf(t.token).token == t.token {
+		if c := &b.singleOf(t.token).circuit; t.alone == c.period && !c.probe.IsZero() {
+			c.probe = longest
+		}
+	}
+	return t
+}
+
 // abandon gives a ticket back of whose call nothing was learned.
 func (b *breaker) abandon(t ticket) {
 	b.mu.Lock()

@@ -93,7 +93,9 @@ type Config struct {
 	// signature that is supported. It needs Keys.
 	Algorithms []string
 
-	// Timeout bounds one call, from dialing to the last byte; zero is 5 s.
+	// Timeout bounds one call, from dialing to the last byte; zero is 5 s. What shows
+	// who the client is (ClientSecretFrom, ClientKey, BearerToken) has as much time
+	// before that, and again before a call that is made once more with a new secret.
 	Timeout time.Duration
 
 	// CacheFor is how long an active answer is used again: a token that the

@@ -629,3 +629,70 @@ func TestATokenIsAskedAboutAgainAsSoonAsOthersGetAnAnswer(t *testing.T) {
 		wantAnswer(t, client, "token", "active")
 	})
 }
+
+// What shows who we are takes a second, as a key service or a token server may. That
+// makes no odd token of a stranger a failure in which no token had a part.
+func TestStrangersOpenNoCircuitOfKnownTokensBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, slowBearer)
+		knowing(t, client, 1)
+		transport.set(func(token string) reply {
+			if strings.HasPrefix(token, "odd") {
+				return reply{delay: time.Hour}
+			}
+			return reply{body: goodBody}
+		})
+		for i := range 5 {
+			_, _ = client.Introspect(t.Context(), fmt.Sprint("odd ", i))
+		}
+		wantAnswer(t, client, "known 0", "active")
+	})
+}
+
+func slowBearer(c *introspection.Config) {
+	c.ClientID, c.ClientSecret, c.AuthMethod = "", "", introspection.Bearer
+	c.BearerToken = func(context.Context) (string, error) {
+		time.Sleep(time.Second)
+		return "ours", nil
+	}
+}
+
+// Nor does it keep stale answers from being served in an outage.
+func TestStaleAnswersAreServedBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, func(c *introspection.Config) {
+			slowBearer(c)
+			c.CacheFor, c.DangerouslyServeStaleFor = time.Second, 10*time.Minute
+		})
+		knowing(t, client, 3)
+		time.Sleep(2 * time.Second)
+		transport.set(func(string) reply { return reply{delay: time.Hour} })
+		_, _ = client.Introspect(t.Context(), "known 0")
+		_, _ = client.Introspect(t.Context(), "known 1")
+		wantAnswer(t, client, "known 2", "active")
+	})
+}
+
+// One token that fails five times is left alone, whatever the signer takes.
+func TestAnOddTokenIsLeftAloneBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, slowBearer)
+		knowing(t, client, 1)
+		transport.set(func(token string) reply {
+			if strings.HasPrefix(token, "odd") {
+				return reply{delay: time.Hour}
+			}
+			return reply{body: goodBody}
+		})
+		for range 5 {
+			_, _ = client.Introspect(t.Context(), "odd")
+			wantAnswer(t, client, "known 0", "active")
+		}
+		for range 10 { // the first of them is a probe
+			_, _ = client.Introspect(t.Context(), "odd")
+		}
+		if got := transport.count("odd"); got > 6 {
+			t.Errorf("got %d calls about the odd token; want 6: it is left alone after 5, but for a probe", got)
+		}
+	})
+}
