@@ -18,7 +18,7 @@ type clientSecret struct {
 	mu      sync.Mutex
 	value   func() string         // a function, as no fmt verb finds the secret in one; nil: not read yet
 	version int                   // of the value
-	checked map[failure]time.Time // when the source last had nothing new after such a refusal
+	checked map[failure]time.Time // when the source was last read for nothing after such a refusal
 }
 
 // secret returns nil for a method without one.
@@ -78,8 +78,8 @@ func (s *clientSecret) get(ctx context.Context) (string, error) {
 }
 
 // renew reads the secret again after the endpoint has refused that of a version, and
-// reports whether there is another now. If there is not, the source is left alone for as
-// long as a refusing endpoint is. A 403, which may be about one odd token, does not keep
+// reports whether there is another now. If there is not, the source is left alone for no
+// longer than a refusing endpoint is at least, so that the next probe has a new one. A 403, which may be about one odd token, does not keep
 // it from being read after a 401.
 func (s *clientSecret) renew(ctx context.Context, refused int, by failure) bool {
 	if s == nil || s.source.run == nil || s.lock(ctx) != nil {
@@ -90,12 +90,13 @@ func (s *clientSecret) renew(ctx context.Context, refused int, by failure) bool 
 	switch {
 	case version != refused:
 		return true
-	case time.Since(s.checked[by]) < refusedBreak:
+	case time.Since(s.checked[by]) < leastRefused:
 		return false
 	}
+	began := time.Now()
 	value, err := s.read(ctx)
 	if err != nil || value == old {
-		s.checked[by] = time.Now()
+		s.checked[by] = began
 		return false
 	}
 	s.keep(value)

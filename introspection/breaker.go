@@ -14,6 +14,11 @@ const (
 	longestAsked = 30 * time.Second // what a Retry-After can ask for
 	refusedBreak = 5 * time.Second  // for an endpoint that refuses us
 
+	// jitter is the part of a pause that is left to chance, so that a fleet does not
+	// probe in step.
+	jitter       = 0.2
+	leastRefused = time.Duration((1 - jitter) * float64(refusedBreak))
+
 	mostLeft = 4 // probes of one pause that may be on the wire for nobody
 
 	// strangersRow is how long only failures have to come in, before those that an
@@ -105,7 +110,7 @@ func (c *circuit) open(now time.Time, failed failure, cause error) {
 	if failed.refusesUs() {
 		pause = refusedBreak
 	}
-	pause -= time.Duration(rand.Float64() * 0.2 * float64(pause)) // so that a fleet does not probe in step
+	pause -= time.Duration(rand.Float64() * jitter * float64(pause))
 	c.pauses++
 	c.period++
 	c.until, c.cause, c.probe, c.left = now.Add(max(pause, askedFor(cause))), cause, time.Time{}, 0

@@ -31,8 +31,8 @@ type Config struct {
 	// ClientSecretFrom returns the secret in place of ClientSecret, for a secret that
 	// is rotated. What it returns is kept, until the endpoint refuses this client (401,
 	// 403 or invalid_client): then it is called again, and the question is put once more
-	// with the new secret. If that is the old one, it is called again after 5 s at the
-	// earliest. Its error, or panic, means that nothing is known of the
+	// with the new secret. If that is the old one, it is called again after 4 s at the
+	// earliest, for the next probe. Its error, or panic, means that nothing is known of the
 	// token. It is not repeated in ours, as it may hold secrets: log it here. The context
 	// ends with the call. It must be safe for concurrent use.
 	ClientSecretFrom func(context.Context) (string, error)

@@ -67,50 +67,6 @@ func TestReviewNoStaleAnswerWhileAStrangerHasTheConnection(t *testing.T) {
 	all.Wait()
 }
 
-// secretive accepts one secret.
-type secretive struct{ accepts func() string }
-
-func (s secretive) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, password, _ := r.BasicAuth()
-	status := 401
-	if password == s.accepts() {
-		status = 200
-	}
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(goodBody)), Request: r}, nil
-}
-
-// The server has a new secret, and the vault has it a second later. An endpoint that
-// refuses us is asked about every 5 s, and then the vault is as well.
-func TestReviewANewSecretIsReadWithTheNextProbe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		secret, vault := "old", "old"
-		client, _ := newFair(t, nil, func(c *introspection.Config) {
-			c.ClientSecret, c.ClientSecretFrom = "", func(context.Context) (string, error) { return vault, nil }
-			c.HTTPClient = &http.Client{Transport: secretive{func() string { return secret }}}
-		})
-		knowing(t, client, 5)
-		secret = "new"
-		ask := func() (good int) {
-			for i := range 5 {
-				if r, err := client.Introspect(t.Context(), fmt.Sprint("known ", i)); err == nil && r.Active {
-					good++
-				}
-			}
-			return good
-		}
-		began := time.Now()
-		ask()
-		time.Sleep(time.Second)
-		vault = "new"
-		for ask() == 0 {
-			time.Sleep(50 * time.Millisecond)
-		}
-		if took := time.Since(began); took > 6*time.Second {
-			t.Errorf("got the first answer after %v; want it after 5 s", took)
-		}
-	})
-}
-
 // One server of three refuses, or is down. The other two serve, and a balancer sends a
 // request to any.
 func TestReviewOneServerOfThreeIsNoOutage(t *testing.T) {
