@@ -34,7 +34,8 @@ type Config struct {
 	// with the new secret. If that is the old one, it is called again after 4 s at the
 	// earliest, for the next probe. Its error, or panic, means that nothing is known of the
 	// token. It is not repeated in ours, as it may hold secrets: log it here. The context
-	// ends with the call. It must be safe for concurrent use.
+	// ends after Timeout, not with the caller: those who leave early do not keep the secret
+	// from being read. It must be safe for concurrent use.
 	ClientSecretFrom func(context.Context) (string, error)
 
 	// AuthMethod says how the client authenticates itself; zero is
@@ -73,8 +74,8 @@ type Config struct {
 	//	}
 	//
 	// Its error, or panic, means that nothing is known of the token. It is not
-	// repeated in ours, as it may hold secrets: log it here. The context ends with
-	// the call. It must be safe for concurrent use.
+	// repeated in ours, as it may hold secrets: log it here. The context ends after
+	// Timeout, not with the caller. It must be safe for concurrent use.
 	BearerToken func(context.Context) (string, error)
 
 	// Issuer is the authorization server's own identifier, as in its metadata

@@ -74,7 +74,7 @@ var (
 const maxAnswer = 64 << 10
 
 // A Client asks one endpoint. It is safe for concurrent use, and owns no
-// goroutine beyond the calls under way.
+// goroutine beyond the calls under way and what they have asked of the Config's functions.
 type Client struct {
 	endpoint         string
 	timeout          time.Duration

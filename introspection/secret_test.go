@@ -388,3 +388,52 @@ func TestANewSecretIsReadWithTheNextProbe(t *testing.T) {
 		}
 	})
 }
+
+// Each caller leaves before the vault, or the token server, has answered.
+func TestCallersThatLeaveEarlyDoNotKeepTheSecretFromBeingRead(t *testing.T) {
+	slow := func(ctx context.Context) (string, error) {
+		select {
+		case <-time.After(500 * time.Millisecond):
+			return "secret", nil
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	for name, change := range map[string]func(*introspection.Config){
+		"ClientSecretFrom": func(c *introspection.Config) { c.ClientSecret, c.ClientSecretFrom = "", slow },
+		"BearerToken": func(c *introspection.Config) {
+			c.ClientID, c.ClientSecret, c.AuthMethod = "", "", introspection.Bearer
+			kept, mine := "", make(chan struct{}, 1) // one reads at a time
+			c.BearerToken = func(ctx context.Context) (string, error) {
+				mine <- struct{}{}
+				defer func() { <-mine }()
+				if kept != "" {
+					return kept, nil
+				}
+				token, err := slow(ctx)
+				kept = token
+				return token, err
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, _ := newFair(t, func(string) reply { return reply{body: goodBody} }, change)
+				ask := func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+					defer cancel()
+					_, err := client.Introspect(ctx, "token")
+					return err
+				}
+				for range 2 {
+					if err := ask(); !errors.Is(err, context.DeadlineExceeded) {
+						t.Fatalf("got %v; want the caller's own context to end first", err)
+					}
+				}
+				if err := ask(); err != nil {
+					t.Errorf("after 400 ms: got %v; want an answer", err)
+				}
+			})
+		})
+	}
+}
