@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -695,4 +696,41 @@ func TestAnOddTokenIsLeftAloneBesideASlowSigner(t *testing.T) {
 			t.Errorf("got %d calls about the odd token; want 6: it is left alone after 5, but for a probe", got)
 		}
 	})
+}
+
+// One server of three refuses, or is down. The other two serve, and a balancer sends a
+// request to any.
+func TestOneServerOfThreeIsNoOutage(t *testing.T) {
+	for name, says := range map[string]reply{
+		"401":                  {status: 401},
+		"503":                  {status: 503},
+		"503, Retry-After: 10": {status: 503, after: "10"},
+		"429, Retry-After: 10": {status: 429, after: "10"},
+		"the exchange broke":   {err: io.ErrUnexpectedEOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bad := false
+				client, _ := newFair(t, func(string) reply {
+					if bad && rand.IntN(3) == 0 {
+						return says
+					}
+					return reply{body: goodBody, delay: 20 * time.Millisecond}
+				}, nil)
+				knowing(t, client, 100)
+				bad = true
+				const most = 600 // a minute of 10 requests in a second
+				good := 0
+				for range most {
+					if r, err := client.Introspect(t.Context(), fmt.Sprint("known ", rand.IntN(100))); err == nil && r.Active {
+						good++
+					}
+					time.Sleep(80 * time.Millisecond)
+				}
+				if good < most/2 {
+					t.Errorf("got %d answers of %d; want about two thirds", good, most)
+				}
+			})
+		})
+	}
 }

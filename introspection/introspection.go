@@ -33,7 +33,8 @@
 //
 // A Retry-After holds for the token that met it, and for all once two tokens have.
 // Its refusal of this client (401, 403) counts once two tokens that were active before,
-// five others, or the first one ever met it; the pauses are 5 s then.
+// five others, or the first one ever met it; the pauses are 5 s then. If a whole answer
+// came within the last 5 s, both need ten tokens: one of several servers may be wrong.
 //
 // Which tokens were active is remembered by digests, 65,536 at most, in 2 MiB; what
 // failed of which token, of 1,024 tokens, in 150 KiB. Tokens that were active before go

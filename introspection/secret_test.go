@@ -142,31 +142,28 @@ func TestARefusedClientAsksOnceInAFewSeconds(t *testing.T) {
 }
 
 func TestARefusedClientRecoversOnceThatIsMended(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		refuses := true
-		client, transport := newFair(t, nil, nil)
-		transport.set(func(string) reply {
-			if refuses {
-				return reply{status: 401}
-			}
-			return reply{body: goodBody}
+	for quiet, certain := range map[time.Duration]int{0: 10, 5 * time.Second: 2} { // tokens, by how long ago the last answer came
+		t.Run(quiet.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+				knowing(t, client, 20)
+				time.Sleep(quiet)
+				transport.set(func(string) reply { return reply{status: 401} })
+				for range 10 {
+					for i := range 20 {
+						wantAnswer(t, client, fmt.Sprint("known ", i), "unknown")
+					}
+				}
+				if got := transport.count("known"); got != 20+certain {
+					t.Errorf("asked %d times; want 20, and %d until it is certain", got, certain)
+				}
+				transport.set(func(string) reply { return reply{body: goodBody} })
+				time.Sleep(5 * time.Second)
+				knowing(t, client, 20)
+				wantAnswer(t, client, "new", "active")
+			})
 		})
-		refuses = false
-		knowing(t, client, 10)
-		refuses = true
-		for range 10 {
-			for i := range 10 {
-				wantAnswer(t, client, fmt.Sprint("known ", i), "unknown")
-			}
-		}
-		if got := transport.count("known"); got != 12 {
-			t.Errorf("asked %d times; want 10, and 2 until it is certain", got)
-		}
-		refuses = false
-		time.Sleep(5 * time.Second)
-		knowing(t, client, 10)
-		wantAnswer(t, client, "new", "active")
-	})
+	}
 }
 
 // A firewall may refuse what looks odd to it; that is of the token.
