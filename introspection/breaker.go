@@ -274,8 +274,8 @@ func (b *breaker) end(t ticket, err error) {
 // open opens a circuit, unless it is open: what was asked before that, and fails
 // afterwards, says nothing new. A failed probe opens it once more.
 func (b *breaker) open(side side, probed bool, now time.Time, failed failure, cause error) {
-	c, asked := &b.circuits[side], time.Duration(0)
-	if probed || b.row.asksAll(b.few(now)) {
+	c, asked, few := &b.circuits[side], time.Duration(0), b.few(now)
+	if probed && few < manyInRow || b.row.asksAll(few) {
 		asked = askedFor(cause)
 	}
 	if probed || c.until.IsZero() {
