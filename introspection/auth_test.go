@@ -424,7 +424,7 @@ func TestTheCallerNeedNotWaitForASource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := introspection.Config{Endpoint: "https://login.example.com/introspect", HTTPClient: &http.Client{Transport: roundTrip(nil)}}
 		bearer(func(ctx context.Context) (string, error) {
-			<-ctx.Done() // the call ends with the last who waits for it
+			<-ctx.Done() // after the Timeout
 			return "", ctx.Err()
 		})(&config)
 		client := must(introspection.NewClient(config))
@@ -433,6 +433,7 @@ func TestTheCallerNeedNotWaitForASource(t *testing.T) {
 		if _, err := client.Introspect(ctx, token); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v; want the end of the caller's own context", err)
 		}
+		time.Sleep(5 * time.Second) // the source goes on for that
 	})
 }
 
