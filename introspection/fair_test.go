@@ -795,3 +795,38 @@ func TestNoStaleAnswerWhileAStrangerHasTheConnection(t *testing.T) {
 	wantAnswerWith(t, client, "known", options, "unknown")
 	all.Wait()
 }
+
+// A probe has its time from when it is on the wire, whatever the signer took before.
+func TestThereIsOneProbeAtATimeBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, func(c *introspection.Config) {
+			slowBearer(c)
+			source := c.BearerToken
+			c.BearerToken = func(ctx context.Context) (string, error) {
+				time.Sleep(3 * time.Second)
+				return source(ctx)
+			}
+		})
+		knowing(t, client, 7)
+		transport.set(func(token string) reply {
+			if token == "known 5" {
+				return reply{delay: time.Hour}
+			}
+			return reply{status: 503}
+		})
+		for i := range 5 {
+			wantAnswer(t, client, fmt.Sprint("known ", i), "unknown")
+		}
+		time.Sleep(time.Second)
+		var all sync.WaitGroup
+		all.Go(func() { wantAnswer(t, client, "known 5", "unknown") }) // for 4 s, and 5 s on the wire
+		time.Sleep(8 * time.Second)
+		before := transport.count("known")
+		began := time.Now()
+		wantAnswer(t, client, "known 6", "unknown")
+		if got := transport.count("known") - before; got != 0 || time.Since(began) != 0 {
+			t.Errorf("got %d more calls in %v; want none, at once, while a probe is under way", got, time.Since(began))
+		}
+		all.Wait()
+	})
+}
