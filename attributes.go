@@ -57,19 +57,19 @@ func (c Claims) ClientItself() bool { return c.facts != nil && c.facts.withoutUs
 // current actor. Earlier ones are information, and Decode reads them (RFC 8693
 // §4.1).
 func (c Claims) Actor() (Actor, bool) {
-	if c.facts == nil || c.facts.rare == nil || c.facts.rare.actor == nil {
+	if c.facts == nil || c.facts.extras == nil || c.facts.extras.actor == nil {
 		return Actor{}, false
 	}
-	return Actor(*c.facts.rare.actor), true
+	return Actor(*c.facts.extras.actor), true
 }
 
 // Confirmation returns what the token is bound to, and false if it is a bearer
 // token. It has been seen to hold: the request came from the one who has the key.
 func (c Claims) Confirmation() (Confirmation, bool) {
-	if c.facts == nil || c.facts.rare == nil || !c.facts.rare.bound.Present {
+	if c.facts == nil || c.facts.extras == nil || !c.facts.extras.bound.Present {
 		return Confirmation{}, false
 	}
-	return Confirmation{c.facts.rare.bound.KeyThumbprint, c.facts.rare.bound.CertificateThumbprint}, true
+	return Confirmation{c.facts.extras.bound.KeyThumbprint, c.facts.extras.bound.CertificateThumbprint}, true
 }
 
 // AuthTime returns when the user authenticated (auth_time), or zero if the claim

@@ -27,22 +27,22 @@ func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *fac
 	case err != nil:
 		return nil, err
 	}
-	whole := found.rare.whole.Load()
+	whole := found.extras.whole.Load()
 	if whole == nil || !bytes.Equal(whole.answer(), answer) {
 		if whole, err = v.join(found, credentials.text(), answer); err != nil {
 			return nil, err
 		}
 		size := whole.compact(v.shared) + len(answer)
-		found.rare.whole.Store(whole)
-		v.cache.Put(key, found, found.rare.size+size)
+		found.extras.whole.Store(whole)
+		v.cache.Put(key, found, found.extras.size+size)
 	}
-	if err := v.accept(whole); err != nil {
+	if err := v.checkClock(whole); err != nil {
 		return nil, err
 	}
-	if err := whole.acceptScheme(credentials); err != nil {
+	if err := whole.checkScheme(credentials); err != nil {
 		return nil, err
 	}
-	if err := whole.acceptAudience(); err != nil {
+	if err := whole.checkAudience(); err != nil {
 		return nil, err
 	}
 	return whole, nil
@@ -70,7 +70,7 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 	if err != nil {
 		return nil, err
 	}
-	if err := i.acceptJoined(both, string(payload), string(answer)); err != nil {
+	if err := i.checkJoined(both, string(payload), string(answer)); err != nil {
 		return nil, err
 	}
 	whole := newFacts(i, both, answer)
@@ -107,7 +107,7 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 		return nil, refusal(TokenTypeMismatch, "neither aud in the JWT nor token_type in the introspection answer tells it from a refresh token")
 	}
 	if asked.Audience != nil { // each must be for us, so that it matters little which is kept
-		if err := i.acceptAudience(asked.Audience); err != nil {
+		if err := i.checkAudience(asked.Audience); err != nil {
 			return nil, err
 		}
 	}

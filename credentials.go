@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/textproto"
+	"net/url"
 	"slices"
 	"strings"
 	"unsafe"
@@ -134,3 +136,46 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 
 // MarshalText returns the mark, for encoding/json and its like.
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// Fields returns the names of the request header fields that the Validator looks
+// at, in their canonical form: Authorization, with Config.DPoP also Dpop, and that
+// of Config.ForwardedCertificate. A carrier without an http.Request hands on these.
+func (v *Validator) Fields() []string {
+	fields := []string{"Authorization"}
+	if v.face != nil && v.face.dpop != nil {
+		fields = append(fields, proofField)
+	}
+	if v.forwarded.Format != 0 {
+		fields = append(fields, formats[v.forwarded.Format].Fields(v.forwarded.Field)...)
+	}
+	return fields
+}
+
+// Nonce returns the DPoP-Nonce that goes with the answer to credentials that were
+// accepted, so that the client has a good one for its next request (RFC 9449 §8.2);
+// "" unless they came with a proof, and nonces are demanded. A refusal has its own.
+func (v *Validator) Nonce(credentials Credentials) string {
+	if !credentials.dpop || v.face == nil || v.face.dpop == nil {
+		return ""
+	}
+	return v.face.dpop.Nonce()
+}
+
+// proofField is the canonical name of the field with the proof (RFC 9449 §4.1).
+var proofField = textproto.CanonicalMIMEHeaderKey("DPoP")
+
+// requestPath is the path that the client asked for, as it wrote it: routers may
+// have changed r.URL by now.
+func requestPath(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		return path
+	}
+	if absolute, err := url.Parse(r.RequestURI); err == nil && absolute.Host != "" { // RFC 9112 §3.2.2
+		return absolute.EscapedPath()
+	}
+	if r.URL == nil { // of a request that somebody has made by hand
+		return "*" // for which there is no proof
+	}
+	return r.URL.EscapedPath()
+}

@@ -3,6 +3,7 @@ package accesstoken
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/challenge"
+	"github.com/accesstoken/accesstoken/internal/discovery"
+	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
 // An Error is a refusal: what [Validator.Authorize] and its siblings return,
@@ -279,4 +282,52 @@ func asError(err error) *Error {
 		return refused
 	}
 	return nil
+}
+
+// joseReason sorts the errors of internal/jose.
+func joseReason(err error) Reason {
+	switch {
+	case errors.Is(err, jose.ErrType):
+		return TokenTypeMismatch
+	case errors.Is(err, jose.ErrAlgorithm):
+		return AlgorithmNotAllowed
+	case errors.Is(err, jose.ErrSignature):
+		return SignatureInvalid
+	}
+	return TokenMalformed
+}
+
+// keysRefusal tells apart why keys could not be had.
+func keysRefusal(ctx context.Context, err error) error {
+	switch {
+	case asError(err) != nil:
+		return err
+	case errors.Is(err, jose.ErrAlgorithm):
+		return because(AlgorithmNotAllowed, err)
+	case errors.Is(err, discovery.ErrMismatch):
+		return because(ResourceServerMisconfigured, err)
+	case errors.Is(err, discovery.ErrUnavailable):
+		return couldNotFindOut(ctx, IssuerUnavailable, err)
+	}
+	return couldNotFindOut(ctx, KeysUnavailable, err)
+}
+
+// couldNotFindOut tells an outage from the end of the caller's own context,
+// after which nobody waits for an answer.
+func couldNotFindOut(ctx context.Context, reason Reason, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return because("", fmt.Errorf("%w while it was being checked: %v", ended, err))
+	}
+	refused := because(reason, err)
+	refused.retry = retryAfter(err)
+	return refused
+}
+
+// retryAfter finds out when to ask again, from an error that knows.
+func retryAfter(err error) time.Duration {
+	var timed interface{ RetryAfter() time.Duration }
+	if errors.As(err, &timed) {
+		return timed.RetryAfter()
+	}
+	return 0
 }

@@ -1,7 +1,6 @@
 package accesstoken
 
 import (
-	"context"
 	"crypto"
 	"strings"
 	"sync/atomic"
@@ -33,11 +32,11 @@ type facts struct {
 	payload     [2]uint16        // where it begins and ends in the token
 	withoutUser bool             // the client acts for itself
 
-	rare *rare // nil: the token has nothing of it
+	extras *extras // nil: the token has nothing of it
 }
 
-// rare is what few tokens have.
-type rare struct {
+// extras is what few tokens have.
+type extras struct {
 	bound  jose.Confirmation
 	isDPoP bool        // an introspection answer says that it is a DPoP token
 	actor  *jose.Actor // nil: nobody acts for the subject
@@ -64,7 +63,7 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 		notBefore: claims.NotBefore,
 	}
 	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings.AlwaysIntrospect {
-		f.rare = &rare{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
+		f.extras = &extras{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
 	}
 	return f
 }
@@ -93,73 +92,28 @@ func (f *facts) claims(token string) Claims {
 	return c
 }
 
-// keyHolds reports whether the key that signed is still published. What was
-// verified on the strength of a withdrawn key is worth nothing.
-func (f *facts) keyHolds(ctx context.Context) (bool, error) {
-	keys, generation, err := f.issuer.keys.Keys(ctx, f.header.KeyID, f.header.Algorithm)
-	if err != nil {
-		return false, keysRefusal(ctx, err)
-	}
-	if generation != 0 && generation == f.generation.Load() {
-		return true, nil
-	}
-	if !jose.Contains(keys, f.key) {
-		return false, nil
-	}
-	f.generation.Store(generation)
-	return true, nil
-}
-
-// acceptAge refuses a token that is older, or lives longer, than the issuer's
-// tokens may. One that does not say how old it is does not get around that.
-func (f *facts) acceptAge(now time.Time, leeway time.Duration) error {
-	oldest, longest := f.issuer.settings.MaxAge, f.issuer.settings.MaxLifetime
-	switch {
-	case oldest == 0 && longest == 0:
-		return nil
-	case !f.isPartial() && (f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero()):
-		return refusal(ClaimInvalid, "iat or exp is missing, and MaxAge or MaxLifetime is set")
-	case f.issuedAt.IsZero():
-		return nil // the answer may say it
-	case oldest > 0 && now.Sub(f.issuedAt)-leeway > oldest:
-		return refusal(ClaimInvalid, "the token is older than MaxAge")
-	case longest > 0 && f.expiry.Sub(f.issuedAt) > longest: // a zero exp is long ago
-		return refusal(ClaimInvalid, "the token lives longer than MaxLifetime")
-	}
-	return nil
-}
-
 // binding returns what the token is bound to, and whether an introspection answer
 // calls it a DPoP token.
 func (f *facts) binding() (bound jose.Confirmation, isDPoP bool) {
-	if f.rare == nil {
+	if f.extras == nil {
 		return bound, false
 	}
-	return f.rare.bound, f.rare.isDPoP
+	return f.extras.bound, f.extras.isDPoP
 }
 
 // answer returns the introspection answer that the facts come from, or that has
 // completed them; nil if they are a JWT's alone.
 func (f *facts) answer() []byte {
-	if f.rare == nil {
+	if f.extras == nil {
 		return nil
 	}
-	return f.rare.answer
+	return f.extras.answer
 }
 
 // isPartial reports facts of a JWT that its issuer has yet to be asked about
 // (Issuer.AlwaysIntrospect). What the JWT leaves out, the answer may say.
 func (f *facts) isPartial() bool {
 	return f.issuer.settings.AlwaysIntrospect && f.header != nil && f.answer() == nil
-}
-
-// acceptAudience judges aud, unless it is up to the answer.
-func (f *facts) acceptAudience() error {
-	undecided := f.audience == nil || len(f.audience) == 0 && f.issuer.rules.emptyAudience
-	if undecided && f.isPartial() {
-		return nil
-	}
-	return f.issuer.acceptAudience(f.audience)
 }
 
 // isBound reports whether the token is of use only to the one it is bound to.
@@ -172,15 +126,15 @@ func (f *facts) isBound() bool {
 func (f *facts) each(do func(text *string)) {
 	do(&f.subject)
 	do(&f.id)
-	if f.rare == nil {
+	if f.extras == nil {
 		return
 	}
-	do(&f.rare.bound.KeyThumbprint)
-	do(&f.rare.bound.CertificateThumbprint)
-	if f.rare.actor != nil {
-		do(&f.rare.actor.Issuer)
-		do(&f.rare.actor.Subject)
-		do(&f.rare.actor.ClientID)
+	do(&f.extras.bound.KeyThumbprint)
+	do(&f.extras.bound.CertificateThumbprint)
+	if f.extras.actor != nil {
+		do(&f.extras.actor.Issuer)
+		do(&f.extras.actor.Subject)
+		do(&f.extras.actor.ClientID)
 	}
 }
 
@@ -210,9 +164,9 @@ func (f *facts) compact(s *shared) (size int) {
 	f.clientID, ofClient = s.text(f.clientID)
 	f.audience, ofAudience = s.list(f.audience)
 	size = sizeOfFacts + length + ofScope + ofImplied + ofClient + ofAudience
-	if f.rare != nil {
+	if f.extras != nil {
 		size += 180
-		f.rare.size = size
+		f.extras.size = size
 	}
 	return size
 }

@@ -70,29 +70,6 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 	return all, nil
 }
 
-// warn says what is likely to be a mistake, and may be none.
-func (i Issuer) warn(logger *slog.Logger) {
-	say := func(cause, advice string) {
-		logger.Warn("accesstoken: "+cause, "issuer", i.URL, "profile", i.Profile.name(), "advice", advice)
-	}
-	if i.Introspection != nil {
-		for _, warning := range i.Introspection.Warnings() {
-			say("Introspection: "+warning, "see the documentation of introspection.Config.HTTPClient")
-		}
-	}
-	switch {
-	case i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/"):
-		say("this looks like Okta's org authorization server, whose access tokens are for Okta itself",
-			"take a custom authorization server, such as https://<domain>/oauth2/default")
-	case i.Profile == Auth0 && strings.HasSuffix(i.URL, ".auth0.com"):
-		say("Auth0's issuers end in a slash", "write "+i.URL+"/")
-	case i.Profile == EntraV2 && strings.Contains(i.URL, "//sts.windows.net/"):
-		say("this is the issuer of Entra ID's tokens of version 1.0", "take the Profile EntraV1")
-	case i.Profile == EntraV1 && strings.HasSuffix(i.URL, "/v2.0"):
-		say("this is the issuer of Entra ID's tokens of version 2.0", "take the Profile EntraV2")
-	}
-}
-
 // keySource returns where the keys come from, and the cache that was made for it.
 func keySource(config Config, settings Issuer, logger *slog.Logger) (KeySource, *jwks.Cache, error) {
 	if settings.Keys != nil {
@@ -119,42 +96,8 @@ func firstSet(lists ...[]string) []string {
 	return nil
 }
 
-// acceptAudience compares exactly (RFC 7519 §4.1.3): no prefix, no case, no
-// trailing slash is made up for.
-func (i *issuer) acceptAudience(audience []string) error {
-	if len(audience) == 0 && (i.settings.DangerouslyAcceptNoAudience || i.rules.noAudience) {
-		return nil
-	}
-	if i.settings.SingleAudience && i.isNamed(audience) && slices.ContainsFunc(audience, i.isOther) {
-		return i.warned(refusal(AudienceMismatch, "the token is for others as well, and SingleAudience is set"),
-			"have the client ask the issuer for tokens with our audience alone")
-	}
-	if i.isNamed(audience) {
-		return nil
-	}
-	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.audience))
-	i.warnings.give(refused, func() (cause, advice string) {
-		return "aud is " + quoted(audience) + ", accepted is " + quoted(i.audience),
-			"have the client ask the issuer for tokens with our audience, or set Audience"
-	})
-	return refused
-}
-
-func (i *issuer) isNamed(audience []string) bool {
-	return slices.ContainsFunc(audience, func(named string) bool { return !i.isOther(named) })
-}
-
-// isOther reports an audience that is not us.
-func (i *issuer) isOther(named string) bool { return !slices.Contains(i.audience, named) }
-
-// warned tells the operator of a genuine token that is refused.
-func (i *issuer) warned(refused *Error, advice string) *Error {
-	i.warnings.give(refused, func() (string, string) { return refused.detail, advice })
-	return refused
-}
-
-// acceptClient demands one of the listed clients, where there is a list.
-func (i *issuer) acceptClient(id string) error {
+// checkClient demands one of the listed clients, where there is a list.
+func (i *issuer) checkClient(id string) error {
 	if i.settings.Clients == nil || slices.Contains(i.settings.Clients, id) {
 		return nil
 	}
@@ -224,21 +167,21 @@ func (i *issuer) close() error {
 	return i.owned.Close()
 }
 
-// acceptJWT judges a verified token by the profile and the lists, and returns
+// checkJWT judges a verified token by the profile and the lists, and returns
 // what it claims in the words of RFC 9068. Of one that its issuer has yet to be asked
 // about, only the kind is judged: the answer may say what the JWT leaves out.
-func (i *issuer) acceptJWT(token *jose.Token, said *jose.Claims) (jose.Claims, error) {
+func (i *issuer) checkJWT(token *jose.Token, said *jose.Claims) (jose.Claims, error) {
 	claims := i.rules.translate(said)
 	if !i.settings.AlwaysIntrospect {
-		err := i.acceptWhole(token.Header, said, &claims, token.Payload)
+		err := i.checkWhole(token.Header, said, &claims, token.Payload)
 		return claims, err
 	}
-	err := i.rules.acceptsKind(token.Header, &claims)
+	err := i.rules.checkKind(token.Header, &claims)
 	if err == nil && claims.Fault != "" {
 		err = refusal(ClaimInvalid, claims.Fault)
 	}
 	if err == nil {
-		err = i.rules.acceptsScope(&claims)
+		err = i.rules.checkScope(&claims)
 	}
 	if err != nil {
 		return claims, i.advise(err, token.Header, said)
@@ -246,61 +189,61 @@ func (i *issuer) acceptJWT(token *jose.Token, said *jose.Claims) (jose.Claims, e
 	if claims.ClientID == "" {
 		return claims, nil
 	}
-	return claims, i.acceptClient(claims.ClientID)
+	return claims, i.checkClient(claims.ClientID)
 }
 
-// acceptJoined judges what a JWT and the answer about it come to. The kind of token
+// checkJoined judges what a JWT and the answer about it come to. The kind of token
 // was judged by the JWT alone, but for marks of aud, which the JWT may leave out.
-func (i *issuer) acceptJoined(claims *jose.Claims, jwt, answer string) error {
-	err := i.rules.acceptsClaims(claims)
+func (i *issuer) checkJoined(claims *jose.Claims, jwt, answer string) error {
+	err := i.rules.checkClaims(claims)
 	if err == nil {
-		err = i.rules.acceptsAddressee(claims)
+		err = i.rules.checkAddressee(claims)
 	}
 	if err == nil {
-		err = i.acceptTenant(claims)
+		err = i.checkTenant(claims)
 	}
 	if err != nil {
 		return i.warned(err, "both the JWT and the introspection answer were looked at; have the issuer put the claim into one of them")
 	}
 	claims.Issuer = i.url
-	return i.acceptSaid(claims, jwt, answer)
+	return i.checkLists(claims, jwt, answer)
 }
 
-// acceptTenant demands a listed tenant, where there is a list.
-func (i *issuer) acceptTenant(claims *jose.Claims) *Error {
+// checkTenant demands a listed tenant, where there is a list.
+func (i *issuer) checkTenant(claims *jose.Claims) *Error {
 	if i.tenants == nil || slices.Contains(i.tenants, claims.TenantID) {
 		return nil
 	}
 	return refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
 }
 
-// acceptWhole judges all that is claimed. It tells the operator what to set when the
+// checkWhole judges all that is claimed. It tells the operator what to set when the
 // issuer is of another kind than configured: said is what the token says in its own
 // words.
-func (i *issuer) acceptWhole(header *jose.Header, said, claims *jose.Claims, raw string) error {
-	err := i.rules.accepts(header, claims)
+func (i *issuer) checkWhole(header *jose.Header, said, claims *jose.Claims, raw string) error {
+	err := i.rules.check(header, claims)
 	if err == nil {
-		err = i.acceptTenant(claims)
+		err = i.checkTenant(claims)
 	}
 	if err != nil {
 		return i.advise(err, header, said)
 	}
 	claims.Issuer = i.url // one name for a user, where iss has several spellings
-	return i.acceptSaid(claims, raw)
+	return i.checkLists(claims, raw)
 }
 
-// acceptSaid demands what the configuration lists, of a JWT, an answer or both: raws
+// checkLists demands what the configuration lists, of a JWT, an answer or both: raws
 // are the JSON objects that the claims come from.
-func (i *issuer) acceptSaid(claims *jose.Claims, raws ...string) error {
-	if err := i.acceptClient(claims.ClientID); err != nil {
+func (i *issuer) checkLists(claims *jose.Claims, raws ...string) error {
+	if err := i.checkClient(claims.ClientID); err != nil {
 		return err
 	}
-	return i.acceptDemand(raws...)
+	return i.checkDemand(raws...)
 }
 
-// acceptDemand reads the claims again: few issuers have a Demand. A claim has to be
+// checkDemand reads the claims again: few issuers have a Demand. A claim has to be
 // in one of the objects, and to have a listed value in each that has it.
-func (i *issuer) acceptDemand(raws ...string) error {
+func (i *issuer) checkDemand(raws ...string) error {
 	if len(i.settings.Demand) == 0 {
 		return nil
 	}
@@ -335,58 +278,4 @@ func isOneOf(value string, listed []string) bool {
 	}
 	text, ok := jose.String(value)
 	return ok && slices.Contains(listed, text)
-}
-
-// accept lets the operator's own code have its say about a good token. It can
-// only narrow: what it returns is a refusal or nothing.
-func (i *issuer) accept(ctx context.Context, found *facts, token string) error {
-	if i.settings.Accept == nil {
-		return nil
-	}
-	err := i.settings.Accept(ctx, found.claims(token))
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil && asError(err) == nil:
-		return couldNotFindOut(ctx, StatusUnavailable, err)
-	}
-	return understand(ctx, err)
-}
-
-// advise says which profile would have accepted the token, if one would.
-func (i *issuer) advise(refused *Error, header *jose.Header, said *jose.Claims) error {
-	advice := "fmt.Println(accesstoken." + i.rules.name + ") prints what this profile demands"
-	if p, found := suggestion(header, said, i.isNamed(said.Audience)); found && p != i.settings.Profile {
-		refused.advice = "this issuer's tokens are of another kind; set Profile: accesstoken." + p.name()
-	}
-	if refused.advice != "" {
-		advice = refused.advice
-	}
-	i.warnings.give(refused, func() (string, string) {
-		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), advice
-	})
-	return refused
-}
-
-func describeType(header *jose.Header) string {
-	if !header.HasType {
-		return "absent"
-	}
-	return quoted([]string{header.Type})
-}
-
-// quoted prints a list for a log line: quoting takes the edge off what is in it.
-func quoted(list []string) string {
-	const most = 5
-	if len(list) == 0 {
-		return "absent"
-	}
-	words := make([]string, 0, most)
-	for _, word := range list[:min(len(list), most)] {
-		if len(word) > 200 {
-			word = word[:200] + "…"
-		}
-		words = append(words, fmt.Sprintf("%q", word))
-	}
-	return strings.Join(words, ", ")
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// accepts judges a verified token by the profile: its kind first, then what it
+// check judges a verified token by the profile: its kind first, then what it
 // must say. The claims come [rules.translate]d.
-func (r rules) accepts(header *jose.Header, claims *jose.Claims) *Error {
-	if err := r.acceptsKind(header, claims); err != nil {
+func (r rules) check(header *jose.Header, claims *jose.Claims) *Error {
+	if err := r.checkKind(header, claims); err != nil {
 		return err
 	}
-	if err := r.acceptsClaims(claims); err != nil {
+	if err := r.checkClaims(claims); err != nil {
 		return err
 	}
-	return r.acceptsScope(claims)
+	return r.checkScope(claims)
 }
 
 // isUnmarked reports rules by which an access token has no mark of its own: neither
@@ -26,10 +26,10 @@ func (r rules) isUnmarked() bool {
 	return (r.types != nil || r.noType) && r.kinds == nil && r.use == "" && r.version == ""
 }
 
-// acceptsKind refuses what is no access token (RFC 8725 §3.11, §3.12).
-func (r rules) acceptsKind(header *jose.Header, claims *jose.Claims) *Error {
+// checkKind refuses what is no access token (RFC 8725 §3.11, §3.12).
+func (r rules) checkKind(header *jose.Header, claims *jose.Claims) *Error {
 	switch {
-	case !r.acceptsType(header):
+	case !r.isAccepted(header):
 		return r.departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
 	case r.refuseNonce && claims.Nonce, r.refuseOthers && claims.OtherKind, r.refuseAZP && claims.AuthorizedParty != "":
 		return refusal(TokenTypeMismatch, "the token has the marks of an ID or logout token")
@@ -42,11 +42,11 @@ func (r rules) acceptsKind(header *jose.Header, claims *jose.Claims) *Error {
 	case r.version != "" && claims.Version != r.version:
 		return refusal(TokenTypeMismatch, "ver is not "+r.version)
 	}
-	return r.acceptsAddressee(claims)
+	return r.checkAddressee(claims)
 }
 
-// acceptsAddressee refuses an aud that names the client, as that of an ID token does.
-func (r rules) acceptsAddressee(claims *jose.Claims) *Error {
+// checkAddressee refuses an aud that names the client, as that of an ID token does.
+func (r rules) checkAddressee(claims *jose.Claims) *Error {
 	switch {
 	case r.audienceNotClient && onlyClient(claims):
 		return refusal(TokenTypeMismatch, "the audience names only the client, as an ID token's does")
@@ -56,8 +56,8 @@ func (r rules) acceptsAddressee(claims *jose.Claims) *Error {
 	return nil
 }
 
-// acceptsScope judges the form of the scope claim.
-func (r rules) acceptsScope(claims *jose.Claims) *Error {
+// checkScope judges the form of the scope claim.
+func (r rules) checkScope(claims *jose.Claims) *Error {
 	switch {
 	case claims.Scope.List != nil && !r.scopeArray:
 		return r.departs(ClaimInvalid, "scope is an array", "ScopeArray")
@@ -67,7 +67,7 @@ func (r rules) acceptsScope(claims *jose.Claims) *Error {
 	return nil
 }
 
-func (r rules) acceptsType(header *jose.Header) bool {
+func (r rules) isAccepted(header *jose.Header) bool {
 	if !header.HasType {
 		return r.noType
 	}
@@ -77,10 +77,10 @@ func (r rules) acceptsType(header *jose.Header) bool {
 	return slices.ContainsFunc(r.types, header.HasMediaType)
 }
 
-// acceptsClaims demands what RFC 9068 §2.2 makes REQUIRED, or what the profile
+// checkClaims demands what RFC 9068 §2.2 makes REQUIRED, or what the profile
 // demands in its place. A missing exp is refused: such a token would be good for
 // ever. aud is judged on every request.
-func (r rules) acceptsClaims(claims *jose.Claims) *Error {
+func (r rules) checkClaims(claims *jose.Claims) *Error {
 	switch {
 	case claims.Fault != "":
 		return refusal(ClaimInvalid, claims.Fault)
@@ -224,32 +224,4 @@ func (r rules) withoutUser(claims *jose.Claims) bool {
 		return false
 	}
 	return claims.ClientID != "" && strings.TrimSuffix(claims.Subject, r.clientSuffix) == claims.ClientID
-}
-
-// suggestion returns the profile whose marks a token has that another one
-// refuses, or false. Where ID tokens are the credentials, the issuer is the mark;
-// where there is no mark that no ID token has, its being for us must do.
-func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, bool) {
-	switch claims.Issuer {
-	case "https://accounts.google.com":
-		return Google, true
-	case "https://token.actions.githubusercontent.com":
-		return CI, true
-	}
-	marked := map[Profile]bool{
-		Cognito: true, Keycloak: true, EntraV2: true, EntraV1: true, Okta: true, Kubernetes: true,
-		Duende: forUs && (claims.Scope.List != nil || claims.Subject == ""),
-		Hydra:  claims.Scp.Present,
-		Auth0:  forUs && claims.AuthorizedParty != "",
-	}
-	for _, p := range []Profile{Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Duende, Hydra, Auth0} {
-		if !marked[p] {
-			continue
-		}
-		r := profiles[p]
-		if said := r.translate(claims); r.accepts(header, &said) == nil {
-			return p, true
-		}
-	}
-	return RFC9068, false
 }

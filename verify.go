@@ -4,14 +4,10 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
-	"github.com/accesstoken/accesstoken/internal/discovery"
 	"github.com/accesstoken/accesstoken/internal/jose"
-	"github.com/accesstoken/accesstoken/introspection"
 )
 
 // maxAttempts bounds the signatures that one request may cost, when several
@@ -45,19 +41,6 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 
 // errAlgorithm is an algorithm that no issuer's tokens may have.
 var errAlgorithm = errors.New("the algorithm is on no issuer's list")
-
-// joseReason sorts the errors of internal/jose.
-func joseReason(err error) Reason {
-	switch {
-	case errors.Is(err, jose.ErrType):
-		return TokenTypeMismatch
-	case errors.Is(err, jose.ErrAlgorithm):
-		return AlgorithmNotAllowed
-	case errors.Is(err, jose.ErrSignature):
-		return SignatureInvalid
-	}
-	return TokenMalformed
-}
 
 // verifyJWT goes from cheap to dear: issuer, algorithm, key, signature. Until
 // the signature is verified, iss is a key into the configured issuers, and
@@ -100,7 +83,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	}
 	i.verified.Store(true)
 	header := v.headers.Remember(token)
-	claims, err := i.acceptJWT(token, &said)
+	claims, err := i.checkJWT(token, &said)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +121,7 @@ func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []cryp
 		return nil, 0, failed
 	}
 	keys, newer, err := source.KeysAfter(ctx, token.KeyID, token.Algorithm, generation)
-	if err != nil { // the issuer was asked whether it has rotated, and did not answer
+	if err != nil { // the issuer may have rotated, and cannot be asked or did not answer
 		return nil, 0, keysRefusal(ctx, err)
 	}
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key crypto.PublicKey) bool { return jose.Contains(tried, key) })
@@ -147,98 +130,4 @@ func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []cryp
 	}
 	key, err := verifySignature(token, keys)
 	return key, newer, err
-}
-
-// keysRefusal tells apart why keys could not be had.
-func keysRefusal(ctx context.Context, err error) error {
-	switch {
-	case asError(err) != nil:
-		return err
-	case errors.Is(err, jose.ErrAlgorithm):
-		return because(AlgorithmNotAllowed, err)
-	case errors.Is(err, discovery.ErrMismatch):
-		return because(ResourceServerMisconfigured, err)
-	case errors.Is(err, discovery.ErrUnavailable):
-		return couldNotFindOut(ctx, IssuerUnavailable, err)
-	}
-	return couldNotFindOut(ctx, KeysUnavailable, err)
-}
-
-// couldNotFindOut tells an outage from the end of the caller's own context,
-// after which nobody waits for an answer.
-func couldNotFindOut(ctx context.Context, reason Reason, err error) error {
-	if ended := ctx.Err(); ended != nil {
-		return because("", fmt.Errorf("%w while it was being checked: %v", ended, err))
-	}
-	refused := because(reason, err)
-	refused.retry = retryAfter(err)
-	return refused
-}
-
-// retryAfter finds out when to ask again, from an error that knows.
-func retryAfter(err error) time.Duration {
-	var timed interface{ RetryAfter() time.Duration }
-	if errors.As(err, &timed) {
-		return timed.RetryAfter()
-	}
-	return 0
-}
-
-// introspect asks the one issuer that the configuration names for such a token
-// (RFC 7662), and applies the checks that are left to us (§2.2, §4).
-func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*facts, error) {
-	i := v.opaqueIssuer(token)
-	if i == nil {
-		v.adviseOnOpaque()
-		return nil, v.fixed[TokenMalformed]
-	}
-	answer, err := v.ask(ctx, i, token, fresh)
-	if err != nil {
-		return nil, err
-	}
-	claims, err := i.readAnswer(answer)
-	if err != nil {
-		return nil, err
-	}
-	claims.Issuer = i.url
-	if err := i.acceptSaid(&claims, string(answer)); err != nil {
-		return nil, err
-	}
-	found := newFacts(i, &claims, answer)
-	found.withoutUser = rules{clientSuffix: i.rules.clientSuffix}.withoutUser(&claims)
-	return found, nil
-}
-
-// ask returns what the issuer says of an active token.
-func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool) (answer []byte, err error) {
-	response, err := i.settings.Introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
-	switch {
-	case err != nil:
-		return nil, introspectionRefusal(ctx, err)
-	case !response.Active:
-		return nil, v.fixed[TokenInactive]
-	}
-	return response.Raw, nil
-}
-
-// readAnswer reads an answer that must not be another issuer's word.
-func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
-	claims, err := jose.ReadAnswer(string(answer))
-	switch {
-	case err != nil:
-		return claims, because(IntrospectionUnavailable, err)
-	case claims.Issuer != "" && i.owner.issuerOf(claims.Issuer) != i:
-		return claims, refusal(IssuerUnknown, "the introspection answer names another issuer")
-	}
-	return claims, nil
-}
-
-func introspectionRefusal(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, introspection.ErrClientRefused):
-		return because(ResourceServerMisconfigured, err)
-	case errors.Is(err, introspection.ErrTokenType), errors.Is(err, introspection.ErrUnsupportedTokenType):
-		return because(TokenTypeMismatch, err)
-	}
-	return couldNotFindOut(ctx, IntrospectionUnavailable, err)
 }

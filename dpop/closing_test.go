@@ -2,6 +2,7 @@ package dpop_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/accesstoken/accesstoken/dpop"
 )
@@ -180,3 +182,51 @@ type idler struct {
 }
 
 func (i *idler) CloseIdleConnections() { i.closed = true }
+
+// One request that times out does not end the others: a client listens to events, which
+// come now and then, and asks for something else beside that.
+func TestARequestThatTimesOutEndsNoOther(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		more := make(chan struct{})
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				<-r.Context().Done()
+				panic(http.ErrAbortHandler) // or an answer may come while the client is still closing the connection
+			}
+			_, _ = io.WriteString(w, "1")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-more:
+				_, _ = io.WriteString(w, "2")
+			case <-r.Context().Done():
+			}
+		}))
+		server.EnableHTTP2 = http2
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		sender := &dpop.Transport{Origins: []string{server.URL}, Signer: clientsSigner(t), Base: server.Client().Transport,
+			Token: func(context.Context) (string, error) { return "token", nil }}
+		t.Cleanup(sender.CloseIdleConnections)
+		events, err := sender.RoundTrip(clientsRequest(t, http.MethodGet, server.URL+"/events", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(events.Body, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		for range 7 { // 2.8 s, less than it takes until a connection is pinged
+			ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+			_, err := sender.RoundTrip(clientsRequest(t, http.MethodGet, server.URL+"/slow", nil).WithContext(ctx))
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("got %v; want a timeout", err)
+			}
+		}
+		close(more)
+		rest, err := io.ReadAll(events.Body)
+		_ = events.Body.Close()
+		if err != nil || string(rest) != "2" {
+			t.Errorf("HTTP/2 %t: got %q, %v; want the next event", http2, rest, err)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/dpop"
 )
 
@@ -31,9 +33,13 @@ import (
 // proof is about is the method POST and https, the authority of the call and the
 // full method; the server's dpop.Config.URLs has to have that authority.
 //
-// When a server asks for a nonce, a unary call is made once more with it. A stream
-// is not: its first messages are gone. It ends with UNAUTHENTICATED and
-// DPOP_NONCE_REQUIRED, and one that is opened after that has the nonce.
+// When a server asks for a nonce, a unary call is made once more with it: a nonce comes
+// in the trailer dpop-nonce of an UNAUTHENTICATED call, whose ErrorInfo, from this
+// package, is DPOP_NONCE_REQUIRED, or whose trailer www-authenticate has the error
+// use_dpop_nonce. No other refusal that brings a nonce has a call made again: its method
+// may have done its work. A stream is not opened again: its first messages are gone. It
+// ends with UNAUTHENTICATED and DPOP_NONCE_REQUIRED, and one that is opened after that
+// has the nonce.
 //
 // A connection that a firewall has forgotten swallows calls. On Linux it is closed
 // when the kernel has had no acknowledgement of what was sent for 8 s; elsewhere, and
@@ -106,19 +112,36 @@ func (p *proofs) lastNonce() string {
 }
 
 // callAgain is a grpc.UnaryClientInterceptor that makes a call once more if it was
-// refused and a nonce came with the refusal.
+// refused for its nonce, and another came with the refusal.
 func (p *proofs) callAgain(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	var header, trailer metadata.MD
 	options = append(slices.Clip(options), grpc.Header(&header), grpc.Trailer(&trailer))
 	err := invoke(ctx, method, request, reply, conn, options...)
 	p.keepNonce(header)
-	if !p.keepNonce(trailer) || status.Code(err) != codes.Unauthenticated {
+	if !p.keepNonce(trailer) || !asksForNonce(err, trailer) {
 		return err
 	}
 	err = invoke(ctx, method, request, reply, conn, options...)
 	p.keepNonce(header)
 	p.keepNonce(trailer)
 	return err
+}
+
+// asksForNonce reports that a call was refused for its nonce alone, before its method
+// began. Any answer may bring a nonce (RFC 9449 §8.2). A server of net/http sends no
+// challenge, and one that is not of this package no ErrorInfo of it.
+func asksForNonce(err error, trailer metadata.MD) bool {
+	refused := status.Convert(err)
+	if refused.Code() != codes.Unauthenticated {
+		return false
+	}
+	for _, detail := range refused.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == domain {
+			return info.GetReason() == string(accesstoken.DPoPNonceRequired)
+		}
+	}
+	hasError := func(challenge string) bool { return strings.Contains(challenge, "use_dpop_nonce") }
+	return slices.ContainsFunc(trailer.Get("www-authenticate"), hasError)
 }
 
 // mostNonce is room for what servers make, and leaves most of a header's for the rest.

@@ -12,9 +12,6 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/grpcauth"
@@ -24,10 +21,7 @@ import (
 func TestTheLongestNonceIsKept(t *testing.T) {
 	for length, want := range map[int]int{1024: 2, 1025: 1} {
 		p, signer := serveProven(t, nil), newSigner(t)
-		p.service.fail = func(ctx context.Context) error {
-			_ = grpc.SetTrailer(ctx, metadata.Pairs("dpop-nonce", strings.Repeat("n", length)))
-			return status.Error(codes.Unauthenticated, "again")
-		}
+		p.service.fail = func(ctx context.Context) error { return askFor(ctx, strings.Repeat("n", length)) }
 		client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
 		_ = kinds[0].call(t.Context(), client)
 		if got := len(p.calls()); got != want {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -204,12 +205,38 @@ func TestManyCallsWithNoncesAtOnce(t *testing.T) {
 	all.Wait()
 }
 
+// Behind net/http, a server of this package sends no challenge.
+func TestAnErrorInfoIsEnoughToAskForANonce(t *testing.T) {
+	p, signer := serveProven(t, nil), newSigner(t)
+	p.service.fail = func(ctx context.Context) error {
+		if len(p.calls()) > 1 {
+			return nil
+		}
+		_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": {"a"}})
+		refused, err := status.New(codes.Unauthenticated, "again").WithDetails(&errdetails.ErrorInfo{
+			Reason: string(accesstoken.DPoPNonceRequired), Domain: "github.com/accesstoken/accesstoken"})
+		if err != nil {
+			t.Error(err)
+		}
+		return refused.Err()
+	}
+	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+	if err := kinds[0].call(t.Context(), client); err != nil || len(p.calls()) != 2 {
+		t.Errorf("got %v after %d calls; want an answer to the second", err, len(p.calls()))
+	}
+}
+
+// askFor refuses a call as a server that is not of this package may.
+func askFor(ctx context.Context, nonces ...string) error {
+	_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": nonces, "www-authenticate": {`DPoP error="use_dpop_nonce"`}})
+	return status.Error(codes.Unauthenticated, "again")
+}
+
 func TestAServerThatAsksForEverIsCalledTwice(t *testing.T) {
 	for _, nonces := range [][]string{{"a"}, {}, {""}, {"a", "b"}, {strings.Repeat("n", 1025)}} {
 		p, signer := serveProven(t, nil), newSigner(t)
 		p.service.fail = func(ctx context.Context) error {
-			_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": nonces})
-			return status.Error(codes.Unauthenticated, "again")
+			return askFor(ctx, nonces...)
 		}
 		client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
 		var trailer metadata.MD
@@ -233,8 +260,7 @@ func TestTheSecondAnswerMayBringANonceToo(t *testing.T) {
 	p, signer := serveProven(t, nil), newSigner(t)
 	p.service.fail = func(ctx context.Context) error {
 		if len(p.calls()) == 1 {
-			_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": {"first"}})
-			return status.Error(codes.Unauthenticated, "again")
+			return askFor(ctx, "first")
 		}
 		return grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": {"second"}})
 	}
@@ -287,15 +313,46 @@ func nonceIn(t *testing.T, call metadata.MD) string {
 	return claims.Nonce
 }
 
-func TestOtherFailuresAreNotTriedAgain(t *testing.T) {
-	p, signer := serveProven(t, nil), newSigner(t)
-	p.service.fail = func(ctx context.Context) error {
-		_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": {"a"}})
-		return status.Error(codes.Internal, "broken")
-	}
-	client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
-	if err := kinds[0].call(t.Context(), client); status.Code(err) != codes.Internal || len(p.calls()) != 1 {
-		t.Errorf("got %v after %d calls; want INTERNAL after one", err, len(p.calls()))
+// A method has done its work, and the server that it asked refuses it. Any answer may
+// bring a nonce (RFC 9449 §8.2); only a refusal for its sake is a reason to call again.
+func TestACallThatIsNotRefusedForItsNonceIsNotMadeAgain(t *testing.T) {
+	another := `DPoP error="invalid_token"`
+	for name, c := range map[string]struct {
+		code      codes.Code
+		reason    accesstoken.Reason // of an ErrorInfo; "": there is none
+		domain    string
+		challenge string
+	}{
+		"it is broken":                 {codes.Internal, "", "", `DPoP error="use_dpop_nonce"`},
+		"another server refused it":    {codes.Unauthenticated, "", "", ""},
+		"another error":                {codes.Unauthenticated, "", "", another},
+		"another reason":               {codes.Unauthenticated, accesstoken.TokenInvalid, "github.com/accesstoken/accesstoken", another},
+		"the reason of another domain": {codes.Unauthenticated, accesstoken.DPoPNonceRequired, "example.com", another},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, signer := serveProven(t, nil), newSigner(t)
+			p.service.fail = func(ctx context.Context) error {
+				if len(p.calls()) > 1 {
+					return nil
+				}
+				_ = grpc.SetTrailer(ctx, metadata.MD{"dpop-nonce": {"a"}, "www-authenticate": {c.challenge}})
+				failed := status.New(c.code, "the bank does not know us")
+				if c.reason != "" {
+					failed, _ = failed.WithDetails(&errdetails.ErrorInfo{Reason: string(c.reason), Domain: c.domain})
+				}
+				return failed.Err()
+			}
+			client := p.client(t, grpcauth.DPoPDialOptions(signer, always(boundTo(signer)))...)
+			if err := kinds[0].call(t.Context(), client); status.Code(err) != c.code || len(p.calls()) != 1 {
+				t.Errorf("got %v after %d calls; want %v after one", err, len(p.calls()), c.code)
+			}
+			if err := kinds[0].call(t.Context(), client); err != nil {
+				t.Fatal(err)
+			}
+			if got := nonceIn(t, p.calls()[1]); got != "a" {
+				t.Errorf("the next call: got the nonce %q; want the one that came", got)
+			}
+		})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/fetch"
@@ -38,7 +39,7 @@ func (c Config) authentication(secret *clientSecret) authenticator {
 	case TLSClientAuth, SelfSignedTLSClientAuth:
 		return idAlone(c.ClientID)
 	case Bearer:
-		return bearer(c.BearerToken)
+		return bearer(c.Timeout, c.BearerToken)
 	}
 	return secretBasic(c.ClientID, secret)
 }
@@ -84,8 +85,8 @@ func idAlone(id string) authenticator {
 var errBearerToken = errors.New("BearerToken returned something that is no bearer token (RFC 6750 §2.1)")
 
 // bearer authorizes the call by an access token of our own (RFC 7662 §2.1).
-func bearer(source func(context.Context) (string, error)) authenticator {
-	tokens := newOutsider("BearerToken", source)
+func bearer(timeout time.Duration, source func(context.Context) (string, error)) authenticator {
+	tokens := newOutsider("BearerToken", timeout, source)
 	return func(ctx context.Context, header http.Header, _ url.Values) error {
 		token, err := tokens.ask(ctx)
 		switch {

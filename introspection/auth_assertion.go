@@ -35,7 +35,7 @@ func (c Config) assertion(secret *clientSecret) authenticator {
 	id := c.ClientID
 	sealed := c.bySecret(secret)
 	if c.AuthMethod == PrivateKeyJWT {
-		sealed = newOutsider(string(c.AuthMethod), c.byKey()).ask
+		sealed = newOutsider(string(c.AuthMethod), c.Timeout, c.byKey()).ask
 	}
 	return func(ctx context.Context, _ http.Header, form url.Values) error {
 		jwt, err := sealed(ctx)

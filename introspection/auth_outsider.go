@@ -3,6 +3,7 @@ package introspection
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // An outsider is a function of the caller's that may wait for others: a token
@@ -10,15 +11,17 @@ import (
 type outsider struct {
 	name  string // of the setting, or of the method
 	run   func(context.Context) (string, error)
+	time  time.Duration // for one run
 	slots chan struct{}
 }
 
-func newOutsider(name string, run func(context.Context) (string, error)) outsider {
-	return outsider{name, run, make(chan struct{}, maxCalls)}
+func newOutsider(name string, time time.Duration, run func(context.Context) (string, error)) outsider {
+	return outsider{name, run, time, make(chan struct{}, maxCalls)}
 }
 
-// ask returns what the function does, and waits no longer than ctx. A function
-// that heeds no context is left behind with its slot: however long it hangs,
+// ask returns what the function does, and waits no longer than ctx. The function then
+// goes on in its own time: what it is about to have, it may keep for those who come
+// next. One that heeds no context is left behind with its slot: however long it hangs,
 // there are never more than maxCalls of it.
 func (o outsider) ask(ctx context.Context) (string, error) {
 	select {
@@ -33,7 +36,9 @@ func (o outsider) ask(ctx context.Context) (string, error) {
 	results := make(chan result, 1)
 	go func() {
 		defer func() { <-o.slots }()
-		text, err := o.call(ctx)
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.time)
+		defer cancel()
+		text, err := o.call(own)
 		results <- result{text, err}
 	}()
 	select {

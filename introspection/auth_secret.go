@@ -13,12 +13,13 @@ import (
 type clientSecret struct {
 	source  outsider
 	least   int           // bytes
+	timeout time.Duration // of reading
 	reading chan struct{} // one reads at a time
 
 	mu      sync.Mutex
 	value   func() string         // a function, as no fmt verb finds the secret in one; nil: not read yet
 	version int                   // of the value
-	checked map[failure]time.Time // when the source last had nothing new after such a refusal
+	checked map[failure]time.Time // when the source was last read for nothing after such a refusal
 }
 
 // secret returns nil for a method without one.
@@ -28,7 +29,7 @@ func (c Config) secret() *clientSecret {
 	default:
 		return nil
 	}
-	s := &clientSecret{least: 1, reading: make(chan struct{}, 1), checked: map[failure]time.Time{}}
+	s := &clientSecret{least: 1, timeout: c.Timeout, reading: make(chan struct{}, 1), checked: map[failure]time.Time{}}
 	if c.AuthMethod == ClientSecretJWT {
 		s.least = minSecret
 	}
@@ -36,7 +37,7 @@ func (c Config) secret() *clientSecret {
 		s.keep(c.ClientSecret)
 		return s
 	}
-	s.source = newOutsider("ClientSecretFrom", c.ClientSecretFrom)
+	s.source = newOutsider("ClientSecretFrom", c.Timeout, c.ClientSecretFrom)
 	return s
 }
 
@@ -57,7 +58,8 @@ func (s *clientSecret) kept() (value string, version int, ok bool) {
 	return s.value(), s.version, true
 }
 
-// get returns the secret, which the first to need it reads.
+// get returns the secret, which the first to need it has read. That goes on if ctx ends
+// meanwhile: callers that leave early would keep it from ever being known.
 func (s *clientSecret) get(ctx context.Context) (string, error) {
 	if value, _, ok := s.kept(); ok {
 		return value, nil
@@ -65,21 +67,39 @@ func (s *clientSecret) get(ctx context.Context) (string, error) {
 	if err := s.lock(ctx); err != nil {
 		return "", err
 	}
-	defer s.unlock()
 	if value, _, ok := s.kept(); ok { // read by another meanwhile
+		s.unlock()
 		return value, nil
 	}
-	value, err := s.read(ctx)
-	if err != nil {
-		return "", err
+	over := make(chan error, 1)
+	go func() { over <- s.readFirst() }()
+	select {
+	case err := <-over:
+		if err != nil {
+			return "", err
+		}
+		value, _, _ := s.kept()
+		return value, nil
+	case <-ctx.Done():
+		return "", s.source.isLate()
 	}
-	s.keep(value)
-	return value, nil
+}
+
+// readFirst expects the lock, and gives it back.
+func (s *clientSecret) readFirst() error {
+	defer s.unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+	defer cancel()
+	value, err := s.read(ctx)
+	if err == nil {
+		s.keep(value)
+	}
+	return err
 }
 
 // renew reads the secret again after the endpoint has refused that of a version, and
-// reports whether there is another now. If there is not, the source is left alone for as
-// long as a refusing endpoint is. A 403, which may be about one odd token, does not keep
+// reports whether there is another now. If there is not, the source is left alone for no
+// longer than a refusing endpoint is at least, so that the next probe has a new one. A 403, which may be about one odd token, does not keep
 // it from being read after a 401.
 func (s *clientSecret) renew(ctx context.Context, refused int, by failure) bool {
 	if s == nil || s.source.run == nil || s.lock(ctx) != nil {
@@ -90,12 +110,13 @@ func (s *clientSecret) renew(ctx context.Context, refused int, by failure) bool 
 	switch {
 	case version != refused:
 		return true
-	case time.Since(s.checked[by]) < refusedBreak:
+	case time.Since(s.checked[by]) < leastRefused:
 		return false
 	}
+	began := time.Now()
 	value, err := s.read(ctx)
 	if err != nil || value == old {
-		s.checked[by] = time.Now()
+		s.checked[by] = began
 		return false
 	}
 	s.keep(value)

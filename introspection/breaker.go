@@ -14,6 +14,15 @@ const (
 	longestAsked = 30 * time.Second // what a Retry-After can ask for
 	refusedBreak = 5 * time.Second  // for an endpoint that refuses us
 
+	// jitter is the part of a pause that is left to chance, so that a fleet does not
+	// probe in step.
+	jitter       = 0.2
+	leastRefused = time.Duration((1 - jitter) * float64(refusedBreak))
+
+	// manyInRow tokens of one kind that fail in a row are no chance: of several servers
+	// behind a balancer, one or two that refuse us leave the others in use.
+	manyInRow = 10
+
 	mostLeft = 4 // probes of one pause that may be on the wire for nobody
 
 	// strangersRow is how long only failures have to come in, before those that an
@@ -100,15 +109,15 @@ func (c *circuit) end(period int) bool {
 	return true
 }
 
-func (c *circuit) open(now time.Time, failed failure, cause error) {
+func (c *circuit) open(now time.Time, failed failure, cause error, asked time.Duration) {
 	pause := min(firstBreak<<min(c.pauses, 10), longestBreak)
 	if failed.refusesUs() {
 		pause = refusedBreak
 	}
-	pause -= time.Duration(rand.Float64() * 0.2 * float64(pause)) // so that a fleet does not probe in step
+	pause -= time.Duration(rand.Float64() * jitter * float64(pause))
 	c.pauses++
 	c.period++
-	c.until, c.cause, c.probe, c.left = now.Add(max(pause, askedFor(cause))), cause, time.Time{}, 0
+	c.until, c.cause, c.probe, c.left = now.Add(max(pause, asked)), cause, time.Time{}, 0
 }
 
 func (c *circuit) close() { *c = circuit{period: c.period + 1} }
@@ -190,6 +199,24 @@ func (b *breaker) begin(d digest) (ticket, error) {
 	return t, nil
 }
 
+// send notes that what shows who we are is there, and the question goes on the wire
+// only now: a probe has its time from here on.
+func (b *breaker) send(t ticket) ticket {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t.began = time.Now()
+	longest := t.began.Add(b.timeout + time.Second)
+	if c := &b.circuits[t.side]; t.probe != 0 && t.probe == c.period && !c.probe.IsZero() {
+		c.probe = longest
+	}
+	if t.alone != 0 && b.singleOf(t.token).token == t.token {
+		if c := &b.singleOf(t.token).circuit; t.alone == c.period && !c.probe.IsZero() {
+			c.probe = longest
+		}
+	}
+	return t
+}
+
 // abandon gives a ticket back of whose call nothing was learned.
 func (b *breaker) abandon(t ticket) {
 	b.mu.Lock()
@@ -233,12 +260,13 @@ func (b *breaker) end(t ticket, err error) {
 		return
 	}
 	b.row.add(t, failed, askedFor(err) > 0, now)
+	few := b.few(now)
 	ofKnown := t.side == knownSide || failed == unsent || failed == ours
-	if probed && t.side == knownSide || ofKnown && b.row.opensKnown(failed) {
+	if probed && t.side == knownSide || ofKnown && b.row.opensKnown(failed, few) {
 		b.open(knownSide, probed && t.side == knownSide, now, failed, err)
 		b.open(strangers, false, now, failed, err)
 	}
-	if probed && t.side == strangers || b.row.opensStrangers(failed, b.answered.IsZero(), now) {
+	if probed && t.side == strangers || b.row.opensStrangers(failed, few, b.answered.IsZero(), now) {
 		b.open(strangers, probed && t.side == strangers, now, failed, err)
 	}
 }
@@ -246,9 +274,23 @@ func (b *breaker) end(t ticket, err error) {
 // open opens a circuit, unless it is open: what was asked before that, and fails
 // afterwards, says nothing new. A failed probe opens it once more.
 func (b *breaker) open(side side, probed bool, now time.Time, failed failure, cause error) {
-	if c := &b.circuits[side]; probed || c.until.IsZero() {
-		c.open(now, failed, cause)
+	c, asked, few := &b.circuits[side], time.Duration(0), b.few(now)
+	if probed && few < manyInRow || b.row.asksAll(few) {
+		asked = askedFor(cause)
 	}
+	if probed || c.until.IsZero() {
+		c.open(now, failed, cause, asked)
+	}
+}
+
+// few is how many tokens have to be refused in a row, or told to come back, before that
+// is taken for what all would be told. It is 2, unless an answer came a moment ago, as
+// it does from the other servers when one of several refuses.
+func (b *breaker) few(now time.Time) int {
+	if !b.answered.IsZero() && now.Sub(b.answered) < refusedBreak {
+		return manyInRow
+	}
+	return 2
 }
 
 func (b *breaker) closeCircuits(butRefusals bool) {
@@ -283,7 +325,7 @@ func (b *breaker) endSingle(t ticket, failed failure, err error, now time.Time) 
 	s.failures++
 	s.failure, s.failed = failed, now
 	if probed || s.failures >= breakAfter || failed.refusesUs() || askedFor(err) > 0 {
-		s.circuit.open(now, failed, err)
+		s.circuit.open(now, failed, err, askedFor(err))
 	}
 }
 

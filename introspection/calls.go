@@ -84,7 +84,7 @@ var errLeft = errors.New("introspection: nobody waits for the answer")
 // do joins the call about the token, unless it is to be alone, or makes it, unless that
 // is refused. A call alone begins after do was called.
 func (c *calls) do(ctx context.Context, wanted call, refuses func() error) (Response, error) {
-	made, err := c.join(&wanted, refuses)
+	made, late, err := c.join(&wanted, refuses)
 	if err != nil {
 		return Response{}, err
 	}
@@ -92,33 +92,43 @@ func (c *calls) do(ctx context.Context, wanted call, refuses func() error) (Resp
 	select {
 	case <-made.done:
 		return made.response.clone(), made.err
-	case <-made.late:
+	case <-late:
 		return Response{}, errBusy
 	case <-ctx.Done():
 		return Response{}, ctx.Err()
 	}
 }
 
-func (c *calls) join(wanted *call, refuses func() error) (*call, error) {
+// join returns with a call what is closed when its time in the queue, and with it that
+// of those who came meanwhile, is over. It is nil for one that is on the wire.
+func (c *calls) join(wanted *call, refuses func() error) (made *call, late chan struct{}, err error) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	if made, ok := c.shared[wanted.key]; ok && !wanted.alone {
 		made.waiting++
-		return made, nil
+		return made, made.patience(), nil
 	}
 	if err := refuses(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	wanted.waiting, wanted.err = 1, errLost
 	wanted.late, wanted.done = make(chan struct{}), make(chan struct{})
 	wanted.waited, wanted.unwait = context.WithCancel(context.Background())
 	if !c.admit(wanted) {
-		return nil, errBusy
+		return nil, nil, errBusy
 	}
 	if !wanted.alone {
 		c.shared[wanted.key] = wanted
 	}
-	return wanted, nil
+	return wanted, wanted.patience(), nil
+}
+
+// patience is late for those that wait for a turn with the call.
+func (made *call) patience() chan struct{} {
+	if made.place == nil {
+		return nil
+	}
+	return made.late
 }
 
 // admit starts a call or has it wait, and reports whether there was a place.

@@ -339,3 +339,26 @@ func TestNobodyWaitsLongerThanTheTimeoutForACallThatHadToWait(t *testing.T) {
 		wantAsked(t, e, 65) // the answer was kept
 	})
 }
+
+// Who asks about a token whose call had to wait for its turn, and is on the wire by
+// now, waits for the answer as anyone does.
+func TestACallThatHadToWaitIsJoinedOnceItIsOnTheWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := newFair(t, func(token string) reply {
+			if token == "good" {
+				return reply{body: goodBody, delay: time.Second}
+			}
+			return reply{body: `{"active":false}`, delay: 4900 * time.Millisecond}
+		}, nil)
+		var all sync.WaitGroup
+		for i := range 64 {
+			all.Go(func() { _, _ = client.Introspect(t.Context(), fmt.Sprint("other ", i)) })
+		}
+		synctest.Wait()
+		all.Go(func() { _, _ = client.Introspect(t.Context(), "good") })
+		time.Sleep(5100 * time.Millisecond) // nothing else is under way
+		wantAnswer(t, client, "good", "active")
+		all.Wait()
+		time.Sleep(10 * time.Second) // until the call is over
+	})
+}

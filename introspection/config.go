@@ -31,10 +31,11 @@ type Config struct {
 	// ClientSecretFrom returns the secret in place of ClientSecret, for a secret that
 	// is rotated. What it returns is kept, until the endpoint refuses this client (401,
 	// 403 or invalid_client): then it is called again, and the question is put once more
-	// with the new secret. If that is the old one, it is called again after 5 s at the
-	// earliest. Its error, or panic, means that nothing is known of the
+	// with the new secret. If that is the old one, it is called again after 4 s at the
+	// earliest, for the next probe. Its error, or panic, means that nothing is known of the
 	// token. It is not repeated in ours, as it may hold secrets: log it here. The context
-	// ends with the call. It must be safe for concurrent use.
+	// ends after Timeout, not with the caller: those who leave early do not keep the secret
+	// from being read. It must be safe for concurrent use.
 	ClientSecretFrom func(context.Context) (string, error)
 
 	// AuthMethod says how the client authenticates itself; zero is
@@ -73,8 +74,8 @@ type Config struct {
 	//	}
 	//
 	// Its error, or panic, means that nothing is known of the token. It is not
-	// repeated in ours, as it may hold secrets: log it here. The context ends with
-	// the call. It must be safe for concurrent use.
+	// repeated in ours, as it may hold secrets: log it here. The context ends after
+	// Timeout, not with the caller. It must be safe for concurrent use.
 	BearerToken func(context.Context) (string, error)
 
 	// Issuer is the authorization server's own identifier, as in its metadata
@@ -93,7 +94,9 @@ type Config struct {
 	// signature that is supported. It needs Keys.
 	Algorithms []string
 
-	// Timeout bounds one call, from dialing to the last byte; zero is 5 s.
+	// Timeout bounds one call, from dialing to the last byte; zero is 5 s. What shows
+	// who the client is (ClientSecretFrom, ClientKey, BearerToken) has as much time
+	// before that, and again before a call that is made once more with a new secret.
 	Timeout time.Duration
 
 	// CacheFor is how long an active answer is used again: a token that the

@@ -81,12 +81,10 @@ func retryAfter(err error) time.Duration {
 // A connection is what was seen of the one that a call needs.
 type connection struct {
 	wanted, had atomic.Bool
-	isShort     bool // what came before the call took much of its time
 }
 
-func watchConnection(ctx context.Context, timeout time.Duration) (context.Context, *connection) {
-	deadline, _ := ctx.Deadline()
-	c := &connection{isShort: time.Until(deadline) < timeout*9/10}
+func watchConnection(ctx context.Context) (context.Context, *connection) {
+	c := new(connection)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { c.wanted.Store(true); c.had.Store(false) }, // again, for a second try
 		GotConn: func(httptrace.GotConnInfo) { c.had.Store(true) },
@@ -100,12 +98,4 @@ func (c *connection) failure() failure {
 		return unsent
 	}
 	return down
-}
-
-// failureOfTime judges a call whose time was over.
-func (c *connection) failureOfTime() failure {
-	if c.isShort {
-		return ours
-	}
-	return c.failure()
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -630,4 +631,113 @@ func TestATokenIsAskedAboutAgainAsSoonAsOthersGetAnAnswer(t *testing.T) {
 		time.Sleep(499 * time.Millisecond) // half a second since it failed
 		wantAnswer(t, client, "token", "active")
 	})
+}
+
+// What shows who we are takes a second, as a key service or a token server may. That
+// makes no odd token of a stranger a failure in which no token had a part.
+func TestStrangersOpenNoCircuitOfKnownTokensBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, slowBearer)
+		knowing(t, client, 1)
+		transport.set(func(token string) reply {
+			if strings.HasPrefix(token, "odd") {
+				return reply{delay: time.Hour}
+			}
+			return reply{body: goodBody}
+		})
+		for i := range 5 {
+			_, _ = client.Introspect(t.Context(), fmt.Sprint("odd ", i))
+		}
+		wantAnswer(t, client, "known 0", "active")
+	})
+}
+
+func slowBearer(c *introspection.Config) {
+	c.ClientID, c.ClientSecret, c.AuthMethod = "", "", introspection.Bearer
+	c.BearerToken = func(context.Context) (string, error) {
+		time.Sleep(time.Second)
+		return "ours", nil
+	}
+}
+
+// Nor does it keep stale answers from being served in an outage.
+func TestStaleAnswersAreServedBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, func(c *introspection.Config) {
+			slowBearer(c)
+			c.CacheFor, c.DangerouslyServeStaleFor = time.Second, 10*time.Minute
+		})
+		knowing(t, client, 3)
+		time.Sleep(2 * time.Second)
+		transport.set(func(string) reply { return reply{delay: time.Hour} })
+		_, _ = client.Introspect(t.Context(), "known 0")
+		_, _ = client.Introspect(t.Context(), "known 1")
+		wantAnswer(t, client, "known 2", "active")
+	})
+}
+
+// One token that fails five times is left alone, whatever the signer takes.
+func TestAnOddTokenIsLeftAloneBesideASlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, slowBearer)
+		knowing(t, client, 1)
+		transport.set(func(token string) reply {
+			if strings.HasPrefix(token, "odd") {
+				return reply{delay: time.Hour}
+			}
+			return reply{body: goodBody}
+		})
+		for range 5 {
+			_, _ = client.Introspect(t.Context(), "odd")
+			wantAnswer(t, client, "known 0", "active")
+		}
+		for range 10 { // the first of them is a probe
+			_, _ = client.Introspect(t.Context(), "odd")
+		}
+		if got := transport.count("odd"); got > 6 {
+			t.Errorf("got %d calls about the odd token; want 6: it is left alone after 5, but for a probe", got)
+		}
+	})
+}
+
+// One server of three refuses, or is down. The other two serve, and a balancer sends a
+// request to any.
+func TestOneServerOfThreeIsNoOutage(t *testing.T) {
+	for name, says := range map[string]reply{
+		"401":                  {status: 401},
+		"503":                  {status: 503},
+		"503, Retry-After: 10": {status: 503, after: "10"},
+		"429, Retry-After: 10": {status: 429, after: "10"},
+		"the exchange broke":   {err: io.ErrUnexpectedEOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bad := false
+				client, _ := newFair(t, func(string) reply {
+					if bad && rand.IntN(3) == 0 {
+						return says
+					}
+					return reply{body: goodBody, delay: 20 * time.Millisecond}
+				}, nil)
+				knowing(t, client, 100)
+				bad = true
+				const most = 6000 // ten minutes of 10 requests in a second
+				good := 0
+				for range most {
+					if r, err := client.Introspect(t.Context(), fmt.Sprint("known ", rand.IntN(100))); err == nil && r.Active {
+						good++
+					}
+					time.Sleep(80 * time.Millisecond)
+				}
+				// A token that met a 429 is left alone for as long as that asks, by itself.
+				least := most * 2 / 5
+				if says.status == 429 {
+					least = most / 3
+				}
+				if good < least {
+					t.Errorf("got %d answers of %d; want %d at least", good, most, least)
+				}
+			})
+		})
+	}
 }

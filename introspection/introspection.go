@@ -33,7 +33,8 @@
 //
 // A Retry-After holds for the token that met it, and for all once two tokens have.
 // Its refusal of this client (401, 403) counts once two tokens that were active before,
-// five others, or the first one ever met it; the pauses are 5 s then.
+// five others, or the first one ever met it; the pauses are 5 s then. If a whole answer
+// came within the last 5 s, both need ten tokens: one of several servers may be wrong.
 //
 // Which tokens were active is remembered by digests, 65,536 at most, in 2 MiB; what
 // failed of which token, of 1,024 tokens, in 150 KiB. Tokens that were active before go
@@ -74,7 +75,7 @@ var (
 const maxAnswer = 64 << 10
 
 // A Client asks one endpoint. It is safe for concurrent use, and owns no
-// goroutine beyond the calls under way.
+// goroutine beyond the calls under way and what they have asked of the Config's functions.
 type Client struct {
 	endpoint         string
 	timeout          time.Duration
@@ -257,25 +258,25 @@ func (c *Client) askUnlessOpen(turn turn, key tokencache.Key, token string, now 
 			c.breaker.abandon(ticket)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
-	defer cancel()
-	request, err := c.prepare(ctx, turn, token)
+	request, err := c.prepare(turn, token)
 	if errors.Is(err, errLeft) {
 		return Response{}, err
 	}
+	ticket = c.breaker.send(ticket)
 	defer context.AfterFunc(turn.waited, func() { c.breaker.release(ticket) })()
 	var response Response
 	if err == nil {
-		response, err = c.askTwice(ctx, request, token, now)
+		response, err = c.askTwice(request, token, now)
 	}
 	learned = true
 	c.breaker.end(ticket, err)
 	return response, err
 }
 
-// prepare makes the request, for as long as somebody waits.
-func (c *Client) prepare(ctx context.Context, turn turn, token string) (fetch.Request, error) {
-	ctx, cancel := context.WithCancel(ctx)
+// prepare makes the request, for as long as somebody waits. What it takes is not of the
+// time that the endpoint has: that would be judged by what others are slow at.
+func (c *Client) prepare(turn turn, token string) (fetch.Request, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
 	defer context.AfterFunc(turn.waited, cancel)()
 	request, err := c.request(ctx, token)
@@ -289,23 +290,30 @@ func (c *Client) prepare(ctx context.Context, turn turn, token string) (fetch.Re
 }
 
 // askTwice asks once more if the endpoint refuses us, and there is another secret by now.
-func (c *Client) askTwice(ctx context.Context, request fetch.Request, token string, now func() time.Time) (Response, error) {
+func (c *Client) askTwice(request fetch.Request, token string, now func() time.Time) (Response, error) {
 	version := c.secret.current()
-	response, err := c.ask(ctx, request, now)
-	if !errors.Is(err, ErrClientRefused) || !c.secret.renew(ctx, version, failureOf(err)) {
+	response, err := c.ask(request, now)
+	if !errors.Is(err, ErrClientRefused) {
+		return response, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	if !c.secret.renew(ctx, version, failureOf(err)) {
 		return response, err
 	}
 	again, err := c.request(ctx, token)
 	if err != nil {
 		return Response{}, &failedError{ours, fmt.Errorf("introspection: %w", err)}
 	}
-	return c.ask(ctx, again, now)
+	return c.ask(again, now)
 }
 
 // ask makes the call. Its errors say what they tell of the endpoint, unless they are
 // answers.
-func (c *Client) ask(ctx context.Context, request fetch.Request, now func() time.Time) (Response, error) {
-	ctx, connected := watchConnection(ctx, c.timeout)
+func (c *Client) ask(request fetch.Request, now func() time.Time) (Response, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	ctx, connected := watchConnection(ctx)
 	answer, err := c.fetch.Do(ctx, request)
 	switch {
 	case answer.Status == http.StatusForbidden:
@@ -319,7 +327,7 @@ func (c *Client) ask(ctx context.Context, request fetch.Request, now func() time
 	case errors.Is(err, fetch.ErrTooLarge):
 		return Response{}, &failedError{unusable, fmt.Errorf("introspection: %w", err)}
 	case err != nil && ctx.Err() != nil:
-		return Response{}, &failedError{connected.failureOfTime(), fmt.Errorf("introspection: %s: no answer within %v", fetch.Redact(c.endpoint), c.timeout)}
+		return Response{}, &failedError{connected.failure(), fmt.Errorf("introspection: %s: no answer within %v", fetch.Redact(c.endpoint), c.timeout)}
 	case err != nil:
 		return Response{}, &failedError{connected.failure(), fmt.Errorf("introspection: %w", err)}
 	}

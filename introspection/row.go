@@ -6,7 +6,7 @@ import (
 )
 
 // A row is what has failed since the last whole answer: the last failure of each
-// token, of at most breakAfter tokens for each side and kind, so of 50 at most.
+// token, of at most manyInRow tokens for each side and kind, so of 200 at most.
 type row struct {
 	began  time.Time
 	tokens []failed
@@ -30,7 +30,7 @@ func (r *row) add(t ticket, failure failure, asks bool, now time.Time) {
 	}
 	r.tokens = slices.DeleteFunc(r.tokens, func(f failed) bool { return f.token == t.token })
 	alike := func(f failed) bool { return f.side == t.side && f.failure == failure && f.asks == asks }
-	if r.count(alike) < breakAfter {
+	if r.count(alike) < manyInRow {
 		r.tokens = append(r.tokens, failed{t.token, t.side, failure, asks})
 	}
 }
@@ -50,23 +50,26 @@ func (r *row) count(counts func(failed) bool) (n int) {
 	return n
 }
 
+// asksAll decides whether a time to come back is one for all tokens.
+func (r *row) asksAll(few int) bool { return r.count(func(f failed) bool { return f.asks }) >= few }
+
 // opensKnown decides after a failure whether tokens that were active before wait, and
-// with them all others.
-func (r *row) opensKnown(last failure) bool {
+// with them all others. few is how many tokens have to be refused, or told to come back.
+func (r *row) opensKnown(last failure, few int) bool {
 	known := func(f failed) bool { return f.side == knownSide }
 	return r.unsent >= breakAfter ||
-		last.refusesUs() && r.count(func(f failed) bool { return known(f) && f.failure.refusesUs() }) >= 2 ||
+		last.refusesUs() && r.count(func(f failed) bool { return known(f) && f.failure.refusesUs() }) >= few ||
 		r.count(func(f failed) bool { return known(f) && !f.failure.refusesUs() }) >= breakAfter ||
-		r.count(func(f failed) bool { return known(f) && f.asks }) >= 2
+		r.count(func(f failed) bool { return known(f) && f.asks }) >= few
 }
 
 // opensStrangers decides after a failure whether strangers wait. Before the first
 // answer ever, one refusal of us is enough, but for 403.
-func (r *row) opensStrangers(last failure, never bool, now time.Time) bool {
+func (r *row) opensStrangers(last failure, few int, never bool, now time.Time) bool {
 	stranger := func(f failed) bool { return f.side == strangers && !f.failure.refusesUs() }
 	return r.count(func(f failed) bool { return stranger(f) && f.failure != internal }) >= breakAfter ||
 		r.count(stranger) >= breakAfter && now.Sub(r.began) >= strangersRow ||
 		last == refused && never ||
-		last.refusesUs() && r.count(func(f failed) bool { return f.failure.refusesUs() }) >= breakAfter ||
-		r.count(func(f failed) bool { return stranger(f) && f.asks }) >= 2
+		last.refusesUs() && r.count(func(f failed) bool { return f.failure.refusesUs() }) >= max(few, breakAfter) ||
+		r.count(func(f failed) bool { return stranger(f) && f.asks }) >= few
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -142,31 +143,28 @@ func TestARefusedClientAsksOnceInAFewSeconds(t *testing.T) {
 }
 
 func TestARefusedClientRecoversOnceThatIsMended(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		refuses := true
-		client, transport := newFair(t, nil, nil)
-		transport.set(func(string) reply {
-			if refuses {
-				return reply{status: 401}
-			}
-			return reply{body: goodBody}
+	for quiet, certain := range map[time.Duration]int{0: 10, 5 * time.Second: 2} { // tokens, by how long ago the last answer came
+		t.Run(quiet.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+				knowing(t, client, 20)
+				time.Sleep(quiet)
+				transport.set(func(string) reply { return reply{status: 401} })
+				for range 10 {
+					for i := range 20 {
+						wantAnswer(t, client, fmt.Sprint("known ", i), "unknown")
+					}
+				}
+				if got := transport.count("known"); got != 20+certain {
+					t.Errorf("asked %d times; want 20, and %d until it is certain", got, certain)
+				}
+				transport.set(func(string) reply { return reply{body: goodBody} })
+				time.Sleep(5 * time.Second)
+				knowing(t, client, 20)
+				wantAnswer(t, client, "new", "active")
+			})
 		})
-		refuses = false
-		knowing(t, client, 10)
-		refuses = true
-		for range 10 {
-			for i := range 10 {
-				wantAnswer(t, client, fmt.Sprint("known ", i), "unknown")
-			}
-		}
-		if got := transport.count("known"); got != 12 {
-			t.Errorf("asked %d times; want 10, and 2 until it is certain", got)
-		}
-		refuses = false
-		time.Sleep(5 * time.Second)
-		knowing(t, client, 10)
-		wantAnswer(t, client, "new", "active")
-	})
+	}
 }
 
 // A firewall may refuse what looks odd to it; that is of the token.
@@ -342,5 +340,98 @@ func TestSignedAnswersAreUnderTheAlgorithmsThatAreAllowed(t *testing.T) {
 	_, err := introspection.NewClient(introspection.Config{Endpoint: "https://a.example/i", ClientID: "a", ClientSecret: "s", Algorithms: []string{"ES256"}})
 	if err == nil || !strings.Contains(err.Error(), "set Keys") {
 		t.Errorf("without Keys: got %v; want a fault", err)
+	}
+}
+
+// secretive accepts one secret.
+type secretive struct{ accepts func() string }
+
+func (s secretive) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, password, _ := r.BasicAuth()
+	status := 401
+	if password == s.accepts() {
+		status = 200
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(goodBody)), Request: r}, nil
+}
+
+// The server has a new secret, and the vault has it a second later. An endpoint that
+// refuses us is asked about every 5 s, and then the vault is as well.
+func TestANewSecretIsReadWithTheNextProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret, vault := "old", "old"
+		client, _ := newFair(t, nil, func(c *introspection.Config) {
+			c.ClientSecret, c.ClientSecretFrom = "", func(context.Context) (string, error) { return vault, nil }
+			c.HTTPClient = &http.Client{Transport: secretive{func() string { return secret }}}
+		})
+		knowing(t, client, 5)
+		secret = "new"
+		ask := func() (good int) {
+			for i := range 5 {
+				if r, err := client.Introspect(t.Context(), fmt.Sprint("known ", i)); err == nil && r.Active {
+					good++
+				}
+			}
+			return good
+		}
+		began := time.Now()
+		ask()
+		time.Sleep(time.Second)
+		vault = "new"
+		for ask() == 0 {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("got the first answer after %v; want it after 5 s", took)
+		}
+	})
+}
+
+// Each caller leaves before the vault, or the token server, has answered.
+func TestCallersThatLeaveEarlyDoNotKeepTheSecretFromBeingRead(t *testing.T) {
+	slow := func(ctx context.Context) (string, error) {
+		select {
+		case <-time.After(500 * time.Millisecond):
+			return "secret", nil
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	for name, change := range map[string]func(*introspection.Config){
+		"ClientSecretFrom": func(c *introspection.Config) { c.ClientSecret, c.ClientSecretFrom = "", slow },
+		"BearerToken": func(c *introspection.Config) {
+			c.ClientID, c.ClientSecret, c.AuthMethod = "", "", introspection.Bearer
+			kept, mine := "", make(chan struct{}, 1) // one reads at a time
+			c.BearerToken = func(ctx context.Context) (string, error) {
+				mine <- struct{}{}
+				defer func() { <-mine }()
+				if kept != "" {
+					return kept, nil
+				}
+				token, err := slow(ctx)
+				kept = token
+				return token, err
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, _ := newFair(t, func(string) reply { return reply{body: goodBody} }, change)
+				ask := func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+					defer cancel()
+					_, err := client.Introspect(ctx, "token")
+					return err
+				}
+				for range 2 {
+					if err := ask(); !errors.Is(err, context.DeadlineExceeded) {
+						t.Fatalf("got %v; want the caller's own context to end first", err)
+					}
+				}
+				if err := ask(); err != nil {
+					t.Errorf("after 400 ms: got %v; want an answer", err)
+				}
+			})
+		})
 	}
 }

@@ -37,7 +37,7 @@ type Cache struct {
 	refresh *time.Timer // asks again
 	expiry  *time.Timer // drops the keys
 	doubt   *time.Timer // drops those that the last answer lacked
-	looks   int         // answers in a row that lacked keys which the one before had
+	looks   int         // answers since servers were first seen to differ; 0 once they agree
 	state   State       // what State cannot see elsewhere
 
 	keeper keeper
@@ -73,8 +73,8 @@ func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 // key that fits alg is then a candidate (RFC 7515 §4.1.4). The slice is shared
 // and must not be changed.
 //
-// When no key of the set has a kid, the kid of a token is a hint without use, and
-// every key that fits alg is a candidate as well.
+// When no key that is published has a kid, the kid of a token is a hint without use,
+// and every key that fits alg is a candidate as well.
 //
 // No keys and no error mean that the key is certain not to be there: a fetch that
 // began after the call did not find it, or one that began within the last

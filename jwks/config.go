@@ -100,11 +100,12 @@ type Config struct {
 	// for what it lacks: see [Cache.Keys]. Zero: 30 s.
 	MissCooldown time.Duration
 
-	// WithdrawAfter is how long after an answer that lacks a key which is held a
-	// second answer decides. If that lacks the key too, the key is dropped; until
-	// then it verifies, for 5 minutes at most. So a server of the issuer that is
-	// behind for a moment costs no good token. It adds to the time in which a
-	// revocation is noticed. From 100 ms to 1 minute. Zero: 5 s. Negative: the first
+	// WithdrawAfter is how long after an answer that lacks a key which is held the
+	// set is fetched again. If the second answer lacks the key too, the key is dropped;
+	// until then it verifies, for 5 minutes at most. If it has the key, the set is
+	// fetched a few times more, at pauses that double up to 2 minutes. So a
+	// server of the issuer that is behind for a moment costs no good token. It adds to
+	// the time in which a revocation is noticed. From 100 ms to 1 minute. Zero: 5 s. Negative: the first
 	// answer decides, which is better when a key was stolen.
 	WithdrawAfter time.Duration
 

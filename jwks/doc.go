@@ -62,7 +62,9 @@
 // An issuer with one key and no kid, or with the same kid for every key, shows a
 // rotation only by signatures that fail. [Cache.KeysAfter] has the set fetched for
 // one, at most once in a miss-cooldown, and only if the budget is full. During the
-// first miss-cooldown after a fetch such a rotation is not seen.
+// first miss-cooldown after a fetch such a rotation is not seen. While the issuer
+// cannot be asked, KeysAfter says that instead of nothing, so that a good token is not
+// thrown away; forged ones have the same answer then.
 //
 // # When a key is withdrawn
 //
@@ -72,8 +74,10 @@
 // that one 5 seconds later (Config.WithdrawAfter), past caches and over another
 // connection. The same holds for the former key of a kid. These are the bounds:
 //
-//   - as long as servers go on disagreeing, the pause doubles with each answer, up
-//     to 2 minutes;
+//   - if the second answer has the key again, servers disagree, and either may be the
+//     one that is behind. The cache goes on looking until answers 2 minutes apart are
+//     the same. The pause doubles with each answer, up to 2 minutes, so that with
+//     servers that agree again soon it takes 5 minutes;
 //   - when no second answer comes within 5 minutes, the first one counts. An issuer
 //     that withdraws a stolen key and then is down has withdrawn it;
 //   - usable-until ends keys in doubt like all others, and Config.File never has
@@ -123,7 +127,9 @@
 // with alg verifies that algorithm only, one without every algorithm of its type
 // and curve. At most 4 keys come back for one question, and one of them at most is
 // an RSA key of more than 4096 bits. Where no key of the set has a kid, those that
-// fit the alg are tried for a token with any kid (RFC 7515 §4.1.4).
+// fit the alg are tried for a token with any kid (RFC 7515 §4.1.4). Keys in doubt
+// change nothing in that: what is published is tried as if they were not there, and
+// they are tried after it for the tokens that they were tried for before.
 //
 // Certificates in a set (x5c, x5u) are not looked at: the set is trusted for
 // the URL it came from.

@@ -10,8 +10,9 @@ import (
 // few seconds later. Until then the key is in doubt, and verifies.
 
 const (
-	// mostLook is the longest time until the next answer when servers of the
-	// issuer go on disagreeing. Each such answer doubles it.
+	// mostLook is the longest time until the next answer once servers of the issuer
+	// have disagreed. Each answer doubles it. If answers agree after that long, the
+	// servers do.
 	mostLook = 2 * time.Minute
 
 	// mostDoubt is how long a key can be in doubt. When no second answer comes in
@@ -28,45 +29,61 @@ func (s *keySet) published() *keySet {
 }
 
 // doubtful returns the keys in use that set lacks and that stay nevertheless. The
-// fetch that brought set began then. c.mu is held.
+// fetch that brought set began then, and has just ended. WithdrawAfter is from the end
+// of one fetch to the beginning of the next: a server that was slow to answer may have
+// caught up since. c.mu is held.
 func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {
 	held := c.usable.Load()
 	if held == nil || c.config.WithdrawAfter < 0 {
 		c.looks = 0
 		return nil
 	}
-	fresh := false
+	fresh, back := false, false
 	for _, e := range held.entries {
 		if slices.ContainsFunc(set.entries, e.equals) {
+			back = back || e.isDoubted()
 			continue
 		}
 		if !e.isDoubted() {
-			e.lacked, fresh = began, true
+			e.anyKid = held.servesAnyKid(e)
+			e.lacked, fresh = time.Now(), true
 		}
 		if began.Sub(e.lacked) < c.config.WithdrawAfter && len(doubted) < maxKeys {
 			doubted = append(doubted, e)
 		}
 	}
 	switch {
-	case fresh:
+	case fresh, back:
 		c.looks++
-	case doubted == nil:
+	case doubted != nil: // the second answer is still to come
+	case c.looks > 1 && c.pause() < mostLook:
+		c.looks++
+	default:
 		c.looks = 0
 	}
 	return doubted
 }
 
-// lookAgain returns when the issuer is to be asked because of keys in doubt, or
-// maxFresh when there are none. It bounds how long they are. c.mu is held.
+// pause is from an answer to the next look. c.mu is held, and looks is not 0.
+func (c *Cache) pause() time.Duration {
+	return min(c.config.WithdrawAfter<<min(c.looks-1, 20), mostLook)
+}
+
+// lookAgain returns when the issuer is to be asked because keys are in doubt or
+// servers have disagreed, or else maxFresh. It bounds how long keys are in doubt. c.mu
+// is held.
 func (c *Cache) lookAgain(doubted []entry) time.Duration {
+	since := time.Now()
 	if len(doubted) == 0 {
 		c.disarm(&c.doubt)
+	} else {
+		since = slices.MinFunc(doubted, func(a, b entry) int { return a.lacked.Compare(b.lacked) }).lacked
+		c.arm(&c.doubt, time.Until(since.Add(mostDoubt)), c.dropDoubted)
+	}
+	if c.looks == 0 {
 		return maxFresh
 	}
-	first := slices.MinFunc(doubted, func(a, b entry) int { return a.lacked.Compare(b.lacked) }).lacked
-	c.arm(&c.doubt, time.Until(first.Add(mostDoubt)), c.dropDoubted)
-	pause := min(c.config.WithdrawAfter<<min(max(c.looks-1, 0), 10), mostLook)
-	return max(time.Until(first.Add(pause)), 0)
+	return max(time.Until(since.Add(c.pause())), 0)
 }
 
 // dropDoubted drops the keys that no second answer spoke for in time. c.mu is

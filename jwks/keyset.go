@@ -30,7 +30,8 @@ type question struct{ kid, alg string }
 // A keySet is immutable once it is published.
 type keySet struct {
 	table      table   // those for a token without kid stand under ""
-	unnamed    *record // those for a token with any kid, where no key has one
+	unnamed    *record // those for a token with any kid, or nil: see serves
+	named      bool    // a key that is published has a kid
 	entries    []entry
 	identity   [sha256.Size]byte // of the keys, whatever their order
 	generation uint64
@@ -44,7 +45,8 @@ type entry struct {
 	der    string // PKIX form: equal keys have equal ones
 	jwk    jwkset.JWK
 	issuer string    // whom the JWK names as its only user, or "": see Cache.For
-	lacked time.Time // when the fetch began whose answer first lacked it; zero while it is published
+	lacked time.Time // when the first answer came that lacked it; zero while it is published
+	anyKid bool      // it is in doubt, and served a token with any kid before
 }
 
 var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
@@ -90,24 +92,50 @@ func newKeySet(entries []entry) *keySet {
 		return cmp.Or(strings.Compare(a.kid, b.kid), strings.Compare(a.der, b.der), slices.Compare(a.algs, b.algs), strings.Compare(a.issuer, b.issuer))
 	})
 	s := &keySet{table: newTable(len(entries) + 1), entries: entries}
-	all := s.table.insert("")
-	if !slices.ContainsFunc(entries, func(e entry) bool { return e.kid != "" }) {
-		s.unnamed = all
-	}
+	s.named = slices.ContainsFunc(entries, func(e entry) bool { return e.kid != "" && !e.isDoubted() })
+	all, unnamed := s.table.insert(""), new(record)
 	for _, doubted := range []bool{false, true} { // what is published is an answer first
 		for _, e := range entries {
 			if e.isDoubted() != doubted {
 				continue
 			}
-			own := s.table.insert(e.kid)
-			for _, alg := range e.algs {
-				all.add(alg, e.key)
-				own.add(alg, e.key)
+			all.add(e)
+			s.table.insert(e.kid).add(e)
+			if s.servesAnyKid(e) {
+				s.unnamed = unnamed
+				unnamed.add(e)
 			}
+		}
+		for _, e := range entries {
+			s.table.insert(e.kid).join(unnamed)
 		}
 	}
 	s.identity = identify(entries)
 	return s
+}
+
+// servesAnyKid reports whether e, a key of the set, is a candidate whatever kid a
+// token has: no published key has a kid, nor has e. Of a key in doubt it has been so
+// before.
+func (s *keySet) servesAnyKid(e entry) bool {
+	if e.isDoubted() {
+		return e.anyKid
+	}
+	return !s.named
+}
+
+// keyOf returns the entry that alone stands for kid: a published one if there is
+// any, as in what held returns.
+func (s *keySet) keyOf(kid string) (e entry, ok bool) {
+	for _, doubted := range []bool{false, true} {
+		i := slices.IndexFunc(s.entries, func(e entry) bool {
+			return e.isDoubted() == doubted && (e.kid == kid || s.servesAnyKid(e))
+		})
+		if i >= 0 {
+			return s.entries[i], true
+		}
+	}
+	return entry{}, false
 }
 
 func identify(sorted []entry) [sha256.Size]byte {

@@ -55,10 +55,26 @@ func (t *table) slot(kid string) *slot {
 	}
 }
 
-// add makes key an answer for alg, unless it is one already or there are
+// add makes the key of e an answer for its algorithms.
+func (r *record) add(e entry) {
+	for _, alg := range e.algs {
+		r.answer(number(alg), e.key)
+	}
+}
+
+// join adds the answers of another record after those of r.
+func (r *record) join(other *record) {
+	for n, keys := range other {
+		for _, key := range keys {
+			r.answer(n, key)
+		}
+	}
+}
+
+// answer makes key an answer for an alg, unless it is one already or there are
 // enough. The list is clipped: an append by a caller must not write into ours.
-func (r *record) add(alg string, key crypto.PublicKey) {
-	keys := &r[number(alg)]
+func (r *record) answer(number int, key crypto.PublicKey) {
+	keys := &r[number]
 	if hasRoom(*keys, key) && !jose.Contains(*keys, key) {
 		*keys = slices.Clip(append(*keys, key))
 	}

@@ -381,7 +381,7 @@ func (c *Cache) renew(after time.Duration) {
 	c.state.NextRefresh = time.Now().Add(after)
 	c.arm(&c.refresh, after, func() (report func()) {
 		if c.flight == nil {
-			c.start(question{}, c.doubt != nil) // past caches: they would repeat the answer that is in doubt
+			c.start(question{}, c.looks > 0) // past caches: they would repeat the answer that is in doubt
 		}
 		return nil
 	})

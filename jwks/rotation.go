@@ -23,9 +23,16 @@ import (
 // A forged token that keeps coming costs one fetch for each MissCooldown at most.
 //
 // No keys and no error mean that nothing newer is known, and that the signature
-// stays wrong. An error means that a fetch was waited for and brought nothing, ctx
-// ended or the cache is closed; newer is then 0. KeysAfter is safe for concurrent
-// use.
+// stays wrong. An error means one of these, and newer is then 0:
+//   - the issuer is in an outage, which is that the last fetch failed, and the set was
+//     read longer ago than MissCooldown or has run out. The issuer may have rotated, so nothing is
+//     known of the signature, each time that KeysAfter is called and whether or not a
+//     fetch is due. A forged token then has the same error, and not that its signature
+//     is wrong. The error has a method RetryAfter() time.Duration in its chain;
+//   - a fetch under way did not end within Config.WaitTimeout, which has RetryAfter too;
+//   - ctx ended, or the cache is closed.
+//
+// KeysAfter is safe for concurrent use.
 func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint64) (keys []crypto.PublicKey, newer uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("jwks: not asked for the key set: %w", err)
@@ -52,7 +59,8 @@ func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint6
 }
 
 // suspect returns the fetch to wait for because a signature failed under the keys
-// of this generation, or nil if there is none.
+// of this generation, or nil if there is none. In an outage its error says that
+// nothing can be known.
 func (c *Cache) suspect(generation uint64) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,12 +68,14 @@ func (c *Cache) suspect(generation uint64) (*flight, error) {
 	switch {
 	case c.closed:
 		return nil, errClosed
-	case set == nil, set.generation != generation, now.Sub(c.readAt) < c.config.MissCooldown:
+	case set == nil:
+		return nil, c.outageError()
+	case set.generation != generation, now.Sub(c.readAt) < c.config.MissCooldown:
 		return nil, nil
 	case c.flight != nil:
 		return c.flight, nil
 	case now.Before(c.outage.notBefore), !c.budget.spendSurplus(now):
-		return nil, nil
+		return nil, c.outageError()
 	}
 	return c.start(question{}, true), nil
 }

@@ -195,8 +195,8 @@ func TestASignatureThatFailsInAnOutage(t *testing.T) {
 		if _, newer, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); err == nil || newer != 0 || retryAfter(err) < 10*time.Second {
 			t.Errorf("a fetch that failed: got %d, %v; want an error that says when to ask again", newer, err)
 		}
-		if keys, newer, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); keys != nil || newer != 0 || err != nil {
-			t.Errorf("a server that wants to be left alone: got %v, %d, %v; want nothing newer", keys, newer, err)
+		if keys, newer, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); keys != nil || newer != 0 || err == nil || retryAfter(err) < 10*time.Second {
+			t.Errorf("a server that wants to be left alone: got %v, %d, %v; want an error that says when to ask again", keys, newer, err)
 		}
 		if got := s.fetches(keysURL); got != 2 {
 			t.Errorf("got %d fetches; want 2", got)
@@ -255,6 +255,42 @@ func TestAViewSeesARotationThatNoKidAnnounces(t *testing.T) {
 		keys, newer, err := view.KeysAfter(t.Context(), "a", "ES256", 1)
 		if !contains(keys, ours) || contains(keys, theirs) || newer != 2 || err != nil {
 			t.Errorf("got %d keys of generation %d, %v; want the new key of this issuer alone", len(keys), newer, err)
+		}
+	})
+}
+
+// An issuer that rotates without a new kid, and cannot be asked: nothing is known of the
+// token, so KeysAfter says so each time, not once in two cooldowns.
+func TestASignatureThatFailsInAnOutageIsNotKnownToBeWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(document(jwk(&newECKey().PublicKey, "", nil)))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		_, generation, _ := cache.Keys(t.Context(), "", "ES256")
+		time.Sleep(time.Until(cache.State().NextRefresh) + time.Hour)
+		s.set(keysURL, page{status: 500})
+		time.Sleep(2 * time.Hour)
+		for n := range 3 {
+			if keys, _, err := cache.KeysAfter(t.Context(), "", "ES256", generation); err == nil || retryAfter(err) <= 0 {
+				t.Errorf("call %d: got %v, %v in an outage; want an error that says when to ask again", n, keys, err)
+			}
+		}
+		s.publish(document(jwk(&newECKey().PublicKey, "", nil)))
+		time.Sleep(6 * time.Minute)
+		if keys, _, err := cache.KeysAfter(t.Context(), "", "ES256", generation); len(keys) == 0 || err != nil {
+			t.Errorf("after the outage: got %v, %v; want the new key", keys, err)
+		}
+		time.Sleep(time.Minute)
+		_, generation, _ = cache.Keys(t.Context(), "", "ES256")
+		for n := range 3 {
+			if keys, _, err := cache.KeysAfter(t.Context(), "", "ES256", generation); keys != nil || err != nil {
+				t.Errorf("call %d: got %v, %v from an issuer that answers; want nothing newer", n, keys, err)
+			}
+		}
+		s.set(keysURL, page{status: 500})
+		time.Sleep(26 * time.Hour)
+		if keys, _, err := cache.KeysAfter(t.Context(), "", "ES256", generation); err == nil {
+			t.Errorf("keys that have run out meanwhile: got %v, nil; want an error", keys)
 		}
 	})
 }

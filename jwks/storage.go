@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/MicahParks/jwkset"
@@ -22,9 +21,10 @@ var errReadOnly = errors.New("jwks: the storage is the issuer's key set, which o
 // counts against the budget for unknown kids. Its error matches
 // [jwkset.ErrKeyNotFound] if the issuer was asked and has no such key. Of
 // several keys with one kid, or of a set in which no key has one, it returns one,
-// always the same; [Cache.Keyfunc] and [Cache.Keys] know them all. What reads the whole set waits for keys to be held,
-// as KeyRead does. Keys have the members by which they verify, and no
-// certificates. Writing is an error.
+// always the same, and one that is published rather than one in doubt;
+// [Cache.Keyfunc] and [Cache.Keys] know them all. What reads the whole set waits for
+// keys to be held, as KeyRead does, and has those in doubt as well. Keys have the
+// members by which they verify, and no certificates. Writing is an error.
 func (c *Cache) Storage() jwkset.Storage { return storage{c} }
 
 type storage struct{ cache *Cache }
@@ -39,11 +39,11 @@ func (s storage) KeyRead(ctx context.Context, keyID string) (jwkset.JWK, error) 
 			return jwkset.JWK{}, s.cache.unavailable(errRanOut, 0)
 		}
 	}
-	i := slices.IndexFunc(set.entries, func(e entry) bool { return e.kid == keyID || set.unnamed != nil })
-	if i < 0 {
+	e, ok := set.keyOf(keyID)
+	if !ok {
 		return jwkset.JWK{}, fmt.Errorf("jwks: %s has no key with this kid: %w", s.cache.config.name(), jwkset.ErrKeyNotFound)
 	}
-	return set.entries[i].jwk, nil
+	return e.jwk, nil
 }
 
 func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {

@@ -1,6 +1,9 @@
 package jwks_test
 
 import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -132,4 +135,36 @@ func TestAKeyfuncStandsOnTheCache(t *testing.T) {
 	if keys, _, err := source.Keys(t.Context(), "a", "ES256"); len(keys) != 1 || err != nil {
 		t.Errorf("and back: got %v, %v; want the key", keys, err)
 	}
+}
+
+// pairInOrder returns two keys, of which the first sorts before the second.
+func pairInOrder(t *testing.T) (first, second *ecdsa.PrivateKey) {
+	t.Helper()
+	first, second = newECKey(), newECKey()
+	a, b := must(x509.MarshalPKIXPublicKey(&first.PublicKey)), must(x509.MarshalPKIXPublicKey(&second.PublicKey))
+	if bytes.Compare(a, b) > 0 {
+		return second, first
+	}
+	return first, second
+}
+
+// A kid has a new key. A Storage has one place for it, and what is published is the
+// answer, as with Keys.
+func TestAStorageHasThePublishedKeyOfAKidWhileTheFormerIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		former, published := pairInOrder(t)
+		s := serve(document(jwk(&former.PublicKey, "a", nil)))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.publish(document(jwk(&published.PublicKey, "a", nil)))
+		fetchNow(t, cache, s)
+		keys, _, _ := cache.Keys(t.Context(), "a", "ES256")
+		if len(keys) != 2 || !published.PublicKey.Equal(keys[0]) {
+			t.Fatalf("Keys: got %v; want the published key first", keys)
+		}
+		key, err := cache.Storage().KeyRead(t.Context(), "a")
+		if err != nil || !published.PublicKey.Equal(key.Key()) {
+			t.Errorf("KeyRead: got the former key, %v; want the published one", err)
+		}
+	})
 }

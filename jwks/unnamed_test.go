@@ -121,3 +121,57 @@ func TestAtMostFourKeysWithoutKidAreTried(t *testing.T) {
 		t.Errorf("got %d keys, %v; want 4", len(some), err)
 	}
 }
+
+// An issuer stops writing kids. Its tokens have a kid that is a hint without use, and
+// the doubt about its former key costs them nothing.
+func TestKeysWithoutKidServeAnyKidWhileANamedKeyIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unnamed := newECKey()
+		s := serve(document(jwk(&newECKey().PublicKey, "a", nil)))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.publish(document(jwk(&unnamed.PublicKey, "", nil)))
+		fetchNow(t, cache, s)
+		for kid, want := range map[string]int{"x": 1, "a": 2} {
+			keys, _, err := cache.Keys(t.Context(), kid, "ES256")
+			if err != nil || len(keys) != want || !unnamed.PublicKey.Equal(keys[0]) {
+				t.Errorf("kid %q: got %v, %v; want %d keys, the only one published first", kid, keys, err, want)
+			}
+		}
+	})
+}
+
+// The other way around: tokens signed by the former key, which has no kid, are what the
+// doubt is for.
+func TestAFormerKeyWithoutKidServesAnyKidWhileItIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unnamed := newECKey()
+		s := serve(document(jwk(&unnamed.PublicKey, "", nil)))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.publish(document(jwk(&newECKey().PublicKey, "b", nil)))
+		time.Sleep(time.Until(cache.State().NextRefresh))
+		synctest.Wait()
+		for kid, want := range map[string]int{"x": 1, "b": 2} { // what is published comes first
+			keys, _, err := cache.Keys(t.Context(), kid, "ES256")
+			if err != nil || len(keys) != want || !unnamed.PublicKey.Equal(keys[want-1]) {
+				t.Errorf("kid %q: got %v, %v; want %d keys, the one that verified before last", kid, keys, err, want)
+			}
+		}
+	})
+}
+
+func TestAKeyWithoutKidThatWasBesideOthersServesNoKidWhileItIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := jwk(&newECKey().PublicKey, "a", nil)
+		s := serve(document(a, jwk(&newECKey().PublicKey, "", nil)))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.publish(document(a))
+		fetchNow(t, cache, s)
+		if keys, _, _ := cache.Keys(t.Context(), "", "ES256"); len(keys) != 2 {
+			t.Fatalf("without kid: got %d keys; want the one in doubt as well", len(keys))
+		}
+		ask(t, cache, "x", notThere)
+	})
+}

@@ -5,7 +5,8 @@
 // that one connection until the kernel gives up, which takes a quarter of an hour.
 // A [Transport] pings such connections, and closes those that stay silent. Of
 // HTTP/1, where nothing can ping, it closes the idle connections that are as old as
-// one on which a request timed out.
+// one on which a request timed out. It closes none that a request uses because of
+// what happened to another request.
 package pool
 
 import (
@@ -26,10 +27,7 @@ type Liveness struct {
 	Ping    time.Duration // a ping has had no answer for so long: it is closed, with every request on it
 }
 
-// grace is how long a connection may be silent without being suspected, and how long
-// one of HTTP/2 may be after a time-out. net/http sends a ping along with the
-// cancellation of the request, so that a server that is only slow is heard from within
-// a round trip.
+// grace is how long an idle connection may be silent without being suspected.
 const grace = time.Second
 
 // idleTimeout is for the pool of a transport that sets none: nobody else would
@@ -112,7 +110,8 @@ func (t *Transport) CloseIdleConnections() { t.http.CloseIdleConnections() }
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	var last atomic.Pointer[use]
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { last.Store(useOf(info.Conn)) },
+		GotConn:     func(info httptrace.GotConnInfo) { last.Store(useOf(info.Conn)) },
+		PutIdleConn: func(error) { last.Load().end() },
 	})
 	response, err := t.http.RoundTrip(r.WithContext(ctx))
 	if err != nil {
@@ -140,7 +139,8 @@ type use struct {
 	since moment
 }
 
-// useOf returns nil for a connection that is not ours: that of a DialTLSContext.
+// useOf begins a use. It returns nil for a connection that is not ours: that of a
+// DialTLSContext.
 func useOf(c net.Conn) *use {
 	for http2 := false; ; {
 		switch known := c.(type) {
@@ -148,6 +148,7 @@ func useOf(c net.Conn) *use {
 			if http2 {
 				known.http2.Store(true)
 			}
+			known.uses.Add(1)
 			return &use{known, now()}
 		case *tls.Conn: // through a proxy over TLS there are two, one in the other
 			http2 = http2 || known.ConnectionState().NegotiatedProtocol == "h2"
@@ -155,6 +156,14 @@ func useOf(c net.Conn) *use {
 		default:
 			return nil
 		}
+	}
+}
+
+// end ends the use: the response has been read, and the connection is in the pool
+// again. That comes of HTTP/1 only, and not before a connection is closed.
+func (u *use) end() {
+	if u != nil {
+		u.conn.uses.Add(-1)
 	}
 }
 
@@ -182,17 +191,15 @@ func (s *conns) remove(c *conn) {
 	delete(s.open, c)
 }
 
-// judge closes what cannot be trusted after a request ended with err: its
-// connection, if nothing came on it since, and the idle ones that have been silent for
-// as long. net/http closes one of HTTP/1 by itself.
+// judge closes what cannot be trusted after a request ended with err, if nothing came
+// on its connection since: the idle ones that have been silent for as long. Its own is
+// closed by net/http when it is one of HTTP/1. One of HTTP/2, with other requests on it,
+// is left to the pings: the server may only be slow.
 func (s *conns) judge(u *use, err error) {
 	if u == nil || !isTimeout(err) || u.conn.heardSince(u.since) {
 		return
 	}
 	s.closeIdle(min(u.since, now()-moment(grace)))
-	if u.conn.http2.Load() {
-		u.conn.closeUnlessHeard()
-	}
 }
 
 // closeIdle closes those that are idle and were last heard from before the moment.
@@ -218,13 +225,13 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// A conn knows when it was last heard from.
+// A conn knows when it was last heard from, and whether it is in use.
 type conn struct {
 	net.Conn
 	in            *conns
 	read, written atomic.Int64 // the moments of the last ones
+	uses          atomic.Int32 // that began and have not ended; two when the next has begun already
 	http2         atomic.Bool
-	suspected     atomic.Bool
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -247,21 +254,9 @@ func (c *conn) Close() error {
 
 func (c *conn) heardSince(m moment) bool { return c.read.Load() > int64(m) }
 
-// isIdle reports that nothing was sent to which there was no answer. Of HTTP/2 that
-// cannot be told, with many requests under way; there are pings instead.
-func (c *conn) isIdle() bool { return !c.http2.Load() && c.written.Load() <= c.read.Load() }
-
-// closeUnlessHeard closes the connection after the grace, unless it is heard from
-// until then.
-func (c *conn) closeUnlessHeard() {
-	if !c.suspected.CompareAndSwap(false, true) {
-		return
-	}
-	since := now()
-	time.AfterFunc(grace, func() {
-		if !c.heardSince(since) {
-			_ = c.Close()
-		}
-		c.suspected.Store(false)
-	})
+// isIdle reports that no request uses the connection, until its response has been read,
+// and that no handshake waits for an answer. Of HTTP/2 that cannot be told; there are
+// pings instead.
+func (c *conn) isIdle() bool {
+	return !c.http2.Load() && c.uses.Load() == 0 && c.written.Load() <= c.read.Load()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -65,6 +66,13 @@ const (
 
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
 
+// hang never answers: not even to say that the client has gone, which may come while the
+// client is still closing the connection.
+func hang(_ http.ResponseWriter, r *http.Request) {
+	<-r.Context().Done()
+	panic(http.ErrAbortHandler)
+}
+
 // await polls for what other goroutines are about to do.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
@@ -99,25 +107,8 @@ func TestAForgottenConnectionIsFoundByAPing(t *testing.T) {
 	}
 }
 
-// Where no ping has found it, a timeout does.
-func TestAConnectionThatIsSilentAfterATimeoutIsClosed(t *testing.T) {
-	as, transport := serve(t, true, never, hello)
-	if err := get(t, transport, as, long); err != nil {
-		t.Fatal(err)
-	}
-	as.ForgetConnections()
-	if err := get(t, transport, as, short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("got %v; want a timeout", err)
-	}
-	await(t, "the connection is closed", func() bool { return pool.Open(transport) == 0 })
-	if err := get(t, transport, as, long); err != nil || as.Connections() != 2 {
-		t.Errorf("got %v on connection %d; want an answer on the second", err, as.Connections())
-	}
-}
-
-// A server that is only slow answers the ping that net/http sends with a cancellation.
-// Its connection stays, or each slow answer would cost a handshake, and take the other
-// requests with it.
+// A server may only be slow. Its connection stays, or each slow answer would cost a
+// handshake, and take the other requests with it.
 func TestAConnectionToASlowServerStays(t *testing.T) {
 	as, transport := serve(t, true, never, hello)
 	for range 3 { // until nothing of the connection's own beginning is under way
@@ -125,7 +116,7 @@ func TestAConnectionToASlowServerStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	as.Handle(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	as.Handle(path, http.HandlerFunc(hang))
 	var all sync.WaitGroup
 	all.Go(func() {
 		if err := get(t, transport, as, 3*time.Second); !errors.Is(err, context.DeadlineExceeded) {
@@ -143,6 +134,31 @@ func TestAConnectionToASlowServerStays(t *testing.T) {
 	as.Handle(path, http.HandlerFunc(hello))
 	if err := get(t, transport, as, long); err != nil || as.Connections() != 1 {
 		t.Errorf("got %v on connection %d; want the first kept", err, as.Connections())
+	}
+}
+
+// net/http sends a ping along with the first cancellation, and none any more until a
+// header or data comes: silence after the next one proves nothing.
+func TestAConnectionToAServerThatIsSlowSeveralTimesStays(t *testing.T) {
+	as, transport := serve(t, true, pool.Liveness{Silence: 3 * time.Second, Ping: 5 * time.Second}, hello)
+	for range 3 {
+		if err := get(t, transport, as, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	body, next := stream(t, transport, as)
+	as.Handle(path, http.HandlerFunc(hang))
+	for range 10 { // 3 s in all
+		if err := get(t, transport, as, 300*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v; want a timeout", err)
+		}
+	}
+	next()
+	if rest, err := io.ReadAll(body); err != nil || string(rest) != "2" {
+		t.Errorf("got %q, %v; want the rest of a response on the same connection", rest, err)
+	}
+	if got := as.Connections(); got != 1 {
+		t.Errorf("got %d connections; want 1", got)
 	}
 }
 
@@ -225,7 +241,7 @@ func TestATimeoutLeavesTheConnectionsThatAreInUseOrAnswered(t *testing.T) {
 		switch r.Header.Get("Kind") {
 		case "slow":
 			close(slow)
-			<-r.Context().Done()
+			hang(w, r)
 		case "busy":
 			close(busy)
 			<-goOn
@@ -270,6 +286,92 @@ func TestATimeoutLeavesTheConnectionsThatAreInUseOrAnswered(t *testing.T) {
 	}
 	close(goOn)
 	ended.Wait()
+}
+
+// stream begins a response whose headers and first bytes have come, and that goes on.
+func stream(t *testing.T, transport http.RoundTripper, as *accesstokentest.Server) (body io.ReadCloser, next func()) {
+	t.Helper()
+	more := make(chan struct{})
+	as.Handle("/events", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "1")
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-more:
+			_, _ = io.WriteString(w, "2")
+		case <-r.Context().Done():
+		}
+	}))
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, as.URL+"/events", nil)
+	response, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(response.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response.Body, func() { close(more) }
+}
+
+// An HTTP/1 response that is still being read, and has been silent for a moment, such
+// as server-sent events, is not an idle connection.
+func TestAResponseThatIsBeingReadIsNotIdleAfterATimeoutElsewhere(t *testing.T) {
+	as, transport := serve(t, false, never, hello)
+	body, next := stream(t, transport, as)
+	as.Handle(path, http.HandlerFunc(hang))
+	if err := get(t, transport, as, 1500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v; want a timeout", err)
+	}
+	next()
+	if rest, err := io.ReadAll(body); err != nil || string(rest) != "2" {
+		t.Errorf("got %q, %v; want the rest of the response", rest, err)
+	}
+}
+
+// The same when another connection is found closed, and its request sent again.
+func TestAResponseThatIsBeingReadIsNotIdleForARefresh(t *testing.T) {
+	as, transport := serve(t, false, never, hello)
+	body, next := stream(t, transport, as)
+	_, seen := pool.Watch(t.Context())
+	transport.Refresh(seen)
+	next()
+	if rest, err := io.ReadAll(body); err != nil || string(rest) != "2" {
+		t.Errorf("got %q, %v; want the rest of the response", rest, err)
+	}
+}
+
+// Nor is a connection whose TLS handshake a server takes its time for.
+func TestAHandshakeThatWaitsIsNotIdle(t *testing.T) {
+	as, transport := serve(t, false, never, hello)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(hello))
+	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		close(begun)
+		<-goOn
+		return nil, nil
+	}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	pool.HTTP(transport).TLSClientConfig.RootCAs.AddCert(server.Certificate())
+	ended := make(chan error)
+	go func() {
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+		response, err := transport.RoundTrip(r)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		ended <- err
+	}()
+	<-begun
+	as.Handle(path, http.HandlerFunc(hang))
+	if err := get(t, transport, as, 1500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v; want a timeout", err)
+	}
+	close(goOn)
+	if err := <-ended; err != nil {
+		t.Errorf("got %v; want the answer", err)
+	}
 }
 
 func TestACopyIsLikeItsOriginal(t *testing.T) {

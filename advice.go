@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -127,4 +128,99 @@ func (i *issuer) adviseOnKeys() {
 	case i.settings.Keys != nil:
 		i.warnings.suspect(KeyNotFound, "no token that names this issuer was ever signed with one of Keys", "check that Keys are those of this very issuer")
 	}
+}
+
+// warn says what is likely to be a mistake, and may be none.
+func (i Issuer) warn(logger *slog.Logger) {
+	say := func(cause, advice string) {
+		logger.Warn("accesstoken: "+cause, "issuer", i.URL, "profile", i.Profile.name(), "advice", advice)
+	}
+	if i.Introspection != nil {
+		for _, warning := range i.Introspection.Warnings() {
+			say("Introspection: "+warning, "see the documentation of introspection.Config.HTTPClient")
+		}
+	}
+	switch {
+	case i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/"):
+		say("this looks like Okta's org authorization server, whose access tokens are for Okta itself",
+			"take a custom authorization server, such as https://<domain>/oauth2/default")
+	case i.Profile == Auth0 && strings.HasSuffix(i.URL, ".auth0.com"):
+		say("Auth0's issuers end in a slash", "write "+i.URL+"/")
+	case i.Profile == EntraV2 && strings.Contains(i.URL, "//sts.windows.net/"):
+		say("this is the issuer of Entra ID's tokens of version 1.0", "take the Profile EntraV1")
+	case i.Profile == EntraV1 && strings.HasSuffix(i.URL, "/v2.0"):
+		say("this is the issuer of Entra ID's tokens of version 2.0", "take the Profile EntraV2")
+	}
+}
+
+// warned tells the operator of a genuine token that is refused.
+func (i *issuer) warned(refused *Error, advice string) *Error {
+	i.warnings.give(refused, func() (string, string) { return refused.detail, advice })
+	return refused
+}
+
+// advise says which profile would have accepted the token, if one would.
+func (i *issuer) advise(refused *Error, header *jose.Header, said *jose.Claims) error {
+	advice := "fmt.Println(accesstoken." + i.rules.name + ") prints what this profile demands"
+	if p, found := suggestion(header, said, i.isNamed(said.Audience)); found && p != i.settings.Profile {
+		refused.advice = "this issuer's tokens are of another kind; set Profile: accesstoken." + p.name()
+	}
+	if refused.advice != "" {
+		advice = refused.advice
+	}
+	i.warnings.give(refused, func() (string, string) {
+		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), advice
+	})
+	return refused
+}
+
+func describeType(header *jose.Header) string {
+	if !header.HasType {
+		return "absent"
+	}
+	return quoted([]string{header.Type})
+}
+
+// quoted prints a list for a log line: quoting takes the edge off what is in it.
+func quoted(list []string) string {
+	const most = 5
+	if len(list) == 0 {
+		return "absent"
+	}
+	words := make([]string, 0, most)
+	for _, word := range list[:min(len(list), most)] {
+		if len(word) > 200 {
+			word = word[:200] + "…"
+		}
+		words = append(words, fmt.Sprintf("%q", word))
+	}
+	return strings.Join(words, ", ")
+}
+
+// suggestion returns the profile whose marks a token has that another one
+// refuses, or false. Where ID tokens are the credentials, the issuer is the mark;
+// where there is no mark that no ID token has, its being for us must do.
+func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, bool) {
+	switch claims.Issuer {
+	case "https://accounts.google.com":
+		return Google, true
+	case "https://token.actions.githubusercontent.com":
+		return CI, true
+	}
+	marked := map[Profile]bool{
+		Cognito: true, Keycloak: true, EntraV2: true, EntraV1: true, Okta: true, Kubernetes: true,
+		Duende: forUs && (claims.Scope.List != nil || claims.Subject == ""),
+		Hydra:  claims.Scp.Present,
+		Auth0:  forUs && claims.AuthorizedParty != "",
+	}
+	for _, p := range []Profile{Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Duende, Hydra, Auth0} {
+		if !marked[p] {
+			continue
+		}
+		r := profiles[p]
+		if said := r.translate(claims); r.check(header, &said) == nil {
+			return p, true
+		}
+	}
+	return RFC9068, false
 }

@@ -1,0 +1,213 @@
+package accesstoken
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/internal/challenge"
+	"github.com/accesstoken/accesstoken/internal/panics"
+	"github.com/accesstoken/accesstoken/internal/tokencache"
+)
+
+// Validate reports whether the credentials are acceptable and, if so, what they
+// claim. It is [Validator.Authorize] with a Policy that demands nothing.
+func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Claims, error) {
+	return v.Authorize(ctx, credentials, Policy{})
+}
+
+// Authorize reports whether the credentials are acceptable and satisfy the
+// policy, and if so what they claim. Any error is an [*Error]: nobody may be let
+// in on it, and one matching [Unavailable] means that validity is unknown, not
+// denied. For a token that was verified before it performs no I/O.
+func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
+	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
+	if err == nil {
+		err = v.checkPolicy(found, policy)
+	}
+	if err != nil {
+		return Claims{}, v.report(ctx, found.claims(credentials.text()), v.bind(err, policy, credentials.dpop))
+	}
+	return found.claims(credentials.text()), nil
+}
+
+// Check reports whether claims that this Validator let in before still hold, by the
+// clock, and satisfy a further policy; a handler calls it when it knows what is to
+// be done, or after a while. Claims that another Validator let in are refused as
+// misconfigured. Those of accesstokentest.NewContext pass for any Validator's. The
+// error is an [*Error].
+func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
+	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
+		foreign := refusal(ResourceServerMisconfigured, "these claims were let in by another Validator; call the Check of the one that let them in")
+		return v.report(ctx, Claims{}, v.bind(foreign, policy, false))
+	}
+	err := v.checkAgain(claims.facts)
+	if err == nil {
+		err = v.checkPolicy(claims.facts, policy)
+	}
+	if err == nil && policy.FreshIntrospection {
+		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials; set it where the route is set up, or call Authorize")
+	}
+	if err != nil {
+		confirmation, _ := claims.Confirmation()
+		return v.report(ctx, claims, v.bind(err, policy, confirmation.KeyThumbprint != ""))
+	}
+	return nil
+}
+
+// Refuse turns any error into the refusal that this Validator's adapters write. An
+// error that Authorize or Check returned stays as it is. Every other one is reported
+// to OnRefuse: an error of [Deny]; a [Reason] of this package, or an error that wraps
+// one, becomes the refusal for that reason; an error that matches [Unavailable] says
+// that the handler could not find out, and becomes a 503. Any other error becomes an
+// InternalError.
+func (v *Validator) Refuse(ctx context.Context, err error) *Error {
+	if refused := asError(err); refused != nil && refused.face != nil {
+		return refused
+	}
+	caller, _ := FromContext(ctx)
+	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, false))
+}
+
+// authenticate finds out whose the credentials are. The order is the order of
+// the costs: nothing dear is done for what a cheap look refuses. Beside an error it
+// returns facts if they are those of a good token for this resource server, which
+// the request may not use: its hooks learn who called.
+//
+// Key sources, HTTP clients and clocks are somebody else's code: one that
+// panics refuses the request.
+func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (found *facts, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			found, err = nil, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
+		}
+	}()
+	token := credentials.text()
+	switch {
+	case v.cache == nil:
+		return nil, refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
+	case v.closed.Load():
+		return nil, refusal(KeysUnavailable, "the validator is closed")
+	case credentials.Missing():
+		return nil, v.fixed[CredentialsMissing]
+	case credentials.none:
+		return nil, v.fixed[Reason(token)]
+	case credentials.dpop && v.face.dpop == nil:
+		return nil, v.fixed[SchemeUnsupported]
+	case credentials.dpop && credentials.request == nil:
+		return nil, refusal(ResourceServerMisconfigured, "a DPoP proof is about a request; give Authorize credentials from CredentialsOf")
+	case credentials.dpop && len(credentials.request.Header[proofField]) != 1:
+		return nil, v.fixed[DPoPProofInvalid]
+	case len(token) > v.maxToken:
+		v.adviseOnSize()
+		return nil, v.fixed[TokenTooLarge]
+	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
+		v.adviseOnOpaque()
+		return nil, v.fixed[TokenMalformed] // no JWT, and nobody to ask
+	}
+	key := v.cache.KeyOf(token)
+	found, err = v.recall(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	cached := found != nil
+	if !cached {
+		if found, err = v.verify(ctx, token, fresh); err != nil {
+			return nil, err
+		}
+		if err := v.checkClock(found); err != nil {
+			return nil, err
+		}
+	}
+	if err := found.checkScheme(credentials); err != nil {
+		return nil, err
+	}
+	// Before the issuer is asked, and before a use is remembered.
+	if err := found.checkAudience(); err != nil {
+		return nil, err
+	}
+	if !cached && found.header != nil {
+		v.cache.Put(key, found, found.compact(v.shared))
+	}
+	if found.isPartial() {
+		if found, err = v.complete(ctx, key, found, credentials, fresh); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.checkSender(ctx, found, credentials); err != nil {
+		return found, err
+	}
+	return found, found.issuer.callAccept(ctx, found, token)
+}
+
+// recall returns the facts about a token that was verified before, if they
+// still hold. Nil facts without an error mean that it has to be verified.
+func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, error) {
+	found, ok := v.cache.Get(key).(*facts)
+	if !ok {
+		return nil, nil
+	}
+	if err := v.checkClock(found); err != nil {
+		v.cache.Drop(key) // a token that has ended stays ended
+		return nil, err
+	}
+	holds, err := found.keyHolds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !holds {
+		v.cache.Drop(key)
+		return nil, nil
+	}
+	return found, nil
+}
+
+// bind gives a refusal the face of this Validator, the scheme that the client used
+// and, where a wider or a first token would help, the scopes to ask for: all that the
+// policy needs, whatever the token had (RFC 6750 §3.1).
+func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
+	refused := asError(err)
+	if refused == nil {
+		refused = because(InternalError, err)
+	}
+	scope := ""
+	switch refused.Reason {
+	case ScopeInsufficient, CredentialsMissing, SchemeUnsupported:
+		scope = policy.Scopes.Scopes().String()
+	}
+	if refused.face == v.face && refused.scope == scope && refused.dpop == usedDPoP {
+		return refused
+	}
+	bound := *refused
+	bound.face, bound.scope, bound.dpop = v.face, scope, usedDPoP
+	return &bound
+}
+
+// report tells the log, at Debug, and the hook, whose context has the claims of the
+// caller while it runs, if the caller is known. A hook that panics refuses the
+// request, as any error on the way does.
+func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
+	if v.logger != nil && v.logger.Enabled(ctx, slog.LevelDebug) {
+		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
+			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog guards what it calls
+	}
+	if v.onRefuse == nil {
+		return refused
+	}
+	if caller.facts != nil {
+		known := &node{Context: ctx, Claims: caller}
+		defer known.End()
+		ctx = known
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			v.complain.Do(func() {
+				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked; this is said once", "panic", panics.Describe(p))
+			})
+			reported = v.fixed[InternalError]
+		}
+	}()
+	v.onRefuse(ctx, refused)
+	return refused
+}

@@ -1,0 +1,127 @@
+package accesstoken
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"github.com/accesstoken/accesstoken/internal/clientcert"
+)
+
+// A ForwardedCertificate says how a proxy that ends TLS hands the client's
+// certificate on, for tokens that are bound to one (RFC 8705 §3). It stands in for
+// the connection's own certificate where a proxy is at the other end, and nowhere
+// else, because a client that reaches this server directly can write the field
+// itself. Proxies or UnixSocket says where the proxy is; both can be set.
+type ForwardedCertificate struct {
+	_ [0]func()
+
+	// Format is how the proxy writes it. The zero value is that no proxy does.
+	Format CertificateFormat
+
+	// Field is the name of the header field. NGINX needs it, since its
+	// configuration chooses one, and a listener of ALB may have another than its
+	// own. The others cannot, and it must be empty.
+	Field string
+
+	// Proxies are the addresses of the proxies. They have to remove the field from
+	// what clients send (RFC 9440 §4). A prefix must not be wider than one network of
+	// your own can be: /8 for IPv4, /7 for IPv6.
+	Proxies []netip.Prefix
+
+	// UnixSocket trusts what is at the other end of every connection that came in
+	// over a Unix socket: set it if the proxy reaches this server that way. Every
+	// process that may connect to the socket can then claim any certificate, so the
+	// permissions of its file, or of its folder, should let in the proxy alone.
+	// Whether a connection is one is read from [http.LocalAddrContextKey], which
+	// net/http sets, and grpcauth from the connection of the call.
+	UnixSocket bool
+}
+
+// A CertificateFormat is how a proxy writes a client's certificate into a header
+// field. Each is read by its own rules, and nothing is guessed.
+type CertificateFormat int
+
+// The formats.
+const (
+	ClientCertField CertificateFormat = iota + 1 // Client-Cert (RFC 9440)
+	NGINXField                                   // $ssl_client_escaped_cert, in a field of the operator's choice
+	EnvoyField                                   // X-Forwarded-Client-Cert with one element: forward_client_cert_details: SANITIZE_SET
+	ALBField                                     // X-Amzn-Mtls-Clientcert-Leaf, or X-Amzn-Mtls-Clientcert
+)
+
+// formats are the readers. A format that is not among them has no field.
+var formats = map[CertificateFormat]clientcert.Format{
+	ClientCertField: clientcert.ClientCert,
+	NGINXField:      clientcert.NGINX,
+	EnvoyField:      clientcert.Envoy,
+	ALBField:        clientcert.ALB,
+}
+
+// faults reports what is wrong with the setting.
+func (c ForwardedCertificate) faults() (f faults) {
+	switch {
+	case c.Format == 0:
+		if c.Field != "" || c.Proxies != nil || c.UnixSocket {
+			f.add("ForwardedCertificate has no Format; set ClientCertField, NGINXField, EnvoyField or ALBField")
+		}
+		return f
+	case formats[c.Format] == 0:
+		f.add("ForwardedCertificate.Format %d is unknown; set ClientCertField, NGINXField, EnvoyField or ALBField", c.Format)
+	case c.Format == NGINXField && c.Field == "":
+		f.add("ForwardedCertificate.Field is empty; name the field that proxy_set_header gives $ssl_client_escaped_cert")
+	case c.Format != NGINXField && c.Format != ALBField && c.Field != "":
+		f.add("ForwardedCertificate.Field is for NGINXField and ALBField; this format has its own")
+	}
+	if len(c.Proxies) == 0 && !c.UnixSocket {
+		f.add("ForwardedCertificate.Proxies is empty; list the addresses of the proxies, or set UnixSocket if they connect over one")
+	}
+	for _, prefix := range c.Proxies {
+		switch {
+		case !prefix.IsValid():
+			f.add("ForwardedCertificate.Proxies has a prefix that is not valid; make it with netip.ParsePrefix")
+		case prefix.Addr().Is4In6():
+			f.add("ForwardedCertificate.Proxies has %v, which no address is compared with; write it as that of IPv4", prefix)
+		case prefix.Bits() < leastBits(prefix.Addr()):
+			f.add("ForwardedCertificate.Proxies has %v, which covers clients as well, and then any client could claim a certificate; list the addresses of the proxies", prefix)
+		}
+	}
+	return f
+}
+
+// leastBits keeps a prefix from covering more than a private network: the widest
+// are 10.0.0.0/8 (RFC 1918 §3) and fc00::/7 (RFC 4193 §3.1). All of the Internet is
+// 0.0.0.0/0, but 0.0.0.0/1 beside 128.0.0.0/1 as well, and 2000::/3.
+func leastBits(address netip.Addr) int {
+	if address.Is4() {
+		return 8
+	}
+	return 7
+}
+
+// from reports whether a request comes from one of the proxies.
+func (c ForwardedCertificate) from(r *http.Request) bool {
+	return c.UnixSocket && isOverUnixSocket(r) || c.fromAddress(r.RemoteAddr)
+}
+
+// isOverUnixSocket asks the server's own end of the connection. What stands in
+// RemoteAddr, "@" as a rule, is no proof: it is text that code in front of the
+// middleware may have written.
+func isOverUnixSocket(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && local.Network() == "unix"
+}
+
+func (c ForwardedCertificate) fromAddress(remote string) bool {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return false
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	address = address.Unmap().WithZone("")
+	return slices.ContainsFunc(c.Proxies, func(prefix netip.Prefix) bool { return prefix.Contains(address) })
+}

@@ -1,0 +1,80 @@
+package accesstoken
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/introspection"
+)
+
+// introspect asks the one issuer that the configuration names for such a token
+// (RFC 7662), and applies the checks that are left to us (§2.2, §4).
+func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*facts, error) {
+	i := v.opaqueIssuer(token)
+	if i == nil {
+		v.adviseOnOpaque()
+		return nil, v.fixed[TokenMalformed]
+	}
+	answer, err := v.ask(ctx, i, token, fresh)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := i.readAnswer(answer)
+	if err != nil {
+		return nil, err
+	}
+	claims.Issuer = i.url
+	if err := i.checkLists(&claims, string(answer)); err != nil {
+		return nil, err
+	}
+	found := newFacts(i, &claims, answer)
+	found.withoutUser = rules{clientSuffix: i.rules.clientSuffix}.withoutUser(&claims)
+	return found, nil
+}
+
+// opaqueIssuer returns the one issuer that an opaque token may be shown to, by
+// configuration, or nil.
+func (v *Validator) opaqueIssuer(token string) *issuer {
+	for _, i := range v.introspected {
+		if strings.HasPrefix(token, i.settings.TokenPrefix) {
+			return i
+		}
+	}
+	return nil
+}
+
+// ask returns what the issuer says of an active token.
+func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool) (answer []byte, err error) {
+	response, err := i.settings.Introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
+	switch {
+	case err != nil:
+		return nil, introspectionRefusal(ctx, err)
+	case !response.Active:
+		return nil, v.fixed[TokenInactive]
+	}
+	return response.Raw, nil
+}
+
+// readAnswer reads an answer that must not be another issuer's word.
+func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
+	claims, err := jose.ReadAnswer(string(answer))
+	switch {
+	case err != nil:
+		return claims, because(IntrospectionUnavailable, err)
+	case claims.Issuer != "" && i.owner.issuerOf(claims.Issuer) != i:
+		return claims, refusal(IssuerUnknown, "the introspection answer names another issuer")
+	}
+	return claims, nil
+}
+
+func introspectionRefusal(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, introspection.ErrClientRefused):
+		return because(ResourceServerMisconfigured, err)
+	case errors.Is(err, introspection.ErrTokenType), errors.Is(err, introspection.ErrUnsupportedTokenType):
+		return because(TokenTypeMismatch, err)
+	}
+	return couldNotFindOut(ctx, IntrospectionUnavailable, err)
+}
