@@ -247,6 +247,8 @@ func (b *breaker) end(t ticket, err error) {
 	probed := b.circuits[t.side].end(t.probe)
 	b.endSingle(t, failed, err, now)
 	switch {
+	case failed == queued: // it says nothing
+		return
 	case failed == answered, failed == unusable:
 		b.answered, b.row = now, row{}
 		b.closeCircuits(false)
@@ -312,7 +314,7 @@ func (b *breaker) endSingle(t ticket, failed failure, err error, now time.Time) 
 	isOurs := s.token == t.token
 	probed := isOurs && s.circuit.end(t.alone)
 	switch {
-	case failed == ours, failed == unsent:
+	case failed == ours, failed == unsent, failed == queued:
 		return
 	case failed == answered:
 		if isOurs {

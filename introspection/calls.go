@@ -287,6 +287,9 @@ func run(later func()) {
 // errBusy says nothing about the endpoint, and nothing about the token.
 var errBusy error = &busyError{}
 
+// errNoConnection is the same of a queue that the transport of HTTPClient has.
+var errNoConnection = fmt.Errorf("%w: the transport of HTTPClient had no connection left (MaxConnsPerHost)", errBusy)
+
 type busyError struct{}
 
 func (*busyError) Error() string { return "introspection: too many introspections are under way" }

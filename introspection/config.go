@@ -115,7 +115,8 @@ type Config struct {
 	// in a row, with no whole answer in between, got no answer in time, half of one,
 	// or a 408 or 5xx; of the 5xx that a server may give for a token that it does not
 	// know, such as 500, only those of tokens that were active before count. 429, any
-	// other answer and a full queue of our own are no outage.
+	// other answer and a full queue, of our own or of HTTPClient's transport
+	// (MaxConnsPerHost), are no outage.
 	DangerouslyServeStaleFor time.Duration
 
 	// Store shares cached answers with other processes that have the same

@@ -88,6 +88,7 @@ type Client struct {
 	calls            *calls
 	cache            *cache
 	breaker          *breaker
+	connections      *connections
 	shared           *sharedStore // nil without a Store
 }
 
@@ -111,6 +112,7 @@ func NewClient(config Config) (*Client, error) {
 		calls:            newCalls(config.Timeout, &guard.known),
 		cache:            newCache(config),
 		breaker:          guard,
+		connections:      new(connections),
 		shared:           newSharedStore(config),
 	}, nil
 }
@@ -313,7 +315,8 @@ func (c *Client) askTwice(request fetch.Request, token string, now func() time.T
 func (c *Client) ask(request fetch.Request, now func() time.Time) (Response, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
-	ctx, connected := watchConnection(ctx)
+	ctx, connected := c.connections.watch(ctx, c.timeout)
+	defer connected.over()
 	answer, err := c.fetch.Do(ctx, request)
 	switch {
 	case answer.Status == http.StatusForbidden:
@@ -326,6 +329,8 @@ func (c *Client) ask(request fetch.Request, now func() time.Time) (Response, err
 		return Response{}, &failedError{failureOfStatus(answer.Status), fmt.Errorf("introspection: %w", request.StatusError(answer))}
 	case errors.Is(err, fetch.ErrTooLarge):
 		return Response{}, &failedError{unusable, fmt.Errorf("introspection: %w", err)}
+	case err != nil && connected.failure() == queued:
+		return Response{}, &failedError{queued, errNoConnection}
 	case err != nil && ctx.Err() != nil:
 		return Response{}, &failedError{connected.failure(), fmt.Errorf("introspection: %s: no answer within %v", fetch.Redact(c.endpoint), c.timeout)}
 	case err != nil:
