@@ -390,3 +390,19 @@ func TestCredentialsOfAnotherRequestAreNotEqual(t *testing.T) {
 		}
 	}
 }
+
+// Drivers have errors of their own for a context that has ended.
+func TestAcceptThatFailsAfterTheCallerHasLeftIsNoFaultOfOurs(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	ctx, leave := context.WithCancel(t.Context())
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Accept = func(context.Context, accesstoken.Claims) error {
+			leave()
+			return errors.New("the query was cancelled")
+		}
+	})
+	_, err := v.Validate(ctx, accesstoken.Bearer(as.Token(nil)))
+	if !errors.Is(err, context.Canceled) || errors.Is(err, accesstoken.InternalError) {
+		t.Errorf("got %v; want the end of the caller's own context", err)
+	}
+}

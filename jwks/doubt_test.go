@@ -310,6 +310,24 @@ func TestKeysInDoubtAreBounded(t *testing.T) {
 	})
 }
 
+// Servers that disagree for half a day cost a question every two minutes, not one in a
+// hurry.
+func TestServersThatGoOnDisagreeingAreAskedEveryTwoMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sets := []string{document(jwk(&newECKey().PublicKey, "a", nil)), document(jwk(&newECKey().PublicKey, "b", nil))}
+		s := serve(sets[0])
+		cache := open(t, s, nil)
+		warm(t, cache)
+		for range 12 * 60 * 60 {
+			s.publish(sets[s.fetches(keysURL)%2]) // another one than at the last question
+			time.Sleep(time.Second)
+		}
+		if got := s.fetches(keysURL); got < 100 || got > 500 {
+			t.Errorf("got %d fetches in twelve hours; want some 360 at most", got)
+		}
+	})
+}
+
 // A server of the issuer that was just started is slow, and behind. The second look comes
 // WithdrawAfter after its answer, not after the question.
 func TestTheSecondLookWaitsAfterASlowAnswer(t *testing.T) {

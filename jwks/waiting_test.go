@@ -17,10 +17,11 @@ import (
 // slow issuer would never get through, or every request would hang for long.
 func TestAFetchOutlivesThoseWhoWaitForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serve(ec("a"))
+		first := jwk(&newECKey().PublicKey, "a", nil)
+		s := serve(document(first))
 		cache := open(t, s, nil)
 		warm(t, cache)
-		s.publish(ec("a", "b"))
+		s.publish(document(first, jwk(&newECKey().PublicKey, "b", nil)))
 		s.slow(8 * time.Second)
 		began := time.Now()
 		_, _, err := cache.Keys(t.Context(), "b", "ES256")
