@@ -137,7 +137,12 @@ func healed(requests []*request, since time.Duration) string {
 }
 
 func idle(t *trial) (finding, error) {
-	t.server.http.IdleTimeout = 20 * time.Millisecond
+	impatient := httptest.NewUnstartedServer(t.server)
+	impatient.Config.IdleTimeout = 20 * time.Millisecond
+	impatient.Config.ConnState = t.server.connected
+	impatient.Start()
+	defer impatient.Close()
+	t.server.url = impatient.URL + "/introspect"
 	c, err := t.warm()
 	if err != nil {
 		return finding{}, err

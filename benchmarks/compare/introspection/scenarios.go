@@ -20,6 +20,9 @@ type scenario struct {
 	// and does little.
 	together bool
 
+	// sockets: the scenario runs on real ones only. TestSmokeBesideOthers has it.
+	sockets bool
+
 	run func(t *trial) (finding, error)
 }
 
@@ -62,19 +65,19 @@ var scenarios = []scenario{
 	},
 	{
 		name: "forgotten", title: "HTTP/2; after a second a middlebox forgets the connection and swallows what is sent on it, new ones work; 20 look-ups/s of different tokens for a minute",
-		run: forgotten, together: true,
+		run: forgotten, together: true, sockets: true,
 	},
 	{
 		name: "idle", title: "the server closes a connection that was idle for 20 ms; 600 look-ups of different tokens, 15 to 25 ms apart",
-		run: idle, together: true,
+		run: idle, together: true, sockets: true,
 	},
 	{
 		name: "odd", title: "one client's token draws a 500, 200 times/s; the look-ups of another one, 10/s for 10 s",
-		run: oddOne, together: true,
+		run: oddOne, together: true, sockets: true,
 	},
 	{
 		name: "beside", title: "one odd client (500) at 200/s, strangers with made-up tokens (500) at 100/s together, and 10 good clients at 10/s each for 30 s, which are counted; the server takes 20 ms",
-		run: beside,
+		run: beside, sockets: true,
 	},
 }
 
