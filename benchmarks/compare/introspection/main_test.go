@@ -236,7 +236,7 @@ func TestTheTableRenders(t *testing.T) {
 	if strings.Contains(text, "net-http") {
 		t.Errorf("got %s\nwant nothing of net-http, which was not chosen", text)
 	}
-	if text := (table{rows: scenarios, columns: implementations, cells: make([][]string, len(scenarios))}).markdown(); !strings.Contains(text, "side by side, each with a server of its own, in outage, flapping.") {
+	if text := (table{rows: scenarios, columns: implementations, cells: make([][]string, len(scenarios))}).markdown(); !strings.Contains(text, "side by side, each with a server of its own, in outage, flapping, forgotten, idle, odd.") {
 		t.Errorf("got %s\nwant it to say what ran side by side", text)
 	}
 }
