@@ -181,7 +181,11 @@ func TestTheCausesAreWhatTheirNamesSay(t *testing.T) {
 	}
 	for _, bad := range refusable {
 		for _, token := range append(offered(t, i, bad), bad.make(t, i, good[0], good[1])) {
-			if _, err := v.Validate(t.Context(), accesstoken.Bearer(token)); !errors.Is(err, reasons[bad.name]) {
+			_, err := v.Validate(t.Context(), accesstoken.Bearer(token))
+			if bad.name == "unknown-kid" && errors.Is(err, accesstoken.KeysUnavailable) {
+				continue // too many kids to ask about each: it may be there by now
+			}
+			if !errors.Is(err, reasons[bad.name]) {
 				t.Fatalf("%s: got %v; want %v", bad.name, err, reasons[bad.name])
 			}
 		}
