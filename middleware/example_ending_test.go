@@ -10,8 +10,6 @@ import (
 	"net/http/httptest"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/middleware"
@@ -90,45 +88,4 @@ func ExampleMiddleware_EndWithToken_longPoll() {
 
 	call(poll, "GET", "/news", almostOver(as))
 	// Output: 401 the access token expired
-}
-
-// A WebSocket is refused before it is one, and closed with the status 3000
-// (Unauthorized) when its token ends.
-func ExampleMiddleware_EndWithToken_webSocket() {
-	as, v := setUp()
-	defer as.Close()
-	defer v.Close()
-
-	chat := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		socket, err := websocket.Accept(w, r, nil) // looks at Origin
-		if err != nil {
-			return
-		}
-		defer socket.CloseNow()
-		stop := context.AfterFunc(r.Context(), func() { socket.Close(3000, "the access token expired") })
-		defer stop()
-		for { // with another context, for the request's would end the socket without a status
-			if _, _, err := socket.Read(context.Background()); err != nil {
-				return
-			}
-		}
-	})
-	server := httptest.NewServer(middleware.New(v, nil).EndWithToken().Wrap(chat))
-	defer server.Close()
-
-	_, response, _ := websocket.Dial(context.Background(), server.URL, nil)
-	fmt.Println(response.Status)
-
-	authorization := http.Header{"Authorization": {"Bearer " + almostOver(as)}}
-	socket, response, err := websocket.Dial(context.Background(), server.URL, &websocket.DialOptions{HTTPHeader: authorization})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(response.Status)
-	_, _, err = socket.Read(context.Background())
-	fmt.Println(websocket.CloseStatus(err))
-	// Output:
-	// 401 Unauthorized
-	// 101 Switching Protocols
-	// StatusCode(3000)
 }

@@ -128,9 +128,15 @@ func isTest(name string) bool { return strings.HasSuffix(name, "_test.go") }
 func parse(t *testing.T, name string) (*ast.File, *token.FileSet) {
 	t.Helper()
 	files := token.NewFileSet()
+	return parseInto(t, files, name), files
+}
+
+// parseInto parses one file of several that belong together.
+func parseInto(t *testing.T, files *token.FileSet, name string) *ast.File {
+	t.Helper()
 	tree, err := parser.ParseFile(files, name, nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tree, files
+	return tree
 }

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/coder/websocket"
 	"github.com/labstack/echo/v4"
 	echomiddleware "github.com/labstack/echo/v4/middleware"
 
@@ -208,44 +207,6 @@ func TestAResponseToNobodyDoesNotEnd(t *testing.T) {
 		}, auth.Wrap))
 		if got := send(t, client, http.MethodGet, url, ""); got.body != "done, <nil>" {
 			t.Errorf("got %q; want the whole response", got.body)
-		}
-	})
-}
-
-// A WebSocket behind Echo is refused as any request is, and closed when its token
-// ends.
-func TestAWebSocketEndsWithItsToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		auth := echoauth.New(testkit.NewValidator(t, as, testkit.Offline(as)), nil).EndWithToken()
-		client, url := testkit.Pipe(t, "HTTP/1.1", route(func(c echo.Context) error {
-			socket, err := websocket.Accept(c.Response(), c.Request(), nil)
-			if err != nil {
-				return nil // Accept has answered
-			}
-			defer socket.CloseNow()
-			stop := context.AfterFunc(c.Request().Context(), func() { _ = socket.Close(3000, "the access token expired") })
-			defer stop()
-			for {
-				if _, _, err := socket.Read(context.Background()); err != nil {
-					return nil
-				}
-			}
-		}, auth.Wrap))
-		dial := func(fields http.Header) (*websocket.Conn, *http.Response, error) {
-			return websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPClient: client, HTTPHeader: fields})
-		}
-		if _, response, err := dial(nil); err == nil || response.StatusCode != 401 || response.Header.Get("WWW-Authenticate") == "" {
-			t.Errorf("without a token: got %v; want 401 and a challenge", err)
-		}
-		begun := time.Now()
-		socket, _, err := dial(http.Header{"Authorization": {tokenOf("")}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer socket.CloseNow()
-		_, _, err = socket.Read(t.Context())
-		if took := time.Since(begun); websocket.CloseStatus(err) != 3000 || took != end {
-			t.Errorf("got %v after %v; want status 3000 after %v", err, took, end)
 		}
 	})
 }

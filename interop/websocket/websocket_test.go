@@ -1,22 +1,56 @@
-package middleware_test
+package websocket_test
 
 import (
 	"context"
-	"io"
+	"crypto/tls"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/labstack/echo/v4"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/middleware/echoauth"
 	"github.com/accesstoken/accesstoken/scopes"
 )
+
+var as *accesstokentest.Server
+
+func TestMain(m *testing.M) { testkit.Main(m, &as) }
+
+// bearer returns an Authorization value with a good token that has the scopes.
+func bearer(scope string) string {
+	return "Bearer " + as.Token(accesstokentest.Claims{"scope": scope})
+}
+
+// end is when the tokens of tokenOf end, after they have been made.
+const end = 5*time.Minute + 30*time.Second
+
+// tokenOf returns an Authorization value with a token that has five minutes left.
+func tokenOf(scope string) string {
+	return "Bearer " + as.Token(accesstokentest.Claims{"scope": scope, "exp": time.Now().Add(5 * time.Minute).Unix()})
+}
+
+// serve runs the handler on a TLS server, and returns it and a client without HTTP/2.
+func serve(t *testing.T, handler http.Handler) (*httptest.Server, *http.Client) {
+	t.Helper()
+	server := httptest.NewTLSServer(handler)
+	t.Cleanup(server.Close)
+	transport := server.Client().Transport.(*http.Transport).Clone()
+	transport.ForceAttemptHTTP2 = false
+	transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	transport.TLSClientConfig.NextProtos = nil
+	t.Cleanup(transport.CloseIdleConnections)
+	return server, &http.Client{Transport: transport}
+}
 
 // tokenIsOver is the status of a WebSocket whose token has ended: Unauthorized, in
 // IANA's registry of RFC 6455 §11.7.
@@ -43,10 +77,10 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // A handshake is let in, or refused as any other request is: before anything is
 // upgraded, whatever it has beside its Authorization field.
 func TestAWebSocketIsAuthenticatedOnItsHandshake(t *testing.T) {
-	var upgraded counter
+	var upgraded atomic.Int32
 	auth := middleware.New(testkit.NewValidator(t, as, nil), nil).Require(scopes.All("chat")).EndWithToken()
-	server := serve(t, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		upgraded.calls.Add(1)
+	server, client := serve(t, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upgraded.Add(1)
 		echo(w, r)
 	})))
 	const realm = `Bearer realm="https://api.example.com"`
@@ -74,9 +108,9 @@ func TestAWebSocketIsAuthenticatedOnItsHandshake(t *testing.T) {
 		{"a token in a cookie", "", http.Header{"Cookie": {"access_token=" + bare}}, 401, realm + `, scope="chat"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			before := upgraded.calls.Load()
+			before := upgraded.Load()
 			socket, response, err := websocket.Dial(t.Context(), server.URL+test.path, &websocket.DialOptions{
-				HTTPClient: onlyHTTP1(t, server), HTTPHeader: test.fields,
+				HTTPClient: client, HTTPHeader: test.fields,
 			})
 			if response == nil {
 				t.Fatalf("got %v; want a response", err)
@@ -84,7 +118,7 @@ func TestAWebSocketIsAuthenticatedOnItsHandshake(t *testing.T) {
 			if got := response.Header.Get("WWW-Authenticate"); response.StatusCode != test.status || got != test.challenge {
 				t.Errorf("got %d with challenge %s; want %d with %s", response.StatusCode, got, test.status, test.challenge)
 			}
-			if ran, want := upgraded.calls.Load() > before, test.status == 101 || test.challenge == ""; ran != want {
+			if ran, want := upgraded.Load() > before, test.status == 101 || test.challenge == ""; ran != want {
 				t.Errorf("the handler ran: got %v; want %v", ran, want)
 			}
 			if err != nil {
@@ -125,10 +159,10 @@ func TestAWebSocketIsClosedWhenItsTokenEnds(t *testing.T) {
 		} {
 			t.Run(protocol+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					heard := new(heard)
+					var heard []accesstoken.Reason
 					v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
 						testkit.Offline(as)(config)
-						config.OnRefuse = heard.hear
+						config.OnRefuse = func(_ context.Context, refused *accesstoken.Error) { heard = append(heard, refused.Reason) }
 					})
 					auth := middleware.New(v, nil).EndWithToken()
 					client, url := testkit.Pipe(t, protocol, around(auth.Wrap(http.HandlerFunc(echo))))
@@ -154,7 +188,10 @@ func TestAWebSocketIsClosedWhenItsTokenEnds(t *testing.T) {
 					if took := time.Since(begun); websocket.CloseStatus(err) != tokenIsOver || took < end || took > most {
 						t.Errorf("got %v after %v; want status %d after %v", err, took, tokenIsOver, end)
 					}
-					heard.want(t, accesstoken.TokenExpired)
+					synctest.Wait() // for the handler to return
+					if len(heard) != 1 || heard[0] != accesstoken.TokenExpired {
+						t.Errorf("OnRefuse heard %v; want %v", heard, accesstoken.TokenExpired)
+					}
 
 					_, response, err := dial()
 					if err == nil || response == nil || response.StatusCode != 401 || !strings.Contains(response.Header.Get("WWW-Authenticate"), `error="invalid_token"`) {
@@ -166,50 +203,47 @@ func TestAWebSocketIsClosedWhenItsTokenEnds(t *testing.T) {
 	}
 }
 
-// A handler that has hijacked its connection and does not listen is no exception,
-// as long as it runs. What it has left behind is nobody's here.
-func TestAHijackedConnectionIsTheHandlers(t *testing.T) {
-	for name, test := range map[string]struct {
-		stays bool
-		ends  time.Duration // the connection, which its owner closes after an hour at the latest
-	}{
-		"the handler stays":   {true, end + time.Second},
-		"the handler returns": {false, time.Hour},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				v := testkit.NewValidator(t, as, testkit.Offline(as))
-				client, url := testkit.Pipe(t, "HTTP/1.1", middleware.New(v, nil).EndWithToken().Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					conn, _, err := http.NewResponseController(w).Hijack()
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: silence\r\n\r\n")
-					wait := func() {
-						defer conn.Close()
-						defer time.AfterFunc(time.Hour, func() { _ = conn.Close() }).Stop()
-						_, _ = conn.Read(make([]byte, 1)) // nothing comes
-					}
-					if test.stays {
-						wait()
-						return
-					}
-					go wait()
-				})))
-				r, _ := http.NewRequest(http.MethodGet, url, nil)
-				r.Header = http.Header{"Authorization": {tokenOf("")}, "Connection": {"Upgrade"}, "Upgrade": {"silence"}}
-				begun := time.Now()
-				response, err := client.Do(r)
-				if err != nil {
-					t.Fatal(err)
+// behindEcho serves the handler by Echo.
+func behindEcho(auth *echoauth.Middleware, handler echo.HandlerFunc) http.Handler {
+	e := echo.New()
+	e.GET("/", handler, auth.Wrap)
+	return e
+}
+
+// A WebSocket behind Echo is refused as any request is, and closed when its token
+// ends.
+func TestAWebSocketEndsWithItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := echoauth.New(testkit.NewValidator(t, as, testkit.Offline(as)), nil).EndWithToken()
+		client, url := testkit.Pipe(t, "HTTP/1.1", behindEcho(auth, func(c echo.Context) error {
+			socket, err := websocket.Accept(c.Response(), c.Request(), nil)
+			if err != nil {
+				return nil // Accept has answered
+			}
+			defer socket.CloseNow()
+			stop := context.AfterFunc(c.Request().Context(), func() { _ = socket.Close(3000, "the access token expired") })
+			defer stop()
+			for {
+				if _, _, err := socket.Read(context.Background()); err != nil {
+					return nil
 				}
-				defer response.Body.Close()
-				_, _ = io.ReadAll(response.Body)
-				if took := time.Since(begun); response.StatusCode != 101 || took != test.ends {
-					t.Errorf("got %d, and the end after %v; want 101, %v", response.StatusCode, took, test.ends)
-				}
-			})
-		})
-	}
+			}
+		}))
+		dial := func(fields http.Header) (*websocket.Conn, *http.Response, error) {
+			return websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPClient: client, HTTPHeader: fields})
+		}
+		if _, response, err := dial(nil); err == nil || response.StatusCode != 401 || response.Header.Get("WWW-Authenticate") == "" {
+			t.Errorf("without a token: got %v; want 401 and a challenge", err)
+		}
+		begun := time.Now()
+		socket, _, err := dial(http.Header{"Authorization": {tokenOf("")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.CloseNow()
+		_, _, err = socket.Read(t.Context())
+		if took := time.Since(begun); websocket.CloseStatus(err) != 3000 || took != end {
+			t.Errorf("got %v after %v; want status 3000 after %v", err, took, end)
+		}
+	})
 }
