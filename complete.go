@@ -16,14 +16,14 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// complete asks about a JWT whose signature is good, where its issuer has to be
-// asked as well (Issuer.AlwaysIntrospect). Both must pass. What comes of them is
-// judged as the facts of any token.
+// complete asks about a JWT with a good signature, if its issuer has
+// AlwaysIntrospect. Both must pass. The facts that result are checked like those of
+// any token.
 func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *facts, credentials Credentials, fresh bool) (*facts, error) {
 	answer, err := v.ask(ctx, found.issuer, credentials.text(), fresh)
 	switch {
 	case errors.Is(err, introspection.ErrUnsupportedTokenType):
-		return nil, because(ResourceServerMisconfigured, err) // it introspects no JWTs: AlwaysIntrospect refuses all
+		return nil, because(ResourceServerMisconfigured, err) // the endpoint knows no JWTs, so AlwaysIntrospect refuses all
 	case err != nil:
 		return nil, err
 	}
@@ -48,16 +48,16 @@ func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *fac
 	return whole, nil
 }
 
-// join makes the facts that a JWT and the answer about it come to.
+// join makes the facts of a JWT and the answer about it.
 func (v *Validator) join(found *facts, token string, answer []byte) (*facts, error) {
 	i := found.issuer
 	payload, err := base64.RawURLEncoding.DecodeString(token[found.payload[0]:found.payload[1]])
 	if err != nil {
-		return nil, because(InternalError, err) // it was decoded before
+		return nil, because(InternalError, err) // never happens: it was decoded before
 	}
 	said, err := jose.ReadClaims(string(payload))
 	if err != nil {
-		return nil, because(InternalError, err) // it was read before
+		return nil, because(InternalError, err) // never happens: it was read before
 	}
 	asked, err := i.readAnswer(answer)
 	if err != nil {
@@ -80,13 +80,13 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 	return whole, nil
 }
 
-// merge puts together what a JWT and the introspection answer about it say, in the
-// words of RFC 9068. What only one of them has counts. What both have must agree:
-// who the token is about, who it is for, and what it is bound to. Of two times the
-// one that leaves less counts, and the scopes are those that both have.
+// merge combines the claims of a JWT and of the introspection answer about it, in
+// the terms of RFC 9068. If only one has a claim, it counts. If both have a claim
+// about the subject, the client, the token's id or the binding, they must agree. Of
+// two times the stricter one counts, and of the scopes those that both have.
 func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 	said, asked := i.rules.translate(jwt), i.rules.translate(answer)
-	asked.Scope = answer.Scope // RFC 7662 §2.2, whatever the profile says of JWTs
+	asked.Scope = answer.Scope // RFC 7662 §2.2; the profile's claim for scopes is for JWTs only
 	switch {
 	case asked.Fault != "":
 		return nil, refusal(ClaimInvalid, "the introspection answer: "+asked.Fault)
@@ -103,10 +103,10 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 	case said.Confirmation.Present && asked.Confirmation.Present && said.Confirmation != asked.Confirmation:
 		return nil, refusal(BindingRequired, "the introspection answer binds the token to something else than the token itself does")
 	case said.Audience == nil && i.rules.isUnmarked() && asked.TokenType == "":
-		// A JWT without aud may be a refresh token, which RFC 7662 calls active as well.
+		// RFC 7662 calls refresh tokens active as well, and a JWT without aud may be one.
 		return nil, refusal(TokenTypeMismatch, "neither aud in the JWT nor token_type in the introspection answer tells it from a refresh token")
 	}
-	if asked.Audience != nil { // each must be for us, so that it matters little which is kept
+	if asked.Audience != nil { // each must be for us, so it matters little which is kept
 		if err := i.checkAudience(asked.Audience); err != nil {
 			return nil, err
 		}
@@ -138,10 +138,10 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 	return &both, nil
 }
 
-// differ compares what both have.
+// differ reports whether both are set and not equal.
 func differ(said, asked string) bool { return said != "" && asked != "" && said != asked }
 
-// earlier returns the earlier of two times, of which one may be zero.
+// earlier returns the earlier of two times. A zero time counts as absent.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -149,7 +149,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// inBoth returns the scopes that both have, or those of the one that has the claim.
+// inBoth returns the scopes that both have. If only one has the claim, it returns
+// that one.
 func inBoth(a, b jose.Scope) jose.Scope {
 	switch {
 	case !a.Present:
@@ -157,7 +158,7 @@ func inBoth(a, b jose.Scope) jose.Scope {
 	case !b.Present || textOf(a) == textOf(b):
 		return a
 	}
-	granted := map[string]bool{} // a token may have thousands
+	granted := map[string]bool{} // because a token may have thousands
 	for scope := range scopes.Parse(textOf(b)).All() {
 		granted[scope] = true
 	}
@@ -170,7 +171,7 @@ func inBoth(a, b jose.Scope) jose.Scope {
 	return jose.Scope{Present: true, Text: strings.Join(both, " ")}
 }
 
-// textOf returns a scope claim as RFC 6749 §3.3 has it.
+// textOf returns a scope claim as the text of RFC 6749 §3.3.
 func textOf(scope jose.Scope) string {
 	if scope.List != nil {
 		return strings.Join(scope.List, " ")
@@ -178,6 +179,6 @@ func textOf(scope jose.Scope) string {
 	return scope.Text
 }
 
-// A joined pointer holds what a JWT came to with the last answer about it: as long as
-// the answer stays the same, nothing has to be read again.
+// A joined pointer holds the facts of a JWT joined with the last answer about it.
+// While the answer stays the same, nothing is read again.
 type joined = atomic.Pointer[facts]
