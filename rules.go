@@ -8,8 +8,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// check judges a verified token by the profile: its kind first, then what it
-// must say. The claims come [rules.translate]d.
+// check checks a verified token by the profile, first its kind and then its claims.
+// The claims must be translated first; see [rules.translate].
 func (r rules) check(header *jose.Header, claims *jose.Claims) *Error {
 	if err := r.checkKind(header, claims); err != nil {
 		return err
@@ -20,13 +20,13 @@ func (r rules) check(header *jose.Header, claims *jose.Claims) *Error {
 	return r.checkScope(claims)
 }
 
-// isUnmarked reports rules by which an access token has no mark of its own: neither
-// its typ nor a claim tells it from every other kind of token.
+// isUnmarked reports whether access tokens of the profile have no mark of their own.
+// Neither typ nor a claim then distinguishes them from all other kinds of token.
 func (r rules) isUnmarked() bool {
 	return (r.types != nil || r.noType) && r.kinds == nil && r.use == "" && r.version == ""
 }
 
-// checkKind refuses what is no access token (RFC 8725 §3.11, §3.12).
+// checkKind refuses tokens that are not access tokens (RFC 8725 §3.11, §3.12).
 func (r rules) checkKind(header *jose.Header, claims *jose.Claims) *Error {
 	switch {
 	case !r.isAccepted(header):
@@ -56,7 +56,7 @@ func (r rules) checkAddressee(claims *jose.Claims) *Error {
 	return nil
 }
 
-// checkScope judges the form of the scope claim.
+// checkScope checks the form of the scope claim.
 func (r rules) checkScope(claims *jose.Claims) *Error {
 	switch {
 	case claims.Scope.List != nil && !r.scopeArray:
@@ -77,9 +77,9 @@ func (r rules) isAccepted(header *jose.Header) bool {
 	return slices.ContainsFunc(r.types, header.HasMediaType)
 }
 
-// checkClaims demands what RFC 9068 §2.2 makes REQUIRED, or what the profile
-// demands in its place. A missing exp is refused: such a token would be good for
-// ever. aud is judged on every request.
+// checkClaims requires what RFC 9068 §2.2 makes REQUIRED, or what the profile
+// demands in its place. A token without exp is refused, because it would never
+// expire. aud is checked on every request.
 func (r rules) checkClaims(claims *jose.Claims) *Error {
 	switch {
 	case claims.Fault != "":
@@ -108,7 +108,8 @@ func (r rules) checkClaims(claims *jose.Claims) *Error {
 	return nil
 }
 
-// departs refuses a token for what another profile, or a field of Relax, accepts.
+// relaxable refuses a token. If the profile is RFC9068, it adds the advice that
+// another profile, or a field of Relax, may accept the token.
 func (r rules) departs(reason Reason, detail, field string) *Error {
 	refused := refusal(reason, detail)
 	if r.name != profiles[RFC9068].name {
@@ -122,26 +123,26 @@ func (r rules) departs(reason Reason, detail, field string) *Error {
 	return refused
 }
 
-// isNoScope finds elements of a scope array that would come apart into several
-// scopes.
+// isNoScope reports elements of a scope array that are empty or would split into
+// several scopes.
 func isNoScope(scope string) bool { return scope == "" || strings.Contains(scope, " ") }
 
-// isGrant demands of Entra ID's tokens what somebody has granted: scopes to a
-// client that acts for a user, or else roles to an application. A user's ID token
-// may have roles as well; it names no client (azp, appid), which is demanded, too.
+// isGrant reports whether a token of Entra ID has a grant: scopes if a client acts
+// for a user, roles if an application acts for itself. A user's ID token may also
+// have roles, but it does not name a client (azp, appid), which is required too.
 func isGrant(claims *jose.Claims) bool {
 	return claims.Scope.Text != "" || claims.HasRoles && (claims.IDType == "" || claims.IDType == "app")
 }
 
-// isServiceAccount reports the name of a service account of Kubernetes.
+// isServiceAccount reports whether sub names a service account of Kubernetes.
 func isServiceAccount(subject string) bool {
 	rest, ok := strings.CutPrefix(subject, "system:serviceaccount:")
 	namespace, name, _ := strings.Cut(rest, ":")
 	return ok && namespace != "" && name != "" && !strings.Contains(name, ":")
 }
 
-// onlyClient reports whether every audience is the client itself. The empty
-// string names nobody.
+// onlyClient reports whether every audience is the client itself. An empty one is
+// ignored.
 func onlyClient(claims *jose.Claims) bool {
 	for _, audience := range claims.Audience {
 		if audience != "" && audience != claims.ClientID && audience != claims.AuthorizedParty {
@@ -151,15 +152,15 @@ func onlyClient(claims *jose.Claims) bool {
 	return len(claims.Audience) > 0
 }
 
-// amongAudience reports whether an audience is the client itself, as that of an ID
-// token always is (OpenID Connect Core §2), whoever else it is for.
+// amongAudience reports whether an audience is the client itself, as in every ID
+// token (OpenID Connect Core §2).
 func amongAudience(claims *jose.Claims) bool {
 	return slices.ContainsFunc(claims.Audience, func(audience string) bool {
 		return audience != "" && (audience == claims.ClientID || audience == claims.AuthorizedParty)
 	})
 }
 
-// translate puts what an issuer says in claims of its own where RFC 9068 has it.
+// translate moves what an issuer has in claims of its own to where RFC 9068 has it.
 func (r rules) translate(said *jose.Claims) jose.Claims {
 	claims := *said
 	claims.ClientID = r.clientIn(&claims)
@@ -176,7 +177,7 @@ func (r rules) translate(said *jose.Claims) jose.Claims {
 	return claims
 }
 
-// clientID is what names the client where the profile says nothing else.
+// clientID is the claim that names the client if the profile lists no others.
 var clientID = []string{"client_id"}
 
 func (r rules) clientClaims() []string {
@@ -186,8 +187,8 @@ func (r rules) clientClaims() []string {
 	return r.client
 }
 
-// clientIn returns the client. Several claims may name it. That they name
-// different ones is a fault.
+// clientIn returns the client. If several claims name different clients, it sets a
+// Fault.
 func (r rules) clientIn(claims *jose.Claims) (client string) {
 	for _, claim := range r.clientClaims() {
 		named := namedIn(claim, claims)
@@ -214,8 +215,8 @@ func namedIn(claim string, claims *jose.Claims) string {
 	panic("accesstoken: no client is named in " + claim)
 }
 
-// withoutUser reports whether the client acts for itself. RFC 9068 §2.2 makes sub
-// the client's then; some issuers have other ways to say it.
+// withoutUser reports whether the client acts for itself. If it does, RFC 9068 §2.2
+// says that sub names the client; some issuers show it in other ways.
 func (r rules) withoutUser(claims *jose.Claims) bool {
 	switch {
 	case r.serviceAccount, r.grant && claims.Scope.Text == "", r.noSubject && claims.Subject == "":
