@@ -51,7 +51,7 @@ func (w *warnings) suspect(reason Reason, cause, advice string) {
 	if w.issuer != "" {
 		attributes = append([]any{"issuer", w.issuer}, attributes...)
 	}
-	w.logger.Warn("accesstoken: refused a token unread; if clients get good tokens refused, check the configuration (logged once per issuer and cause)", attributes...)
+	w.logger.Warn("accesstoken: refused a token before its signature was verified; if good tokens are refused, check the configuration (logged once per issuer and cause)", attributes...)
 }
 
 // page returns the place in the documentation that explains the reason.
@@ -66,7 +66,7 @@ func (v *Validator) adviseOnSize() {
 // one.
 func (v *Validator) adviseOnOpaque() {
 	if len(v.introspected) > 0 {
-		v.warnings.suspect(TokenMalformed, "a token that is not a signed JWT has the TokenPrefix of no issuer",
+		v.warnings.suspect(TokenMalformed, "a token is not a signed JWT, and does not begin with the TokenPrefix of any issuer",
 			"if an issuer makes such tokens, set its Introspection and TokenPrefix")
 		return
 	}
@@ -83,7 +83,7 @@ func (w *warnings) adviseOnAlgorithm(algorithm, list string) {
 		w.suspect(AlgorithmNotAllowed, "a token has the alg "+algorithm+", which is "+list,
 			"if the issuer signs with it, add it to its Algorithms")
 	case algorithm == "HS256" || algorithm == "HS384" || algorithm == "HS512":
-		w.suspect(AlgorithmNotAllowed, "a token is signed with a shared secret (HMAC), which is never accepted: this resource server could sign tokens itself",
+		w.suspect(AlgorithmNotAllowed, "a token is signed with a shared secret (HMAC), which is never accepted, because every server that knows the secret could sign tokens",
 			"have the issuer sign with RS256, ES256 or another asymmetric algorithm, or set its Introspection and have it issue opaque tokens")
 	}
 }
@@ -146,13 +146,13 @@ func (i Issuer) warn(logger *slog.Logger) {
 	switch {
 	case i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/"):
 		say("this looks like Okta's org authorization server, whose access tokens are for Okta itself",
-			"take a custom authorization server, such as https://<domain>/oauth2/default")
+			"use a custom authorization server, such as https://<domain>/oauth2/default")
 	case i.Profile == Auth0 && strings.HasSuffix(i.URL, ".auth0.com"):
 		say("Auth0's issuers end in a slash", "write "+i.URL+"/")
 	case i.Profile == EntraV2 && strings.Contains(i.URL, "//sts.windows.net/"):
-		say("this is the issuer of Entra ID's tokens of version 1.0", "take the Profile EntraV1")
+		say("this is the issuer of Entra ID's tokens of version 1.0", "set Profile: accesstoken.EntraV1")
 	case i.Profile == EntraV1 && strings.HasSuffix(i.URL, "/v2.0"):
-		say("this is the issuer of Entra ID's tokens of version 2.0", "take the Profile EntraV2")
+		say("this is the issuer of Entra ID's tokens of version 2.0", "set Profile: accesstoken.EntraV2")
 	}
 }
 
@@ -167,7 +167,7 @@ func (i *issuer) warned(refused *Error, advice string) *Error {
 func (i *issuer) advise(refused *Error, header *jose.Header, said *jose.Claims) error {
 	advice := "fmt.Println(accesstoken." + i.rules.name + ") prints what this profile demands"
 	if p, found := suggestion(header, said, i.isNamed(said.Audience)); found && p != i.settings.Profile {
-		refused.advice = "this issuer's tokens are of another kind; set Profile: accesstoken." + p.name()
+		refused.advice = "the token fits another profile; set Profile: accesstoken." + p.name()
 	}
 	if refused.advice != "" {
 		advice = refused.advice

@@ -41,7 +41,7 @@ type AuthorizationDetail struct {
 // Decode reads all members into v, as [Claims.Decode] does.
 func (d AuthorizationDetail) Decode(v any) error {
 	if d.raw == nil {
-		return errors.New("accesstoken: this authorization detail comes from no token; there is nothing to decode")
+		return errors.New("accesstoken: this authorization detail was not read from a token; there is nothing to decode")
 	}
 	return decode(bytes.Clone(d.raw), v)
 }
@@ -187,7 +187,7 @@ func (c Claims) values(path []string, standard string) (values []string, err err
 	}
 	raw := c.member(path[0])
 	if c.isLeftOut(path[0]) {
-		return nil, fmt.Errorf("accesstoken: the issuer left %q out, because it is too long (_claim_names); ask the issuer for it", path[0])
+		return nil, fmt.Errorf("accesstoken: the issuer left out %q because it is too long (_claim_names); request it from the issuer", path[0])
 	}
 	for _, member := range path[1:] {
 		if raw, err = memberOf(raw, member); err != nil {

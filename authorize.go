@@ -40,7 +40,7 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 // accesstokentest.NewContext. The error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
 	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
-		foreign := refusal(ResourceServerMisconfigured, "these claims were let in by another Validator; call the Check of the one that let them in")
+		foreign := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
 		return v.report(ctx, Claims{}, v.bind(foreign, policy, false))
 	}
 	err := v.checkAgain(claims.facts)
@@ -48,7 +48,7 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 		err = v.checkPolicy(claims.facts, policy)
 	}
 	if err == nil && policy.FreshIntrospection {
-		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials; set it where the route is set up, or call Authorize")
+		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials, which Check does not have; set it in the policy of the route, or call Authorize")
 	}
 	if err != nil {
 		confirmation, _ := claims.Confirmation()
@@ -97,7 +97,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	case credentials.dpop && v.face.dpop == nil:
 		return nil, v.fixed[SchemeUnsupported]
 	case credentials.dpop && credentials.request == nil:
-		return nil, refusal(ResourceServerMisconfigured, "a DPoP proof is about a request; give Authorize credentials from CredentialsOf")
+		return nil, refusal(ResourceServerMisconfigured, "a DPoP proof cannot be verified without its request; make the credentials with CredentialsOf")
 	case credentials.dpop && len(credentials.request.Header[proofField]) != 1:
 		return nil, v.fixed[DPoPProofInvalid]
 	case len(token) > v.maxToken:
@@ -205,7 +205,7 @@ func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (
 	defer func() {
 		if p := recover(); p != nil {
 			v.complain.Do(func() {
-				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked; this is said once", "panic", panics.Describe(p))
+				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked (logged once)", "panic", panics.Describe(p))
 			})
 			reported = v.fixed[InternalError]
 		}

@@ -131,7 +131,7 @@ func (c Claims) raws() (raws [][]byte, err error) {
 		raws = append(raws, payload)
 	}
 	if raws == nil {
-		return [][]byte{nil}, errors.New("accesstoken: these claims come from no token; there is nothing to decode")
+		return [][]byte{nil}, errors.New("accesstoken: these claims were not read from a token; there is nothing to decode")
 	}
 	return raws, nil
 }

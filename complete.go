@@ -64,7 +64,7 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 		return nil, err
 	}
 	if v.now().Add(v.leeway).Before(asked.IssuedAt) {
-		return nil, refusal(TokenNotYetValid, "iat of the introspection answer lies in the future")
+		return nil, refusal(TokenNotYetValid, "iat of the introspection answer is in the future")
 	}
 	both, err := i.merge(&said, &asked)
 	if err != nil {
@@ -91,20 +91,20 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 	case asked.Fault != "":
 		return nil, refusal(ClaimInvalid, "the introspection answer: "+asked.Fault)
 	case differ(said.Subject, asked.Subject):
-		return nil, refusal(ClaimInvalid, "sub is another in the introspection answer")
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different sub than the JWT")
 	case differ(said.ClientID, asked.ClientID), differ(said.ClientID, answer.ClientID), differ(said.AuthorizedParty, asked.AuthorizedParty):
-		return nil, refusal(ClaimInvalid, "the client is another in the introspection answer")
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different client than the JWT")
 	case differ(jwt.ID, answer.ID):
-		return nil, refusal(ClaimInvalid, "jti is another in the introspection answer")
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different jti than the JWT")
 	case differ(said.TenantID, asked.TenantID):
-		return nil, refusal(ClaimInvalid, "tid is another in the introspection answer")
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different tid than the JWT")
 	case said.Actor != nil && asked.Actor != nil && *said.Actor != *asked.Actor:
-		return nil, refusal(ClaimInvalid, "act is another in the introspection answer")
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different act than the JWT")
 	case said.Confirmation.Present && asked.Confirmation.Present && said.Confirmation != asked.Confirmation:
-		return nil, refusal(BindingRequired, "the introspection answer binds the token to something else than the token itself does")
+		return nil, refusal(BindingRequired, "the introspection answer has a different cnf than the JWT")
 	case said.Audience == nil && i.rules.isUnmarked() && asked.TokenType == "":
 		// RFC 7662 calls refresh tokens active as well, and a JWT without aud may be one.
-		return nil, refusal(TokenTypeMismatch, "neither aud in the JWT nor token_type in the introspection answer tells it from a refresh token")
+		return nil, refusal(TokenTypeMismatch, "the token may be a refresh token: the JWT has no aud and the introspection answer no token_type")
 	}
 	if asked.Audience != nil { // each must be for us, so it matters little which is kept
 		if err := i.checkAudience(asked.Audience); err != nil {

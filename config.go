@@ -209,7 +209,7 @@ type Issuer struct {
 
 	// MaxAge refuses tokens that were issued (iat) longer ago than this plus Leeway.
 	// MaxLifetime refuses tokens whose exp minus iat is larger. If either is set,
-	// tokens must have iat; for MaxLifetime they must also have exp. Zero is no limit.
+	// tokens must have iat; for MaxLifetime they must also have exp. Zero means no limit.
 	MaxAge, MaxLifetime time.Duration
 
 	// SingleAudience refuses tokens whose aud names other servers besides this one. If
@@ -259,7 +259,7 @@ const (
 	mostTokenSize    = 64 << 10
 )
 
-// faults collects what is wrong with a Config. Each text begins with the field's
+// faults collects the faults of a Config. Each text begins with the field's
 // name.
 type faults []error
 
@@ -285,7 +285,7 @@ func (c Config) faults() (f faults) {
 	}
 	f.list("Audience", c.Audience)
 	if c.Leeway > maxLeeway {
-		f.add("Leeway is %v; at most %v is allowed, clocks that differ more need mending", c.Leeway, maxLeeway)
+		f.add("Leeway is %v; the maximum is %v, so synchronise the clocks instead", c.Leeway, maxLeeway)
 	}
 	if c.PublicAddressesOnly && c.HTTPClient != nil {
 		f.add("PublicAddressesOnly and HTTPClient exclude each other; connections are made by the client's own transport")
@@ -384,7 +384,7 @@ func (c Config) maxToken() int {
 	return c.MaxTokenSize
 }
 
-// faults reports what is wrong with one issuer, without regard to the others.
+// faults reports faults in one issuer, without regard to the others.
 func (i Issuer) faults() (f faults) {
 	f = append(i.urlFaults(), i.aliasFaults()...)
 	if i.Keys != nil && (i.JWKSURI != "" || i.MetadataURL != "") {
@@ -414,7 +414,7 @@ func (i Issuer) faults() (f faults) {
 		f.add("TokenPrefix is for opaque tokens; set Introspection as well")
 	}
 	if named := i.introspectionIssuer(); named != "" && named != i.URL && !slices.Contains(i.Aliases, named) {
-		f.add("Introspection is for the issuer %q, so answers about its tokens would count for this one; set introspection.Config.Issuer to URL, or add that issuer to Aliases if both are one", fetch.Redact(named))
+		f.add("Introspection is for the issuer %q, so answers about its tokens would count for this one; set introspection.Config.Issuer to URL, or add that issuer to Aliases if both are the same issuer", fetch.Redact(named))
 	}
 	if i.MaxAge < 0 || i.MaxLifetime < 0 {
 		f.add("MaxAge is %v and MaxLifetime %v; expected positive durations, or zero for no limit", i.MaxAge, i.MaxLifetime)
@@ -432,10 +432,10 @@ func (i Issuer) profileFaults() (f faults) {
 		f.add("Profile %v is unknown; choose one of this package's", i.Profile)
 		return f
 	case i.Relax != (Relax{}) && i.Profile != RFC9068:
-		f.add("Relax is for the profile RFC9068; %s says by itself what it relaxes", r.name)
+		f.add("Relax is for the profile RFC9068; the profile %s cannot be relaxed further", r.name)
 	}
 	if i.Relax.Typ && i.Relax.JTI && i.Relax.ClientID && i.Clients == nil && i.Demand == nil && i.Accept == nil {
-		f.add("Relax has Typ, JTI and ClientID, and then an ID token may have all that is left to check; set Clients, Demand or Accept as well")
+		f.add("Relax has Typ, JTI and ClientID, so an ID token could pass all other checks; set Clients, Demand or Accept as well")
 	}
 	if r.listClients && i.Clients == nil {
 		f.add("Clients is nil; the profile %s demands the client ids whose tokens are accepted", r.name)
@@ -444,10 +444,10 @@ func (i Issuer) profileFaults() (f faults) {
 		f.add("Clients is nil; with DangerouslyAcceptNoAudience the profile Keycloak demands the client ids whose tokens are accepted")
 	}
 	if r.clientless && i.Clients != nil {
-		f.add("Clients is set, and no token of the profile %s names a client; use Demand", r.name)
+		f.add("Clients is set, but tokens of the profile %s name no client; use Demand", r.name)
 	}
 	if r.listDemand && i.Demand == nil {
-		f.add("Demand is nil; the profile %s demands claims that tell our jobs from everybody's, such as sub or repository", r.name)
+		f.add("Demand is nil; the profile %s demands claims that only your jobs have, such as sub or repository", r.name)
 	}
 	return append(f, i.tenantFaults()...)
 }
@@ -461,9 +461,9 @@ func (f *faults) demand(demand map[string][]string) {
 		values := demand[claim]
 		switch {
 		case claim == "" || len(values) == 0 || slices.Contains(values, ""):
-			f.add("Demand[%q] has no values, or an empty one; list those of which a token must have one", claim)
+			f.add("Demand[%q] has no values, or an empty one; list the accepted values", claim)
 		case slices.Contains([]string{"iss", "aud", "exp", "nbf", "iat", "scope", "scp", "cnf"}, claim):
-			f.add("Demand[%q]: what is right there is said elsewhere: in URL, Audience, MaxAge, or a route's Policy", claim)
+			f.add("Demand[%q] is not allowed; use URL, Audience, MaxAge or a route's Policy for this claim", claim)
 		}
 	}
 }
@@ -472,7 +472,7 @@ func (f *faults) demand(demand map[string][]string) {
 func (f *faults) hierarchy(implies map[string][]string) {
 	for _, broad := range slices.Sorted(maps.Keys(implies)) {
 		if err := scopes.All(append([]string{broad}, implies[broad]...)...).Err(); err != nil || len(implies[broad]) == 0 {
-			f.add("ScopeImplies[%q] names no scopes, or something that is none; list scope-tokens (RFC 6749 §3.3)", broad)
+			f.add("ScopeImplies[%q] has no scopes, or an invalid one; list scope-tokens (RFC 6749 §3.3)", broad)
 		}
 	}
 }

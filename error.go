@@ -318,7 +318,7 @@ func keysRefusal(ctx context.Context, err error) error {
 // after which no client waits for the response.
 func couldNotFindOut(ctx context.Context, reason Reason, err error) error {
 	if ended := ctx.Err(); ended != nil {
-		return because("", fmt.Errorf("%w while it was being checked: %v", ended, err))
+		return because("", fmt.Errorf("%w while the token was being checked: %v", ended, err))
 	}
 	refused := because(reason, err)
 	refused.retry = retryAfter(err)

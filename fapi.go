@@ -33,7 +33,7 @@ func (c Config) algorithms() []string {
 // fapiFaults reports the settings that FAPI2 does not allow.
 func (c Config) fapiFaults() (f faults) {
 	if leeway := c.leeway(); leeway < fapiLeastLeeway || leeway > fapiMostLeeway {
-		f.add("FAPI2: Leeway is %v; it has to be between %v and %v", leeway, fapiLeastLeeway, fapiMostLeeway)
+		f.add("FAPI2: Leeway is %v; expected between %v and %v", leeway, fapiLeastLeeway, fapiMostLeeway)
 	}
 	f.fapiOf("DPoP", c.DPoP)
 	for n, i := range c.Issuers {
@@ -42,10 +42,10 @@ func (c Config) fapiFaults() (f faults) {
 		own.fapiOf("Introspection", i.Introspection)
 		own.fapiOf("Keys", i.Keys)
 		if i.DangerouslyAllowHTTP || i.DangerouslyAcceptNoAudience {
-			own.add("FAPI2 allows nothing that is called dangerous")
+			own.add("FAPI2 allows no setting whose name begins with Dangerously")
 		}
 		if !i.AlwaysIntrospect && (i.MaxLifetime <= 0 || i.MaxLifetime > fapiMostLifetime) {
-			own.add("FAPI2: a token that was revoked has to be noticed; set AlwaysIntrospect, or a MaxLifetime of at most %v", fapiMostLifetime)
+			own.add("FAPI2: revoked tokens must be refused in time; set AlwaysIntrospect, or a MaxLifetime of at most %v", fapiMostLifetime)
 		}
 		for _, fault := range own {
 			f.add("Issuers[%d]: %w", n, fault)

@@ -25,9 +25,9 @@ func (v *Validator) checkClock(found *facts) error {
 	case !found.expiry.IsZero() && !now.Before(found.expiry.Add(v.leeway)):
 		return v.fixed[TokenExpired]
 	case now.Before(found.notBefore) && now.Add(v.leeway).Before(found.notBefore):
-		return refusal(TokenNotYetValid, "nbf lies in the future")
+		return refusal(TokenNotYetValid, "nbf is in the future")
 	case now.Before(found.issuedAt) && now.Add(v.leeway).Before(found.issuedAt):
-		return refusal(TokenNotYetValid, "iat lies in the future")
+		return refusal(TokenNotYetValid, "iat is in the future")
 	}
 	return found.checkAge(now, v.leeway)
 }
@@ -40,13 +40,13 @@ func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
 	case oldest == 0 && longest == 0:
 		return nil
 	case !f.isPartial() && (f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero()):
-		return refusal(ClaimInvalid, "iat or exp is missing, and MaxAge or MaxLifetime is set")
+		return refusal(ClaimInvalid, "iat or exp is missing, but MaxAge or MaxLifetime is set")
 	case f.issuedAt.IsZero():
 		return nil // the answer may have it
 	case oldest > 0 && now.Sub(f.issuedAt)-leeway > oldest:
 		return refusal(ClaimInvalid, "the token is older than MaxAge")
 	case longest > 0 && f.expiry.Sub(f.issuedAt) > longest: // false if exp is zero
-		return refusal(ClaimInvalid, "the token lives longer than MaxLifetime")
+		return refusal(ClaimInvalid, "exp minus iat is longer than MaxLifetime")
 	}
 	return nil
 }
@@ -78,11 +78,11 @@ func (f *facts) checkScheme(credentials Credentials) error {
 	case !bound.Present && f.isPartial():
 		return nil // the answer may have cnf
 	case bound.KeyThumbprint != "" && !credentials.dpop:
-		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
+		return refusal(BindingRequired, "the token is bound to a DPoP key, but was sent as a bearer token")
 	case bound.KeyThumbprint == "" && (credentials.dpop || isDPoP):
 		return refusal(BindingRequired, "the token has no cnf.jkt, which the scheme DPoP needs")
 	case bound.Present && bound.KeyThumbprint == "" && bound.CertificateThumbprint == "":
-		return refusal(BindingRequired, "the token's cnf has no member that can be checked")
+		return refusal(BindingRequired, "the token's cnf has neither jkt nor x5t#S256")
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func (i *issuer) checkAudience(audience []string) error {
 		return nil
 	}
 	if i.settings.SingleAudience && i.isNamed(audience) && slices.ContainsFunc(audience, i.isOther) {
-		return i.warned(refusal(AudienceMismatch, "the token is for others as well, and SingleAudience is set"),
+		return i.warned(refusal(AudienceMismatch, "aud also names other servers, but SingleAudience is set"),
 			"have the client ask the issuer for tokens with our audience alone")
 	}
 	if i.isNamed(audience) {
@@ -111,7 +111,7 @@ func (i *issuer) checkAudience(audience []string) error {
 	}
 	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.audience))
 	i.warnings.give(refused, func() (cause, advice string) {
-		return "aud is " + quoted(audience) + ", accepted is " + quoted(i.audience),
+		return "aud is " + quoted(audience) + "; expected one of " + quoted(i.audience),
 			"have the client ask the issuer for tokens with our audience, or set Audience"
 	})
 	return refused
@@ -225,13 +225,13 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 	// The zero Claims satisfy no policy, not even an empty one, because a handler may
 	// have forgotten to check the ok of FromContext.
 	if f == nil {
-		return refusal(CredentialsMissing, "these claims come from no token")
+		return refusal(CredentialsMissing, "these claims were not read from a token")
 	}
 	if err := policy.Scopes.Err(); err != nil {
 		return because(ResourceServerMisconfigured, err)
 	}
 	if (policy.SenderConstrained || v.constrained) && !f.isBound() {
-		return refusal(BindingRequired, "the policy demands a token that is bound to a key or a certificate")
+		return refusal(BindingRequired, "the policy or FAPI2 demands a token that is bound to a key or a certificate")
 	}
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())

@@ -8,7 +8,7 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// urlFaults reports what is wrong with URL, MetadataURL and JWKSURI. If nothing is
+// urlFaults reports faults in URL, MetadataURL and JWKSURI. If nothing is
 // fetched from URL, it is only compared with iss, so plain http is safe there.
 func (i Issuer) urlFaults() (f faults) {
 	check := func(field, raw string, allowHTTP bool) {
@@ -18,7 +18,7 @@ func (i Issuer) urlFaults() (f faults) {
 	}
 	switch {
 	case i.URL == "":
-		f.add("URL: the URL is empty; write the issuer identifier, which iss equals")
+		f.add("URL: the URL is empty; set it to the issuer identifier, exactly as iss has it")
 	case isDocument(i.URL):
 		f.add("URL is the address of a document; expected the issuer identifier, %s", insteadOfDocument(i.URL))
 	case i.Keys != nil || i.JWKSURI != "":
@@ -40,7 +40,7 @@ func (i Issuer) urlFaults() (f faults) {
 	return f
 }
 
-// aliasFaults reports what is wrong with Aliases, compared with URL alone.
+// aliasFaults reports faults in Aliases, compared with URL alone.
 func (i Issuer) aliasFaults() (f faults) {
 	f.list("Aliases", i.Aliases)
 	for n, alias := range i.Aliases {
@@ -50,7 +50,7 @@ func (i Issuer) aliasFaults() (f faults) {
 		case isDocument(alias):
 			f.add("Aliases[%d] is the address of a document; expected the issuer identifier, %s", n, insteadOfDocument(alias))
 		case alias == i.URL || slices.Contains(i.Aliases[:n], alias):
-			f.add("Aliases[%d] is %q, which URL or an earlier alias is already; remove it", n, fetch.Redact(alias))
+			f.add("Aliases[%d] is %q, a duplicate of URL or of an earlier alias; remove it", n, fetch.Redact(alias))
 		case alias != "" && strings.Contains(alias, anyTenant) != strings.Contains(i.URL, anyTenant):
 			f.add("Aliases[%d]: %s has to be in URL and in every alias, or in none of them", n, anyTenant)
 		}

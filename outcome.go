@@ -81,17 +81,17 @@ const (
 // details tell the operator what was expected, for refusals without a text of their
 // own.
 var details = map[Reason]string{
-	CredentialsMissing:   "the request has no Authorization line",
-	SchemeUnsupported:    "expected the scheme Bearer, or DPoP with Config.DPoP",
-	CredentialsMalformed: "expected Bearer or DPoP, a space and a token68 (RFC 6750 §2.1)",
-	CredentialsAmbiguous: "expected one Authorization line",
+	CredentialsMissing:   "the request has no Authorization field",
+	SchemeUnsupported:    "expected the scheme Bearer, or DPoP if Config.DPoP is set",
+	CredentialsMalformed: `expected "Bearer <token>" or "DPoP <token>" in Authorization (RFC 6750 §2.1)`,
+	CredentialsAmbiguous: "expected one Authorization field; the request has several",
 	TokenMalformed:       "expected a JWT, or an opaque token of an issuer with Introspection",
-	AlgorithmNotAllowed:  "expected an alg of the issuer's Algorithms",
-	IssuerUnknown:        "expected iss to be the URL of a configured issuer",
+	AlgorithmNotAllowed:  "alg is not one of the issuer's Algorithms",
+	IssuerUnknown:        "iss does not equal the URL of any configured issuer (check the scheme and final slashes)",
 	KeyNotFound:          "the issuer publishes no key with this kid",
-	TokenExpired:         "expected exp + Leeway to lie in the future",
-	TokenInactive:        "the authorization server says that it is not active",
-	DPoPProofInvalid:     "expected one DPoP line with a proof",
+	TokenExpired:         "exp plus Leeway is in the past",
+	TokenInactive:        "the authorization server reports that the token is not active",
+	DPoPProofInvalid:     "expected one DPoP field with a proof",
 }
 
 const (

@@ -32,9 +32,9 @@ func (r rules) checkKind(header *jose.Header, claims *jose.Claims) *Error {
 	case !r.isAccepted(header):
 		return r.departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
 	case r.refuseNonce && claims.Nonce, r.refuseOthers && claims.OtherKind, r.refuseAZP && claims.AuthorizedParty != "":
-		return refusal(TokenTypeMismatch, "the token has the marks of an ID or logout token")
+		return refusal(TokenTypeMismatch, "the token has claims that ID or logout tokens have")
 	case claims.OtherUse:
-		return refusal(TokenTypeMismatch, "the token says that it is an ID, refresh or logout token")
+		return refusal(TokenTypeMismatch, "its typ or token_use is that of an ID, refresh or logout token")
 	case r.use != "" && claims.Use != r.use:
 		return refusal(TokenTypeMismatch, "token_use is not "+r.use)
 	case r.kinds != nil && !slices.Contains(r.kinds, claims.Type):
@@ -62,7 +62,7 @@ func (r rules) checkScope(claims *jose.Claims) *Error {
 	case claims.Scope.List != nil && !r.scopeArray:
 		return r.departs(ClaimInvalid, "scope is an array", "ScopeArray")
 	case slices.ContainsFunc(claims.Scope.List, isNoScope):
-		return refusal(ClaimInvalid, "scope has an element that is no scope")
+		return refusal(ClaimInvalid, "scope has an element that is empty or has a space")
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func (r rules) checkClaims(claims *jose.Claims) *Error {
 	case claims.Fault != "":
 		return refusal(ClaimInvalid, claims.Fault)
 	case claims.Audience != nil && len(claims.Audience) == 0 && !r.emptyAudience:
-		return refusal(ClaimInvalid, "aud names nobody")
+		return refusal(ClaimInvalid, "aud is empty")
 	case claims.Subject == "" && !r.noSubject:
 		return r.departs(ClaimInvalid, "sub is missing", "")
 	case claims.Expiry.IsZero():
@@ -115,8 +115,8 @@ func (r rules) departs(reason Reason, detail, field string) *Error {
 	if r.name != profiles[RFC9068].name {
 		return refused
 	}
-	refused.advice = "if it is an ID token, the client sends the wrong one; if this issuer does not follow RFC 9068, " +
-		"set its Profile (ZITADEL: accesstoken.Zitadel)"
+	refused.advice = "if it is an ID token, the client should send its access token instead; if this issuer does not follow RFC 9068, " +
+		"set its Profile (for ZITADEL, accesstoken.Zitadel)"
 	if field != "" {
 		refused.advice += ", or Relax: accesstoken.Relax{" + field + ": true}"
 	}

@@ -12,7 +12,7 @@ import (
 // in the URL of an Issuer with several Tenants.
 const anyTenant = "{tenantid}"
 
-// tenantFaults reports what is wrong with Tenants, or with a URL for several
+// tenantFaults reports faults in Tenants, or with a URL for several
 // tenants.
 func (i Issuer) tenantFaults() (f faults) {
 	template := strings.Contains(i.URL, anyTenant)
@@ -30,18 +30,18 @@ func (i Issuer) tenantFaults() (f faults) {
 	case i.tenants() == nil:
 		f.add("Tenants is nil, and URL names no tenant; list the tenant ids (tid) whose tokens are accepted")
 	case slices.ContainsFunc(i.tenants(), isNoTenant):
-		f.add("Tenants: expected tenant ids, which are GUIDs in lower case: tid never holds a domain name, and with several tenants URL has %s", anyTenant)
+		f.add("Tenants: expected tenant ids (GUIDs in lower case), because tid never holds a domain name; for several tenants write %s in URL", anyTenant)
 	case named != "" && !slices.Contains(i.tenants(), named):
-		f.add("Tenants does not have %q, which URL names, so that no token could be accepted; with several tenants URL has %s", named, anyTenant)
+		f.add("Tenants does not have %q, the tenant in URL, so no token could be accepted; for several tenants write %s in URL", named, anyTenant)
 	case len(slices.Compact(slices.Sorted(slices.Values(i.Tenants)))) < len(i.Tenants):
-		f.add("Tenants lists a tenant twice")
+		f.add("Tenants lists a tenant twice; remove the duplicate")
 	}
 	if template && i.MetadataURL == "" && i.JWKSURI == "" && i.Keys == nil {
-		f.add("MetadataURL is empty; with %s in URL the metadata is that of several tenants: "+
+		f.add("MetadataURL is empty; with %s in URL set it to the metadata of several tenants: "+
 			"https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration, or organizations in place of common", anyTenant)
 	}
 	if i.Introspection != nil {
-		f.add("Introspection is set, and Entra ID has no introspection endpoint")
+		f.add("Introspection is set, but Entra ID has no introspection endpoint; leave it nil")
 	}
 	return f
 }

@@ -60,10 +60,10 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		return nil, v.fixed[AlgorithmNotAllowed]
 	}
 	if i.rules.noGraph && token.HasNonce {
-		return nil, refusal(TokenTypeMismatch, "the header has a nonce, so the token is for Microsoft Graph, and nobody else can verify it")
+		return nil, refusal(TokenTypeMismatch, "the header has a nonce, so the token is for Microsoft Graph, and no other server can verify it")
 	}
 	if !token.HasPossibleSignature() {
-		return nil, refusal(SignatureInvalid, "its length is wrong for the algorithm")
+		return nil, refusal(SignatureInvalid, "the signature has the wrong length for the algorithm")
 	}
 	keys, generation, err := i.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	if err != nil {
