@@ -17,22 +17,22 @@ import (
 type warnings struct {
 	logger *slog.Logger
 	issuer string // "" if the warning is not about a single issuer
-	given  sync.Map
+	logged sync.Map
 }
 
 // isNew reports whether a cause has not been logged yet. Causes are fixed texts, so
 // the map stays small.
 func (w *warnings) isNew(cause string) bool {
-	if _, given := w.given.Load(cause); given {
+	if _, logged := w.logged.Load(cause); logged {
 		return false
 	}
-	_, given := w.given.LoadOrStore(cause, true)
-	return !given
+	_, logged := w.logged.LoadOrStore(cause, true)
+	return !logged
 }
 
-// give warns that a correctly signed token was refused. It calls text only for the
+// warn logs that a correctly signed token was refused. It calls text only for the
 // first refusal with this detail and advice.
-func (w *warnings) give(refused *Error, text func() (cause, advice string)) {
+func (w *warnings) warn(refused *Error, text func() (cause, advice string)) {
 	if !w.isNew(refused.detail + refused.advice) {
 		return
 	}
@@ -158,21 +158,21 @@ func (i Issuer) warn(logger *slog.Logger) {
 
 // warned logs that a correctly signed token is refused, and what to set.
 func (i *issuer) warned(refused *Error, advice string) *Error {
-	i.warnings.give(refused, func() (string, string) { return refused.detail, advice })
+	i.warnings.warn(refused, func() (string, string) { return refused.detail, advice })
 	return refused
 }
 
 // advise adds to a refusal which profile would have accepted the token, if there is
 // one.
-func (i *issuer) advise(refused *Error, header *jose.Header, said *jose.Claims) error {
+func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims) error {
 	advice := "fmt.Println(accesstoken." + i.rules.name + ") prints what this profile demands"
-	if p, found := suggestion(header, said, i.isNamed(said.Audience)); found && p != i.settings.Profile {
+	if p, found := suggestion(header, own, i.isNamed(own.Audience)); found && p != i.settings.Profile {
 		refused.advice = "the token fits another profile; set Profile: accesstoken." + p.name()
 	}
 	if refused.advice != "" {
 		advice = refused.advice
 	}
-	i.warnings.give(refused, func() (string, string) {
+	i.warnings.warn(refused, func() (string, string) {
 		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), advice
 	})
 	return refused
@@ -224,7 +224,7 @@ func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, 
 			continue
 		}
 		r := profiles[p]
-		if said := r.translate(claims); r.check(header, &said) == nil {
+		if own := r.translate(claims); r.check(header, &own) == nil {
 			return p, true
 		}
 	}

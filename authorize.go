@@ -40,8 +40,8 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 // accesstokentest.NewContext. The error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
 	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
-		foreign := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
-		return v.report(ctx, Claims{}, v.bind(foreign, policy, false))
+		refused := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
+		return v.report(ctx, Claims{}, v.bind(refused, policy, false))
 	}
 	err := v.checkAgain(claims.facts)
 	if err == nil {

@@ -55,18 +55,18 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 	if err != nil {
 		return nil, because(InternalError, err) // never happens: it was decoded before
 	}
-	said, err := jose.ReadClaims(string(payload))
+	fromJWT, err := jose.ReadClaims(string(payload))
 	if err != nil {
 		return nil, because(InternalError, err) // never happens: it was read before
 	}
-	asked, err := i.readAnswer(answer)
+	fromAnswer, err := i.readAnswer(answer)
 	if err != nil {
 		return nil, err
 	}
-	if v.now().Add(v.leeway).Before(asked.IssuedAt) {
+	if v.now().Add(v.leeway).Before(fromAnswer.IssuedAt) {
 		return nil, refusal(TokenNotYetValid, "iat of the introspection answer is in the future")
 	}
-	both, err := i.merge(&said, &asked)
+	both, err := i.merge(&fromJWT, &fromAnswer)
 	if err != nil {
 		return nil, err
 	}
@@ -85,61 +85,61 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 // about the subject, the client, the token's id or the binding, they must agree. Of
 // two times the stricter one counts, and of the scopes those that both have.
 func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
-	said, asked := i.rules.translate(jwt), i.rules.translate(answer)
-	asked.Scope = answer.Scope // RFC 7662 §2.2; the profile's claim for scopes is for JWTs only
+	fromJWT, fromAnswer := i.rules.translate(jwt), i.rules.translate(answer)
+	fromAnswer.Scope = answer.Scope // RFC 7662 §2.2; the profile's claim for scopes is for JWTs only
 	switch {
-	case asked.Fault != "":
-		return nil, refusal(ClaimInvalid, "the introspection answer: "+asked.Fault)
-	case differ(said.Subject, asked.Subject):
+	case fromAnswer.Fault != "":
+		return nil, refusal(ClaimInvalid, "the introspection answer: "+fromAnswer.Fault)
+	case differ(fromJWT.Subject, fromAnswer.Subject):
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different sub than the JWT")
-	case differ(said.ClientID, asked.ClientID), differ(said.ClientID, answer.ClientID), differ(said.AuthorizedParty, asked.AuthorizedParty):
+	case differ(fromJWT.ClientID, fromAnswer.ClientID), differ(fromJWT.ClientID, answer.ClientID), differ(fromJWT.AuthorizedParty, fromAnswer.AuthorizedParty):
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different client than the JWT")
 	case differ(jwt.ID, answer.ID):
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different jti than the JWT")
-	case differ(said.TenantID, asked.TenantID):
+	case differ(fromJWT.TenantID, fromAnswer.TenantID):
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different tid than the JWT")
-	case said.Actor != nil && asked.Actor != nil && *said.Actor != *asked.Actor:
+	case fromJWT.Actor != nil && fromAnswer.Actor != nil && *fromJWT.Actor != *fromAnswer.Actor:
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different act than the JWT")
-	case said.Confirmation.Present && asked.Confirmation.Present && said.Confirmation != asked.Confirmation:
+	case fromJWT.Confirmation.Present && fromAnswer.Confirmation.Present && fromJWT.Confirmation != fromAnswer.Confirmation:
 		return nil, refusal(BindingRequired, "the introspection answer has a different cnf than the JWT")
-	case said.Audience == nil && i.rules.isUnmarked() && asked.TokenType == "":
+	case fromJWT.Audience == nil && i.rules.isUnmarked() && fromAnswer.TokenType == "":
 		// RFC 7662 calls refresh tokens active as well, and a JWT without aud may be one.
 		return nil, refusal(TokenTypeMismatch, "the token may be a refresh token: the JWT has no aud and the introspection answer no token_type")
 	}
-	if asked.Audience != nil { // each must be for us, so it matters little which is kept
-		if err := i.checkAudience(asked.Audience); err != nil {
+	if fromAnswer.Audience != nil { // each must be for us, so it matters little which is kept
+		if err := i.checkAudience(fromAnswer.Audience); err != nil {
 			return nil, err
 		}
 	}
-	both := said
-	both.Subject = cmp.Or(said.Subject, asked.Subject)
-	both.ClientID = cmp.Or(said.ClientID, asked.ClientID, answer.ClientID)
-	both.AuthorizedParty = cmp.Or(said.AuthorizedParty, asked.AuthorizedParty)
-	both.ID = cmp.Or(said.ID, asked.ID)
-	both.TenantID = cmp.Or(said.TenantID, asked.TenantID)
-	both.UID = cmp.Or(said.UID, asked.UID)
-	both.UnverifiedEmail = said.UnverifiedEmail || asked.UnverifiedEmail
-	both.Actor = cmp.Or(said.Actor, asked.Actor)
-	both.Expiry = earlier(said.Expiry, asked.Expiry)
-	both.IssuedAt = earlier(said.IssuedAt, asked.IssuedAt)
-	both.Scope = inBoth(said.Scope, asked.Scope)
-	if asked.NotBefore.After(said.NotBefore) {
-		both.NotBefore = asked.NotBefore
+	both := fromJWT
+	both.Subject = cmp.Or(fromJWT.Subject, fromAnswer.Subject)
+	both.ClientID = cmp.Or(fromJWT.ClientID, fromAnswer.ClientID, answer.ClientID)
+	both.AuthorizedParty = cmp.Or(fromJWT.AuthorizedParty, fromAnswer.AuthorizedParty)
+	both.ID = cmp.Or(fromJWT.ID, fromAnswer.ID)
+	both.TenantID = cmp.Or(fromJWT.TenantID, fromAnswer.TenantID)
+	both.UID = cmp.Or(fromJWT.UID, fromAnswer.UID)
+	both.UnverifiedEmail = fromJWT.UnverifiedEmail || fromAnswer.UnverifiedEmail
+	both.Actor = cmp.Or(fromJWT.Actor, fromAnswer.Actor)
+	both.Expiry = earlier(fromJWT.Expiry, fromAnswer.Expiry)
+	both.IssuedAt = earlier(fromJWT.IssuedAt, fromAnswer.IssuedAt)
+	both.Scope = inBoth(fromJWT.Scope, fromAnswer.Scope)
+	if fromAnswer.NotBefore.After(fromJWT.NotBefore) {
+		both.NotBefore = fromAnswer.NotBefore
 	}
-	if said.Audience == nil || len(said.Audience) == 0 && i.rules.emptyAudience {
-		both.Audience = asked.Audience
+	if fromJWT.Audience == nil || len(fromJWT.Audience) == 0 && i.rules.emptyAudience {
+		both.Audience = fromAnswer.Audience
 	}
-	if !said.Confirmation.Present {
-		both.Confirmation = asked.Confirmation
+	if !fromJWT.Confirmation.Present {
+		both.Confirmation = fromAnswer.Confirmation
 	}
-	if !isDPoP(said.TokenType) {
-		both.TokenType = asked.TokenType
+	if !isDPoP(fromJWT.TokenType) {
+		both.TokenType = fromAnswer.TokenType
 	}
 	return &both, nil
 }
 
 // differ reports whether both are set and not equal.
-func differ(said, asked string) bool { return said != "" && asked != "" && said != asked }
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 // earlier returns the earlier of two times. A zero time counts as absent.
 func earlier(a, b time.Time) time.Time {

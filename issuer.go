@@ -171,10 +171,10 @@ func (i *issuer) close() error {
 // claims in the terms of RFC 9068. If the issuer must still be asked, it checks only
 // the kind of token, the form of scope and the client, because the answer may have
 // what the JWT leaves out.
-func (i *issuer) checkJWT(token *jose.Token, said *jose.Claims) (jose.Claims, error) {
-	claims := i.rules.translate(said)
+func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (jose.Claims, error) {
+	claims := i.rules.translate(own)
 	if !i.settings.AlwaysIntrospect {
-		err := i.checkWhole(token.Header, said, &claims, token.Payload)
+		err := i.checkWhole(token.Header, own, &claims, token.Payload)
 		return claims, err
 	}
 	err := i.rules.checkKind(token.Header, &claims)
@@ -185,7 +185,7 @@ func (i *issuer) checkJWT(token *jose.Token, said *jose.Claims) (jose.Claims, er
 		err = i.rules.checkScope(&claims)
 	}
 	if err != nil {
-		return claims, i.advise(err, token.Header, said)
+		return claims, i.advise(err, token.Header, own)
 	}
 	if claims.ClientID == "" {
 		return claims, nil
@@ -221,13 +221,13 @@ func (i *issuer) checkTenant(claims *jose.Claims) *Error {
 
 // checkWhole checks all claims. If the token is of another kind than configured, it
 // tells the operator what to set. own are the claims before translation.
-func (i *issuer) checkWhole(header *jose.Header, said, claims *jose.Claims, raw string) error {
+func (i *issuer) checkWhole(header *jose.Header, own, claims *jose.Claims, raw string) error {
 	err := i.rules.check(header, claims)
 	if err == nil {
 		err = i.checkTenant(claims)
 	}
 	if err != nil {
-		return i.advise(err, header, said)
+		return i.advise(err, header, own)
 	}
 	claims.Issuer = i.url // one name for a user, even if iss has several spellings
 	return i.checkLists(claims, raw)

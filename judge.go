@@ -110,7 +110,7 @@ func (i *issuer) checkAudience(audience []string) error {
 		return nil
 	}
 	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.audience))
-	i.warnings.give(refused, func() (cause, advice string) {
+	i.warnings.warn(refused, func() (cause, advice string) {
 		return "aud is " + quoted(audience) + "; expected one of " + quoted(i.audience),
 			"have the client ask the issuer for tokens with our audience, or set Audience"
 	})
@@ -128,7 +128,7 @@ func (i *issuer) isOther(named string) bool { return !slices.Contains(i.audience
 // key or certificate that it is bound to.
 func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Credentials) error {
 	bound, _ := f.binding()
-	if !f.isBound() || v.letInBefore(ctx, bound, credentials) {
+	if !f.isBound() || v.acceptedBefore(ctx, bound, credentials) {
 		return nil
 	}
 	if bound.CertificateThumbprint != "" {
@@ -142,10 +142,10 @@ func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Crede
 	return nil
 }
 
-// letInBefore reports whether an adapter has accepted this very request with these
+// acceptedBefore reports whether an adapter has accepted this very request with these
 // credentials. The binding was verified then, and a proof can be used only once. If
 // an introspection answer has changed the binding since, it must be verified again.
-func (v *Validator) letInBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
+func (v *Validator) acceptedBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
 	if !ok || outer.Ended() || outer.By != v || !outer.Credentials.Equal(credentials) {
 		return false

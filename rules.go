@@ -30,7 +30,7 @@ func (r rules) isUnmarked() bool {
 func (r rules) checkKind(header *jose.Header, claims *jose.Claims) *Error {
 	switch {
 	case !r.isAccepted(header):
-		return r.departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
+		return r.relaxable(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
 	case r.refuseNonce && claims.Nonce, r.refuseOthers && claims.OtherKind, r.refuseAZP && claims.AuthorizedParty != "":
 		return refusal(TokenTypeMismatch, "the token has claims that ID or logout tokens have")
 	case claims.OtherUse:
@@ -60,7 +60,7 @@ func (r rules) checkAddressee(claims *jose.Claims) *Error {
 func (r rules) checkScope(claims *jose.Claims) *Error {
 	switch {
 	case claims.Scope.List != nil && !r.scopeArray:
-		return r.departs(ClaimInvalid, "scope is an array", "ScopeArray")
+		return r.relaxable(ClaimInvalid, "scope is an array", "ScopeArray")
 	case slices.ContainsFunc(claims.Scope.List, isNoScope):
 		return refusal(ClaimInvalid, "scope has an element that is empty or has a space")
 	}
@@ -87,15 +87,15 @@ func (r rules) checkClaims(claims *jose.Claims) *Error {
 	case claims.Audience != nil && len(claims.Audience) == 0 && !r.emptyAudience:
 		return refusal(ClaimInvalid, "aud is empty")
 	case claims.Subject == "" && !r.noSubject:
-		return r.departs(ClaimInvalid, "sub is missing", "")
+		return r.relaxable(ClaimInvalid, "sub is missing", "")
 	case claims.Expiry.IsZero():
 		return refusal(ClaimInvalid, "exp is missing")
 	case claims.IssuedAt.IsZero():
 		return refusal(ClaimInvalid, "iat is missing")
 	case claims.ClientID == "" && !r.noClient:
-		return r.departs(ClaimInvalid, strings.Join(r.clientClaims(), " or ")+" is missing", "ClientID")
+		return r.relaxable(ClaimInvalid, strings.Join(r.clientClaims(), " or ")+" is missing", "ClientID")
 	case claims.ID == "" && !r.noTokenID:
-		return r.departs(ClaimInvalid, "jti is missing", "JTI")
+		return r.relaxable(ClaimInvalid, "jti is missing", "JTI")
 	case r.grant && !isGrant(claims):
 		return refusal(ClaimInvalid, "the token has neither scp nor, for an application, roles")
 	case r.someScope && !claims.Scope.Present:
@@ -110,7 +110,7 @@ func (r rules) checkClaims(claims *jose.Claims) *Error {
 
 // relaxable refuses a token. If the profile is RFC9068, it adds the advice that
 // another profile, or a field of Relax, may accept the token.
-func (r rules) departs(reason Reason, detail, field string) *Error {
+func (r rules) relaxable(reason Reason, detail, field string) *Error {
 	refused := refusal(reason, detail)
 	if r.name != profiles[RFC9068].name {
 		return refused
@@ -161,8 +161,8 @@ func amongAudience(claims *jose.Claims) bool {
 }
 
 // translate moves what an issuer has in claims of its own to where RFC 9068 has it.
-func (r rules) translate(said *jose.Claims) jose.Claims {
-	claims := *said
+func (r rules) translate(own *jose.Claims) jose.Claims {
+	claims := *own
 	claims.ClientID = r.clientIn(&claims)
 	if r.uti {
 		claims.ID = claims.UTI

@@ -88,7 +88,7 @@ func NewValidator(config Config) (*Validator, error) {
 	}
 	if len(found) > 0 {
 		_ = v.Close()
-		return nil, sentence(found)
+		return nil, joinFaults(found)
 	}
 	return v, nil
 }
@@ -133,7 +133,7 @@ func (v *Validator) issuerOf(iss string) *issuer {
 }
 
 // joinFaults joins the faults, each with the package's name before it.
-func sentence(found faults) error {
+func joinFaults(found faults) error {
 	lines := make([]error, len(found))
 	for i, fault := range found {
 		lines[i] = fmt.Errorf("accesstoken: %w", fault)
@@ -182,7 +182,7 @@ func (v *Validator) eachIssuer(do func(*issuer) error) error {
 			found = append(found, &IssuerError{Issuer: v.configured[n].settings.URL, Err: err})
 		}
 	}
-	return sentence(found)
+	return joinFaults(found)
 }
 
 // guarded recovers if a key source panics, because it may be the application's code.

@@ -46,13 +46,13 @@ var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 // the signature is verified, iss only selects a configured issuer, and no other
 // claim is used.
 func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, error) {
-	said, err := jose.ReadClaims(token.Payload)
+	own, err := jose.ReadClaims(token.Payload)
 	if err != nil {
 		return nil, because(TokenMalformed, err)
 	}
-	i := v.issuerOf(said.Issuer)
+	i := v.issuerOf(own.Issuer)
 	if i == nil {
-		v.adviseOnIssuer(said.Issuer)
+		v.adviseOnIssuer(own.Issuer)
 		return nil, v.fixed[IssuerUnknown]
 	}
 	if !slices.Contains(i.algorithms, token.Algorithm) {
@@ -83,7 +83,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	}
 	i.verified.Store(true)
 	header := v.headers.Remember(token)
-	claims, err := i.checkJWT(token, &said)
+	claims, err := i.checkJWT(token, &own)
 	if err != nil {
 		return nil, err
 	}
