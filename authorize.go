@@ -81,7 +81,7 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (found *facts, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			found, err = nil, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
+			found, err = nil, wrapError(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
 		}
 	}()
 	token := credentials.text()
@@ -171,7 +171,7 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	refused := asError(err)
 	if refused == nil {
-		refused = because(InternalError, err)
+		refused = wrapError(InternalError, err)
 	}
 	scope := ""
 	switch refused.Reason {

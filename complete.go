@@ -23,7 +23,7 @@ func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *fac
 	answer, err := v.ask(ctx, found.issuer, credentials.text(), fresh)
 	switch {
 	case errors.Is(err, introspection.ErrUnsupportedTokenType):
-		return nil, because(ResourceServerMisconfigured, err) // the endpoint knows no JWTs, so AlwaysIntrospect refuses all
+		return nil, wrapError(ResourceServerMisconfigured, err) // the endpoint knows no JWTs, so AlwaysIntrospect refuses all
 	case err != nil:
 		return nil, err
 	}
@@ -53,11 +53,11 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 	i := found.issuer
 	payload, err := base64.RawURLEncoding.DecodeString(token[found.payload[0]:found.payload[1]])
 	if err != nil {
-		return nil, because(InternalError, err) // never happens: it was decoded before
+		return nil, wrapError(InternalError, err) // never happens: it was decoded before
 	}
 	fromJWT, err := jose.ReadClaims(string(payload))
 	if err != nil {
-		return nil, because(InternalError, err) // never happens: it was read before
+		return nil, wrapError(InternalError, err) // never happens: it was read before
 	}
 	fromAnswer, err := i.readAnswer(answer)
 	if err != nil {

@@ -75,8 +75,8 @@ func (r Reason) wellFormed() bool {
 // refusal makes an Error with a detail for the operator.
 func refusal(reason Reason, detail string) *Error { return &Error{Reason: reason, detail: detail} }
 
-// because makes an Error with an underlying cause.
-func because(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
+// wrapError makes an Error with an underlying cause.
+func wrapError(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
 
 // Error returns the operator's text: the reason in words, what was expected, the
 // cause and, if a setting may be at fault, what to set.
@@ -268,9 +268,9 @@ func understand(ctx context.Context, err error) error {
 	case errors.Is(err, Unavailable) || ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return couldNotFindOut(ctx, StatusUnavailable, err)
 	case errors.As(err, &reason) && outcomes[reason].status != 0:
-		return because(reason, err)
+		return wrapError(reason, err)
 	}
-	return because(InternalError, err)
+	return wrapError(InternalError, err)
 }
 
 // asError returns the *Error in err, or nil. Most errors are an *Error themselves,
@@ -305,9 +305,9 @@ func keysRefusal(ctx context.Context, err error) error {
 	case asError(err) != nil:
 		return err
 	case errors.Is(err, jose.ErrAlgorithm):
-		return because(AlgorithmNotAllowed, err)
+		return wrapError(AlgorithmNotAllowed, err)
 	case errors.Is(err, discovery.ErrMismatch):
-		return because(ResourceServerMisconfigured, err)
+		return wrapError(ResourceServerMisconfigured, err)
 	case errors.Is(err, discovery.ErrUnavailable):
 		return couldNotFindOut(ctx, IssuerUnavailable, err)
 	}
@@ -318,9 +318,9 @@ func keysRefusal(ctx context.Context, err error) error {
 // after which no client waits for the response.
 func couldNotFindOut(ctx context.Context, reason Reason, err error) error {
 	if ended := ctx.Err(); ended != nil {
-		return because("", fmt.Errorf("%w while the token was being checked: %v", ended, err))
+		return wrapError("", fmt.Errorf("%w while the token was being checked: %v", ended, err))
 	}
-	refused := because(reason, err)
+	refused := wrapError(reason, err)
 	refused.retry = retryAfter(err)
 	return refused
 }

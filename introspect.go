@@ -62,7 +62,7 @@ func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
 	claims, err := jose.ReadAnswer(string(answer))
 	switch {
 	case err != nil:
-		return claims, because(IntrospectionUnavailable, err)
+		return claims, wrapError(IntrospectionUnavailable, err)
 	case claims.Issuer != "" && i.owner.issuerOf(claims.Issuer) != i:
 		return claims, refusal(IssuerUnknown, "the introspection answer names another issuer")
 	}
@@ -72,9 +72,9 @@ func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
 func introspectionRefusal(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, introspection.ErrClientRefused):
-		return because(ResourceServerMisconfigured, err)
+		return wrapError(ResourceServerMisconfigured, err)
 	case errors.Is(err, introspection.ErrTokenType), errors.Is(err, introspection.ErrUnsupportedTokenType):
-		return because(TokenTypeMismatch, err)
+		return wrapError(TokenTypeMismatch, err)
 	}
 	return couldNotFindOut(ctx, IntrospectionUnavailable, err)
 }

@@ -165,7 +165,7 @@ func (v *Validator) checkCertificate(thumbprint string, r *http.Request) error {
 		// The connection's certificate, if there is one, is the proxy's own.
 		var err error
 		if presented, err = formats[v.forwarded.Format].Thumbprint(r.Header, v.forwarded.Field); err != nil {
-			return because(BindingMismatch, err)
+			return wrapError(BindingMismatch, err)
 		}
 	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
 		presented = clientcert.ThumbprintOf(r.TLS.PeerCertificates[0])
@@ -193,13 +193,13 @@ func (v *Validator) checkProof(ctx context.Context, thumbprint string, credentia
 	case err == nil:
 		return nil
 	case errors.Is(err, dpop.ErrProof):
-		return because(DPoPProofInvalid, err)
+		return wrapError(DPoPProofInvalid, err)
 	case errors.Is(err, dpop.ErrKey):
-		return because(BindingMismatch, err)
+		return wrapError(BindingMismatch, err)
 	case errors.Is(err, dpop.ErrReplayed):
-		return because(DPoPProofReplayed, err)
+		return wrapError(DPoPProofReplayed, err)
 	case errors.Is(err, dpop.ErrNonce):
-		return because(DPoPNonceRequired, err)
+		return wrapError(DPoPNonceRequired, err)
 	}
 	return couldNotFindOut(ctx, ReplayStoreUnavailable, err)
 }
@@ -228,7 +228,7 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 		return refusal(CredentialsMissing, "these claims were not read from a token")
 	}
 	if err := policy.Scopes.Err(); err != nil {
-		return because(ResourceServerMisconfigured, err)
+		return wrapError(ResourceServerMisconfigured, err)
 	}
 	if (policy.SenderConstrained || v.constrained) && !f.isBound() {
 		return refusal(BindingRequired, "the policy or FAPI2 demands a token that is bound to a key or a certificate")
@@ -243,7 +243,7 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 func (v *Validator) checkAgain(found *facts) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = because(InternalError, fmt.Errorf("a clock panicked: %s", panics.Describe(p)))
+			err = wrapError(InternalError, fmt.Errorf("a clock panicked: %s", panics.Describe(p)))
 		}
 	}()
 	if found == nil { // checkPolicy refuses it

@@ -36,7 +36,7 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 	case errors.Is(err, jose.ErrNotJWT):
 		return v.introspect(ctx, token, fresh)
 	}
-	return nil, because(joseReason(err), err)
+	return nil, wrapError(joseReason(err), err)
 }
 
 // errAlgorithm means that no issuer accepts the algorithm.
@@ -48,7 +48,7 @@ var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, error) {
 	own, err := jose.ReadClaims(token.Payload)
 	if err != nil {
-		return nil, because(TokenMalformed, err)
+		return nil, wrapError(TokenMalformed, err)
 	}
 	i := v.issuerOf(own.Issuer)
 	if i == nil {
@@ -106,7 +106,7 @@ func verifySignature(token *jose.Token, keys []crypto.PublicKey) (crypto.PublicK
 		}
 		last = err
 	}
-	return nil, because(joseReason(last), last)
+	return nil, wrapError(joseReason(last), last)
 }
 
 // verifyAnew handles a token whose signature is wrong for the held keys. Some
