@@ -112,10 +112,10 @@ func (c Claims) Entitlements() ([]string, error) {
 	return c.values(c.profile().entitlements, "entitlements")
 }
 
-// AuthorizationDetails returns the authorized details (authorization_details, RFC
-// 9396 §9.1), or nil if the claim is absent. If the claim is not an array of objects
-// with a type each, or a member has the wrong type, it returns an error and no
-// details.
+// AuthorizationDetails returns what was authorized in detail (authorization_details,
+// RFC 9396 §9.1), or nil if the claim is absent. If the claim is not an array of
+// objects with a type each, or a member has the wrong type, it returns an error and
+// no details.
 func (c Claims) AuthorizationDetails() (details []AuthorizationDetail, err error) {
 	c.read("authorization_details", func(value string) { details, err = readDetails(value) })
 	return details, err

@@ -62,9 +62,9 @@ type Config struct {
 	// (§5.3.4, §5.4), in the configuration and on every request. Only PS256, ES256 and
 	// Ed25519 are allowed, and every token must be bound to its sender. So that
 	// revocation takes effect, each issuer must have AlwaysIntrospect or a MaxLifetime
-	// of at most 10 min. Introspection clients, the DPoP verifier, and key sources with
-	// a method FAPI2Err() error report which of their own settings are not allowed. An
-	// HTTPClient is not checked: it must use TLS 1.2 or newer and verify certificates.
+	// of at most 10 min. The settings of introspection clients, of the DPoP verifier,
+	// and of key sources with a method FAPI2Err() error are checked too. An HTTPClient
+	// is not checked: it must use TLS 1.2 or newer and verify certificates.
 	FAPI2 bool
 
 	// Realm is the realm of the challenges. It must be printable ASCII, and is Resource
@@ -174,9 +174,9 @@ type Issuer struct {
 	// Audience replaces Config.Audience for this issuer.
 	Audience []string
 
-	// Algorithms lists the accepted alg values, from which a token cannot choose
-	// others. If nil, they are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384,
-	// ES512, Ed25519, and EdDSA for Ed25519 keys.
+	// Algorithms lists the accepted alg values; a token with any other is refused. If
+	// nil, they are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
+	// Ed25519, and EdDSA for Ed25519 keys.
 	Algorithms []string
 
 	// Profile describes this issuer's JWT access tokens. The zero value is RFC9068.
@@ -194,10 +194,11 @@ type Issuer struct {
 	// restriction is enforced if Keys is nil, is a *jwks.Cache, or has its method For.
 	Tenants []string
 
-	// Demand lists claims that a token must have, each with its accepted values. A
-	// claim matches if it is a string, true or false that equals one of them, or an
-	// array with such a string. For example, {"ref": {"refs/heads/main"}}. CI needs it.
-	// Claims that have a field of their own here, such as aud, cannot be in it.
+	// Demand lists claims that a token must have, each with its accepted values. For
+	// example, with {"team": {"red", "blue"}} a token must have team "red" or "blue". A
+	// claim matches if it is a string, true or false that equals a value, or an array
+	// with such a string. CI needs Demand. Claims that have a field of their own here,
+	// such as aud, cannot be in it.
 	Demand map[string][]string
 
 	// Accept, if not nil, is called on every request, for a token that has passed all

@@ -81,10 +81,10 @@ func CredentialsFrom(header http.Header) Credentials {
 }
 
 // CredentialsOf reads the Authorization lines of a request, as [CredentialsFrom]
-// does, and keeps the request. If the token is bound to a key, its method, path,
-// DPoP field and client certificate are read. A transport other than HTTP must fill
-// in RequestURI, Method, Header, TLS and RemoteAddr, and [http.LocalAddrContextKey]
-// in its context if the connection is a Unix socket.
+// does, and keeps the request. If the token is bound to a key, the method, path, DPoP
+// field and client certificate of the request are read. A transport other than HTTP
+// must fill in RequestURI, Method, Header, TLS and RemoteAddr, and
+// [http.LocalAddrContextKey] in its context if the connection is a Unix socket.
 func CredentialsOf(r *http.Request) Credentials {
 	credentials := CredentialsFrom(r.Header)
 	credentials.request = r
