@@ -260,8 +260,7 @@ const (
 	mostTokenSize    = 64 << 10
 )
 
-// faults collects the faults of a Config. Each text begins with the field's
-// name.
+// faults collects the faults of a Config. Each text begins with the field's name.
 type faults []error
 
 func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }

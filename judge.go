@@ -51,8 +51,8 @@ func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
 	return nil
 }
 
-// keyHolds reports whether the key that verified the token is still published. If it
-// was withdrawn, the token must not be accepted on its strength.
+// keyHolds reports whether the key that verified a cached token is still published.
+// If it was withdrawn, the token must not be accepted on its strength.
 func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 	keys, generation, err := f.issuer.keys.Keys(ctx, f.header.KeyID, f.header.Algorithm)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// urlFaults reports faults in URL, MetadataURL and JWKSURI. If nothing is
-// fetched from URL, it is only compared with iss, so plain http is safe there.
+// urlFaults reports faults in URL, MetadataURL and JWKSURI. If nothing is fetched
+// from URL, it is only compared with iss, so plain http is safe there.
 func (i Issuer) urlFaults() (f faults) {
 	check := func(field, raw string, allowHTTP bool) {
 		if err := fetch.CheckURL(raw, allowHTTP); err != nil {

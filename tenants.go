@@ -12,8 +12,7 @@ import (
 // in the URL of an Issuer with several Tenants.
 const anyTenant = "{tenantid}"
 
-// tenantFaults reports faults in Tenants, or with a URL for several
-// tenants.
+// tenantFaults reports faults in Tenants, or in a URL for several tenants.
 func (i Issuer) tenantFaults() (f faults) {
 	template := strings.Contains(i.URL, anyTenant)
 	if !profiles[i.Profile].tenant {
