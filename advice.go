@@ -9,29 +9,30 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// warnings tell the operator why tokens of one issuer are refused: once for each
-// cause, so that no flood of requests becomes a flood of lines. What a token says is
-// quoted only after its signature was verified or the issuer has answered. A refusal
-// before that is described in our own words, since anyone can send any token.
+// warnings tell the operator why an issuer's tokens are refused. Each cause is
+// logged once, so that a flood of requests does not become a flood of log lines. A
+// token's content is quoted only after its signature was verified or the issuer has
+// answered. Before that, only fixed texts are logged, because any client can send
+// any token.
 type warnings struct {
 	logger *slog.Logger
-	issuer string // "": the warning is about no single issuer
-	given  sync.Map
+	issuer string // "" if the warning is not about a single issuer
+	logged sync.Map
 }
 
-// isNew reports whether a warning has not been given yet. Causes are few, and our
-// own words.
+// isNew reports whether a cause has not been logged yet. Causes are fixed texts, so
+// the map stays small.
 func (w *warnings) isNew(cause string) bool {
-	if _, given := w.given.Load(cause); given {
+	if _, logged := w.logged.Load(cause); logged {
 		return false
 	}
-	_, given := w.given.LoadOrStore(cause, true)
-	return !given
+	_, logged := w.logged.LoadOrStore(cause, true)
+	return !logged
 }
 
-// give warns of a correctly signed token that was refused. It asks for the text only
-// when it is the first time.
-func (w *warnings) give(refused *Error, text func() (cause, advice string)) {
+// warn logs that a correctly signed token was refused. It calls text only for the
+// first refusal with this detail and advice.
+func (w *warnings) warn(refused *Error, text func() (cause, advice string)) {
 	if !w.isNew(refused.detail + refused.advice) {
 		return
 	}
@@ -40,8 +41,8 @@ func (w *warnings) give(refused *Error, text func() (cause, advice string)) {
 		"issuer", w.issuer, "reason", string(refused.Reason), "cause", cause, "advice", advice, "see", refused.Reason.page())
 }
 
-// suspect warns of a token that was refused before its signature was looked at. It
-// may be a good one, or made up: cause and advice must have nothing of it.
+// suspect warns of a token that was refused before its signature was verified. Such
+// a token may be made up, so cause and advice must not contain any part of it.
 func (w *warnings) suspect(reason Reason, cause, advice string) {
 	if !w.isNew(cause) {
 		return
@@ -50,10 +51,10 @@ func (w *warnings) suspect(reason Reason, cause, advice string) {
 	if w.issuer != "" {
 		attributes = append([]any{"issuer", w.issuer}, attributes...)
 	}
-	w.logger.Warn("accesstoken: refused a token unread; if clients get good tokens refused, check the configuration (logged once per issuer and cause)", attributes...)
+	w.logger.Warn("accesstoken: refused a token before its signature was verified; if good tokens are refused, check the configuration (logged once per issuer and cause)", attributes...)
 }
 
-// page returns where the documentation has a row about the reason.
+// page returns the place in the documentation that explains the reason.
 func (r Reason) page() string { return "docs/refusals.md#" + strings.ToLower(string(r)) }
 
 func (v *Validator) adviseOnSize() {
@@ -61,10 +62,11 @@ func (v *Validator) adviseOnSize() {
 		"if an issuer makes such tokens, have it put less into them, or set Config.MaxTokenSize")
 }
 
-// adviseOnOpaque is for what is no JWT, encrypted ones included.
+// adviseOnOpaque warns of a token that is not a signed JWT, for example an encrypted
+// one.
 func (v *Validator) adviseOnOpaque() {
 	if len(v.introspected) > 0 {
-		v.warnings.suspect(TokenMalformed, "a token that is not a signed JWT has the TokenPrefix of no issuer",
+		v.warnings.suspect(TokenMalformed, "a token is not a signed JWT, and does not begin with the TokenPrefix of any issuer",
 			"if an issuer makes such tokens, set its Introspection and TokenPrefix")
 		return
 	}
@@ -72,7 +74,8 @@ func (v *Validator) adviseOnOpaque() {
 		"if an issuer makes opaque tokens, set its Introspection; some issuers, such as Auth0, make a JWT once the client names this resource server in its request")
 }
 
-// adviseOnAlgorithm names an algorithm only if it is one that exists.
+// adviseOnAlgorithm warns of an alg that is not allowed. It logs the name only if
+// such an algorithm exists, because any other text would be the client's own.
 func (w *warnings) adviseOnAlgorithm(algorithm, list string) {
 	switch {
 	case jose.Supported(algorithm):
@@ -80,16 +83,16 @@ func (w *warnings) adviseOnAlgorithm(algorithm, list string) {
 		w.suspect(AlgorithmNotAllowed, "a token has the alg "+algorithm+", which is "+list,
 			"if the issuer signs with it, add it to its Algorithms")
 	case algorithm == "HS256" || algorithm == "HS384" || algorithm == "HS512":
-		w.suspect(AlgorithmNotAllowed, "a token is signed with a shared secret (HMAC), which is never accepted: this resource server could sign tokens itself",
+		w.suspect(AlgorithmNotAllowed, "a token is signed with a shared secret (HMAC), which is never accepted, because every server that knows the secret could sign tokens",
 			"have the issuer sign with RS256, ES256 or another asymmetric algorithm, or set its Introspection and have it issue opaque tokens")
 	}
 }
 
-// longestIssuer is the longest iss, in bytes, that is worth a second look.
+// longestIssuer is the longest iss, in bytes, that adviseOnIssuer compares.
 const longestIssuer = 512
 
-// nearly returns what is left of an issuer identifier without the differences that
-// people overlook.
+// nearly returns an issuer identifier in lower case without its scheme and final
+// slashes, because people overlook these differences.
 func nearly(iss string) string {
 	_, rest, found := strings.Cut(iss, "://")
 	if !found {
@@ -98,7 +101,7 @@ func nearly(iss string) string {
 	return strings.ToLower(strings.TrimRight(rest, "/"))
 }
 
-// adviseOnIssuer is for an iss that is only nearly one of ours.
+// adviseOnIssuer warns if iss is almost, but not exactly, a configured issuer.
 func (v *Validator) adviseOnIssuer(iss string) {
 	if len(iss) > longestIssuer {
 		return
@@ -117,8 +120,8 @@ func (v *Validator) adviseOnIssuer(iss string) {
 	}
 }
 
-// adviseOnKeys is for tokens whose key or signature is not found good, of an issuer
-// none of whose tokens ever was.
+// adviseOnKeys warns if a token fails for its key or its signature and no token of
+// the issuer was ever verified. JWKSURI or Keys may then belong to another issuer.
 func (i *issuer) adviseOnKeys() {
 	switch {
 	case i.verified.Load():
@@ -130,7 +133,7 @@ func (i *issuer) adviseOnKeys() {
 	}
 }
 
-// warn says what is likely to be a mistake, and may be none.
+// warn logs settings that are probably mistakes, although they can be correct.
 func (i Issuer) warn(logger *slog.Logger) {
 	say := func(cause, advice string) {
 		logger.Warn("accesstoken: "+cause, "issuer", i.URL, "profile", i.Profile.name(), "advice", advice)
@@ -143,32 +146,33 @@ func (i Issuer) warn(logger *slog.Logger) {
 	switch {
 	case i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/"):
 		say("this looks like Okta's org authorization server, whose access tokens are for Okta itself",
-			"take a custom authorization server, such as https://<domain>/oauth2/default")
+			"use a custom authorization server, such as https://<domain>/oauth2/default")
 	case i.Profile == Auth0 && strings.HasSuffix(i.URL, ".auth0.com"):
 		say("Auth0's issuers end in a slash", "write "+i.URL+"/")
 	case i.Profile == EntraV2 && strings.Contains(i.URL, "//sts.windows.net/"):
-		say("this is the issuer of Entra ID's tokens of version 1.0", "take the Profile EntraV1")
+		say("this is the issuer of Entra ID's tokens of version 1.0", "set Profile: accesstoken.EntraV1")
 	case i.Profile == EntraV1 && strings.HasSuffix(i.URL, "/v2.0"):
-		say("this is the issuer of Entra ID's tokens of version 2.0", "take the Profile EntraV2")
+		say("this is the issuer of Entra ID's tokens of version 2.0", "set Profile: accesstoken.EntraV2")
 	}
 }
 
-// warned tells the operator of a genuine token that is refused.
+// warned logs that a correctly signed token is refused, and what to set.
 func (i *issuer) warned(refused *Error, advice string) *Error {
-	i.warnings.give(refused, func() (string, string) { return refused.detail, advice })
+	i.warnings.warn(refused, func() (string, string) { return refused.detail, advice })
 	return refused
 }
 
-// advise says which profile would have accepted the token, if one would.
-func (i *issuer) advise(refused *Error, header *jose.Header, said *jose.Claims) error {
+// advise adds to a refusal which profile would have accepted the token, if there is
+// one.
+func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims) error {
 	advice := "fmt.Println(accesstoken." + i.rules.name + ") prints what this profile demands"
-	if p, found := suggestion(header, said, i.isNamed(said.Audience)); found && p != i.settings.Profile {
-		refused.advice = "this issuer's tokens are of another kind; set Profile: accesstoken." + p.name()
+	if p, found := suggestion(header, own, i.isNamed(own.Audience)); found && p != i.settings.Profile {
+		refused.advice = "the token fits another profile; set Profile: accesstoken." + p.name()
 	}
 	if refused.advice != "" {
 		advice = refused.advice
 	}
-	i.warnings.give(refused, func() (string, string) {
+	i.warnings.warn(refused, func() (string, string) {
 		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), advice
 	})
 	return refused
@@ -181,7 +185,8 @@ func describeType(header *jose.Header) string {
 	return quoted([]string{header.Type})
 }
 
-// quoted prints a list for a log line: quoting takes the edge off what is in it.
+// quoted prints a list for a log line. Quoting escapes control characters, so a
+// claim cannot forge a log line.
 func quoted(list []string) string {
 	const most = 5
 	if len(list) == 0 {
@@ -197,9 +202,10 @@ func quoted(list []string) string {
 	return strings.Join(words, ", ")
 }
 
-// suggestion returns the profile whose marks a token has that another one
-// refuses, or false. Where ID tokens are the credentials, the issuer is the mark;
-// where there is no mark that no ID token has, its being for us must do.
+// suggestion returns the profile that accepts a token which the configured profile
+// refused, or false. Google and CI, whose credentials are ID tokens, are recognised
+// by their issuer. If a profile's access tokens carry no claim that ID tokens lack,
+// it is suggested only if aud names us.
 func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, bool) {
 	switch claims.Issuer {
 	case "https://accounts.google.com":
@@ -218,7 +224,7 @@ func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, 
 			continue
 		}
 		r := profiles[p]
-		if said := r.translate(claims); r.check(header, &said) == nil {
+		if own := r.translate(claims); r.check(header, &own) == nil {
 			return p, true
 		}
 	}

@@ -53,7 +53,7 @@ func TestEachMisconfigurationWarnsOnceInOurOwnWords(t *testing.T) {
 		{"an encrypted token, and nobody to ask", nil, encrypted, accesstoken.TokenMalformed, "not a signed JWT, and no issuer has Introspection"},
 		{"an opaque token of no prefix", func(c *accesstoken.Config) {
 			c.Issuers[0].Introspection, c.Issuers[0].TokenPrefix = newIntrospection(t, as), "at_"
-		}, canary, accesstoken.TokenMalformed, "has the TokenPrefix of no issuer"},
+		}, canary, accesstoken.TokenMalformed, "does not begin with the TokenPrefix of any issuer"},
 		{"a token that is too large", nil, as.Token(claims(accesstokentest.Claims{"pad": strings.Repeat("x", 16<<10)})), accesstoken.TokenTooLarge, "a token has more than 16384 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

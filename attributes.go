@@ -9,24 +9,24 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// An Actor is who acts on behalf of the subject (act, RFC 8693 §4.1). What is
-// absent is empty.
+// An Actor is the party that acts on behalf of the subject (act, RFC 8693 §4.1). If
+// a member is absent, it is empty.
 type Actor struct {
 	Issuer   string // iss
 	Subject  string // sub
 	ClientID string // client_id
 }
 
-// A Confirmation is what the token is bound to (cnf, RFC 7800). What is absent is
-// empty.
+// A Confirmation is the key or the certificate that the token is bound to (cnf, RFC
+// 7800). If a member is absent, it is empty.
 type Confirmation struct {
 	KeyThumbprint         string // jkt: the RFC 7638 thumbprint of a DPoP key (RFC 9449 §6.1)
 	CertificateThumbprint string // x5t#S256: of a client certificate (RFC 8705 §3.1)
 }
 
-// An AuthorizationDetail is one element of authorization_details, with the
-// members that RFC 9396 §2.2 knows. What else is in it, [AuthorizationDetail.Decode]
-// reads. A type that the resource server does not know grants nothing.
+// An AuthorizationDetail is one element of authorization_details, with the members
+// that RFC 9396 §2.2 defines. [AuthorizationDetail.Decode] reads others. If you do
+// not know a Type, you should treat the element as granting nothing.
 type AuthorizationDetail struct {
 	Type       string   `json:"type"`       // what kind of authorization this is
 	Identifier string   `json:"identifier"` // of one resource
@@ -41,21 +41,20 @@ type AuthorizationDetail struct {
 // Decode reads all members into v, as [Claims.Decode] does.
 func (d AuthorizationDetail) Decode(v any) error {
 	if d.raw == nil {
-		return errors.New("accesstoken: this authorization detail comes from no token; there is nothing to decode")
+		return errors.New("accesstoken: this authorization detail was not read from a token; there is nothing to decode")
 	}
 	return decode(bytes.Clone(d.raw), v)
 }
 
-// ClientItself reports whether the client acts for itself, and no user is behind
-// the request, as with the client credentials grant. Then Subject names the
-// client, even if a user of that name exists (RFC 9700 §4.15). It goes by what
-// RFC 9068 §2.2 and the Profile say; false means that the token does not tell.
+// ClientItself reports whether the client acts for itself without a user, as with
+// the client credentials grant. If so, Subject names the client, even if a user has
+// the same name (RFC 9700 §4.15). The rules are those of RFC 9068 §2.2 and the
+// Profile. False can also mean that the token does not say.
 func (c Claims) ClientItself() bool { return c.facts != nil && c.facts.withoutUser }
 
-// Actor returns the party that acts on behalf of the subject (act), and false if
-// the token has no act, or one that is not an object with strings. It is the
-// current actor. Earlier ones are information, and Decode reads them (RFC 8693
-// §4.1).
+// Actor returns the party that currently acts on behalf of the subject (act). It
+// returns false if the token has no act, or one that is not an object with strings.
+// Earlier actors are for information only; Decode reads them (RFC 8693 §4.1).
 func (c Claims) Actor() (Actor, bool) {
 	if c.facts == nil || c.facts.extras == nil || c.facts.extras.actor == nil {
 		return Actor{}, false
@@ -63,8 +62,8 @@ func (c Claims) Actor() (Actor, bool) {
 	return Actor(*c.facts.extras.actor), true
 }
 
-// Confirmation returns what the token is bound to, and false if it is a bearer
-// token. It has been seen to hold: the request came from the one who has the key.
+// Confirmation returns what the token is bound to, or false if it is a bearer token.
+// If the request was accepted, its sender has proved possession of the key.
 func (c Claims) Confirmation() (Confirmation, bool) {
 	if c.facts == nil || c.facts.extras == nil || !c.facts.extras.bound.Present {
 		return Confirmation{}, false
@@ -72,22 +71,22 @@ func (c Claims) Confirmation() (Confirmation, bool) {
 	return Confirmation{c.facts.extras.bound.KeyThumbprint, c.facts.extras.bound.CertificateThumbprint}, true
 }
 
-// AuthTime returns when the user authenticated (auth_time), or zero if the claim
-// is absent or no date.
+// AuthTime returns when the user authenticated (auth_time), or zero if the claim is
+// absent or not a date.
 func (c Claims) AuthTime() (when time.Time) {
 	c.read("auth_time", func(value string) { when, _ = jose.NumericDate(value) })
 	return when
 }
 
 // ACR returns the authentication context class (acr), or "" if the claim is absent
-// or no string.
+// or not a string.
 func (c Claims) ACR() (class string) {
 	c.read("acr", func(value string) { class, _ = jose.String(value) })
 	return class
 }
 
-// AMR returns the authentication methods (amr), or nil if the claim is absent or
-// not an array of strings.
+// AMR returns the authentication methods (amr), or nil if the claim is absent or not
+// an array of strings.
 func (c Claims) AMR() (methods []string) {
 	c.read("amr", func(value string) {
 		if list, ok := jose.Strings(value); ok {
@@ -97,26 +96,26 @@ func (c Claims) AMR() (methods []string) {
 	return methods
 }
 
-// Groups returns the groups of the subject: groups, or where the Profile finds
-// them (at Keycloak, those of the realm). Nil means that the token names none there. Elements may be strings or objects
-// with a string value (RFC 9068 §2.2.3.1, RFC 7643 §4.1.2). The error says that
-// the claim has another form, or that the issuer left it out because it is too
-// long (_claim_names, OpenID Connect Core §5.6.2).
+// Groups returns the groups of the subject, from the claim groups or where the
+// Profile finds them. If the token has none there, it returns nil. Elements may be
+// strings or objects with a string value (RFC 9068 §2.2.3.1, RFC 7643 §4.1.2). It
+// returns an error if the claim has another form, or if the issuer left it out
+// because it is too long (_claim_names, OpenID Connect Core §5.6.2).
 func (c Claims) Groups() ([]string, error) { return c.values(c.profile().groups, "groups") }
 
-// Roles returns the roles of the subject, as Groups does the groups.
+// Roles returns the roles of the subject, as Groups does the groups. For Keycloak,
+// these are the roles of the realm.
 func (c Claims) Roles() ([]string, error) { return c.values(c.profile().roles, "roles") }
 
-// Entitlements returns the entitlements of the subject, as Groups does the
-// groups.
+// Entitlements returns the entitlements of the subject, as Groups does the groups.
 func (c Claims) Entitlements() ([]string, error) {
 	return c.values(c.profile().entitlements, "entitlements")
 }
 
-// AuthorizationDetails returns what was authorized in detail
-// (authorization_details, RFC 9396 §9.1), or nil if the claim is absent. If it is
-// not an array of objects with a type each, or a member has the wrong type, the
-// error says so and there are no details.
+// AuthorizationDetails returns what was authorized in detail (authorization_details,
+// RFC 9396 §9.1), or nil if the claim is absent. If the claim is not an array of
+// objects with a type each, or a member has the wrong type, it returns an error and
+// no details.
 func (c Claims) AuthorizationDetails() (details []AuthorizationDetail, err error) {
 	c.read("authorization_details", func(value string) { details, err = readDetails(value) })
 	return details, err
@@ -148,15 +147,15 @@ func (c Claims) profile() rules {
 	return c.facts.issuer.rules
 }
 
-// read finds a member of the claims.
+// read calls found with the JSON value of a claim, if the claim is present.
 func (c Claims) read(claim string, found func(value string)) {
 	if value := c.member(claim); value != "" {
 		found(value)
 	}
 }
 
-// member returns a member of the claims, or "". Null in the answer about a JWT is
-// absent there.
+// member returns the JSON value of a claim, or "" if it is absent. If the answer
+// about a JWT has null for it, the JWT's value counts.
 func (c Claims) member(claim string) (found string) {
 	raws, err := c.raws()
 	if err != nil {
@@ -172,7 +171,7 @@ func (c Claims) member(claim string) (found string) {
 }
 
 func readMember(object, member string, found func(value string)) {
-	_ = jose.Object(object, func(name, value string) error { // it was read before, when the token was verified
+	_ = jose.Object(object, func(name, value string) error { // never fails: it was read when the token was verified
 		if name == member {
 			found(value)
 		}
@@ -180,14 +179,15 @@ func readMember(object, member string, found func(value string)) {
 	})
 }
 
-// values reads a list at the end of a path of members.
+// values reads the list at the end of a path of members, or in the standard claim if
+// path is nil.
 func (c Claims) values(path []string, standard string) (values []string, err error) {
 	if path == nil {
 		path = []string{standard}
 	}
 	raw := c.member(path[0])
 	if c.isLeftOut(path[0]) {
-		return nil, fmt.Errorf("accesstoken: the issuer left %q out, because it is too long (_claim_names); ask the issuer for it", path[0])
+		return nil, fmt.Errorf("accesstoken: the issuer left out %q because it is too long (_claim_names); request it from the issuer", path[0])
 	}
 	for _, member := range path[1:] {
 		if raw, err = memberOf(raw, member); err != nil {
@@ -201,8 +201,8 @@ func (c Claims) values(path []string, standard string) (values []string, err err
 	return values, nil
 }
 
-// memberOf returns a member of an object, or "" for one that is absent or in an
-// object that is.
+// memberOf returns a member of an object, or "" if the member or the object is
+// absent.
 func memberOf(object, member string) (found string, err error) {
 	if object == "" {
 		return "", nil
@@ -216,7 +216,8 @@ func memberOf(object, member string) (found string, err error) {
 	return found, err
 }
 
-// isLeftOut reports a claim that is kept elsewhere.
+// isLeftOut reports whether _claim_names lists the claim, so that its value is
+// elsewhere.
 func (c Claims) isLeftOut(claim string) (out bool) {
 	c.read("_claim_names", func(names string) {
 		readMember(names, claim, func(string) { out = true })
@@ -224,9 +225,9 @@ func (c Claims) isLeftOut(claim string) (out bool) {
 	return out
 }
 
-// listOf reads what RFC 7643 §2.4 calls a multi-valued attribute, or the one
-// string that some serializers make of a list of one. Null and absent are the
-// same there (§2.5).
+// listOf reads what RFC 7643 §2.4 calls a multi-valued attribute. A single string
+// counts as a list of one, because some serializers write it so. Null and absent
+// both mean an empty list (§2.5).
 func listOf(value string) (list []string, ok bool) {
 	if value == "" || value == "null" {
 		return nil, true

@@ -17,10 +17,11 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 	return v.Authorize(ctx, credentials, Policy{})
 }
 
-// Authorize reports whether the credentials are acceptable and satisfy the
-// policy, and if so what they claim. Any error is an [*Error]: nobody may be let
-// in on it, and one matching [Unavailable] means that validity is unknown, not
-// denied. For a token that was verified before it performs no I/O.
+// Authorize reports whether the credentials are acceptable and satisfy the policy
+// and, if so, what they claim. Any error is an [*Error], and you must then refuse
+// the request. If it matches [Unavailable], validity is unknown, not denied. If a
+// JWT was verified before, only AlwaysIntrospect, a DPoP replay store and Accept can
+// cause I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
 	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	if err == nil {
@@ -32,22 +33,22 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 	return found.claims(credentials.text()), nil
 }
 
-// Check reports whether claims that this Validator let in before still hold, by the
-// clock, and satisfy a further policy; a handler calls it when it knows what is to
-// be done, or after a while. Claims that another Validator let in are refused as
-// misconfigured. Those of accesstokentest.NewContext pass for any Validator's. The
-// error is an [*Error].
+// Check reports whether claims that this Validator accepted earlier are still valid
+// by the clock, and satisfy a further policy. A handler should call it if it learns
+// only later what is to be done, or after a long wait. If another Validator accepted
+// the claims, they are refused as misconfigured, except for those of
+// accesstokentest.NewContext. The error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
 	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
-		foreign := refusal(ResourceServerMisconfigured, "these claims were let in by another Validator; call the Check of the one that let them in")
-		return v.report(ctx, Claims{}, v.bind(foreign, policy, false))
+		refused := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
+		return v.report(ctx, Claims{}, v.bind(refused, policy, false))
 	}
 	err := v.checkAgain(claims.facts)
 	if err == nil {
 		err = v.checkPolicy(claims.facts, policy)
 	}
 	if err == nil && policy.FreshIntrospection {
-		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials; set it where the route is set up, or call Authorize")
+		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials, which Check does not have; set it in the policy of the route, or call Authorize")
 	}
 	if err != nil {
 		confirmation, _ := claims.Confirmation()
@@ -57,11 +58,11 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 }
 
 // Refuse turns any error into the refusal that this Validator's adapters write. An
-// error that Authorize or Check returned stays as it is. Every other one is reported
-// to OnRefuse: an error of [Deny]; a [Reason] of this package, or an error that wraps
-// one, becomes the refusal for that reason; an error that matches [Unavailable] says
-// that the handler could not find out, and becomes a 503. Any other error becomes an
-// InternalError.
+// error that Authorize or Check returned is not changed. Every other error is
+// reported to OnRefuse. If it is from [Deny], it is completed with this Validator's
+// settings. If it is or wraps a [Reason] of this package, it becomes the refusal for
+// that reason. If it matches [Unavailable], the handler could not find out, and it
+// becomes a 503. Any other error becomes an InternalError.
 func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 	if refused := asError(err); refused != nil && refused.face != nil {
 		return refused
@@ -70,17 +71,17 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, false))
 }
 
-// authenticate finds out whose the credentials are. The order is the order of
-// the costs: nothing dear is done for what a cheap look refuses. Beside an error it
-// returns facts if they are those of a good token for this resource server, which
-// the request may not use: its hooks learn who called.
+// authenticate verifies the credentials. Checks run in the order of their costs, so
+// that an expensive one is never made for a request that a cheap one refuses. If a
+// token is good for this resource server but this request may not use it, the facts
+// are returned with the error, because the hooks may learn who called.
 //
-// Key sources, HTTP clients and clocks are somebody else's code: one that
-// panics refuses the request.
+// Key sources, HTTP clients and clocks run code of the application. If it panics,
+// the request is refused.
 func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (found *facts, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			found, err = nil, because(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
+			found, err = nil, wrapError(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
 		}
 	}()
 	token := credentials.text()
@@ -96,7 +97,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	case credentials.dpop && v.face.dpop == nil:
 		return nil, v.fixed[SchemeUnsupported]
 	case credentials.dpop && credentials.request == nil:
-		return nil, refusal(ResourceServerMisconfigured, "a DPoP proof is about a request; give Authorize credentials from CredentialsOf")
+		return nil, refusal(ResourceServerMisconfigured, "a DPoP proof cannot be verified without its request; make the credentials with CredentialsOf")
 	case credentials.dpop && len(credentials.request.Header[proofField]) != 1:
 		return nil, v.fixed[DPoPProofInvalid]
 	case len(token) > v.maxToken:
@@ -104,7 +105,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return nil, v.fixed[TokenTooLarge]
 	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
 		v.adviseOnOpaque()
-		return nil, v.fixed[TokenMalformed] // no JWT, and nobody to ask
+		return nil, v.fixed[TokenMalformed] // not a JWT, and no issuer has Introspection
 	}
 	key := v.cache.KeyOf(token)
 	found, err = v.recall(ctx, key)
@@ -123,7 +124,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	if err := found.checkScheme(credentials); err != nil {
 		return nil, err
 	}
-	// Before the issuer is asked, and before a use is remembered.
+	// This runs before the issuer is asked, and before the use of a proof is recorded.
 	if err := found.checkAudience(); err != nil {
 		return nil, err
 	}
@@ -141,15 +142,15 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	return found, found.issuer.callAccept(ctx, found, token)
 }
 
-// recall returns the facts about a token that was verified before, if they
-// still hold. Nil facts without an error mean that it has to be verified.
+// recall returns the facts about a token that was verified before, if they still
+// hold. If it returns neither facts nor an error, the token must be verified.
 func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, error) {
 	found, ok := v.cache.Get(key).(*facts)
 	if !ok {
 		return nil, nil
 	}
 	if err := v.checkClock(found); err != nil {
-		v.cache.Drop(key) // a token that has ended stays ended
+		v.cache.Drop(key) // an expired token stays expired
 		return nil, err
 	}
 	holds, err := found.keyHolds(ctx)
@@ -163,13 +164,14 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 	return found, nil
 }
 
-// bind gives a refusal the face of this Validator, the scheme that the client used
-// and, where a wider or a first token would help, the scopes to ask for: all that the
-// policy needs, whatever the token had (RFC 6750 §3.1).
+// bind adds to a refusal what the response needs: the settings of this Validator,
+// the scheme that the client used and, if a token with more scopes or a first token
+// would help, the scopes to request. These are all scopes of the policy, whatever
+// the token has (RFC 6750 §3.1).
 func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	refused := asError(err)
 	if refused == nil {
-		refused = because(InternalError, err)
+		refused = wrapError(InternalError, err)
 	}
 	scope := ""
 	switch refused.Reason {
@@ -184,13 +186,13 @@ func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	return &bound
 }
 
-// report tells the log, at Debug, and the hook, whose context has the claims of the
-// caller while it runs, if the caller is known. A hook that panics refuses the
-// request, as any error on the way does.
+// report logs a refusal at Debug and calls OnRefuse. If the caller is known, the
+// hook's context has the claims while the hook runs. If the hook panics, the request
+// is refused with an InternalError.
 func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
 	if v.logger != nil && v.logger.Enabled(ctx, slog.LevelDebug) {
 		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
-			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog guards what it calls
+			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog recovers if Error panics
 	}
 	if v.onRefuse == nil {
 		return refused
@@ -203,7 +205,7 @@ func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (
 	defer func() {
 		if p := recover(); p != nil {
 			v.complain.Do(func() {
-				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked; this is said once", "panic", panics.Describe(p))
+				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked (logged once)", "panic", panics.Describe(p))
 			})
 			reported = v.fixed[InternalError]
 		}

@@ -9,38 +9,37 @@ import (
 	"github.com/accesstoken/accesstoken/internal/clientcert"
 )
 
-// A ForwardedCertificate says how a proxy that ends TLS hands the client's
-// certificate on, for tokens that are bound to one (RFC 8705 §3). It stands in for
-// the connection's own certificate where a proxy is at the other end, and nowhere
-// else, because a client that reaches this server directly can write the field
-// itself. Proxies or UnixSocket says where the proxy is; both can be set.
+// A ForwardedCertificate says how a proxy that ends TLS forwards the client's
+// certificate, for tokens that are bound to one (RFC 8705 §3). If a connection comes
+// from the proxy, the forwarded certificate replaces that of the connection. On
+// other connections the field is ignored, because a client could write it. Proxies
+// and UnixSocket say where the proxy is; you can set both.
 type ForwardedCertificate struct {
 	_ [0]func()
 
-	// Format is how the proxy writes it. The zero value is that no proxy does.
+	// Format is the format in which the proxy writes it. Zero is for no proxy.
 	Format CertificateFormat
 
-	// Field is the name of the header field. NGINX needs it, since its
-	// configuration chooses one, and a listener of ALB may have another than its
-	// own. The others cannot, and it must be empty.
+	// Field is the name of the header field. It is required for NGINX, whose
+	// configuration chooses one, and optional for ALB, whose listeners can rename
+	// theirs. For other formats it must be empty.
 	Field string
 
-	// Proxies are the addresses of the proxies. They have to remove the field from
-	// what clients send (RFC 9440 §4). A prefix must not be wider than one network of
-	// your own can be: /8 for IPv4, /7 for IPv6.
+	// Proxies are the addresses of the proxies, which must remove the field from what
+	// clients send (RFC 9440 §4). A prefix must not be wider than a private network can
+	// be: /8 for IPv4, /7 for IPv6.
 	Proxies []netip.Prefix
 
-	// UnixSocket trusts what is at the other end of every connection that came in
-	// over a Unix socket: set it if the proxy reaches this server that way. Every
-	// process that may connect to the socket can then claim any certificate, so the
-	// permissions of its file, or of its folder, should let in the proxy alone.
-	// Whether a connection is one is read from [http.LocalAddrContextKey], which
-	// net/http sets, and grpcauth from the connection of the call.
+	// UnixSocket trusts every connection that came in over a Unix socket. You should
+	// set it if the proxy reaches this server that way. Any process that can connect to
+	// the socket can claim any certificate, so the permissions of its file or folder
+	// should admit only the proxy. net/http says in [http.LocalAddrContextKey] whether
+	// a connection uses a Unix socket; grpcauth reads it from the call's connection.
 	UnixSocket bool
 }
 
 // A CertificateFormat is how a proxy writes a client's certificate into a header
-// field. Each is read by its own rules, and nothing is guessed.
+// field. Each format is parsed strictly, and nothing is guessed.
 type CertificateFormat int
 
 // The formats.
@@ -51,7 +50,7 @@ const (
 	ALBField                                     // X-Amzn-Mtls-Clientcert-Leaf, or X-Amzn-Mtls-Clientcert
 )
 
-// formats are the readers. A format that is not among them has no field.
+// formats are the parsers. If a format is not among them, it is invalid.
 var formats = map[CertificateFormat]clientcert.Format{
 	ClientCertField: clientcert.ClientCert,
 	NGINXField:      clientcert.NGINX,
@@ -59,7 +58,7 @@ var formats = map[CertificateFormat]clientcert.Format{
 	ALBField:        clientcert.ALB,
 }
 
-// faults reports what is wrong with the setting.
+// faults reports faults in the setting.
 func (c ForwardedCertificate) faults() (f faults) {
 	switch {
 	case c.Format == 0:
@@ -90,9 +89,10 @@ func (c ForwardedCertificate) faults() (f faults) {
 	return f
 }
 
-// leastBits keeps a prefix from covering more than a private network: the widest
-// are 10.0.0.0/8 (RFC 1918 §3) and fc00::/7 (RFC 4193 §3.1). All of the Internet is
-// 0.0.0.0/0, but 0.0.0.0/1 beside 128.0.0.0/1 as well, and 2000::/3.
+// leastBits keeps a prefix from covering more than a private network. The widest are
+// 10.0.0.0/8 (RFC 1918 §3) and fc00::/7 (RFC 4193 §3.1). Without this limit,
+// 0.0.0.0/1 with 128.0.0.0/1, for example, would cover all of the Internet, and so
+// would 2000::/3.
 func leastBits(address netip.Addr) int {
 	if address.Is4() {
 		return 8
@@ -105,9 +105,8 @@ func (c ForwardedCertificate) from(r *http.Request) bool {
 	return c.UnixSocket && isOverUnixSocket(r) || c.fromAddress(r.RemoteAddr)
 }
 
-// isOverUnixSocket asks the server's own end of the connection. What stands in
-// RemoteAddr, "@" as a rule, is no proof: it is text that code in front of the
-// middleware may have written.
+// isOverUnixSocket reads the server's own end of the connection. RemoteAddr, usually
+// "@", proves nothing, because code in front of the middleware may have written it.
 func isOverUnixSocket(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return ok && local.Network() == "unix"

@@ -17,30 +17,31 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// Claims say who is calling. They are a value: a handler may do with its copy
-// what it likes, and reaches nothing that another request sees.
+// Claims say who is calling. They are a value, so a handler can change its copy, and
+// no other request sees the change.
 //
-// A user is the pair of Issuer and Subject, never the Subject alone (RFC 7519
-// §4.1.2). When a client acts for itself, [Claims.ClientItself] tells.
+// A user is identified by Issuer and Subject together, never by Subject alone (RFC
+// 7519 §4.1.2). If a client acts for itself, [Claims.ClientItself] returns true.
 //
-// Claims are untrusted input for whatever comes next: SQL, paths, logs.
+// Claims are untrusted input, so you should escape or check them before you use them
+// in SQL, paths or logs.
 type Claims struct {
 	_        [0]func()
 	Issuer   string    // iss
-	Subject  string    // sub; empty when an introspection answer names none, or the profile lets it be absent
-	ClientID string    // client_id; empty when the profile lets it be absent
-	ID       string    // jti; empty when the profile lets it be absent
-	Expiry   time.Time // exp; zero when an introspection answer has none
-	IssuedAt time.Time // iat; zero when an introspection answer has none
+	Subject  string    // sub; empty if an introspection answer has none, or the profile lets it be absent
+	ClientID string    // client_id; empty if the profile lets it be absent
+	ID       string    // jti; empty if the profile lets it be absent
+	Expiry   time.Time // exp; zero if an introspection answer has none
+	IssuedAt time.Time // iat; zero if an introspection answer has none
 
 	facts   *facts
-	payload *byte // of the request's own token, base64url; nil when introspected
+	payload *byte // of the request's own token, in base64url; nil for an introspected token
 }
 
-// End returns when the token stops being accepted: exp, or iat + Issuer.MaxAge if
-// that is earlier, + Config.Leeway. It is zero if the token has no exp, as
-// introspected ones may. Whatever outlives the request,
-// a stream or a socket, has to end then.
+// End returns when the token stops being accepted: exp or, if earlier, iat +
+// Issuer.MaxAge, plus Config.Leeway. It is zero if the token has no exp, as
+// introspected ones may. If a stream or a socket outlives the request, you should
+// end it then.
 func (c Claims) End() time.Time {
 	if c.Expiry.IsZero() || c.facts == nil {
 		return c.Expiry
@@ -52,8 +53,8 @@ func (c Claims) End() time.Time {
 	return end.Add(c.facts.issuer.leeway)
 }
 
-// Scopes returns the scopes that were granted. A token without the claim has
-// none.
+// Scopes returns the granted scopes. If the token has no scope claim, the set is
+// empty.
 func (c Claims) Scopes() scopes.Set {
 	if c.facts == nil {
 		return scopes.Set{}
@@ -61,7 +62,7 @@ func (c Claims) Scopes() scopes.Set {
 	return c.facts.scope
 }
 
-// Audience returns a copy of the resource servers that the token names (aud).
+// Audience returns a copy of aud, the resource servers that the token is for.
 func (c Claims) Audience() []string {
 	if c.facts == nil {
 		return nil
@@ -69,19 +70,19 @@ func (c Claims) Audience() []string {
 	return slices.Clone(c.facts.audience)
 }
 
-// Decode reads all claims of the token, or all members of the introspection
-// answer, into v, a pointer to a struct or a map. With Issuer.AlwaysIntrospect it
-// reads both: of what both
-// have, the answer's, which is newer, and the scopes that both have. Names match exactly, also in
-// their case. Numbers stay exact: in an any they arrive as [json.Number].
-// Members that v has no place for go into its field tagged `json:",embed"`, a
-// map[string]any or map[string]json.RawMessage, or are left out.
+// Decode reads all claims of the token, or all members of the introspection answer,
+// into v, a pointer to a struct or a map. With Issuer.AlwaysIntrospect it reads
+// both. If both have a member, the answer's value is used because it is newer, but
+// the scopes are those that both have. Names match exactly, also in their case.
+// Numbers stay exact: in an any they are a [json.Number]. If v has no place for a
+// member, the member goes into the field tagged `json:",embed"`, a map[string]any or
+// map[string]json.RawMessage, or is left out.
 func (c Claims) Decode(v any) error {
 	raw, err := c.raw()
 	if err != nil {
 		return err
 	}
-	return decode(bytes.Clone(raw), v) // v may have methods that write into what they are given
+	return decode(bytes.Clone(raw), v) // methods of v may write into their input
 }
 
 func decode(raw []byte, v any) error {
@@ -100,8 +101,8 @@ func (c Claims) raw() ([]byte, error) {
 	return jose.Merge(raws[1], raws[0], c.granted), nil
 }
 
-// granted puts the scopes that both JWT and answer have in place of what either says,
-// in the form in which it is said.
+// granted replaces the value of a scope claim by the scopes that both JWT and answer
+// have, as a string or an array as before.
 func (c Claims) granted(name, value string) string {
 	switch {
 	case name != "scope" && (name != "scp" || !c.facts.issuer.rules.scp):
@@ -116,8 +117,8 @@ func (c Claims) granted(name, value string) string {
 	return "[" + strings.Join(list, ",") + "]"
 }
 
-// raws returns the JSON objects that the claims came from, at least one: the answer
-// first, which is newer than the JWT.
+// raws returns the JSON objects that the claims came from, at least one. The answer
+// is first because it is newer than the JWT.
 func (c Claims) raws() (raws [][]byte, err error) {
 	if c.facts != nil && c.facts.answer() != nil {
 		raws = append(raws, c.facts.answer())
@@ -125,30 +126,30 @@ func (c Claims) raws() (raws [][]byte, err error) {
 	if c.payload != nil {
 		payload, err := base64.RawURLEncoding.DecodeString(unsafe.String(c.payload, c.facts.payload[1]-c.facts.payload[0]))
 		if err != nil {
-			return [][]byte{nil}, err // it was decoded before
+			return [][]byte{nil}, err // never happens: it was decoded before
 		}
 		raws = append(raws, payload)
 	}
 	if raws == nil {
-		return [][]byte{nil}, errors.New("accesstoken: these claims come from no token; there is nothing to decode")
+		return [][]byte{nil}, errors.New("accesstoken: these claims were not read from a token; there is nothing to decode")
 	}
 	return raws, nil
 }
 
-// String names the issuer only: logs get no claims by accident.
+// String names only the issuer, so that logs get no claims by accident.
 func (c Claims) String() string { return fmt.Sprintf("accesstoken.Claims(issuer %q)", c.Issuer) }
 
-// Format prints what String returns, under every verb.
+// Format prints the text of String under every verb.
 func (c Claims) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
-// MarshalJSON returns what LogValue does: a structured log is full of JSON.
-// What a response is to hold, its handler names.
+// MarshalJSON returns what LogValue does, because structured logs are JSON. If a
+// response needs claims, its handler should name them one by one.
 func (c Claims) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"issuer": c.Issuer, "client_id": c.ClientID})
 }
 
-// LogValue returns issuer and client id. What else a log may hold is for its
-// owner to say: log claims.Subject where that is wanted.
+// LogValue returns issuer and client id. If a log should have more, pass it
+// explicitly, for example claims.Subject.
 func (c Claims) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("issuer", c.Issuer), slog.String("client_id", c.ClientID))
 }

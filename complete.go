@@ -16,14 +16,14 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// complete asks about a JWT whose signature is good, where its issuer has to be
-// asked as well (Issuer.AlwaysIntrospect). Both must pass. What comes of them is
-// judged as the facts of any token.
+// complete asks about a JWT with a good signature, if its issuer has
+// AlwaysIntrospect. Both must pass. The facts that result are checked like those of
+// any token.
 func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *facts, credentials Credentials, fresh bool) (*facts, error) {
 	answer, err := v.ask(ctx, found.issuer, credentials.text(), fresh)
 	switch {
 	case errors.Is(err, introspection.ErrUnsupportedTokenType):
-		return nil, because(ResourceServerMisconfigured, err) // it introspects no JWTs: AlwaysIntrospect refuses all
+		return nil, wrapError(ResourceServerMisconfigured, err) // the endpoint knows no JWTs, so AlwaysIntrospect refuses all
 	case err != nil:
 		return nil, err
 	}
@@ -48,25 +48,25 @@ func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *fac
 	return whole, nil
 }
 
-// join makes the facts that a JWT and the answer about it come to.
+// join makes the facts of a JWT and the answer about it.
 func (v *Validator) join(found *facts, token string, answer []byte) (*facts, error) {
 	i := found.issuer
 	payload, err := base64.RawURLEncoding.DecodeString(token[found.payload[0]:found.payload[1]])
 	if err != nil {
-		return nil, because(InternalError, err) // it was decoded before
+		return nil, wrapError(InternalError, err) // never happens: it was decoded before
 	}
-	said, err := jose.ReadClaims(string(payload))
+	fromJWT, err := jose.ReadClaims(string(payload))
 	if err != nil {
-		return nil, because(InternalError, err) // it was read before
+		return nil, wrapError(InternalError, err) // never happens: it was read before
 	}
-	asked, err := i.readAnswer(answer)
+	fromAnswer, err := i.readAnswer(answer)
 	if err != nil {
 		return nil, err
 	}
-	if v.now().Add(v.leeway).Before(asked.IssuedAt) {
-		return nil, refusal(TokenNotYetValid, "iat of the introspection answer lies in the future")
+	if v.now().Add(v.leeway).Before(fromAnswer.IssuedAt) {
+		return nil, refusal(TokenNotYetValid, "iat of the introspection answer is in the future")
 	}
-	both, err := i.merge(&said, &asked)
+	both, err := i.merge(&fromJWT, &fromAnswer)
 	if err != nil {
 		return nil, err
 	}
@@ -80,68 +80,68 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 	return whole, nil
 }
 
-// merge puts together what a JWT and the introspection answer about it say, in the
-// words of RFC 9068. What only one of them has counts. What both have must agree:
-// who the token is about, who it is for, and what it is bound to. Of two times the
-// one that leaves less counts, and the scopes are those that both have.
+// merge combines the claims of a JWT and of the introspection answer about it, in
+// the terms of RFC 9068. If only one has a claim, it counts. If both have a claim
+// about the subject, the client, the token's id or the binding, they must agree. Of
+// two times the stricter one counts, and of the scopes those that both have.
 func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
-	said, asked := i.rules.translate(jwt), i.rules.translate(answer)
-	asked.Scope = answer.Scope // RFC 7662 §2.2, whatever the profile says of JWTs
+	fromJWT, fromAnswer := i.rules.translate(jwt), i.rules.translate(answer)
+	fromAnswer.Scope = answer.Scope // RFC 7662 §2.2; the profile's claim for scopes is for JWTs only
 	switch {
-	case asked.Fault != "":
-		return nil, refusal(ClaimInvalid, "the introspection answer: "+asked.Fault)
-	case differ(said.Subject, asked.Subject):
-		return nil, refusal(ClaimInvalid, "sub is another in the introspection answer")
-	case differ(said.ClientID, asked.ClientID), differ(said.ClientID, answer.ClientID), differ(said.AuthorizedParty, asked.AuthorizedParty):
-		return nil, refusal(ClaimInvalid, "the client is another in the introspection answer")
+	case fromAnswer.Fault != "":
+		return nil, refusal(ClaimInvalid, "the introspection answer: "+fromAnswer.Fault)
+	case differ(fromJWT.Subject, fromAnswer.Subject):
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different sub than the JWT")
+	case differ(fromJWT.ClientID, fromAnswer.ClientID), differ(fromJWT.ClientID, answer.ClientID), differ(fromJWT.AuthorizedParty, fromAnswer.AuthorizedParty):
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different client than the JWT")
 	case differ(jwt.ID, answer.ID):
-		return nil, refusal(ClaimInvalid, "jti is another in the introspection answer")
-	case differ(said.TenantID, asked.TenantID):
-		return nil, refusal(ClaimInvalid, "tid is another in the introspection answer")
-	case said.Actor != nil && asked.Actor != nil && *said.Actor != *asked.Actor:
-		return nil, refusal(ClaimInvalid, "act is another in the introspection answer")
-	case said.Confirmation.Present && asked.Confirmation.Present && said.Confirmation != asked.Confirmation:
-		return nil, refusal(BindingRequired, "the introspection answer binds the token to something else than the token itself does")
-	case said.Audience == nil && i.rules.isUnmarked() && asked.TokenType == "":
-		// A JWT without aud may be a refresh token, which RFC 7662 calls active as well.
-		return nil, refusal(TokenTypeMismatch, "neither aud in the JWT nor token_type in the introspection answer tells it from a refresh token")
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different jti than the JWT")
+	case differ(fromJWT.TenantID, fromAnswer.TenantID):
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different tid than the JWT")
+	case fromJWT.Actor != nil && fromAnswer.Actor != nil && *fromJWT.Actor != *fromAnswer.Actor:
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different act than the JWT")
+	case fromJWT.Confirmation.Present && fromAnswer.Confirmation.Present && fromJWT.Confirmation != fromAnswer.Confirmation:
+		return nil, refusal(BindingRequired, "the introspection answer has a different cnf than the JWT")
+	case fromJWT.Audience == nil && i.rules.isUnmarked() && fromAnswer.TokenType == "":
+		// RFC 7662 calls refresh tokens active as well, and a JWT without aud may be one.
+		return nil, refusal(TokenTypeMismatch, "the token may be a refresh token: the JWT has no aud and the introspection answer no token_type")
 	}
-	if asked.Audience != nil { // each must be for us, so that it matters little which is kept
-		if err := i.checkAudience(asked.Audience); err != nil {
+	if fromAnswer.Audience != nil { // each must be for us, so it matters little which is kept
+		if err := i.checkAudience(fromAnswer.Audience); err != nil {
 			return nil, err
 		}
 	}
-	both := said
-	both.Subject = cmp.Or(said.Subject, asked.Subject)
-	both.ClientID = cmp.Or(said.ClientID, asked.ClientID, answer.ClientID)
-	both.AuthorizedParty = cmp.Or(said.AuthorizedParty, asked.AuthorizedParty)
-	both.ID = cmp.Or(said.ID, asked.ID)
-	both.TenantID = cmp.Or(said.TenantID, asked.TenantID)
-	both.UID = cmp.Or(said.UID, asked.UID)
-	both.UnverifiedEmail = said.UnverifiedEmail || asked.UnverifiedEmail
-	both.Actor = cmp.Or(said.Actor, asked.Actor)
-	both.Expiry = earlier(said.Expiry, asked.Expiry)
-	both.IssuedAt = earlier(said.IssuedAt, asked.IssuedAt)
-	both.Scope = inBoth(said.Scope, asked.Scope)
-	if asked.NotBefore.After(said.NotBefore) {
-		both.NotBefore = asked.NotBefore
+	both := fromJWT
+	both.Subject = cmp.Or(fromJWT.Subject, fromAnswer.Subject)
+	both.ClientID = cmp.Or(fromJWT.ClientID, fromAnswer.ClientID, answer.ClientID)
+	both.AuthorizedParty = cmp.Or(fromJWT.AuthorizedParty, fromAnswer.AuthorizedParty)
+	both.ID = cmp.Or(fromJWT.ID, fromAnswer.ID)
+	both.TenantID = cmp.Or(fromJWT.TenantID, fromAnswer.TenantID)
+	both.UID = cmp.Or(fromJWT.UID, fromAnswer.UID)
+	both.UnverifiedEmail = fromJWT.UnverifiedEmail || fromAnswer.UnverifiedEmail
+	both.Actor = cmp.Or(fromJWT.Actor, fromAnswer.Actor)
+	both.Expiry = earlier(fromJWT.Expiry, fromAnswer.Expiry)
+	both.IssuedAt = earlier(fromJWT.IssuedAt, fromAnswer.IssuedAt)
+	both.Scope = inBoth(fromJWT.Scope, fromAnswer.Scope)
+	if fromAnswer.NotBefore.After(fromJWT.NotBefore) {
+		both.NotBefore = fromAnswer.NotBefore
 	}
-	if said.Audience == nil || len(said.Audience) == 0 && i.rules.emptyAudience {
-		both.Audience = asked.Audience
+	if fromJWT.Audience == nil || len(fromJWT.Audience) == 0 && i.rules.emptyAudience {
+		both.Audience = fromAnswer.Audience
 	}
-	if !said.Confirmation.Present {
-		both.Confirmation = asked.Confirmation
+	if !fromJWT.Confirmation.Present {
+		both.Confirmation = fromAnswer.Confirmation
 	}
-	if !isDPoP(said.TokenType) {
-		both.TokenType = asked.TokenType
+	if !isDPoP(fromJWT.TokenType) {
+		both.TokenType = fromAnswer.TokenType
 	}
 	return &both, nil
 }
 
-// differ compares what both have.
-func differ(said, asked string) bool { return said != "" && asked != "" && said != asked }
+// differ reports whether both are set and not equal.
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
-// earlier returns the earlier of two times, of which one may be zero.
+// earlier returns the earlier of two times. A zero time counts as absent.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -149,7 +149,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// inBoth returns the scopes that both have, or those of the one that has the claim.
+// inBoth returns the scopes that both have. If only one has the claim, it returns
+// that one.
 func inBoth(a, b jose.Scope) jose.Scope {
 	switch {
 	case !a.Present:
@@ -157,7 +158,7 @@ func inBoth(a, b jose.Scope) jose.Scope {
 	case !b.Present || textOf(a) == textOf(b):
 		return a
 	}
-	granted := map[string]bool{} // a token may have thousands
+	granted := map[string]bool{} // because a token may have thousands
 	for scope := range scopes.Parse(textOf(b)).All() {
 		granted[scope] = true
 	}
@@ -170,7 +171,7 @@ func inBoth(a, b jose.Scope) jose.Scope {
 	return jose.Scope{Present: true, Text: strings.Join(both, " ")}
 }
 
-// textOf returns a scope claim as RFC 6749 §3.3 has it.
+// textOf returns a scope claim as the text of RFC 6749 §3.3.
 func textOf(scope jose.Scope) string {
 	if scope.List != nil {
 		return strings.Join(scope.List, " ")
@@ -178,6 +179,6 @@ func textOf(scope jose.Scope) string {
 	return scope.Text
 }
 
-// A joined pointer holds what a JWT came to with the last answer about it: as long as
-// the answer stays the same, nothing has to be read again.
+// A joined pointer holds the facts of a JWT joined with the last answer about it.
+// While the answer stays the same, nothing is read again.
 type joined = atomic.Pointer[facts]

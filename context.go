@@ -6,22 +6,22 @@ import (
 	"github.com/accesstoken/accesstoken/internal/carried"
 )
 
-// NewContext returns a context that carries the claims: for tests of handlers, for
-// code that authenticates by itself, and for a job that goes on after its request.
-// An adapter never takes them for authentication: it asks for a token all the same.
-// They do not end.
+// NewContext returns a context with the claims. You can use it in tests of handlers,
+// if your code authenticates by itself, and for a job that goes on after its
+// request. An adapter never accepts these claims as authentication, and still
+// demands a token. They do not end with a request.
 func NewContext(ctx context.Context, claims Claims) context.Context {
 	return &node{Context: ctx, Claims: claims}
 }
 
-// FromContext returns the claims that an adapter, or [NewContext], put into
-// the context. It works the same behind net/http, Echo (with the request's
-// context) and gRPC. Without claims ok is false, and a handler must refuse.
+// FromContext returns the claims that an adapter, or [NewContext], put into the
+// context. It works the same behind net/http, Echo (with the request's context) and
+// gRPC. If ok is false, there are no claims, and a handler must refuse.
 //
-// Claims that an adapter put there count for its request: once the Wrap or the
-// interceptor has returned, ok is false. A job that goes on after its request
-// takes its caller along with NewContext, and should ask [Validator.Check] again
-// before it relies on the caller's rights.
+// The claims of an adapter count while its request runs: once the Wrap or the
+// interceptor has returned, ok is false. If a job goes on after its request, you
+// should give it the claims with NewContext, and call [Validator.Check] again before
+// you rely on the caller's rights.
 func FromContext(ctx context.Context) (claims Claims, ok bool) {
 	node, ok := ctx.Value(carried.Key{}).(*node)
 	if !ok || node.Ended() {

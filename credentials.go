@@ -14,24 +14,24 @@ import (
 	"github.com/accesstoken/accesstoken/internal/challenge"
 )
 
-// Credentials are what a request brought to show that it may pass: an access
-// token, or the reason why there is none. They are opaque, and print as a
-// mark only, so that no log gets hold of a token through them.
+// Credentials are what a request brought to show that it may pass: an access token,
+// or the reason why there is no token. They are opaque, and print only a mark, so
+// that no log gets a token through them.
 //
-// The zero Credentials are those of a request without any.
+// The zero Credentials are those of a request without credentials.
 type Credentials struct {
 	_      [0]func()
-	first  *byte // of the token, or of the reason why there is none: see text
+	first  *byte // of the token, or of the reason why there is no token: see text
 	length int
 	none   bool
 	dpop   bool // the scheme is DPoP (RFC 9449 §7.1)
 
-	request *http.Request // that brought them, for what a token is bound to; nil: nobody knows
+	request *http.Request // that brought them, to verify a binding; nil if it was not given
 }
 
 // Bearer returns the credentials of a bare access token (RFC 6750). The token's
-// memory must not be written to afterwards, as fasthttp does with that of a request
-// that is over: clone such strings.
+// memory must not be written to afterwards. For example, fasthttp reuses that of a
+// finished request, so you should clone its strings.
 func Bearer(token string) Credentials {
 	if token == "" {
 		return without(CredentialsMalformed)
@@ -39,31 +39,30 @@ func Bearer(token string) Credentials {
 	return Credentials{first: unsafe.StringData(token), length: len(token)}
 }
 
-// without returns credentials that have no token, and why not.
+// without returns credentials that have a reason in place of a token.
 func without(problem Reason) Credentials {
 	return Credentials{first: unsafe.StringData(string(problem)), length: len(problem), none: true}
 }
 
-// text is the token, or the reason why there is none. It is kept as a pointer
-// because fmt calls no methods on an unexported field of somebody's struct: it
-// would print a string.
+// text returns the token, or the reason why there is no token. It is stored as a
+// pointer, because fmt would print a string: it calls no methods on an unexported
+// field of another struct.
 func (c Credentials) text() string { return unsafe.String(c.first, c.length) }
 
-// CredentialsFrom reads the Authorization lines of a request. It never fails: a
-// line that is missing, malformed or one of several is remembered in the
-// Credentials, and [Validator.Authorize] refuses them, so that one place
-// decides.
+// CredentialsFrom reads the Authorization lines of a request. It never fails. If a
+// line is missing, malformed or one of several, the Credentials say so, and
+// [Validator.Authorize] refuses them, so that one place decides.
 //
-// Only the Authorization field counts. A token in the query, the body or a
-// cookie is not looked for (OAuth 2.1 §5.1; RFC 9700 §4.3.2). A token that is bound
-// to a key needs the whole request: see [CredentialsOf].
+// Only the Authorization field counts. Tokens in the query, the body or a cookie are
+// ignored (OAuth 2.1 §5.1; RFC 9700 §4.3.2). If tokens are bound to a key, use
+// [CredentialsOf], because they need the whole request.
 func CredentialsFrom(header http.Header) Credentials {
 	lines := header["Authorization"]
 	if len(lines) == 0 {
 		return without(CredentialsMissing)
 	}
-	// Two lines, even equal ones, are two attempts (RFC 6750 §2): a proxy that
-	// looked at the other one has checked another token than we would.
+	// Two lines, even equal ones, are two attempts (RFC 6750 §2). A proxy that read the
+	// other line checked a different token than this server would.
 	if len(lines) > 1 {
 		return without(CredentialsAmbiguous)
 	}
@@ -82,9 +81,9 @@ func CredentialsFrom(header http.Header) Credentials {
 }
 
 // CredentialsOf reads the Authorization lines of a request, as [CredentialsFrom]
-// does, and keeps the request for tokens that are bound to a key: method, path,
-// DPoP field and client certificate are read from it when such a token comes. A
-// carrier other than HTTP fills in RequestURI, Method, Header, TLS and RemoteAddr, and
+// does, and keeps the request. If the token is bound to a key, the method, path, DPoP
+// field and client certificate of the request are read. A transport other than HTTP
+// must fill in RequestURI, Method, Header, TLS and RemoteAddr, and
 // [http.LocalAddrContextKey] in its context if the connection is a Unix socket.
 func CredentialsOf(r *http.Request) Credentials {
 	credentials := CredentialsFrom(r.Header)
@@ -92,19 +91,20 @@ func CredentialsOf(r *http.Request) Credentials {
 	return credentials
 }
 
-// Missing reports whether the request brought no credentials at all. Malformed
-// ones are not missing: a client that meant to authenticate is never taken for
-// an anonymous one.
+// Missing reports whether the request brought no credentials at all. If they are
+// malformed, it is false, so that a client that tried to authenticate is never
+// treated as anonymous.
 func (c Credentials) Missing() bool {
 	return c.length == 0 || c.none && c.text() == string(CredentialsMissing)
 }
 
-// Equal reports whether these are the same credentials of the same request: the
-// same token and scheme, and, for those of [CredentialsOf], the same method, path,
-// HTTP version and DPoP proof, in the same memory. Copies of a request share the texts
-// of its header, and those of [http.Request.Clone] do as well. It is for requests that
-// share a context. One that comes later in it has texts of its own, or another HTTP
-// version: that of the requests which follow an upgrade to h2c.
+// Equal reports whether these are the same credentials of the same request. Token
+// and scheme must be equal. For those of [CredentialsOf], the method, path, HTTP
+// version and DPoP proof must be equal too, and token and proof must be in the same
+// memory. Copies of a request share that memory, also those of [http.Request.Clone].
+// It is for requests that share a context: if a later request has the same context,
+// its texts are in other memory, or its HTTP version differs, as after an upgrade to
+// h2c.
 func (c Credentials) Equal(other Credentials) bool {
 	if c.none != other.none || c.dpop != other.dpop || c.text() != other.text() {
 		return false
@@ -117,7 +117,7 @@ func (c Credentials) Equal(other Credentials) bool {
 		a.Method == b.Method && a.Proto == b.Proto && requestPath(a) == requestPath(b)
 }
 
-// isSame reports texts that are not only equal, but one.
+// isSame reports whether two texts are one text in memory.
 func isSame(a, b string) bool {
 	return len(a) == len(b) && unsafe.StringData(a) == unsafe.StringData(b)
 }
@@ -137,9 +137,10 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 // MarshalText returns the mark, for encoding/json and its like.
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// Fields returns the names of the request header fields that the Validator looks
-// at, in their canonical form: Authorization, with Config.DPoP also Dpop, and that
-// of Config.ForwardedCertificate. A carrier without an http.Request hands on these.
+// Fields returns the names of the request header fields that the Validator reads, in
+// canonical form. They are Authorization, Dpop if Config.DPoP is set, and those of
+// Config.ForwardedCertificate. A transport without an http.Request must pass these
+// on.
 func (v *Validator) Fields() []string {
 	fields := []string{"Authorization"}
 	if v.face != nil && v.face.dpop != nil {
@@ -151,9 +152,10 @@ func (v *Validator) Fields() []string {
 	return fields
 }
 
-// Nonce returns the DPoP-Nonce that goes with the answer to credentials that were
-// accepted, so that the client has a good one for its next request (RFC 9449 §8.2);
-// "" unless they came with a proof, and nonces are demanded. A refusal has its own.
+// Nonce returns the DPoP-Nonce for the response to accepted credentials, so that the
+// client has a valid one for its next request (RFC 9449 §8.2). If the credentials
+// came without a proof, or nonces are not demanded, it is "". A refusal has its own
+// nonce.
 func (v *Validator) Nonce(credentials Credentials) string {
 	if !credentials.dpop || v.face == nil || v.face.dpop == nil {
 		return ""
@@ -164,8 +166,8 @@ func (v *Validator) Nonce(credentials Credentials) string {
 // proofField is the canonical name of the field with the proof (RFC 9449 §4.1).
 var proofField = textproto.CanonicalMIMEHeaderKey("DPoP")
 
-// requestPath is the path that the client asked for, as it wrote it: routers may
-// have changed r.URL by now.
+// requestPath is the path as the client wrote it, because routers may have changed
+// r.URL.
 func requestPath(r *http.Request) string {
 	if strings.HasPrefix(r.RequestURI, "/") {
 		path, _, _ := strings.Cut(r.RequestURI, "?")
@@ -174,8 +176,8 @@ func requestPath(r *http.Request) string {
 	if absolute, err := url.Parse(r.RequestURI); err == nil && absolute.Host != "" { // RFC 9112 §3.2.2
 		return absolute.EscapedPath()
 	}
-	if r.URL == nil { // of a request that somebody has made by hand
-		return "*" // for which there is no proof
+	if r.URL == nil { // the request was made by hand
+		return "*" // no proof is for this path
 	}
 	return r.URL.EscapedPath()
 }

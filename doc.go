@@ -1,11 +1,9 @@
-// Package accesstoken decides whether a request that carries an OAuth 2.0
-// access token may pass, tells the handler who is calling, and tells the caller
-// why not. It is the resource server's side of OAuth 2.0 (RFC 6749) and OpenID
-// Connect.
+// Package accesstoken lets in the requests that have a good OAuth 2.0 access token and
+// tells your handler who is calling ([FromContext]). It is the resource server's side
+// of OAuth 2.0 (RFC 6749) and OpenID Connect.
 //
-// One [Validator] is fed by the issuers' published keys and, for opaque tokens,
-// by their introspection endpoints. The packages middleware (net/http),
-// middleware/echoauth (Echo) and grpcauth (gRPC) stand in front of it:
+// Make one [Validator] and put an adapter in front of your handlers: middleware for
+// net/http, middleware/echoauth for Echo or grpcauth for gRPC.
 //
 //	validator, err := accesstoken.NewValidator(accesstoken.Config{
 //		Resource: "https://api.example.com",
@@ -21,7 +19,7 @@
 //
 // # What is checked
 //
-// These, in this order, cheap before dear; the first check that fails refuses:
+// These, in this order, cheap ones first; the first check that fails refuses:
 //
 //  1. the syntax and the scheme of the credentials; with the scheme DPoP, one proof
 //  2. the size of the token
@@ -41,29 +39,21 @@
 //  16. Accept
 //  17. the policy of the route: SenderConstrained, then the scopes
 //
-// Header and payload are read by RFC 7515 and RFC 8725, the algorithm is never
-// chosen by the token, and 8 is RFC 9068, or what the issuer's Profile has in its
-// place. An opaque token is introspected (RFC 7662) in place of 3 to 8; of 9,
-// Clients and Demand hold for it. With AlwaysIntrospect, the answer completes the
-// JWT: what the JWT leaves out of 8 to 13 is judged once the issuer has answered.
+// Header and payload must follow RFC 7515 and RFC 8725; a token never chooses its own
+// algorithm. Check 8 is RFC 9068. If your issuer departs from it, you should set its
+// [Profile], for example [Keycloak]. If it has no profile, [Relax] one demand at a
+// time. If a token is opaque, introspection (RFC 7662) replaces 3 to 8, and of 9 only
+// Clients and Demand apply. With AlwaysIntrospect, the answer can supply what the JWT
+// leaves out of 8 to 13, which is then checked after 14.
 //
-// What was verified is remembered as facts, by the token's digest, and never as a
-// verdict: of a token that comes again, 3 to 9 are not checked once more, and all
-// the others are.
+// Verified facts are cached by the token's digest, but no verdict is. If a token
+// comes again, 3 to 9 are skipped and all other checks run.
 //
 // # What the caller is told
 //
-// Every refusal is an [*Error] with a [Reason]; one table turns it into an HTTP
-// status with its challenge, or a gRPC status with its details. A bad token is
-// 401, a right that is missing 403, "we could not find out" 503 with
-// Retry-After, and our own misconfiguration 500: an issuer's outage logs nobody
-// out. What a client is told is coarse. The operator's log is not: a genuine
-// token that is refused because the configuration does not fit its issuer leaves
-// one warning that says what to set.
-//
-// # Issuers that depart from RFC 9068
-//
-// An issuer's [Profile] names what its tokens lack and what is demanded in
-// return. For an issuer without a Profile here, [Relax] drops one demand at a
-// time.
+// Every refusal, including your own by [Deny], is an [*Error] with a [Reason]. The HTTP
+// status is 401 if the token is bad, 403 if a right is missing, 503 if we could not
+// find out, and 500 if this server is misconfigured. So an issuer's outage logs no user
+// out. The client learns a coarse reason. Your log has the exact one, and what to set
+// if a correctly signed token does not fit the configuration.
 package accesstoken

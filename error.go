@@ -15,44 +15,44 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// An Error is a refusal: what [Validator.Authorize] and its siblings return,
-// and what an adapter turns into an answer. Its text and its cause are for the
-// operator's log and hold no token and no claim; [Error.HTTPStatus],
-// [Error.Header], [Error.GRPCCode] and [Error.Public] are for the client.
+// An Error is a refusal. [Validator.Authorize] and its siblings return it, and an
+// adapter turns it into a response. Its text and its cause are for the operator's
+// log, and hold no token and no claim. [Error.HTTPStatus], [Error.Header],
+// [Error.GRPCCode] and [Error.Public] are for the client.
 //
-// An Error may be shared between requests: do not change it. It is safe for
+// An Error may be shared between requests, so do not change it. It is safe for
 // concurrent use.
 type Error struct {
-	// Reason says why. It is empty when the caller's own context ended while
-	// the token was being checked; [errors.Is] then finds the context's error,
-	// and [Unavailable].
+	// Reason says why. It is empty if the caller's own context ended while the token
+	// was being checked. In that case [errors.Is] finds the context's error, and
+	// [Unavailable].
 	Reason Reason
 
 	detail string        // for the operator: what was expected
-	advice string        // for the operator: what to set, when it may be the setting
-	cause  error         // what went wrong below
-	scope  string        // what the policy needs, for the challenge
+	advice string        // for the operator: what to set, if a setting may be at fault
+	cause  error         // the underlying error, or nil
+	scope  string        // the scopes of the policy, for the challenge
 	dpop   bool          // the client used the scheme DPoP
 	retry  time.Duration // for Retry-After; 0 is the default
-	denied bool          // an application's no, whatever its Reason
-	face   *face         // of the validator that refused; nil until one has
+	denied bool          // made by Deny, so it is a 403 whatever its Reason
+	face   *face         // settings of the validator that refused; nil until bind sets them
 }
 
-// A face is how all refusals of one validator present themselves.
+// A face has the settings of one validator that its refusals need.
 type face struct {
 	realm string
 	dpop  *dpop.Verifier // nil: the scheme is not offered
 }
 
-// Deny returns an application's own refusal, for reasons that no token can
-// tell: "the account is closed". Whatever the reason, the answer is 403 without
-// a challenge, PERMISSION_DENIED on gRPC. The reason is sent to gRPC clients; it
-// must have the form of a google.rpc.ErrorInfo reason ([A-Z][A-Z0-9_]+[A-Z0-9],
-// at most 63 characters), and is [PolicyDenied] otherwise. The cause, which may
-// be nil, goes to the log only.
+// Deny returns a refusal by the application's own rules, for example because an
+// account is closed. Whatever the reason, the response is 403 without a challenge,
+// PERMISSION_DENIED on gRPC. gRPC clients see the reason, so it must have the form
+// of a google.rpc.ErrorInfo reason ([A-Z][A-Z0-9_]+[A-Z0-9], at most 63 characters).
+// If it does not, it becomes [PolicyDenied]. The cause, which may be nil, goes to
+// the log only.
 //
-// Hand it to an adapter's Refuse, or return it from an Echo handler or a gRPC
-// method behind one.
+// You should pass the refusal to an adapter's Refuse, or return it from an Echo
+// handler or a gRPC method behind an adapter.
 func Deny(reason Reason, cause error) *Error {
 	if !reason.wellFormed() {
 		reason = PolicyDenied
@@ -72,14 +72,14 @@ func (r Reason) wellFormed() bool {
 	return true
 }
 
-// refusal makes an Error with a text for the operator.
+// refusal makes an Error with a detail for the operator.
 func refusal(reason Reason, detail string) *Error { return &Error{Reason: reason, detail: detail} }
 
-// because makes an Error out of what went wrong below.
-func because(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
+// wrapError makes an Error with an underlying cause.
+func wrapError(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
 
-// Error returns the operator's text: the reason in words, what was expected,
-// the cause, and what to set where the setting may be at fault.
+// Error returns the operator's text: the reason in words, what was expected, the
+// cause and, if a setting may be at fault, what to set.
 func (e *Error) Error() string {
 	text := "accesstoken: " + e.outcome().text
 	if e.Reason != "" {
@@ -88,7 +88,7 @@ func (e *Error) Error() string {
 	if e.detail != "" {
 		text += ": " + e.detail
 	}
-	if _, bare := e.cause.(Reason); e.cause != nil && !bare { // whose words are there already
+	if _, bare := e.cause.(Reason); e.cause != nil && !bare { // a Reason would repeat its words
 		text += ": " + e.cause.Error()
 	}
 	if e.advice != "" {
@@ -113,14 +113,14 @@ func (r Reason) words() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error {
-	if e == nil { // wrapped by mistake
+	if e == nil { // a nil *Error that was wrapped by mistake
 		return nil
 	}
 	return e.cause
 }
 
-// Is reports whether the target is this refusal's [Reason], or [Unavailable]
-// and the refusal is of that class.
+// Is reports whether the target is this refusal's [Reason], or is [Unavailable] and
+// the refusal is of that class.
 func (e *Error) Is(target error) bool {
 	reason, ok := target.(Reason)
 	if !ok || reason == "" || e == nil {
@@ -129,15 +129,16 @@ func (e *Error) Is(target error) bool {
 	return reason == e.Reason || reason == Unavailable && e.outcome().status == http.StatusServiceUnavailable
 }
 
-// HTTPStatus returns the status of the answer: 400, 401, 403, 500 or 503.
+// HTTPStatus returns the status of the response: 400, 401, 403, 500 or 503.
 func (e *Error) HTTPStatus() int { return e.outcome().status }
 
-// GRPCCode returns the number of the google.rpc.Code of the answer.
+// GRPCCode returns the number of the google.rpc.Code of the response.
 func (e *Error) GRPCCode() uint32 { return e.outcome().code }
 
-// RetryAfter returns when to try again, between a second and 30 seconds, for errors
-// that match [Unavailable], and 0 for all others. An issuer may want to be left alone
-// for a day; the client is told to ask this resource server again much sooner.
+// RetryAfter returns how long the client should wait before it tries again. It is
+// between a second and 30 seconds if the error matches [Unavailable], and 0
+// otherwise. Even if an issuer asks for a pause of a day, the client should ask this
+// server again soon.
 func (e *Error) RetryAfter() time.Duration {
 	switch {
 	case e.outcome().status != http.StatusServiceUnavailable:
@@ -148,11 +149,11 @@ func (e *Error) RetryAfter() time.Duration {
 	return min(max(e.retry, time.Second), longestRetry)
 }
 
-// Header returns the header fields of the answer, a new map each time:
-// Cache-Control, WWW-Authenticate on a refusal of the credential (RFC 6750 §3, RFC
-// 9449 §7.1; a line for each scheme, that which the client used first), DPoP-Nonce
-// where a proof needs one (RFC 9449 §9) and Retry-After (RFC 9110 §10.2.3) when we
-// could not find out.
+// Header returns the header fields of the response, in a new map each time.
+// Cache-Control is always there. If the credential was refused, WWW-Authenticate has
+// a line for each scheme, beginning with the one that the client used (RFC 6750 §3,
+// RFC 9449 §7.1). If the proof needs a nonce, DPoP-Nonce has one (RFC 9449 §9). If
+// we could not find out, Retry-After is set (RFC 9110 §10.2.3).
 func (e *Error) Header() http.Header {
 	header := http.Header{"Cache-Control": {"no-store"}}
 	if lines := e.challenges(); lines != nil {
@@ -168,7 +169,7 @@ func (e *Error) Header() http.Header {
 	return header
 }
 
-// challenges writes the WWW-Authenticate lines, or none.
+// challenges returns the WWW-Authenticate lines, or nil if there is no challenge.
 func (e *Error) challenges() []string {
 	o := e.outcome()
 	switch {
@@ -187,11 +188,11 @@ func (e *Error) challenges() []string {
 	}
 }
 
-// offersDPoP reports whether the scheme DPoP is challenged for.
+// offersDPoP reports whether the response has a challenge for the scheme DPoP.
 func (e *Error) offersDPoP() bool { return e.face != nil && e.face.dpop != nil }
 
-// algorithms are what the challenge of the scheme DPoP has beside those of the
-// scheme Bearer (RFC 9449 §7.1).
+// algorithms returns the auth-param that only the challenge of the scheme DPoP has
+// (RFC 9449 §7.1).
 func (e *Error) algorithms(scheme string) []challenge.Param {
 	if scheme != "DPoP" {
 		return nil
@@ -199,8 +200,9 @@ func (e *Error) algorithms(scheme string) []challenge.Param {
 	return []challenge.Param{{Name: "algs", Value: strings.Join(e.face.dpop.Algorithms(), " ")}}
 }
 
-// others are the auth-params of the challenge of the scheme that the client did not
-// use. It has no fault, unless the fault is that nobody knows which one was meant.
+// others returns the auth-params of the challenge of the scheme that the client did
+// not use. The error is left out, unless it is unknown which scheme the client
+// meant.
 func (e *Error) others(o outcome) []challenge.Param {
 	switch e.Reason {
 	case CredentialsMissing, SchemeUnsupported, CredentialsMalformed, CredentialsAmbiguous:
@@ -209,8 +211,8 @@ func (e *Error) others(o outcome) []challenge.Param {
 	return []challenge.Param{{Name: "realm", Value: e.face.realm}}
 }
 
-// params are the auth-params of the challenge. Without credentials there is
-// nothing to find fault with, and RFC 6750 §3.1 wants no error code then.
+// params returns the auth-params of the challenge. If the request has no
+// credentials, there is no error code (RFC 6750 §3.1).
 func (e *Error) params(o outcome) []challenge.Param {
 	var params []challenge.Param
 	if e.face != nil {
@@ -224,15 +226,15 @@ func (e *Error) params(o outcome) []challenge.Param {
 	return append(params, challenge.Param{Name: "scope", Value: e.scope})
 }
 
-// Public is what a client may know of a refusal, for carriers that have other
-// words for it than header fields.
+// Public is what a client may know of a refusal, for transports such as gRPC that do
+// not use its header fields.
 type Public struct {
-	Reason Reason            // TokenInvalid in place of the finer reasons; "" when the caller's context ended
-	Text   string            // a sentence with nothing of the request in it
-	Params map[string]string // the challenge's parameters by name, nil without a challenge
+	Reason Reason            // TokenInvalid in place of the finer reasons; "" if the caller's context ended
+	Text   string            // a sentence without any part of the request
+	Params map[string]string // the challenge's parameters by name; nil without a challenge
 }
 
-// Public returns what a client may know, and no more.
+// Public returns what a client may know of the refusal.
 func (e *Error) Public() Public {
 	o := e.outcome()
 	public := Public{Reason: e.Reason, Text: o.text}
@@ -253,8 +255,8 @@ func (e *Error) Public() Public {
 	return public
 }
 
-// understand turns an error of the application's code, a handler or an Accept, into
-// a refusal. What it does not know is an InternalError.
+// understand turns an error of a handler or an Accept into a refusal. If the error
+// is unknown, the refusal is an InternalError.
 func understand(ctx context.Context, err error) error {
 	var reason Reason
 	_, isNil := err.(*Error)
@@ -266,13 +268,13 @@ func understand(ctx context.Context, err error) error {
 	case errors.Is(err, Unavailable) || ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return couldNotFindOut(ctx, StatusUnavailable, err)
 	case errors.As(err, &reason) && outcomes[reason].status != 0:
-		return because(reason, err)
+		return wrapError(reason, err)
 	}
-	return because(InternalError, err)
+	return wrapError(InternalError, err)
 }
 
-// asError finds the *Error in err, or nil. Most errors are one, and looking for
-// it in the others costs an allocation.
+// asError returns the *Error in err, or nil. Most errors are an *Error themselves,
+// and then errors.As and its allocation are avoided.
 func asError(err error) *Error {
 	if refused, ok := err.(*Error); ok {
 		return refused
@@ -284,7 +286,7 @@ func asError(err error) *Error {
 	return nil
 }
 
-// joseReason sorts the errors of internal/jose.
+// joseReason returns the reason for an error of internal/jose.
 func joseReason(err error) Reason {
 	switch {
 	case errors.Is(err, jose.ErrType):
@@ -297,33 +299,34 @@ func joseReason(err error) Reason {
 	return TokenMalformed
 }
 
-// keysRefusal tells apart why keys could not be had.
+// keysRefusal returns the refusal for an error of a key source.
 func keysRefusal(ctx context.Context, err error) error {
 	switch {
 	case asError(err) != nil:
 		return err
 	case errors.Is(err, jose.ErrAlgorithm):
-		return because(AlgorithmNotAllowed, err)
+		return wrapError(AlgorithmNotAllowed, err)
 	case errors.Is(err, discovery.ErrMismatch):
-		return because(ResourceServerMisconfigured, err)
+		return wrapError(ResourceServerMisconfigured, err)
 	case errors.Is(err, discovery.ErrUnavailable):
 		return couldNotFindOut(ctx, IssuerUnavailable, err)
 	}
 	return couldNotFindOut(ctx, KeysUnavailable, err)
 }
 
-// couldNotFindOut tells an outage from the end of the caller's own context,
-// after which nobody waits for an answer.
+// couldNotFindOut distinguishes an outage from the end of the caller's own context,
+// after which no client waits for the response.
 func couldNotFindOut(ctx context.Context, reason Reason, err error) error {
 	if ended := ctx.Err(); ended != nil {
-		return because("", fmt.Errorf("%w while it was being checked: %v", ended, err))
+		return wrapError("", fmt.Errorf("%w while the token was being checked: %v", ended, err))
 	}
-	refused := because(reason, err)
+	refused := wrapError(reason, err)
 	refused.retry = retryAfter(err)
 	return refused
 }
 
-// retryAfter finds out when to ask again, from an error that knows.
+// retryAfter returns the pause that an error asks for by its method RetryAfter, or
+// 0.
 func retryAfter(err error) time.Duration {
 	var timed interface{ RetryAfter() time.Duration }
 	if errors.As(err, &timed) {

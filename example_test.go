@@ -116,7 +116,7 @@ func ExampleNewValidator_opaque() {
 	fmt.Println(err)
 	// Output:
 	// alice <nil>
-	// accesstoken: token inactive: the authorization server says that it is not active
+	// accesstoken: token inactive: the authorization server reports that the token is not active
 }
 
 // An issuer that has no Profile is described by what it lacks.
@@ -155,7 +155,7 @@ func ExampleCredentialsFrom() {
 	twice := http.Header{"Authorization": {"Bearer a", "Bearer b"}}
 	_, err := validator.Validate(context.Background(), accesstoken.CredentialsFrom(twice))
 	fmt.Println(err)
-	// Output: accesstoken: credentials ambiguous: expected one Authorization line
+	// Output: accesstoken: credentials ambiguous: expected one Authorization field; the request has several
 }
 
 func ExampleValidator_Validate() {

@@ -11,9 +11,9 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// facts are what was verified about one token. They never say whether a
-// request may pass: that is judged anew each time. A hundred thousand of them
-// may be in memory.
+// facts are what was verified about one token. They never say whether a request may
+// pass, because that is decided anew each time. A hundred thousand of them may be in
+// memory.
 type facts struct {
 	issuer    *issuer
 	subject   string
@@ -22,32 +22,32 @@ type facts struct {
 	audience  []string
 	scope     scopes.Set
 	implied   scopes.Set // scope, and what Config.ScopeImplies adds
-	expiry    time.Time  // zero when an introspection answer has none
+	expiry    time.Time  // zero if an introspection answer has none
 	issuedAt  time.Time
 	notBefore time.Time
 
 	header      *jose.Header     // of a JWT; nil for an introspected token
-	key         crypto.PublicKey // that signed
-	generation  atomic.Uint64    // of the key source when the key was last seen in it
+	key         crypto.PublicKey // that verified the signature
+	generation  atomic.Uint64    // of the key source when it last had the key
 	payload     [2]uint16        // where it begins and ends in the token
 	withoutUser bool             // the client acts for itself
 
-	extras *extras // nil: the token has nothing of it
+	extras *extras // nil if the token has none of them
 }
 
-// extras is what few tokens have.
+// extras are facts that few tokens have.
 type extras struct {
 	bound  jose.Confirmation
 	isDPoP bool        // an introspection answer says that it is a DPoP token
-	actor  *jose.Actor // nil: nobody acts for the subject
-	answer []byte      // of an introspection, for Decode
+	actor  *jose.Actor // nil if no actor is named
+	answer []byte      // the introspection answer, for Decode
 
-	// Of a JWT whose issuer is always asked.
-	whole joined // nil: it has not been asked yet
-	size  int    // of the facts themselves
+	// For a JWT whose issuer has AlwaysIntrospect.
+	whole joined // nil until the issuer was asked
+	size  int    // of the JWT's own facts, in bytes
 }
 
-// newFacts takes over what a token claims, or the answer about it.
+// newFacts makes the facts of a token, or of the introspection answer about it.
 func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 	granted := scopes.Parse(textOf(claims.Scope))
 	f := &facts{
@@ -68,10 +68,11 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 	return f
 }
 
-// isDPoP reports a token_type of tokens that are bound to a key (RFC 9449 §5).
+// isDPoP reports whether a token_type is that of tokens bound to a key (RFC 9449
+// §5).
 func isDPoP(tokenType string) bool { return strings.EqualFold(tokenType, "DPoP") }
 
-// claims hands the facts on. The request's own token serves Decode, so that no
+// claims returns the facts as Claims. Decode reads the request's own token, so no
 // second copy of the payload is kept.
 func (f *facts) claims(token string) Claims {
 	if f == nil {
@@ -101,8 +102,8 @@ func (f *facts) binding() (bound jose.Confirmation, isDPoP bool) {
 	return f.extras.bound, f.extras.isDPoP
 }
 
-// answer returns the introspection answer that the facts come from, or that has
-// completed them; nil if they are a JWT's alone.
+// answer returns the introspection answer that the facts come from or are completed
+// with, or nil if they come from a JWT alone.
 func (f *facts) answer() []byte {
 	if f.extras == nil {
 		return nil
@@ -110,19 +111,20 @@ func (f *facts) answer() []byte {
 	return f.extras.answer
 }
 
-// isPartial reports facts of a JWT that its issuer has yet to be asked about
-// (Issuer.AlwaysIntrospect). What the JWT leaves out, the answer may say.
+// isPartial reports facts of a JWT whose issuer must still be asked
+// (AlwaysIntrospect). If the JWT lacks a claim, the answer may have it.
 func (f *facts) isPartial() bool {
 	return f.issuer.settings.AlwaysIntrospect && f.header != nil && f.answer() == nil
 }
 
-// isBound reports whether the token is of use only to the one it is bound to.
+// isBound reports whether only the holder of a key or a certificate can use the
+// token.
 func (f *facts) isBound() bool {
 	bound, _ := f.binding()
 	return bound.KeyThumbprint != "" || bound.CertificateThumbprint != ""
 }
 
-// each calls do for every text that is the token's own.
+// each calls do for every text that this token does not share with others.
 func (f *facts) each(do func(text *string)) {
 	do(&f.subject)
 	do(&f.id)
@@ -138,12 +140,12 @@ func (f *facts) each(do func(text *string)) {
 	}
 }
 
-// sizeOfFacts is the size of the struct in bytes, and of its entry in the cache.
+// sizeOfFacts is the size in bytes of the struct and of its entry in the cache.
 const sizeOfFacts = 340
 
-// compact copies what is kept out of the payload, all of which would be kept
-// with it, and returns the size of the facts in bytes, roughly. Nobody else has
-// them yet.
+// compact copies the texts that it keeps, because a substring would keep the whole
+// payload alive. It returns the approximate size of the facts in bytes. Call it
+// before other goroutines have the facts.
 func (f *facts) compact(s *shared) (size int) {
 	length := 0
 	f.each(func(text *string) { length += len(*text) })

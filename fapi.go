@@ -9,20 +9,20 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// fapiAlgorithms are those of FAPI 2.0 Security Profile §5.4.1.
+// fapiAlgorithms are the algorithms of FAPI 2.0 Security Profile §5.4.1.
 var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
 
-// The bounds of FAPI2. The profile wants clocks that are 10 s ahead accepted and
-// such that are more than a minute ahead refused (§5.3.2.1, said there of
-// authorization servers). How short-lived a token has to be to do without
-// revocation it does not say; this is ours.
+// The bounds of FAPI2. The profile requires accepting clocks that are up to 10 s
+// ahead and refusing those more than a minute ahead (§5.3.2.1, a rule for
+// authorization servers). It sets no lifetime for tokens without a revocation check;
+// 10 minutes is our choice.
 const (
 	fapiLeastLeeway  = 10 * time.Second
 	fapiMostLeeway   = 60 * time.Second
 	fapiMostLifetime = 10 * time.Minute
 )
 
-// algorithms are those of an issuer that does not say which.
+// algorithms returns the algorithms of an issuer that lists none.
 func (c Config) algorithms() []string {
 	if c.FAPI2 {
 		return fapiAlgorithms
@@ -30,10 +30,10 @@ func (c Config) algorithms() []string {
 	return jose.DefaultAlgorithms()
 }
 
-// fapiFaults reports what FAPI2 does not allow.
+// fapiFaults reports the settings that FAPI2 does not allow.
 func (c Config) fapiFaults() (f faults) {
 	if leeway := c.leeway(); leeway < fapiLeastLeeway || leeway > fapiMostLeeway {
-		f.add("FAPI2: Leeway is %v; it has to be between %v and %v", leeway, fapiLeastLeeway, fapiMostLeeway)
+		f.add("FAPI2: Leeway is %v; expected between %v and %v", leeway, fapiLeastLeeway, fapiMostLeeway)
 	}
 	f.fapiOf("DPoP", c.DPoP)
 	for n, i := range c.Issuers {
@@ -42,10 +42,10 @@ func (c Config) fapiFaults() (f faults) {
 		own.fapiOf("Introspection", i.Introspection)
 		own.fapiOf("Keys", i.Keys)
 		if i.DangerouslyAllowHTTP || i.DangerouslyAcceptNoAudience {
-			own.add("FAPI2 allows nothing that is called dangerous")
+			own.add("FAPI2 allows no setting whose name begins with Dangerously")
 		}
 		if !i.AlwaysIntrospect && (i.MaxLifetime <= 0 || i.MaxLifetime > fapiMostLifetime) {
-			own.add("FAPI2: a token that was revoked has to be noticed; set AlwaysIntrospect, or a MaxLifetime of at most %v", fapiMostLifetime)
+			own.add("FAPI2: revoked tokens must be refused in time; set AlwaysIntrospect, or a MaxLifetime of at most %v", fapiMostLifetime)
 		}
 		for _, fault := range own {
 			f.add("Issuers[%d]: %w", n, fault)
@@ -54,8 +54,8 @@ func (c Config) fapiFaults() (f faults) {
 	return f
 }
 
-// fapiOf asks a part of the configuration, which may be nil, what its own settings
-// allow that the profile does not: a line for each.
+// fapiOf adds the faults that a part of the configuration reports about its own
+// settings, one for each line. The part may be nil.
 func (f *faults) fapiOf(field string, part any) {
 	asked, ok := part.(interface{ FAPI2Err() error })
 	if value := reflect.ValueOf(part); !ok || value.Kind() == reflect.Pointer && value.IsNil() {

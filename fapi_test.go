@@ -79,20 +79,20 @@ func TestFAPI2Demands(t *testing.T) {
 			`accesstoken: Issuers[0]: FAPI2: Algorithms has "RS256"; ` + other,
 		}},
 		{"plain HTTP", func(c *accesstoken.Config) { c.Issuers[0].DangerouslyAllowHTTP = true }, []string{
-			"accesstoken: Issuers[0]: FAPI2 allows nothing that is called dangerous",
+			"accesstoken: Issuers[0]: FAPI2 allows no setting whose name begins with Dangerously",
 		}},
 		{"no audience", func(c *accesstoken.Config) { c.Issuers[0].DangerouslyAcceptNoAudience = true }, []string{
-			"accesstoken: Issuers[0]: FAPI2 allows nothing that is called dangerous",
+			"accesstoken: Issuers[0]: FAPI2 allows no setting whose name begins with Dangerously",
 		}},
 		{"no way to notice a revocation", func(c *accesstoken.Config) { c.Issuers[0].MaxLifetime = 0 }, []string{
-			"accesstoken: Issuers[0]: FAPI2: a token that was revoked has to be noticed",
+			"accesstoken: Issuers[0]: FAPI2: revoked tokens must be refused in time",
 		}},
 		{"lives that are too long", func(c *accesstoken.Config) { c.Issuers[0].MaxLifetime = 10*time.Minute + 1 }, []string{
-			"accesstoken: Issuers[0]: FAPI2: a token that was revoked has to be noticed",
+			"accesstoken: Issuers[0]: FAPI2: revoked tokens must be refused in time",
 		}},
 		{"introspection of opaque tokens alone", func(c *accesstoken.Config) {
 			c.Issuers[0].MaxLifetime, c.Issuers[0].Introspection = 0, newIntrospection(t, as)
-		}, []string{"accesstoken: Issuers[0]: FAPI2: a token that was revoked has to be noticed"}},
+		}, []string{"accesstoken: Issuers[0]: FAPI2: revoked tokens must be refused in time"}},
 		{"answers that are kept", func(c *accesstoken.Config) {
 			c.Issuers[0].Introspection = keptIntrospection(t, as, 10*time.Minute, 0)
 		}, nil},
@@ -126,7 +126,7 @@ func TestFAPI2Demands(t *testing.T) {
 			"accesstoken: Issuers[0]: FAPI2: Keys: Two is",
 		}},
 		{"several at once", func(c *accesstoken.Config) { c.Leeway, c.Issuers[0].MaxLifetime = -1, 0 }, []string{
-			"accesstoken: FAPI2: Leeway is 0s", "accesstoken: Issuers[0]: FAPI2: a token that was revoked has to be noticed",
+			"accesstoken: FAPI2: Leeway is 0s", "accesstoken: Issuers[0]: FAPI2: revoked tokens must be refused in time",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -125,7 +125,7 @@ func TestEveryFaultOfAConfigurationIsALine(t *testing.T) {
 		{"a resource that is no realm", "Realm", "is not printable ASCII; set Realm", func(c *config) { c.Resource = "ä" }, true},
 		{"an empty audience", "Audience", "leave it nil for the default", func(c *config) { c.Audience = []string{} }, false},
 		{"an audience of nothing", "Audience", "has an empty element", func(c *config) { c.Audience = []string{"a", ""} }, true},
-		{"a clock that is far off", "Leeway", "at most 5m0s is allowed", func(c *config) { c.Leeway = 5*time.Minute + 1 }, false},
+		{"a clock that is far off", "Leeway", "the maximum is 5m0s", func(c *config) { c.Leeway = 5*time.Minute + 1 }, false},
 		{"a client that connects as it likes", "PublicAddressesOnly and HTTPClient", "exclude each other", func(c *config) { c.PublicAddressesOnly, c.HTTPClient = true, http.DefaultClient }, false},
 		{"no issuer", "Issuers", "name the authorization server", func(c *config) { c.Issuers = nil }, true},
 

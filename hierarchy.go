@@ -8,8 +8,8 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A hierarchy says for each scope which others it stands for, directly or by way
-// of others. It is made once, and read on every new token.
+// A hierarchy lists for each scope all scopes that it implies, directly or through
+// others. It is made once, and read for every new token.
 type hierarchy map[string][]string
 
 func newHierarchy(implies map[string][]string) hierarchy {
@@ -23,7 +23,7 @@ func newHierarchy(implies map[string][]string) hierarchy {
 	return h
 }
 
-// reach collects what a scope implies. What goes round in a circle ends there.
+// reach collects what a scope implies. It ends at a cycle.
 func reach(implies map[string][]string, broad string, reached map[string]bool) {
 	for _, narrow := range implies[broad] {
 		if !reached[narrow] {
@@ -33,8 +33,7 @@ func reach(implies map[string][]string, broad string, reached map[string]bool) {
 	}
 }
 
-// widen adds what the granted scopes imply, each once: a token may have
-// thousands of scopes.
+// widen adds the implied scopes, each only once because a token may have thousands.
 func (h hierarchy) widen(granted scopes.Set) scopes.Set {
 	if len(h) == 0 {
 		return granted

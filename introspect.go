@@ -9,8 +9,8 @@ import (
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
-// introspect asks the one issuer that the configuration names for such a token
-// (RFC 7662), and applies the checks that are left to us (§2.2, §4).
+// introspect asks the issuer that the configuration selects for an opaque token (RFC
+// 7662), and makes the checks that are left to the resource server (§2.2, §4).
 func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*facts, error) {
 	i := v.opaqueIssuer(token)
 	if i == nil {
@@ -34,8 +34,8 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 	return found, nil
 }
 
-// opaqueIssuer returns the one issuer that an opaque token may be shown to, by
-// configuration, or nil.
+// opaqueIssuer returns the one issuer to which the configuration lets an opaque
+// token be sent, or nil.
 func (v *Validator) opaqueIssuer(token string) *issuer {
 	for _, i := range v.introspected {
 		if strings.HasPrefix(token, i.settings.TokenPrefix) {
@@ -45,7 +45,7 @@ func (v *Validator) opaqueIssuer(token string) *issuer {
 	return nil
 }
 
-// ask returns what the issuer says of an active token.
+// ask returns the issuer's answer about an active token.
 func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool) (answer []byte, err error) {
 	response, err := i.settings.Introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
 	switch {
@@ -57,12 +57,12 @@ func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool
 	return response.Raw, nil
 }
 
-// readAnswer reads an answer that must not be another issuer's word.
+// readAnswer reads an answer, and refuses one that names another issuer.
 func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
 	claims, err := jose.ReadAnswer(string(answer))
 	switch {
 	case err != nil:
-		return claims, because(IntrospectionUnavailable, err)
+		return claims, wrapError(IntrospectionUnavailable, err)
 	case claims.Issuer != "" && i.owner.issuerOf(claims.Issuer) != i:
 		return claims, refusal(IssuerUnknown, "the introspection answer names another issuer")
 	}
@@ -72,9 +72,9 @@ func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
 func introspectionRefusal(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, introspection.ErrClientRefused):
-		return because(ResourceServerMisconfigured, err)
+		return wrapError(ResourceServerMisconfigured, err)
 	case errors.Is(err, introspection.ErrTokenType), errors.Is(err, introspection.ErrUnsupportedTokenType):
-		return because(TokenTypeMismatch, err)
+		return wrapError(TokenTypeMismatch, err)
 	}
 	return couldNotFindOut(ctx, IntrospectionUnavailable, err)
 }

@@ -16,33 +16,33 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// An issuer is an [Issuer] at work, or one of its tenants. It shares nothing with
-// that of another.
+// An issuer is a configured [Issuer] in use, or one of its tenants. It shares
+// nothing with those of another Issuer.
 type issuer struct {
 	settings   Issuer
 	owner      *Validator
 	url        string
 	aliases    []string // other spellings of iss
-	tenants    []string // nil: tid means nothing
+	tenants    []string // nil if tid is not checked
 	rules      rules
 	algorithms []string
 	audience   []string
 	keys       KeySource
-	owned      *jwks.Cache // the same, when it was made here
+	owned      *jwks.Cache // the same, if it was made here
 	leeway     time.Duration
 	hierarchy  hierarchy
 	warnings   warnings
-	verified   atomic.Bool // a token of this issuer was, once
+	verified   atomic.Bool // a token of this issuer was verified once
 }
 
-// isOf reports whether claims of this issuer count for a Validator. Those of
-// accesstokentest.NewContext do for every one.
+// isOf reports whether a Validator accepts claims of this issuer. Every Validator
+// accepts those of accesstokentest.NewContext.
 func (i *issuer) isOf(v *Validator) bool {
 	_, isTest := i.settings.Keys.(carried.TestKeys)
 	return i.owner == v || isTest
 }
 
-// newIssuers makes an Issuer work: one for each iss that its tokens may have.
+// newIssuers makes the issuers of one Issuer, one for each iss of its tokens.
 func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.Logger) ([]*issuer, error) {
 	logger = logger.With("name", settings.label())
 	keys, owned, err := keySource(config, settings, logger)
@@ -70,7 +70,7 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 	return all, nil
 }
 
-// keySource returns where the keys come from, and the cache that was made for it.
+// keySource returns the source of the keys and, if it was made here, the cache.
 func keySource(config Config, settings Issuer, logger *slog.Logger) (KeySource, *jwks.Cache, error) {
 	if settings.Keys != nil {
 		return settings.Keys, nil, nil
@@ -96,7 +96,7 @@ func firstSet(lists ...[]string) []string {
 	return nil
 }
 
-// checkClient demands one of the listed clients, where there is a list.
+// checkClient requires a client of the list, if there is a list.
 func (i *issuer) checkClient(id string) error {
 	if i.settings.Clients == nil || slices.Contains(i.settings.Clients, id) {
 		return nil
@@ -105,9 +105,9 @@ func (i *issuer) checkClient(id string) error {
 		"if the client may call this resource server, add it to Clients")
 }
 
-// An IssuerError is what keeps one issuer from being used. [Validator.Warm] and
-// [Validator.Ready] join one for each such issuer, in the order of Config.Issuers:
-// [errors.As] finds the first, and Unwrap() []error of the joined error leads to all.
+// An IssuerError says why one issuer cannot be used. [Validator.Warm] and
+// [Validator.Ready] join one for each such issuer, in the order of Config.Issuers.
+// [errors.As] finds the first, and Unwrap() []error of the joined error returns all.
 type IssuerError struct {
 	_ [0]func()
 
@@ -126,8 +126,8 @@ func (e *IssuerError) Error() string {
 // Unwrap returns Err.
 func (e *IssuerError) Unwrap() error { return e.Err }
 
-// warm fetches the keys. An issuer that can be asked about its tokens need not
-// publish any. After the end of the context no fetch begins.
+// warm fetches the keys. If tokens can be introspected instead, missing keys are not
+// an error. If the context has ended, no fetch begins.
 func (i *issuer) warm(ctx context.Context) error {
 	source, ok := i.keys.(interface{ Warm(context.Context) error })
 	switch {
@@ -142,13 +142,13 @@ func (i *issuer) warm(ctx context.Context) error {
 	return nil
 }
 
-// needsKeys is false for an issuer that can be asked about its tokens.
+// needsKeys is false if the issuer's tokens are introspected without a signature.
 func (i *issuer) needsKeys() bool {
 	return i.settings.Introspection == nil || i.settings.AlwaysIntrospect
 }
 
-// ready asks for the keys of an issuer with ReadyWithout as well: that begins the
-// fetch of those that are missing.
+// ready asks the source for an error even if ReadyWithout ignores it, because asking
+// starts the fetch of missing keys.
 func (i *issuer) ready() error {
 	source, ok := i.keys.(interface{ Ready() error })
 	if !ok || !i.needsKeys() {
@@ -167,13 +167,14 @@ func (i *issuer) close() error {
 	return i.owned.Close()
 }
 
-// checkJWT judges a verified token by the profile and the lists, and returns
-// what it claims in the words of RFC 9068. Of one that its issuer has yet to be asked
-// about, only the kind is judged: the answer may say what the JWT leaves out.
-func (i *issuer) checkJWT(token *jose.Token, said *jose.Claims) (jose.Claims, error) {
-	claims := i.rules.translate(said)
+// checkJWT checks a verified token by the profile and the lists, and returns its
+// claims in the terms of RFC 9068. If the issuer must still be asked, it checks only
+// the kind of token, the form of scope and the client, because the answer may have
+// what the JWT leaves out.
+func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (jose.Claims, error) {
+	claims := i.rules.translate(own)
 	if !i.settings.AlwaysIntrospect {
-		err := i.checkWhole(token.Header, said, &claims, token.Payload)
+		err := i.checkWhole(token.Header, own, &claims, token.Payload)
 		return claims, err
 	}
 	err := i.rules.checkKind(token.Header, &claims)
@@ -184,7 +185,7 @@ func (i *issuer) checkJWT(token *jose.Token, said *jose.Claims) (jose.Claims, er
 		err = i.rules.checkScope(&claims)
 	}
 	if err != nil {
-		return claims, i.advise(err, token.Header, said)
+		return claims, i.advise(err, token.Header, own)
 	}
 	if claims.ClientID == "" {
 		return claims, nil
@@ -192,8 +193,9 @@ func (i *issuer) checkJWT(token *jose.Token, said *jose.Claims) (jose.Claims, er
 	return claims, i.checkClient(claims.ClientID)
 }
 
-// checkJoined judges what a JWT and the answer about it come to. The kind of token
-// was judged by the JWT alone, but for marks of aud, which the JWT may leave out.
+// checkJoined checks the combined claims of a JWT and the answer about it. The kind
+// of token was checked by the JWT alone, except for marks in aud, which the JWT may
+// leave out.
 func (i *issuer) checkJoined(claims *jose.Claims, jwt, answer string) error {
 	err := i.rules.checkClaims(claims)
 	if err == nil {
@@ -209,7 +211,7 @@ func (i *issuer) checkJoined(claims *jose.Claims, jwt, answer string) error {
 	return i.checkLists(claims, jwt, answer)
 }
 
-// checkTenant demands a listed tenant, where there is a list.
+// checkTenant requires an accepted tenant, if there are tenants.
 func (i *issuer) checkTenant(claims *jose.Claims) *Error {
 	if i.tenants == nil || slices.Contains(i.tenants, claims.TenantID) {
 		return nil
@@ -217,23 +219,22 @@ func (i *issuer) checkTenant(claims *jose.Claims) *Error {
 	return refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
 }
 
-// checkWhole judges all that is claimed. It tells the operator what to set when the
-// issuer is of another kind than configured: said is what the token says in its own
-// words.
-func (i *issuer) checkWhole(header *jose.Header, said, claims *jose.Claims, raw string) error {
+// checkWhole checks all claims. If the token is of another kind than configured, it
+// tells the operator what to set. own are the claims before translation.
+func (i *issuer) checkWhole(header *jose.Header, own, claims *jose.Claims, raw string) error {
 	err := i.rules.check(header, claims)
 	if err == nil {
 		err = i.checkTenant(claims)
 	}
 	if err != nil {
-		return i.advise(err, header, said)
+		return i.advise(err, header, own)
 	}
-	claims.Issuer = i.url // one name for a user, where iss has several spellings
+	claims.Issuer = i.url // one name for a user, even if iss has several spellings
 	return i.checkLists(claims, raw)
 }
 
-// checkLists demands what the configuration lists, of a JWT, an answer or both: raws
-// are the JSON objects that the claims come from.
+// checkLists requires what Clients and Demand list. raws are the JSON objects of the
+// claims: a JWT, an answer, or both.
 func (i *issuer) checkLists(claims *jose.Claims, raws ...string) error {
 	if err := i.checkClient(claims.ClientID); err != nil {
 		return err
@@ -241,15 +242,15 @@ func (i *issuer) checkLists(claims *jose.Claims, raws ...string) error {
 	return i.checkDemand(raws...)
 }
 
-// checkDemand reads the claims again: few issuers have a Demand. A claim has to be
-// in one of the objects, and to have a listed value in each that has it.
+// checkDemand parses the JSON again, because few issuers have a Demand. Each claim
+// must be in at least one object, and must have a listed value wherever it is.
 func (i *issuer) checkDemand(raws ...string) error {
 	if len(i.settings.Demand) == 0 {
 		return nil
 	}
 	met, contradicted := map[string]bool{}, false
 	for _, raw := range raws {
-		_ = jose.Object(raw, func(name, value string) error { // it was read before
+		_ = jose.Object(raw, func(name, value string) error { // never fails: it was read before
 			listed, demanded := i.settings.Demand[name]
 			switch {
 			case !demanded || value == "null":
@@ -268,7 +269,8 @@ func (i *issuer) checkDemand(raws ...string) error {
 		"if that token may call this resource server, add its values to Demand")
 }
 
-// isOneOf compares a claim: a string, true or false, or the strings of an array.
+// isOneOf reports whether a claim is listed. It can be a string, true or false, or
+// an array of strings with a listed one.
 func isOneOf(value string, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })

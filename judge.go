@@ -15,44 +15,44 @@ import (
 	"github.com/accesstoken/accesstoken/internal/panics"
 )
 
-// What stands here runs on every request, whether the token was verified just now or
-// remembered, in the order in which it runs.
+// The checks of this file run on every request, in this order, whether the token was
+// verified just now or is cached.
 
-// checkClock judges facts by the clock, on every request.
+// checkClock checks exp, nbf and iat, then MaxAge and MaxLifetime.
 func (v *Validator) checkClock(found *facts) error {
 	now := v.now()
 	switch {
 	case !found.expiry.IsZero() && !now.Before(found.expiry.Add(v.leeway)):
 		return v.fixed[TokenExpired]
 	case now.Before(found.notBefore) && now.Add(v.leeway).Before(found.notBefore):
-		return refusal(TokenNotYetValid, "nbf lies in the future")
+		return refusal(TokenNotYetValid, "nbf is in the future")
 	case now.Before(found.issuedAt) && now.Add(v.leeway).Before(found.issuedAt):
-		return refusal(TokenNotYetValid, "iat lies in the future")
+		return refusal(TokenNotYetValid, "iat is in the future")
 	}
 	return found.checkAge(now, v.leeway)
 }
 
-// checkAge refuses a token that is older, or lives longer, than the issuer's
-// tokens may. One that does not say how old it is does not get around that.
+// checkAge refuses a token that is older, or lives longer, than the issuer's tokens
+// may. A token cannot avoid the check by leaving out iat or exp.
 func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
 	oldest, longest := f.issuer.settings.MaxAge, f.issuer.settings.MaxLifetime
 	switch {
 	case oldest == 0 && longest == 0:
 		return nil
 	case !f.isPartial() && (f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero()):
-		return refusal(ClaimInvalid, "iat or exp is missing, and MaxAge or MaxLifetime is set")
+		return refusal(ClaimInvalid, "iat or exp is missing, but MaxAge or MaxLifetime is set")
 	case f.issuedAt.IsZero():
-		return nil // the answer may say it
+		return nil // the answer may have it
 	case oldest > 0 && now.Sub(f.issuedAt)-leeway > oldest:
 		return refusal(ClaimInvalid, "the token is older than MaxAge")
-	case longest > 0 && f.expiry.Sub(f.issuedAt) > longest: // a zero exp is long ago
-		return refusal(ClaimInvalid, "the token lives longer than MaxLifetime")
+	case longest > 0 && f.expiry.Sub(f.issuedAt) > longest: // false if exp is zero
+		return refusal(ClaimInvalid, "exp minus iat is longer than MaxLifetime")
 	}
 	return nil
 }
 
-// keyHolds reports whether the key that signed is still published. What was
-// verified on the strength of a withdrawn key is worth nothing.
+// keyHolds reports whether the key that verified a cached token is still published.
+// If it was withdrawn, the token must not be accepted on its strength.
 func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 	keys, generation, err := f.issuer.keys.Keys(ctx, f.header.KeyID, f.header.Algorithm)
 	if err != nil {
@@ -68,26 +68,26 @@ func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// checkScheme refuses a token whose binding and scheme do not go together, in
-// either direction (RFC 9449 §7.1, §7.2). A cnf of which nothing is understood is
-// refused as well; RFC 7800 §3.1 would have it ignored, which turns a bound token
-// into a bearer token.
+// checkScheme refuses a token if its binding and its scheme do not match, in either
+// direction (RFC 9449 §7.1, §7.2). If no member of cnf is understood, the token is
+// refused as well. RFC 7800 §3.1 would ignore such a cnf, which would turn a bound
+// token into a bearer token.
 func (f *facts) checkScheme(credentials Credentials) error {
 	bound, isDPoP := f.binding()
 	switch {
 	case !bound.Present && f.isPartial():
-		return nil // it is up to the answer
+		return nil // the answer may have cnf
 	case bound.KeyThumbprint != "" && !credentials.dpop:
-		return refusal(BindingRequired, "the token is bound to a DPoP key, and was sent as a bearer token")
+		return refusal(BindingRequired, "the token is bound to a DPoP key, but was sent as a bearer token")
 	case bound.KeyThumbprint == "" && (credentials.dpop || isDPoP):
 		return refusal(BindingRequired, "the token has no cnf.jkt, which the scheme DPoP needs")
 	case bound.Present && bound.KeyThumbprint == "" && bound.CertificateThumbprint == "":
-		return refusal(BindingRequired, "the token's cnf has no member that can be checked")
+		return refusal(BindingRequired, "the token's cnf has neither jkt nor x5t#S256")
 	}
 	return nil
 }
 
-// checkAudience judges aud, unless it is up to the answer.
+// checkAudience checks aud, unless the answer may still supply it.
 func (f *facts) checkAudience() error {
 	undecided := f.audience == nil || len(f.audience) == 0 && f.issuer.rules.emptyAudience
 	if undecided && f.isPartial() {
@@ -96,22 +96,22 @@ func (f *facts) checkAudience() error {
 	return f.issuer.checkAudience(f.audience)
 }
 
-// checkAudience compares exactly (RFC 7519 §4.1.3): no prefix, no case, no
-// trailing slash is made up for.
+// checkAudience compares exactly (RFC 7519 §4.1.3), including case and final
+// slashes.
 func (i *issuer) checkAudience(audience []string) error {
 	if len(audience) == 0 && (i.settings.DangerouslyAcceptNoAudience || i.rules.noAudience) {
 		return nil
 	}
 	if i.settings.SingleAudience && i.isNamed(audience) && slices.ContainsFunc(audience, i.isOther) {
-		return i.warned(refusal(AudienceMismatch, "the token is for others as well, and SingleAudience is set"),
+		return i.warned(refusal(AudienceMismatch, "aud also names other servers, but SingleAudience is set"),
 			"have the client ask the issuer for tokens with our audience alone")
 	}
 	if i.isNamed(audience) {
 		return nil
 	}
 	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.audience))
-	i.warnings.give(refused, func() (cause, advice string) {
-		return "aud is " + quoted(audience) + ", accepted is " + quoted(i.audience),
+	i.warnings.warn(refused, func() (cause, advice string) {
+		return "aud is " + quoted(audience) + "; expected one of " + quoted(i.audience),
 			"have the client ask the issuer for tokens with our audience, or set Audience"
 	})
 	return refused
@@ -121,14 +121,14 @@ func (i *issuer) isNamed(audience []string) bool {
 	return slices.ContainsFunc(audience, func(named string) bool { return !i.isOther(named) })
 }
 
-// isOther reports an audience that is not us.
+// isOther reports whether an audience is another server.
 func (i *issuer) isOther(named string) bool { return !slices.Contains(i.audience, named) }
 
-// checkSender refuses a bound token, in its scheme, that comes from somebody else
-// than the one it is bound to. It runs on every request.
+// checkSender refuses a bound token, in its scheme, if its sender does not have the
+// key or certificate that it is bound to.
 func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Credentials) error {
 	bound, _ := f.binding()
-	if !f.isBound() || v.letInBefore(ctx, bound, credentials) {
+	if !f.isBound() || v.acceptedBefore(ctx, bound, credentials) {
 		return nil
 	}
 	if bound.CertificateThumbprint != "" {
@@ -142,10 +142,10 @@ func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Crede
 	return nil
 }
 
-// letInBefore reports whether an adapter has let this very request in with these
-// credentials: what they are bound to was seen then, and a proof may be used only
-// once. An introspection answer that binds them otherwise by now is not what was seen.
-func (v *Validator) letInBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
+// acceptedBefore reports whether an adapter has accepted this very request with these
+// credentials. The binding was verified then, and a proof can be used only once. If
+// an introspection answer has changed the binding since, it must be verified again.
+func (v *Validator) acceptedBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
 	if !ok || outer.Ended() || outer.By != v || !outer.Credentials.Equal(credentials) {
 		return false
@@ -154,8 +154,9 @@ func (v *Validator) letInBefore(ctx context.Context, bound jose.Confirmation, cr
 	return seen == bound
 }
 
-// checkCertificate compares the certificate of the client (RFC 8705 §3). Whether
-// anybody vouches for it was up to the TLS handshake, and is not the question.
+// checkCertificate compares the client's certificate with the thumbprint (RFC 8705
+// §3). It does not verify who signed the certificate, because that is up to the TLS
+// handshake.
 func (v *Validator) checkCertificate(thumbprint string, r *http.Request) error {
 	presented := ""
 	switch {
@@ -164,7 +165,7 @@ func (v *Validator) checkCertificate(thumbprint string, r *http.Request) error {
 		// The connection's certificate, if there is one, is the proxy's own.
 		var err error
 		if presented, err = formats[v.forwarded.Format].Thumbprint(r.Header, v.forwarded.Field); err != nil {
-			return because(BindingMismatch, err)
+			return wrapError(BindingMismatch, err)
 		}
 	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
 		presented = clientcert.ThumbprintOf(r.TLS.PeerCertificates[0])
@@ -178,7 +179,7 @@ func (v *Validator) checkCertificate(thumbprint string, r *http.Request) error {
 	return refusal(BindingMismatch, "the token is bound to another client certificate")
 }
 
-// checkProof has the proof of possession verified (RFC 9449 §4.3).
+// checkProof verifies the proof of possession (RFC 9449 §4.3).
 func (v *Validator) checkProof(ctx context.Context, thumbprint string, credentials Credentials) error {
 	r := credentials.request
 	err := v.face.dpop.Verify(ctx, dpop.Request{
@@ -192,19 +193,19 @@ func (v *Validator) checkProof(ctx context.Context, thumbprint string, credentia
 	case err == nil:
 		return nil
 	case errors.Is(err, dpop.ErrProof):
-		return because(DPoPProofInvalid, err)
+		return wrapError(DPoPProofInvalid, err)
 	case errors.Is(err, dpop.ErrKey):
-		return because(BindingMismatch, err)
+		return wrapError(BindingMismatch, err)
 	case errors.Is(err, dpop.ErrReplayed):
-		return because(DPoPProofReplayed, err)
+		return wrapError(DPoPProofReplayed, err)
 	case errors.Is(err, dpop.ErrNonce):
-		return because(DPoPNonceRequired, err)
+		return wrapError(DPoPNonceRequired, err)
 	}
 	return couldNotFindOut(ctx, ReplayStoreUnavailable, err)
 }
 
-// callAccept lets the operator's own code have its say about a good token. It can
-// only narrow: what it returns is a refusal or nothing.
+// callAccept calls the application's Accept about a good token. Accept can refuse
+// the token, but cannot accept one that a check refused.
 func (i *issuer) callAccept(ctx context.Context, found *facts, token string) error {
 	if i.settings.Accept == nil {
 		return nil
@@ -219,18 +220,18 @@ func (i *issuer) callAccept(ctx context.Context, found *facts, token string) err
 	return understand(ctx, err)
 }
 
-// checkPolicy judges what somebody is allowed to by a policy.
+// checkPolicy checks the token against the policy of the route.
 func (v *Validator) checkPolicy(f *facts, policy Policy) error {
-	// Claims of nobody satisfy nothing, not even a policy that demands nothing:
-	// a handler that forgets to look at FromContext's ok must not let them in.
+	// The zero Claims satisfy no policy, not even an empty one, because a handler may
+	// have forgotten to check the ok of FromContext.
 	if f == nil {
-		return refusal(CredentialsMissing, "these claims come from no token")
+		return refusal(CredentialsMissing, "these claims were not read from a token")
 	}
 	if err := policy.Scopes.Err(); err != nil {
-		return because(ResourceServerMisconfigured, err)
+		return wrapError(ResourceServerMisconfigured, err)
 	}
 	if (policy.SenderConstrained || v.constrained) && !f.isBound() {
-		return refusal(BindingRequired, "the policy demands a token that is bound to a key or a certificate")
+		return refusal(BindingRequired, "the policy or FAPI2 demands a token that is bound to a key or a certificate")
 	}
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
@@ -238,14 +239,14 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 	return nil
 }
 
-// checkAgain judges facts that somebody has kept. A clock that panics refuses.
+// checkAgain checks kept facts by the clock. If the clock panics, it refuses them.
 func (v *Validator) checkAgain(found *facts) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = because(InternalError, fmt.Errorf("a clock panicked: %s", panics.Describe(p)))
+			err = wrapError(InternalError, fmt.Errorf("a clock panicked: %s", panics.Describe(p)))
 		}
 	}()
-	if found == nil { // which checkPolicy refuses
+	if found == nil { // checkPolicy refuses it
 		return nil
 	}
 	return v.checkClock(found)

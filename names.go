@@ -8,9 +8,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// urlFaults reports what is wrong with URL, MetadataURL and JWKSURI. A URL from
-// which nothing is fetched is compared with iss, and nothing else, so plain http is
-// no danger there.
+// urlFaults reports faults in URL, MetadataURL and JWKSURI. If nothing is fetched
+// from URL, it is only compared with iss, so plain http is safe there.
 func (i Issuer) urlFaults() (f faults) {
 	check := func(field, raw string, allowHTTP bool) {
 		if err := fetch.CheckURL(raw, allowHTTP); err != nil {
@@ -19,7 +18,7 @@ func (i Issuer) urlFaults() (f faults) {
 	}
 	switch {
 	case i.URL == "":
-		f.add("URL: the URL is empty; write the issuer identifier, which iss equals")
+		f.add("URL: the URL is empty; set it to the issuer identifier, exactly as iss has it")
 	case isDocument(i.URL):
 		f.add("URL is the address of a document; expected the issuer identifier, %s", insteadOfDocument(i.URL))
 	case i.Keys != nil || i.JWKSURI != "":
@@ -41,7 +40,7 @@ func (i Issuer) urlFaults() (f faults) {
 	return f
 }
 
-// aliasFaults reports what is wrong with Aliases, looked at beside URL alone.
+// aliasFaults reports faults in Aliases, compared with URL alone.
 func (i Issuer) aliasFaults() (f faults) {
 	f.list("Aliases", i.Aliases)
 	for n, alias := range i.Aliases {
@@ -51,7 +50,7 @@ func (i Issuer) aliasFaults() (f faults) {
 		case isDocument(alias):
 			f.add("Aliases[%d] is the address of a document; expected the issuer identifier, %s", n, insteadOfDocument(alias))
 		case alias == i.URL || slices.Contains(i.Aliases[:n], alias):
-			f.add("Aliases[%d] is %q, which URL or an earlier alias is already; remove it", n, fetch.Redact(alias))
+			f.add("Aliases[%d] is %q, a duplicate of URL or of an earlier alias; remove it", n, fetch.Redact(alias))
 		case alias != "" && strings.Contains(alias, anyTenant) != strings.Contains(i.URL, anyTenant):
 			f.add("Aliases[%d]: %s has to be in URL and in every alias, or in none of them", n, anyTenant)
 		}
@@ -59,8 +58,8 @@ func (i Issuer) aliasFaults() (f faults) {
 	return f
 }
 
-// hasUser does not look at what cannot be parsed, which [fetch.Redact] prints no
-// part of.
+// hasUser reports whether a URL has user information. If the URL cannot be parsed,
+// it returns false, because [fetch.Redact] prints no part of such a URL.
 func hasUser(raw string) bool {
 	u, err := url.Parse(raw)
 	return err == nil && u.User != nil
@@ -68,12 +67,13 @@ func hasUser(raw string) bool {
 
 const wellKnown = "/.well-known/"
 
-// isDocument reports an address below /.well-known/ (RFC 8615). No issuer has such
-// an identifier.
+// isDocument reports an address below /.well-known/ (RFC 8615), which is never an
+// issuer identifier.
 func isDocument(address string) bool { return strings.Contains(address, wellKnown) }
 
-// insteadOfDocument says what to write: the identifier that a metadata document is
-// found from (RFC 8414 §3.1, §5, OpenID Connect Discovery §4.1), if it is one.
+// insteadOfDocument says what to write. If the address is that of a metadata
+// document, it names the identifier from which the document is found (RFC 8414 §3.1,
+// §5, OpenID Connect Discovery §4.1).
 func insteadOfDocument(address string) string {
 	const which = "exactly as the document's member issuer has it"
 	before, after, _ := strings.Cut(address, wellKnown)
@@ -86,7 +86,7 @@ func insteadOfDocument(address string) string {
 	return "exactly as iss in its tokens has it; the address of a key set belongs in JWKSURI"
 }
 
-// label is what logs call the issuer.
+// label returns the issuer's name in logs.
 func (i Issuer) label() string {
 	switch {
 	case i.Name != "":
@@ -97,8 +97,8 @@ func (i Issuer) label() string {
 	return i.URL
 }
 
-// introspectionIssuer returns the issuer that the client is for, or "" if it does
-// not say.
+// introspectionIssuer returns the issuer that the introspection client is for, or ""
+// if the client does not say.
 func (i Issuer) introspectionIssuer() string {
 	if i.Introspection == nil {
 		return ""

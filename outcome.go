@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The gRPC codes of the table. The root package does not import grpc.
+// The gRPC codes of the table, because the root package does not import grpc.
 const (
 	grpcCanceled         = 1
 	grpcDeadlineExceeded = 4
@@ -17,20 +17,21 @@ const (
 	grpcUnauthenticated  = 16
 )
 
-// An outcome is how a refusal looks on the wire.
+// An outcome is what a client sees of a refusal.
 type outcome struct {
 	status    int    // HTTP
 	code      uint32 // gRPC
-	oauth     string // RFC 6750 §3.1 error code, "" for none
+	oauth     string // RFC 6750 §3.1 error code, or ""
 	challenge bool   // WWW-Authenticate is sent
-	coarse    bool   // the wire says TokenInvalid
-	text      string // for people on the other side: says nothing about the token
+	coarse    bool   // the client sees TokenInvalid
+	text      string // for people at the client; says nothing about the token
 }
 
-// outcomes decides, for all carriers, what a reason looks like. The rule behind
-// it: the credential is bad: 401. It is good but not enough: 403. We could not
-// find out: 503, which must never look like invalid_token, or a client would
-// throw a good token away. We are set up wrongly: 500.
+// outcomes decides, for all transports, what a client sees of a reason. If the
+// credential is bad, it is 401. If the credential is good but not enough, it is 403.
+// If we could not find out, it is 503, which must never look like invalid_token,
+// because the client would throw a good token away. If this server is misconfigured,
+// it is 500.
 var outcomes = map[Reason]outcome{
 	CredentialsMissing:   {401, grpcUnauthenticated, "", true, false, "an access token is required"},
 	SchemeUnsupported:    {401, grpcUnauthenticated, "", true, false, "this authentication scheme is not supported"},
@@ -77,29 +78,29 @@ const (
 	unavailable = "the access token could not be checked; try again"
 )
 
-// details say to the operator what was expected, for refusals that have no more
-// to tell.
+// details tell the operator what was expected, for refusals without a text of their
+// own.
 var details = map[Reason]string{
-	CredentialsMissing:   "the request has no Authorization line",
-	SchemeUnsupported:    "expected the scheme Bearer, or DPoP with Config.DPoP",
-	CredentialsMalformed: "expected Bearer or DPoP, a space and a token68 (RFC 6750 §2.1)",
-	CredentialsAmbiguous: "expected one Authorization line",
+	CredentialsMissing:   "the request has no Authorization field",
+	SchemeUnsupported:    "expected the scheme Bearer, or DPoP if Config.DPoP is set",
+	CredentialsMalformed: `expected "Bearer <token>" or "DPoP <token>" in Authorization (RFC 6750 §2.1)`,
+	CredentialsAmbiguous: "expected one Authorization field; the request has several",
 	TokenMalformed:       "expected a JWT, or an opaque token of an issuer with Introspection",
-	AlgorithmNotAllowed:  "expected an alg of the issuer's Algorithms",
-	IssuerUnknown:        "expected iss to be the URL of a configured issuer",
+	AlgorithmNotAllowed:  "alg is not one of the issuer's Algorithms",
+	IssuerUnknown:        "iss does not equal the URL of any configured issuer (check the scheme and final slashes)",
 	KeyNotFound:          "the issuer publishes no key with this kid",
-	TokenExpired:         "expected exp + Leeway to lie in the future",
-	TokenInactive:        "the authorization server says that it is not active",
-	DPoPProofInvalid:     "expected one DPoP line with a proof",
+	TokenExpired:         "exp plus Leeway is in the past",
+	TokenInactive:        "the authorization server reports that the token is not active",
+	DPoPProofInvalid:     "expected one DPoP field with a proof",
 }
 
 const (
 	defaultRetry = 5 * time.Second  // for Retry-After, if the cause names no time
-	longestRetry = 30 * time.Second // whatever time an issuer asks for
+	longestRetry = 30 * time.Second // even if an issuer asks for more
 )
 
-// outcome looks the refusal up. What is not in the table is our mistake, and
-// never lets anybody in: it is an internal error.
+// outcome looks the refusal up. If the table lacks the reason, that is our mistake,
+// so the refusal is an internal error.
 func (e *Error) outcome() outcome {
 	switch {
 	case e.denied:

@@ -5,88 +5,87 @@ import (
 	"strings"
 )
 
-// A Profile is what an issuer's JWT access tokens look like. Every one demands
-// a good signature, the exact iss, our aud, exp and iat; a profile that relaxes
-// RFC 9068 demands something else in return, so that no other token of the same
-// issuer gets in, and none lets in what says of itself, in token_use or typ, that
-// it is an ID, refresh or logout token. The zero Profile is RFC9068.
-// [Profile.String] says in full what a profile relaxes and what it demands.
+// A Profile describes an issuer's JWT access tokens. Every profile requires a good
+// signature, the exact iss, our aud, exp and iat. If a profile relaxes RFC 9068, it
+// demands something else in return, so that no other kind of token from the same
+// issuer gets in. Every profile rejects tokens whose typ or token_use says that they
+// are ID, refresh or logout tokens. The zero Profile is RFC9068. [Profile.String]
+// lists everything that a profile relaxes and demands.
 type Profile int
 
 // The profiles.
 const (
-	// RFC9068 is the JWT profile for access tokens, to the letter: typ at+jwt,
-	// and client_id and jti are there. oidc-provider and others follow it, and
-	// Auth0 can be told to.
+	// RFC9068 is the JWT profile for access tokens without exceptions: typ is at+jwt,
+	// and client_id and jti are required. oidc-provider and others follow it, and Auth0
+	// can be configured to.
 	RFC9068 Profile = iota
 
 	// Zitadel is for ZITADEL and for servers made with its library
-	// github.com/zitadel/oidc. At ZITADEL every client can ask for any project's
-	// aud: the scopes and roles say who may do what.
+	// github.com/zitadel/oidc. At ZITADEL any client can request any project's aud, so
+	// you should check scopes or roles.
 	Zitadel
 
-	// Auth0 is for tokens in Auth0's own dialect. Its issuer ends in a slash:
-	// "https://tenant.eu.auth0.com/". Beside the API, aud may name Auth0's own
-	// /userinfo. For the dialect "rfc9068_profile" take RFC9068.
+	// Auth0 is for tokens in Auth0's own dialect. Its issuer ends in a slash, for
+	// example "https://tenant.eu.auth0.com/". Besides the API, aud may name Auth0's own
+	// /userinfo. If the API uses the dialect "rfc9068_profile", use RFC9068.
 	Auth0
 
-	// EntraV2 is for Microsoft Entra ID's tokens of version 2.0, with the
-	// issuer "https://login.microsoftonline.com/{tenantid}/v2.0", and the API's
-	// client id as audience. For several tenants write {tenantid} as it stands
-	// here, list the Tenants, and set MetadataURL to that of "common" or
-	// "organizations".
+	// EntraV2 is for Microsoft Entra ID's tokens of version 2.0. The issuer is
+	// "https://login.microsoftonline.com/{tenantid}/v2.0", and the audience is the
+	// API's client id. For several tenants, write {tenantid} literally, list the
+	// Tenants, and set MetadataURL to that of "common" or "organizations".
 	EntraV2
 
-	// EntraV1 is for tokens of version 1.0, with the issuer
-	// "https://sts.windows.net/{tenantid}/" and the App ID URI or the client id
-	// as audience. Which version an API gets is set in its app registration
-	// (requestedAccessTokenVersion). Set MetadataURL to
+	// EntraV1 is for tokens of version 1.0. The issuer is
+	// "https://sts.windows.net/{tenantid}/", and the audience is the App ID URI or the
+	// client id. The API's app registration sets its version
+	// (requestedAccessTokenVersion). MetadataURL must be
 	// "https://login.microsoftonline.com/<tenant>/.well-known/openid-configuration".
 	EntraV1
 
-	// Okta is for a custom authorization server:
-	// "https://dev-1.okta.com/oauth2/default". The access tokens of the org
-	// server, without /oauth2/ in its URL, are for Okta itself.
+	// Okta is for a custom authorization server, for example
+	// "https://dev-1.okta.com/oauth2/default". The org server has no /oauth2/ in its
+	// URL, and its access tokens are for Okta itself.
 	Okta
 
-	// Keycloak is for a realm: "https://sso.example.com/realms/main". Its
+	// Keycloak is for a realm, for example "https://sso.example.com/realms/main". Its
 	// tokens name an API in aud once the realm has an audience mapper for it.
 	Keycloak
 
-	// Cognito is for a user pool of Amazon Cognito. Its tokens have no aud:
-	// Clients takes its place.
+	// Cognito is for a user pool of Amazon Cognito. Its tokens have no aud, so Clients
+	// is required instead.
 	Cognito
 
-	// Hydra is for Ory Hydra with the access token strategy "jwt". Its tokens
-	// have the aud that the client asked for.
+	// Hydra is for Ory Hydra with the access token strategy "jwt". Its tokens have the
+	// aud that the client requested.
 	Hydra
 
-	// Duende is for Duende IdentityServer, whose tokens follow RFC 9068 but for
-	// the array in scope, and the sub that is missing where no user is.
+	// Duende is for Duende IdentityServer. Its tokens follow RFC 9068, except that
+	// scope is an array, and that sub is missing if there is no user.
 	Duende
 
-	// Google is for ID tokens as credentials: Google's access tokens cannot be
-	// validated by anybody but Google, and its service accounts and the Cloud's
-	// own proxies send ID tokens in their place. Anybody can get one with our
-	// aud: Clients is what counts. The issuer is "https://accounts.google.com".
+	// Google is for ID tokens as credentials. Only Google can validate its access
+	// tokens, so its service accounts and the Cloud's own proxies send ID tokens
+	// instead. Any Google account can get one with our aud, so Clients decides which
+	// are accepted. The issuer is "https://accounts.google.com".
 	Google
 
-	// Kubernetes is for the projected tokens of service accounts. Whose they
-	// are is in Subject: "system:serviceaccount:<namespace>:<name>". Its keys may
-	// need an Issuer.HTTPClient that trusts the cluster's CA and shows a token.
+	// Kubernetes is for the projected tokens of service accounts. Subject is
+	// "system:serviceaccount:<namespace>:<name>". If the API server protects its keys,
+	// set an Issuer.HTTPClient that trusts the cluster's CA and sends a token.
 	Kubernetes
 
-	// CI is for the ID tokens of GitHub Actions, GitLab and the like as
-	// credentials. Everybody who has an account there gets one with our aud:
-	// Demand names the jobs that may call. On GitHub, for one, a pull request of
-	// a stranger can run with the ref of the main branch, and so
+	// CI is for the ID tokens of GitHub Actions, GitLab and the like as credentials.
+	// Every account there can get one with our aud, so Demand must name the jobs that
+	// may call. A ref alone is not enough: on GitHub, for example, a stranger's pull
+	// request can run with the ref of the main branch. You should demand more, such as
 	// {"repository_id": {"1296269"}, "ref": {"refs/heads/main"}, "event_name": {"push"}}
-	// or the environment of a deployment says more than the ref alone.
+	// or the environment of a deployment.
 	CI
 )
 
-// String returns the profile's name, what it relaxes of RFC 9068 and what it
-// demands in return.
+// String returns the profile's name, what it relaxes of RFC 9068 and what it demands
+// in return.
 func (p Profile) String() string {
 	r, ok := profiles[p]
 	if !ok {
@@ -106,25 +105,25 @@ func (p Profile) name() string {
 	return p.String()
 }
 
-// Relax departs from the profile RFC9068, for an issuer that has no [Profile]
-// of its own. Each field drops one demand. With any of them set, tokens that
-// have the marks of another kind (nonce, at_hash, c_hash, s_hash, events, a
-// token_use or typ in the payload that says so) are refused in return; and with
-// Typ, those whose aud names the client that client_id or azp names, as that of an
-// ID token does, whoever else it names.
+// Relax drops demands of the profile RFC9068, one for each field, for an issuer that
+// has no [Profile] of its own. If any field is set, tokens with marks of another
+// kind are refused in return: nonce, at_hash, c_hash, s_hash, events, or a token_use
+// or typ in the payload that names another kind. If Typ is set, tokens whose aud
+// includes their own client (client_id or azp), as that of an ID token does, are
+// refused as well.
 //
-// Typ, JTI and ClientID together leave nothing that an ID token cannot have, so they
-// need Clients, Demand or Accept beside them. With Clients a token must name one of
-// them in client_id after all.
+// If Typ, JTI and ClientID are all set, an ID token can have everything that is
+// still checked, so Clients, Demand or Accept is required. With Clients, client_id
+// must be one of them even if ClientID is set.
 type Relax struct {
-	Typ        bool // accept typ JWT and an absent typ beside at+jwt; other kinds of JWT stay refused
+	Typ        bool // also accept typ JWT and no typ; other kinds of JWT are still refused
 	JTI        bool // accept a token without jti
 	ClientID   bool // accept a token without client_id
 	ScopeArray bool // accept scope as an array of strings
 }
 
-// rules are what a profile comes down to. The zero value of each field is what
-// RFC 9068 says.
+// rules are the rules of one profile. The zero value of each field is the rule of
+// RFC 9068.
 type rules struct {
 	name string
 
@@ -136,19 +135,19 @@ type rules struct {
 	uti        bool     // uti identifies the token, in place of jti
 	noTokenID  bool     // the token's id may be absent
 	scp        bool     // scp holds the scopes, in place of scope
-	scpOrScope bool     // one of them does
+	scpOrScope bool     // scp or scope holds the scopes
 	scopeArray bool     // the scopes may come as an array
-	noSubject  bool     // sub may be absent, where no user is
+	noSubject  bool     // sub may be absent if there is no user
 	noAudience bool     // aud may be absent
 
-	emptyAudience bool // aud may be empty, which is no better than absent
-	bareIssuer    bool // iss may leave its https:// out
-	idTokens      bool // ID tokens are what is sent
+	emptyAudience bool // aud may be an empty list, which counts as absent
+	bareIssuer    bool // iss may omit https://
+	idTokens      bool // ID tokens are the credentials
 
-	// Where things are that Claims has methods for.
-	clientSuffix string   // what sub adds to a client that acts for itself
+	// Where claims are that Claims has fields or methods for.
+	clientSuffix string   // what sub has after the client id if the client acts for itself
 	userID       bool     // only a user's token has uid
-	clientless   bool     // no client is named, ever
+	clientless   bool     // tokens never name a client
 	groups       []string // the path to the groups, in place of groups
 	roles        []string // the path to the roles, in place of roles
 	entitlements []string // the path to the entitlements, in place of entitlements
@@ -159,17 +158,17 @@ type rules struct {
 	refuseAZP         bool     // no azp, which ID tokens have
 	audienceNotClient bool     // an aud that names more than the client
 	clientNotAudience bool     // an aud that does not name the client
-	use               string   // token_use
-	kinds             []string // typ in the payload
-	version           string   // ver
-	tenant            bool     // tid is a tenant of ours
+	use               string   // the value of token_use
+	kinds             []string // one of these as typ in the payload
+	version           string   // the value of ver
+	tenant            bool     // tid is an accepted tenant
 	grant             bool     // scopes, or roles in a token for an application
-	someScope         bool     // a claim with scopes, if an empty one
-	noGraph           bool     // no nonce in the header
+	someScope         bool     // a scope claim, which may be empty
+	noGraph           bool     // no nonce in the header, which tokens for Microsoft Graph have
 	serviceAccount    bool     // sub names a service account
-	verifiedEmail     bool     // an email is verified
-	listClients       bool     // Issuer.Clients
-	listDemand        bool     // Issuer.Demand
+	verifiedEmail     bool     // if there is an email, it is verified
+	listClients       bool     // Issuer.Clients is set
+	listDemand        bool     // Issuer.Demand is set
 }
 
 var profiles = map[Profile]rules{
@@ -227,7 +226,7 @@ var profiles = map[Profile]rules{
 	},
 }
 
-// relaxed lists in words what the rules drop of RFC 9068.
+// relaxed lists in words which rules of RFC 9068 are relaxed.
 func (r rules) relaxed() (list []string) {
 	say := func(so bool, what string) {
 		if so {
@@ -254,7 +253,7 @@ func (r rules) relaxed() (list []string) {
 	return list
 }
 
-// demanded lists in words what the rules ask for beside or in place of it.
+// demanded lists in words what is demanded in addition.
 func (r rules) demanded() (list []string) {
 	say := func(so bool, what string) {
 		if so {

@@ -1,63 +1,62 @@
 package accesstoken
 
-// A Reason says why a request was refused. It is also an error, so that
-// [errors.Is] finds it:
+// A Reason says why a request was refused. It is also an error, so [errors.Is] finds
+// it:
 //
 //	if errors.Is(err, accesstoken.TokenExpired) { … }
 //
-// The text of a Reason is the reason of google.rpc.ErrorInfo on gRPC. Those
-// that would tell an attacker which check a forged token failed become
-// [TokenInvalid] on the wire; the logs and the returned error keep the fine one.
+// On gRPC, the text of a Reason is the reason of google.rpc.ErrorInfo. If a Reason
+// would tell an attacker which check a forged token failed, clients see
+// [TokenInvalid] instead. The log and the returned error have the exact one.
 type Reason string
 
-// The reasons. Each one's HTTP status, OAuth error code and gRPC code stand in
-// one table, in outcome.go.
+// The reasons. A table in outcome.go has the HTTP status, OAuth error code and gRPC
+// code of each.
 const (
 	CredentialsMissing   Reason = "CREDENTIALS_MISSING"   // no credentials at all
-	SchemeUnsupported    Reason = "SCHEME_UNSUPPORTED"    // another scheme, such as Basic
-	CredentialsMalformed Reason = "CREDENTIALS_MALFORMED" // not "Bearer" and a token68
+	SchemeUnsupported    Reason = "SCHEME_UNSUPPORTED"    // another scheme, such as Basic, or DPoP without Config.DPoP
+	CredentialsMalformed Reason = "CREDENTIALS_MALFORMED" // not a scheme and a token68
 	CredentialsAmbiguous Reason = "CREDENTIALS_AMBIGUOUS" // more than one Authorization line
 
 	TokenTooLarge       Reason = "TOKEN_TOO_LARGE"       // over Config.MaxTokenSize
-	TokenMalformed      Reason = "TOKEN_MALFORMED"       // no JWT where only JWTs are accepted, or one that cannot be read
+	TokenMalformed      Reason = "TOKEN_MALFORMED"       // a JWT that cannot be read, or another token where only JWTs are accepted
 	AlgorithmNotAllowed Reason = "ALGORITHM_NOT_ALLOWED" // alg is not on the issuer's list, or does not go with the key
 	TokenTypeMismatch   Reason = "TOKEN_TYPE_MISMATCH"   // an ID token, a proof or another kind of JWT; a critical header
 	IssuerUnknown       Reason = "ISSUER_UNKNOWN"        // iss is not configured
 	KeyNotFound         Reason = "KEY_NOT_FOUND"         // kid is not in a key set that was fetched recently
 	SignatureInvalid    Reason = "SIGNATURE_INVALID"     // signed with another key, or tampered with
 	TokenExpired        Reason = "TOKEN_EXPIRED"         // exp has passed
-	TokenNotYetValid    Reason = "TOKEN_NOT_YET_VALID"   // nbf or iat lies in the future
+	TokenNotYetValid    Reason = "TOKEN_NOT_YET_VALID"   // nbf or iat is in the future
 	AudienceMismatch    Reason = "AUDIENCE_MISMATCH"     // aud does not name this resource server
-	ClaimInvalid        Reason = "CLAIM_INVALID"         // a required claim is missing or of the wrong type
-	TokenInactive       Reason = "TOKEN_INACTIVE"        // the authorization server says so; it does not say why
+	ClaimInvalid        Reason = "CLAIM_INVALID"         // a required claim is missing, or a claim has a wrong type or value
+	TokenInactive       Reason = "TOKEN_INACTIVE"        // the authorization server reports it as inactive, without a cause
 
-	BindingRequired        Reason = "BINDING_REQUIRED"         // the token is bound to a key, and was sent without proof of it
+	BindingRequired        Reason = "BINDING_REQUIRED"         // the token is bound but was sent without proof, or is not bound but must be
 	BindingMismatch        Reason = "BINDING_MISMATCH"         // the proof is of another key or certificate
-	DPoPProofInvalid       Reason = "DPOP_PROOF_INVALID"       // the proof is missing, or not one for this request (RFC 9449 §4.3)
+	DPoPProofInvalid       Reason = "DPOP_PROOF_INVALID"       // the proof is missing, or is not for this request (RFC 9449 §4.3)
 	DPoPProofReplayed      Reason = "DPOP_PROOF_REPLAYED"      // the proof was used before
-	DPoPNonceRequired      Reason = "DPOP_NONCE_REQUIRED"      // the proof needs a nonce that is good now
+	DPoPNonceRequired      Reason = "DPOP_NONCE_REQUIRED"      // the proof has no nonce, or one that has expired
 	StepUpRequired         Reason = "STEP_UP_REQUIRED"         // reserved for step-up authentication (RFC 9470)
 	TransportInsecure      Reason = "TRANSPORT_INSECURE"       // reserved: credentials over cleartext
 	ScopeInsufficient      Reason = "SCOPE_INSUFFICIENT"       // the token lacks a scope that the policy demands
-	PolicyDenied           Reason = "POLICY_DENIED"            // the application's own no; no rule for this gRPC method
+	PolicyDenied           Reason = "POLICY_DENIED"            // the application refused with Deny, or a gRPC method has no rule
 	ReplayStoreUnavailable Reason = "REPLAY_STORE_UNAVAILABLE" // it is not known whether a proof was used before
-	StatusUnavailable      Reason = "STATUS_UNAVAILABLE"       // reserved for status lists
+	StatusUnavailable      Reason = "STATUS_UNAVAILABLE"       // an Accept or a handler could not find out
 
 	AuthorizationDetailsInsufficient Reason = "AUTHORIZATION_DETAILS_INSUFFICIENT" // reserved for RFC 9396
 
 	KeysUnavailable             Reason = "KEYS_UNAVAILABLE"              // the issuer's keys could not be fetched; the validator is closed
 	IntrospectionUnavailable    Reason = "INTROSPECTION_UNAVAILABLE"     // the introspection endpoint gave no usable answer
 	IssuerUnavailable           Reason = "ISSUER_UNAVAILABLE"            // the issuer's metadata could not be fetched
-	ResourceServerMisconfigured Reason = "RESOURCE_SERVER_MISCONFIGURED" // our own setting is wrong: see the log
-	InternalError               Reason = "INTERNAL_ERROR"                // a hook or a key source panicked
+	ResourceServerMisconfigured Reason = "RESOURCE_SERVER_MISCONFIGURED" // our own setting is wrong; see the log
+	InternalError               Reason = "INTERNAL_ERROR"                // a hook or a key source panicked, or an error is unknown
 
-	// TokenInvalid is what the wire says in place of the finer reasons about a
-	// token. No *Error has it; a gRPC client sees it.
+	// TokenInvalid is what clients see in place of the finer reasons about a token. No
+	// *Error has it.
 	TokenInvalid Reason = "TOKEN_INVALID"
 
-	// Unavailable matches every error that means "we could not find out": the
-	// token may be good, and the client should try again with it. An error of
-	// this class is never a 401.
+	// Unavailable matches every error that means "we could not find out". The token may
+	// be good, so the client should try again with it. Such an error is never a 401.
 	Unavailable Reason = "UNAVAILABLE"
 )
 

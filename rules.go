@@ -8,8 +8,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// check judges a verified token by the profile: its kind first, then what it
-// must say. The claims come [rules.translate]d.
+// check checks a verified token by the profile, first its kind and then its claims.
+// The claims must be translated first; see [rules.translate].
 func (r rules) check(header *jose.Header, claims *jose.Claims) *Error {
 	if err := r.checkKind(header, claims); err != nil {
 		return err
@@ -20,21 +20,21 @@ func (r rules) check(header *jose.Header, claims *jose.Claims) *Error {
 	return r.checkScope(claims)
 }
 
-// isUnmarked reports rules by which an access token has no mark of its own: neither
-// its typ nor a claim tells it from every other kind of token.
+// isUnmarked reports whether access tokens of the profile have no mark of their own.
+// Neither typ nor a claim then distinguishes them from all other kinds of token.
 func (r rules) isUnmarked() bool {
 	return (r.types != nil || r.noType) && r.kinds == nil && r.use == "" && r.version == ""
 }
 
-// checkKind refuses what is no access token (RFC 8725 §3.11, §3.12).
+// checkKind refuses tokens that are not access tokens (RFC 8725 §3.11, §3.12).
 func (r rules) checkKind(header *jose.Header, claims *jose.Claims) *Error {
 	switch {
 	case !r.isAccepted(header):
-		return r.departs(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
+		return r.relaxable(TokenTypeMismatch, "the typ is not that of an access token in the profile "+r.name, "Typ")
 	case r.refuseNonce && claims.Nonce, r.refuseOthers && claims.OtherKind, r.refuseAZP && claims.AuthorizedParty != "":
-		return refusal(TokenTypeMismatch, "the token has the marks of an ID or logout token")
+		return refusal(TokenTypeMismatch, "the token has claims that ID or logout tokens have")
 	case claims.OtherUse:
-		return refusal(TokenTypeMismatch, "the token says that it is an ID, refresh or logout token")
+		return refusal(TokenTypeMismatch, "its typ or token_use is that of an ID, refresh or logout token")
 	case r.use != "" && claims.Use != r.use:
 		return refusal(TokenTypeMismatch, "token_use is not "+r.use)
 	case r.kinds != nil && !slices.Contains(r.kinds, claims.Type):
@@ -56,13 +56,13 @@ func (r rules) checkAddressee(claims *jose.Claims) *Error {
 	return nil
 }
 
-// checkScope judges the form of the scope claim.
+// checkScope checks the form of the scope claim.
 func (r rules) checkScope(claims *jose.Claims) *Error {
 	switch {
 	case claims.Scope.List != nil && !r.scopeArray:
-		return r.departs(ClaimInvalid, "scope is an array", "ScopeArray")
+		return r.relaxable(ClaimInvalid, "scope is an array", "ScopeArray")
 	case slices.ContainsFunc(claims.Scope.List, isNoScope):
-		return refusal(ClaimInvalid, "scope has an element that is no scope")
+		return refusal(ClaimInvalid, "scope has an element that is empty or has a space")
 	}
 	return nil
 }
@@ -77,25 +77,25 @@ func (r rules) isAccepted(header *jose.Header) bool {
 	return slices.ContainsFunc(r.types, header.HasMediaType)
 }
 
-// checkClaims demands what RFC 9068 §2.2 makes REQUIRED, or what the profile
-// demands in its place. A missing exp is refused: such a token would be good for
-// ever. aud is judged on every request.
+// checkClaims requires what RFC 9068 §2.2 makes REQUIRED, or what the profile
+// demands in its place. A token without exp is refused, because it would never
+// expire. aud is checked on every request.
 func (r rules) checkClaims(claims *jose.Claims) *Error {
 	switch {
 	case claims.Fault != "":
 		return refusal(ClaimInvalid, claims.Fault)
 	case claims.Audience != nil && len(claims.Audience) == 0 && !r.emptyAudience:
-		return refusal(ClaimInvalid, "aud names nobody")
+		return refusal(ClaimInvalid, "aud is empty")
 	case claims.Subject == "" && !r.noSubject:
-		return r.departs(ClaimInvalid, "sub is missing", "")
+		return r.relaxable(ClaimInvalid, "sub is missing", "")
 	case claims.Expiry.IsZero():
 		return refusal(ClaimInvalid, "exp is missing")
 	case claims.IssuedAt.IsZero():
 		return refusal(ClaimInvalid, "iat is missing")
 	case claims.ClientID == "" && !r.noClient:
-		return r.departs(ClaimInvalid, strings.Join(r.clientClaims(), " or ")+" is missing", "ClientID")
+		return r.relaxable(ClaimInvalid, strings.Join(r.clientClaims(), " or ")+" is missing", "ClientID")
 	case claims.ID == "" && !r.noTokenID:
-		return r.departs(ClaimInvalid, "jti is missing", "JTI")
+		return r.relaxable(ClaimInvalid, "jti is missing", "JTI")
 	case r.grant && !isGrant(claims):
 		return refusal(ClaimInvalid, "the token has neither scp nor, for an application, roles")
 	case r.someScope && !claims.Scope.Present:
@@ -108,40 +108,41 @@ func (r rules) checkClaims(claims *jose.Claims) *Error {
 	return nil
 }
 
-// departs refuses a token for what another profile, or a field of Relax, accepts.
-func (r rules) departs(reason Reason, detail, field string) *Error {
+// relaxable refuses a token. If the profile is RFC9068, it adds the advice that
+// another profile, or a field of Relax, may accept the token.
+func (r rules) relaxable(reason Reason, detail, field string) *Error {
 	refused := refusal(reason, detail)
 	if r.name != profiles[RFC9068].name {
 		return refused
 	}
-	refused.advice = "if it is an ID token, the client sends the wrong one; if this issuer does not follow RFC 9068, " +
-		"set its Profile (ZITADEL: accesstoken.Zitadel)"
+	refused.advice = "if it is an ID token, the client should send its access token instead; if this issuer does not follow RFC 9068, " +
+		"set its Profile (for ZITADEL, accesstoken.Zitadel)"
 	if field != "" {
 		refused.advice += ", or Relax: accesstoken.Relax{" + field + ": true}"
 	}
 	return refused
 }
 
-// isNoScope finds elements of a scope array that would come apart into several
-// scopes.
+// isNoScope reports elements of a scope array that are empty or would split into
+// several scopes.
 func isNoScope(scope string) bool { return scope == "" || strings.Contains(scope, " ") }
 
-// isGrant demands of Entra ID's tokens what somebody has granted: scopes to a
-// client that acts for a user, or else roles to an application. A user's ID token
-// may have roles as well; it names no client (azp, appid), which is demanded, too.
+// isGrant reports whether a token of Entra ID has a grant: scopes if a client acts
+// for a user, roles if an application acts for itself. A user's ID token may also
+// have roles, but it does not name a client (azp, appid), which is required too.
 func isGrant(claims *jose.Claims) bool {
 	return claims.Scope.Text != "" || claims.HasRoles && (claims.IDType == "" || claims.IDType == "app")
 }
 
-// isServiceAccount reports the name of a service account of Kubernetes.
+// isServiceAccount reports whether sub names a service account of Kubernetes.
 func isServiceAccount(subject string) bool {
 	rest, ok := strings.CutPrefix(subject, "system:serviceaccount:")
 	namespace, name, _ := strings.Cut(rest, ":")
 	return ok && namespace != "" && name != "" && !strings.Contains(name, ":")
 }
 
-// onlyClient reports whether every audience is the client itself. The empty
-// string names nobody.
+// onlyClient reports whether every audience is the client itself. An empty one is
+// ignored.
 func onlyClient(claims *jose.Claims) bool {
 	for _, audience := range claims.Audience {
 		if audience != "" && audience != claims.ClientID && audience != claims.AuthorizedParty {
@@ -151,17 +152,17 @@ func onlyClient(claims *jose.Claims) bool {
 	return len(claims.Audience) > 0
 }
 
-// amongAudience reports whether an audience is the client itself, as that of an ID
-// token always is (OpenID Connect Core §2), whoever else it is for.
+// amongAudience reports whether an audience is the client itself, as in every ID
+// token (OpenID Connect Core §2).
 func amongAudience(claims *jose.Claims) bool {
 	return slices.ContainsFunc(claims.Audience, func(audience string) bool {
 		return audience != "" && (audience == claims.ClientID || audience == claims.AuthorizedParty)
 	})
 }
 
-// translate puts what an issuer says in claims of its own where RFC 9068 has it.
-func (r rules) translate(said *jose.Claims) jose.Claims {
-	claims := *said
+// translate moves what an issuer has in claims of its own to where RFC 9068 has it.
+func (r rules) translate(own *jose.Claims) jose.Claims {
+	claims := *own
 	claims.ClientID = r.clientIn(&claims)
 	if r.uti {
 		claims.ID = claims.UTI
@@ -176,7 +177,7 @@ func (r rules) translate(said *jose.Claims) jose.Claims {
 	return claims
 }
 
-// clientID is what names the client where the profile says nothing else.
+// clientID is the claim that names the client if the profile lists no others.
 var clientID = []string{"client_id"}
 
 func (r rules) clientClaims() []string {
@@ -186,8 +187,8 @@ func (r rules) clientClaims() []string {
 	return r.client
 }
 
-// clientIn returns the client. Several claims may name it. That they name
-// different ones is a fault.
+// clientIn returns the client. If several claims name different clients, it sets a
+// Fault.
 func (r rules) clientIn(claims *jose.Claims) (client string) {
 	for _, claim := range r.clientClaims() {
 		named := namedIn(claim, claims)
@@ -214,8 +215,8 @@ func namedIn(claim string, claims *jose.Claims) string {
 	panic("accesstoken: no client is named in " + claim)
 }
 
-// withoutUser reports whether the client acts for itself. RFC 9068 §2.2 makes sub
-// the client's then; some issuers have other ways to say it.
+// withoutUser reports whether the client acts for itself. If it does, RFC 9068 §2.2
+// says that sub names the client; some issuers show it in other ways.
 func (r rules) withoutUser(claims *jose.Claims) bool {
 	switch {
 	case r.serviceAccount, r.grant && claims.Scope.Text == "", r.noSubject && claims.Subject == "":

@@ -7,22 +7,24 @@ import (
 	"sync/atomic"
 )
 
-// shared lets facts that say the same share the memory of it: thousands of tokens
-// have a handful of audiences, clients and scopes. It is a cache of the last few,
-// each in one place, and bounded. It is safe for concurrent use.
+// shared lets facts with equal texts share their memory, because thousands of tokens
+// have a handful of audiences, clients and scopes. It is a bounded cache with one
+// place for each hash, which the latest text takes. It is safe for concurrent use.
 type shared struct {
 	seed  maphash.Seed
 	texts [512]atomic.Pointer[string]
 	lists [128]atomic.Pointer[[]string]
 }
 
-// longestShared is the most bytes of what is kept for others to come. They do not
-// count what they share, and may keep it longer than whoever did.
+// longestShared is the most bytes of a text or list that is kept for later tokens. A
+// reused text is charged only to the token that brought it first, although later
+// tokens may keep it alive longer.
 const longestShared = 128
 
 func newShared() *shared { return &shared{seed: maphash.MakeSeed()} }
 
-// text returns an equal text, and how many bytes it takes that nobody else needs.
+// text returns an equal text, and how many bytes of it are not shared with other
+// tokens.
 func (s *shared) text(text string) (kept string, own int) {
 	place := &s.texts[maphash.String(s.seed, text)%uint64(len(s.texts))]
 	if held := place.Load(); held != nil && *held == text {
@@ -35,7 +37,7 @@ func (s *shared) text(text string) (kept string, own int) {
 	return copied, len(text)
 }
 
-// list is text for several.
+// list does the same for a list of texts.
 func (s *shared) list(list []string) (kept []string, own int) {
 	if list == nil {
 		return nil, 0

@@ -12,8 +12,7 @@ import (
 // in the URL of an Issuer with several Tenants.
 const anyTenant = "{tenantid}"
 
-// tenantFaults reports what is wrong with Tenants, and with a URL that is for
-// several of them.
+// tenantFaults reports faults in Tenants, or in a URL for several tenants.
 func (i Issuer) tenantFaults() (f faults) {
 	template := strings.Contains(i.URL, anyTenant)
 	if !profiles[i.Profile].tenant {
@@ -30,18 +29,18 @@ func (i Issuer) tenantFaults() (f faults) {
 	case i.tenants() == nil:
 		f.add("Tenants is nil, and URL names no tenant; list the tenant ids (tid) whose tokens are accepted")
 	case slices.ContainsFunc(i.tenants(), isNoTenant):
-		f.add("Tenants: expected tenant ids, which are GUIDs in lower case: tid never holds a domain name, and with several tenants URL has %s", anyTenant)
+		f.add("Tenants: expected tenant ids (GUIDs in lower case), because tid never holds a domain name; for several tenants write %s in URL", anyTenant)
 	case named != "" && !slices.Contains(i.tenants(), named):
-		f.add("Tenants does not have %q, which URL names, so that no token could be accepted; with several tenants URL has %s", named, anyTenant)
+		f.add("Tenants does not have %q, the tenant in URL, so no token could be accepted; for several tenants write %s in URL", named, anyTenant)
 	case len(slices.Compact(slices.Sorted(slices.Values(i.Tenants)))) < len(i.Tenants):
-		f.add("Tenants lists a tenant twice")
+		f.add("Tenants lists a tenant twice; remove the duplicate")
 	}
 	if template && i.MetadataURL == "" && i.JWKSURI == "" && i.Keys == nil {
-		f.add("MetadataURL is empty; with %s in URL the metadata is that of several tenants: "+
+		f.add("MetadataURL is empty; with %s in URL set it to the metadata of several tenants: "+
 			"https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration, or organizations in place of common", anyTenant)
 	}
 	if i.Introspection != nil {
-		f.add("Introspection is set, and Entra ID has no introspection endpoint")
+		f.add("Introspection is set, but Entra ID has no introspection endpoint; leave it nil")
 	}
 	return f
 }
@@ -51,7 +50,7 @@ func isNoTenant(tenant string) bool {
 		strings.ContainsFunc(tenant, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' })
 }
 
-// tenants returns those that are listed, or the one that URL names.
+// tenants returns the listed tenants or, if Tenants is nil, the one in URL.
 func (i Issuer) tenants() []string {
 	if named := i.tenantInURL(); i.Tenants == nil && named != "" {
 		return []string{named}
@@ -59,8 +58,8 @@ func (i Issuer) tenants() []string {
 	return i.Tenants
 }
 
-// tenantInURL returns the first element of the path, or "" where several tenants
-// share the URL or it has no path.
+// tenantInURL returns the first element of URL's path. If several tenants share the
+// URL, or it has no path, it returns "".
 func (i Issuer) tenantInURL() string {
 	u, err := url.Parse(i.URL)
 	if err != nil || strings.Contains(i.URL, anyTenant) {
@@ -75,14 +74,14 @@ func (i Issuer) tenantInURL() string {
 type identity struct {
 	url     string
 	aliases []string
-	tenants []string // nil: tid means nothing
+	tenants []string // nil if tid is not checked
 }
 
-// spellings are all that iss may be.
+// spellings returns every text that iss may be.
 func (id identity) spellings() []string { return append([]string{id.url}, id.aliases...) }
 
-// identities returns what iss may be: URL and its Aliases, or with the tenants of
-// Entra ID what they come to for each.
+// identities returns what iss may be: URL with its Aliases or, if URL has
+// {tenantid}, one identity for each of the Tenants.
 func (i Issuer) identities() (all []identity) {
 	aliases := i.Aliases
 	switch r := i.rules(); {
@@ -104,9 +103,9 @@ func (i Issuer) identities() (all []identity) {
 	return all
 }
 
-// keysOf returns the keys that may sign for one identity. Entra ID publishes
-// those of all tenants in one document, and says in a member of each whose they
-// are, for version 1.0 as well in the form of 2.0.
+// keysOf returns the keys that may sign for one identity. Entra ID publishes the
+// keys of all tenants in one document, where a member of each key names its issuer.
+// It names the issuer of version 2.0 even if the key signs tokens of version 1.0.
 func (i Issuer) keysOf(id identity, keys KeySource) KeySource {
 	cache, ok := keys.(interface{ For(...string) *jwks.View })
 	if !ok || id.tenants == nil {
@@ -121,7 +120,8 @@ func (i Issuer) keysOf(id identity, keys KeySource) KeySource {
 	return cache.For(spellings...)
 }
 
-// entraHosts are where Entra ID issues tokens of version 2.0, by cloud.
+// entraHosts are the hosts where Entra ID issues tokens of version 2.0, one for each
+// cloud.
 var entraHosts = []string{"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"}
 
 func hostOf(raw string) string {

@@ -15,41 +15,40 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// cacheBytes bounds the store of verified facts.
+// cacheBytes is the most memory that cached facts take.
 const cacheBytes = 64 << 20
 
-// A Validator decides whether credentials are good, and good enough. Make one
-// with [NewValidator], share it between all carriers, and Close it at the end.
-// It is safe for concurrent use.
+// A Validator decides whether credentials are valid and sufficient. Make one with
+// [NewValidator], share it between all transports, and Close it at the end. It is
+// safe for concurrent use.
 type Validator struct {
 	issuers      map[string]*issuer // by URL, which is how a token's iss finds its issuer
 	aliases      map[string]*issuer // by other spellings of iss
-	near         map[string]*issuer // by what is left of iss without scheme, case and slash at the end: for advice
+	near         map[string]*issuer // by iss without scheme, case and final slashes, for advice
 	configured   []*issuer          // one for each Issuer, in their order; its tenants share the keys
 	introspected []*issuer          // those with an introspection client
 	leeway       time.Duration
 	maxToken     int    // in bytes
-	tooLarge     string // the warning about it
+	tooLarge     string // the warning about a larger token
 	now          func() time.Time
 	logger       *slog.Logger
 	onRefuse     func(context.Context, *Error)
 	face         *face
 	forwarded    ForwardedCertificate
-	constrained  bool              // every token has to be bound
-	fixed        map[Reason]*Error // refusals without details, made once
+	constrained  bool              // every token must be bound
+	fixed        map[Reason]*Error // refusals without details of their own, made once
 	cache        *tokencache.Cache
 	shared       *shared
 	headers      jose.Headers
 	algorithms   map[string]bool // of all issuers
-	complain     sync.Once       // about a hook that panics
-	warnings     warnings        // of what concerns no single issuer
+	complain     sync.Once       // logs that a hook panicked
+	warnings     warnings        // those that are not about a single issuer
 	closed       atomic.Bool
 }
 
-// NewValidator checks the Config and makes a Validator. It does no I/O: metadata
-// and keys are fetched when the first token needs them, or by
-// [Validator.Warm]. The error reports every fault of the Config at once, one to
-// a line.
+// NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
+// keys are fetched by [Validator.Warm], or when the first token needs them. If the
+// Config has faults, the error has one line for each of them.
 func NewValidator(config Config) (*Validator, error) {
 	config = config.clone()
 	found := config.faults()
@@ -89,7 +88,7 @@ func NewValidator(config Config) (*Validator, error) {
 	}
 	if len(found) > 0 {
 		_ = v.Close()
-		return nil, sentence(found)
+		return nil, joinFaults(found)
 	}
 	return v, nil
 }
@@ -133,8 +132,8 @@ func (v *Validator) issuerOf(iss string) *issuer {
 	return v.aliases[iss]
 }
 
-// sentence puts the package's name before each fault.
-func sentence(found faults) error {
+// joinFaults joins the faults, each with the package's name before it.
+func joinFaults(found faults) error {
 	lines := make([]error, len(found))
 	for i, fault := range found {
 		lines[i] = fmt.Errorf("accesstoken: %w", fault)
@@ -142,19 +141,19 @@ func sentence(found faults) error {
 	return errors.Join(lines...)
 }
 
-// Warm fetches what a first request would need: the metadata and the keys of
-// every issuer, of at most 16 issuers at once. It is optional. The error joins an
-// [*IssuerError] for each issuer whose keys could not be had; the Validator works
-// all the same, and tries again when a token comes.
+// Warm fetches what the first requests would wait for: the metadata and the keys of
+// every issuer, at most 16 issuers at once. Calling it is optional. If keys cannot
+// be fetched, the error joins an [*IssuerError] for each such issuer. The Validator
+// can be used all the same, and tries again when a token comes.
 func (v *Validator) Warm(ctx context.Context) error {
 	return v.eachIssuer(func(i *issuer) error { return i.warm(ctx) })
 }
 
-// Ready returns nil once every issuer without ReadyWithout can be used: its keys
-// are there, or it can be asked about its tokens. Otherwise it joins an
-// [*IssuerError] for each one that cannot. It does not wait, but sees to it that
-// what is missing is fetched, from all those issuers at once; a program with many
-// should call Warm first.
+// Ready returns nil if every issuer without ReadyWithout can be used: its keys are
+// there, or it can be asked about its tokens. Otherwise it joins an [*IssuerError]
+// for each issuer that cannot. It does not wait, but starts the fetch of missing
+// keys, from all those issuers at once. If you have many issuers, you should call
+// Warm first.
 func (v *Validator) Ready() error {
 	if v.closed.Load() {
 		return errors.New("accesstoken: the validator is closed")
@@ -162,7 +161,7 @@ func (v *Validator) Ready() error {
 	return v.eachIssuer((*issuer).ready)
 }
 
-// mostAtOnce is how many issuers are asked at once.
+// mostAtOnce is the most issuers that are asked at once.
 const mostAtOnce = 16
 
 func (v *Validator) eachIssuer(do func(*issuer) error) error {
@@ -183,10 +182,10 @@ func (v *Validator) eachIssuer(do func(*issuer) error) error {
 			found = append(found, &IssuerError{Issuer: v.configured[n].settings.URL, Err: err})
 		}
 	}
-	return sentence(found)
+	return joinFaults(found)
 }
 
-// guarded calls what may be somebody else's code.
+// guarded recovers if a key source panics, because it may be the application's code.
 func guarded(do func(*issuer) error, i *issuer) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -196,9 +195,9 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 	return do(i)
 }
 
-// Close ends every goroutine and timer that the Validator started and waits for
-// them. Afterwards every request is refused with KeysUnavailable. Closing twice
-// is fine.
+// Close ends every goroutine and timer that the Validator started, and waits for
+// them. Afterwards every request is refused with KeysUnavailable. It may be called
+// twice.
 func (v *Validator) Close() error {
 	v.closed.Store(true)
 	var failed []error

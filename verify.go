@@ -10,13 +10,13 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// maxAttempts bounds the signatures that one request may cost, when several
-// keys go with its header.
+// maxAttempts is the most signatures that one request may cost, if several keys
+// match its header.
 const maxAttempts = 4
 
-// verify finds out what a token says and whether its issuer said it. The form
-// of the token and the configuration choose between JWT and introspection,
-// never a failure: a forged JWT is not shown to anybody.
+// verify verifies a token and returns its facts. The form of the token and the
+// configuration decide between JWT and introspection. A JWT that fails is never
+// introspected, so that a forged one is not sent to any server.
 func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*facts, error) {
 	parsed, err := v.headers.Begin(token)
 	if err == nil && !v.algorithms[parsed.Algorithm] {
@@ -26,7 +26,7 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 		err = parsed.Open()
 	}
 	switch {
-	case err == nil: // what base64url can spell is a token68
+	case err == nil: // then it is a token68, because base64url is
 		return v.verifyJWT(ctx, &parsed)
 	case !challenge.IsToken68(token):
 		return nil, v.fixed[CredentialsMalformed]
@@ -36,23 +36,23 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 	case errors.Is(err, jose.ErrNotJWT):
 		return v.introspect(ctx, token, fresh)
 	}
-	return nil, because(joseReason(err), err)
+	return nil, wrapError(joseReason(err), err)
 }
 
-// errAlgorithm is an algorithm that no issuer's tokens may have.
+// errAlgorithm means that no issuer accepts the algorithm.
 var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 
-// verifyJWT goes from cheap to dear: issuer, algorithm, key, signature. Until
-// the signature is verified, iss is a key into the configured issuers, and
-// nothing else that the token says is used.
+// verifyJWT checks from cheap to expensive: issuer, algorithm, key, signature. Until
+// the signature is verified, iss only selects a configured issuer, and no other
+// claim is used.
 func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, error) {
-	said, err := jose.ReadClaims(token.Payload)
+	own, err := jose.ReadClaims(token.Payload)
 	if err != nil {
-		return nil, because(TokenMalformed, err)
+		return nil, wrapError(TokenMalformed, err)
 	}
-	i := v.issuerOf(said.Issuer)
+	i := v.issuerOf(own.Issuer)
 	if i == nil {
-		v.adviseOnIssuer(said.Issuer)
+		v.adviseOnIssuer(own.Issuer)
 		return nil, v.fixed[IssuerUnknown]
 	}
 	if !slices.Contains(i.algorithms, token.Algorithm) {
@@ -60,10 +60,10 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		return nil, v.fixed[AlgorithmNotAllowed]
 	}
 	if i.rules.noGraph && token.HasNonce {
-		return nil, refusal(TokenTypeMismatch, "the header has a nonce, so the token is for Microsoft Graph, and nobody else can verify it")
+		return nil, refusal(TokenTypeMismatch, "the header has a nonce, so the token is for Microsoft Graph, and no other server can verify it")
 	}
 	if !token.HasPossibleSignature() {
-		return nil, refusal(SignatureInvalid, "its length is wrong for the algorithm")
+		return nil, refusal(SignatureInvalid, "the signature has the wrong length for the algorithm")
 	}
 	keys, generation, err := i.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	if err != nil {
@@ -83,7 +83,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	}
 	i.verified.Store(true)
 	header := v.headers.Remember(token)
-	claims, err := i.checkJWT(token, &said)
+	claims, err := i.checkJWT(token, &own)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +95,8 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	return found, nil
 }
 
-// verifySignature returns the key under which the signature is good. There is
-// at least one.
+// verifySignature returns the key that verifies the signature. There must be at
+// least one key.
 func verifySignature(token *jose.Token, keys []crypto.PublicKey) (crypto.PublicKey, error) {
 	var last error
 	for _, key := range keys[:min(len(keys), maxAttempts)] {
@@ -106,13 +106,13 @@ func verifySignature(token *jose.Token, keys []crypto.PublicKey) (crypto.PublicK
 		}
 		last = err
 	}
-	return nil, because(joseReason(last), last)
+	return nil, wrapError(joseReason(last), last)
 }
 
-// verifyAnew is for a token whose signature is not good under the keys of a
-// generation: an issuer whose keys have no kid rotates them unannounced, and some give
-// an old kid to a new key. A source that can look for newer keys is asked once for
-// those, and only what has not been tried is. failed is what to return otherwise.
+// verifyAnew handles a token whose signature is wrong for the held keys. Some
+// issuers rotate keys without a kid, or reuse a kid for a new key. If the source can
+// look for newer keys, it is asked once, and only keys that were not tried yet are
+// tried. Otherwise verifyAnew returns failed.
 func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []crypto.PublicKey, generation uint64, failed error) (crypto.PublicKey, uint64, error) {
 	source, ok := i.keys.(interface {
 		KeysAfter(ctx context.Context, kid, alg string, generation uint64) (keys []crypto.PublicKey, newer uint64, err error)
@@ -121,7 +121,7 @@ func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []cryp
 		return nil, 0, failed
 	}
 	keys, newer, err := source.KeysAfter(ctx, token.KeyID, token.Algorithm, generation)
-	if err != nil { // the issuer may have rotated, and cannot be asked or did not answer
+	if err != nil { // the issuer may have rotated, but cannot be asked or did not answer
 		return nil, 0, keysRefusal(ctx, err)
 	}
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key crypto.PublicKey) bool { return jose.Contains(tried, key) })

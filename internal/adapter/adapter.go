@@ -1,5 +1,5 @@
-// Package adapter is the way of a request that all adapters share. They differ
-// in the shape of what comes in and goes out, and in nothing else.
+// Package adapter is the path of a request that all adapters share. They differ only
+// in the form of the requests that they read and of the responses that they write.
 package adapter
 
 import (
@@ -10,21 +10,22 @@ import (
 	"github.com/accesstoken/accesstoken/internal/carried"
 )
 
-// node is what an adapter leaves in the context.
+// node is what an adapter puts into the context.
 type node = carried.Context[accesstoken.Claims, accesstoken.Credentials, accesstoken.Validator]
 
-// An Admission is a request that may pass.
+// An Admission is an accepted request.
 type Admission struct {
 	Context context.Context // with the claims
 	Claims  accesstoken.Claims
 
-	Stay *Stay // of the claims in the context; nil: an adapter further out put them there
+	Stay *Stay // of the claims in the context; nil if an outer adapter put them there
 }
 
-// A Stay is how long claims are in a context. Its End takes them out again.
+// A Stay is the time for which claims are in a context. End takes them out again.
 type Stay = node
 
-// End ends the stay. The adapter defers it until its handler has returned.
+// End ends the stay. The adapter should defer it, so that it runs when the handler
+// has returned.
 func (a Admission) End() {
 	if a.Stay != nil {
 		a.Stay.End()
@@ -32,12 +33,12 @@ func (a Admission) End() {
 }
 
 // Authorize lets the validator decide and puts the claims into the context. If an
-// adapter further out has let this very request in with the same credentials, only
-// the policy is checked: a second look would cost a second introspection, and a
-// proof of possession may be used only once. A policy that wants a fresh answer of
-// the issuer gets one. Claims that other code put into the context prove nothing.
-// Neither do the claims of an outer request about an inner one. Target tells requests
-// apart whose credentials come without a request; it is empty for all others.
+// outer adapter has accepted this very request with the same credentials, only the
+// policy is checked, because a full check would cost a second introspection, and a
+// proof of possession can be used only once. If the policy has FreshIntrospection,
+// the full check is made all the same. Claims that other code put into the context,
+// or that belong to an outer request, are no authentication. Target distinguishes
+// requests if their credentials come without a request, and is empty otherwise.
 func Authorize(ctx context.Context, v *accesstoken.Validator, target string, credentials accesstoken.Credentials, policy accesstoken.Policy) (Admission, error) {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
 	if ok && !outer.Ended() && outer.By == v && outer.Target == target && outer.Credentials.Equal(credentials) && !policy.FreshIntrospection {
@@ -54,9 +55,9 @@ func Authorize(ctx context.Context, v *accesstoken.Validator, target string, cre
 	return Admission{Context: made, Claims: claims, Stay: made}, nil
 }
 
-// IsRefusal reports whether an error that a handler returned is for the Validator to
-// turn into a refusal: an [*accesstoken.Error], one of the reasons, or what matches
-// [accesstoken.Unavailable]. All others are the application's.
+// IsRefusal reports whether the Validator should turn an error of a handler into a
+// refusal: an [*accesstoken.Error], a reason, or an error that matches
+// [accesstoken.Unavailable]. All other errors are the application's.
 func IsRefusal(err error) bool {
 	var refused *accesstoken.Error
 	var reason accesstoken.Reason
@@ -64,8 +65,8 @@ func IsRefusal(err error) bool {
 }
 
 // Anonymous returns a context for the handler of a request that passes without
-// credentials. An outer request, whose context this one has, may have been let in
-// with a token of its own. Its claims are not those of this request.
+// credentials. If the context is derived from an outer request that was accepted
+// with a token, the claims of the outer request are hidden.
 func Anonymous(ctx context.Context) context.Context {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
 	if !ok || outer.By == nil {

@@ -6,31 +6,30 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// IsPreflight recognizes what the Fetch standard calls a CORS-preflight
-// request.
+// IsPreflight reports a CORS-preflight request of the Fetch standard.
 func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// Accepted writes the header fields that the response to an accepted request has
-// before its handler runs: the next DPoP nonce, unless it is "". With cors, scripts
-// of other origins may read it.
+// Accepted writes header fields of the response to an accepted request, before its
+// handler runs: the next DPoP nonce, unless it is "". If cors is set, scripts of
+// other origins may read it.
 func Accepted(header http.Header, r *http.Request, nonce string, cors bool) {
 	if nonce == "" {
 		return
 	}
 	header.Set("DPoP-Nonce", nonce)
-	header.Set("Cache-Control", "no-store") // a nonce is for one client, and for now
+	header.Set("Cache-Control", "no-store") // a nonce is for one client, and for a short time
 	if cors && r.Header.Get("Origin") != "" {
 		header.Add("Access-Control-Expose-Headers", "DPoP-Nonce")
 	}
 }
 
-// Refused writes the header fields of a refusal, all but Content-Type. With cors,
-// scripts of other origins may read the challenge and the DPoP nonce.
+// Refused writes the header fields of a refusal, except Content-Type. If cors is
+// set, scripts of other origins may read the challenge and the DPoP nonce.
 func Refused(header http.Header, r *http.Request, refused *accesstoken.Error, cors bool) {
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		header.Del(name) // of a body that will not be written
+		header.Del(name) // it describes a body that will not be written
 	}
 	for name, values := range refused.Header() {
 		header[name] = values

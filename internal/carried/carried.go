@@ -1,6 +1,6 @@
-// Package carried is the context node that brings claims from an adapter to
-// its handler. It is one allocation, and only this module can make one that
-// counts as authentication.
+// Package carried is the context node that takes claims from an adapter to its
+// handler. It costs one allocation, and only this module can make a node that counts
+// as authentication.
 package carried
 
 import (
@@ -8,35 +8,35 @@ import (
 	"sync/atomic"
 )
 
-// TestKeys is a key source of accesstokentest, whose claims any Validator takes for
-// its own in Check. No other package can name this interface.
+// TestKeys is a key source of accesstokentest. If claims come from it, every
+// Validator accepts them in Check. No other package can name this interface.
 type TestKeys interface{ ForTests(Key) }
 
 // Key finds the node in a context.
 type Key struct{}
 
 // Context is a context with claims and the credentials that they came from. C is
-// accesstoken.Claims, R accesstoken.Credentials and V accesstoken.Validator: the
-// root package cannot be imported from here.
+// accesstoken.Claims, R accesstoken.Credentials and V accesstoken.Validator, because
+// this package cannot import the root package.
 type Context[C, R, V any] struct {
 	context.Context
 	Claims      C
 	Credentials R
-	Target      string // of a request that the credentials do not hold
+	Target      string // of a request that the credentials do not have
 
-	// By is the validator that authenticated the request, or nil for claims
-	// that somebody put there by hand, which prove nothing to an adapter.
+	// By is the validator that authenticated the request. If it is nil, application
+	// code put the claims there, and adapters do not accept them as authentication.
 	By *V
 
 	ended atomic.Bool
 }
 
-// End takes the claims out of the context, for good: the request that they came
-// with is over. What is derived from the context keeps its values, and outlives
-// the request with them.
+// End takes the claims out of the context for good, because the request that they
+// came with is over. Contexts that are derived from it may outlive the request, and
+// lose the claims too.
 func (c *Context[C, R, V]) End() { c.ended.Store(true) }
 
-// Ended reports whether the claims count no more.
+// Ended reports whether the claims no longer count.
 func (c *Context[C, R, V]) Ended() bool { return c.ended.Load() }
 
 // Value returns the node itself under [Key].
@@ -47,5 +47,5 @@ func (c *Context[C, R, V]) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String is what the context package prints of a parent.
+// String is what package context prints for a parent.
 func (c *Context[C, R, V]) String() string { return "accesstoken.Context" }

@@ -2,13 +2,13 @@ package challenge
 
 import "strings"
 
-// A Param is one auth-param of a challenge (RFC 9110 §11.2). One with an empty
-// Value is left out.
+// A Param is one auth-param of a challenge (RFC 9110 §11.2). If its Value is empty,
+// it is left out.
 type Param struct{ Name, Value string }
 
-// Write returns a challenge for a WWW-Authenticate field: the scheme and its
-// parameters as quoted strings. Control characters cannot get through: a value
-// with one is left out as a whole, since a header must not be split by it.
+// Write returns a challenge for a WWW-Authenticate field: the scheme, and its
+// parameters as quoted strings. If a value is not printable ASCII, its parameter is
+// left out, so that a control character cannot split the header.
 func Write(scheme string, params ...Param) string {
 	var b strings.Builder
 	b.WriteString(scheme)
@@ -25,7 +25,8 @@ func Write(scheme string, params ...Param) string {
 	return b.String()
 }
 
-// quote escapes the two characters that a quoted-string must (RFC 9110 §5.6.4).
+// quote escapes the two characters that need it in a quoted-string (RFC 9110
+// §5.6.4).
 func quote(b *strings.Builder, text string) {
 	for i := range len(text) {
 		if text[i] == '"' || text[i] == '\\' {
@@ -35,8 +36,8 @@ func quote(b *strings.Builder, text string) {
 	}
 }
 
-// IsQuotable reports whether text can stand in a quoted-string as it is meant:
-// printable ASCII, with " and \ escaped.
+// IsQuotable reports whether text can be in a quoted-string: printable ASCII, with "
+// and \ escaped.
 func IsQuotable(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
@@ -46,8 +47,8 @@ func IsQuotable(text string) bool {
 	return true
 }
 
-// IsDescription reports whether text may be an error_description: %x20-21 /
-// %x23-5B / %x5D-7E (RFC 6750 §3), which needs no escaping.
+// IsDescription reports whether text can be an error_description, which needs no
+// escaping: %x20-21 / %x23-5B / %x5D-7E (RFC 6750 §3).
 func IsDescription(text string) bool {
 	return IsQuotable(text) && !strings.ContainsAny(text, `"\`)
 }

@@ -1,20 +1,20 @@
-// Package challenge reads the credentials of a request and writes the
-// challenge of a refusal: the syntax of RFC 9110 §11 and RFC 6750 §2.1 and §3.
+// Package challenge reads the credentials of a request and writes the challenge of a
+// refusal. It has the syntax of RFC 9110 §11 and RFC 6750 §2.1 and §3.
 package challenge
 
 import "strings"
 
-// Credentials takes one Authorization field value apart: a scheme, one or more
-// spaces, and the rest. ok is false for what does not have that shape. The rest
-// is not looked at; [IsToken68] does that.
+// Credentials splits the value of an Authorization field into a scheme, one or more
+// spaces, and the rest. If the scheme is not a token, ok is false. The rest is not
+// checked; [IsToken68] does that.
 func Credentials(line string) (scheme, rest string, ok bool) {
-	line = strings.Trim(line, " \t") // RFC 9110 §5.5: not part of the value
+	line = strings.Trim(line, " \t") // not part of the value (RFC 9110 §5.5)
 	scheme, rest, _ = strings.Cut(line, " ")
 	return scheme, strings.TrimLeft(rest, " "), isToken(scheme)
 }
 
-// IsToken68 reports 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" )
-// *"=" (RFC 9110 §11.2), the form of every bearer token (RFC 6750 §2.1).
+// IsToken68 reports whether text is 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+"
+// / "/" ) *"=" (RFC 9110 §11.2), the form of every bearer token (RFC 6750 §2.1).
 func IsToken68(text string) bool {
 	text = strings.TrimRight(text, "=")
 	for i := range len(text) {
@@ -25,7 +25,7 @@ func IsToken68(text string) bool {
 	return text != ""
 }
 
-// isToken reports RFC 9110 §5.6.2: what a scheme is made of.
+// isToken reports whether text is a token (RFC 9110 §5.6.2), as a scheme must be.
 func isToken(text string) bool {
 	for i := range len(text) {
 		if !isTchar[text[i]] {
