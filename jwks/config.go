@@ -39,7 +39,8 @@ type Config struct {
 	MetadataKeys *Set
 
 	// SameOrigin refuses metadata if its jwks_uri has a different scheme, host or
-	// port than Issuer. Some issuers keep their keys on another host on purpose.
+	// port than Issuer. If an issuer keeps its keys on another host on purpose, you
+	// should leave it false.
 	SameOrigin bool
 
 	// HTTPClient makes the requests. It is copied, and redirects are refused
@@ -62,7 +63,8 @@ type Config struct {
 	PublicAddressesOnly bool
 
 	// DangerouslyAllowHTTP accepts plain http on any host. An attacker on the
-	// network path can then replace the keys. Loopback hosts do not need it.
+	// network path can then replace the keys, so you should not set it in production.
+	// Loopback hosts do not need it.
 	DangerouslyAllowHTTP bool
 
 	// Logger gets one warning when fetches start to fail, one info when they

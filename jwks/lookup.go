@@ -35,7 +35,7 @@ func newTable(kids int) table {
 // find returns the record of kid, or nil.
 func (t *table) find(kid string) *record { return t.slot(kid).record }
 
-// insert returns the record of kid. If there is none yet, it adds one.
+// insert returns the record of kid. If kid is new, it adds one.
 func (t *table) insert(kid string) *record {
 	s := t.slot(kid)
 	if s.record == nil {

@@ -88,7 +88,8 @@ func (u *unavailable) Unwrap() error { return u.cause }
 // RetryAfter returns the time after which another try may succeed; zero if unknown.
 func (u *unavailable) RetryAfter() time.Duration { return u.after }
 
-// outageError returns the error of the outage, or nil if there is none. c.mu is held.
+// outageError returns the error of the outage. If the last fetch succeeded, it is nil.
+// c.mu is held.
 func (c *Cache) outageError() error {
 	if c.outage.cause == nil {
 		return nil

@@ -183,7 +183,7 @@ func (s Source) read(ctx context.Context, client *fetch.Client, place string) (M
 // A document is the metadata as received.
 type document struct {
 	Metadata
-	signed string // the JSON value of signed_metadata; "" if there is none
+	signed string // the JSON value of signed_metadata; "" if absent
 }
 
 func parse(body string) (document, error) {
