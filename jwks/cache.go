@@ -13,49 +13,49 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A Cache holds the key set of one issuer. It is made by [NewCache], safe for
-// concurrent use, and to be closed.
+// A Cache holds the key set of one issuer. Create one with [NewCache], and Close it
+// when done. It is safe for concurrent use.
 type Cache struct {
 	config Config
-	name   string // Config.name, which takes a while
+	name   string // Config.name, computed once because it parses a URL
 
-	// usable is what a request reads: nil before the first good answer, after
-	// usable-until and after Close.
+	// usable is the set that requests read. It is nil before the first good answer,
+	// after usable-until and after Close.
 	usable atomic.Pointer[keySet]
 
-	running sync.WaitGroup // fetches, and timers that are armed
+	running sync.WaitGroup // fetches, reads of File, and armed timers
 
-	waiting atomic.Int64 // requests that wait for a fetch
+	waiting atomic.Int64 // requests waiting for a fetch
 
 	mu      sync.Mutex
 	closed  bool
-	flight  *flight   // the fetch under way, or nil
-	last    *keySet   // the last good answer, kept beyond usable-until to recognize it
-	readAt  time.Time // when the fetch began that brought the last good answer
+	flight  *flight   // the running fetch, or nil
+	last    *keySet   // the last good answer, kept after usable-until to compare with the next
+	readAt  time.Time // when the fetch of the last good answer began
 	budget  missBudget
 	outage  outage
-	refresh *time.Timer // asks again
+	refresh *time.Timer // starts the next fetch
 	expiry  *time.Timer // drops the keys
-	doubt   *time.Timer // drops those that the last answer lacked
-	looks   int         // answers since servers were first seen to differ; 0 once they agree
-	state   State       // what State cannot see elsewhere
+	doubt   *time.Timer // drops the keys in doubt
+	looks   int         // answers since a key was first in doubt; 0 once the servers agree
+	state   State       // the fields that State does not take from elsewhere
 
-	keeper keeper
-	hook   hook
+	saver saver
+	hook  hook
 
-	// Only the fetch under way touches these.
+	// Only the running fetch uses these.
 	source   *source
-	recalled bool // the file has been looked at
+	recalled bool // File has been read, or given up on
 }
 
 var (
 	errClosed = errors.New("jwks: the cache is closed")
-	errRanOut = errors.New("its keys have just run out")
+	errRanOut = errors.New("the last keys have just expired")
 )
 
-// NewCache checks the configuration and returns a cache that has asked nothing
-// yet: the first request, or [Cache.Warm], does. All faults are reported at
-// once, one per line.
+// NewCache checks the configuration and returns a cache that has fetched nothing
+// yet: the first request, or [Cache.Warm], starts the first fetch. All faults are
+// reported at once, one per line.
 func NewCache(config Config) (*Cache, error) {
 	config = config.withDefaults()
 	if err := config.check(); err != nil {
@@ -64,39 +64,42 @@ func NewCache(config Config) (*Cache, error) {
 	return &Cache{config: config, name: config.name(), budget: newMissBudget(config.MissCooldown), source: newSource(config)}, nil
 }
 
-// String names the issuer or the document, without its query.
+// String returns the issuer, or else the URL of the key set, without its query.
 func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 
 // Keys returns the public keys that may verify a token with this kid and alg,
 // at most 4 and always in the same order: *[rsa.PublicKey], *[ecdsa.PublicKey]
-// or [ed25519.PublicKey]. An empty kid stands for a token without one; every
+// or [ed25519.PublicKey]. If the token has no kid, pass an empty one; every
 // key that fits alg is then a candidate (RFC 7515 §4.1.4). The slice is shared
 // and must not be changed.
 //
-// When no key that is published has a kid, the kid of a token is a hint without use,
-// and every key that fits alg is a candidate as well.
+// If no published key has a kid, the token's kid is ignored, and every key that fits
+// alg is a candidate as well.
 //
-// No keys and no error mean that the key is certain not to be there: a fetch that
-// began after the call did not find it, or one that began within the last
-// MissCooldown did not, and this very kid had been asked for or withdrawn before.
-// Of a kid longer than 256 bytes they mean that no set can have it. An error means
-// one of these:
-//   - the key is there but not for this alg, or alg is not one that a key of a
-//     fetched set may have: it says so;
-//   - the question could not be asked: unknown kids have used up the fetches that
+// If Keys returns no keys and no error, the token's key is certain to be missing, for
+// one of these reasons:
+//   - a fetch that began after the call did not find it;
+//   - a fetch that began within the last MissCooldown did not find it, and this very
+//     kid was looked up or withdrawn before;
+//   - kid is longer than 256 bytes, which no set can have.
+//
+// An error means one of these:
+//   - the key is held but not for this alg, or no key of a fetched set can have
+//     this alg; the error says so;
+//   - Keys could not find out: unknown kids have used up the fetches that
 //     MissCooldown allows, the key set or the metadata is unavailable, the
-//     metadata contradicts the configuration, or the cache is closed. If there is
-//     a time to ask again, the error has a method RetryAfter() time.Duration in
+//     metadata contradicts the configuration, or the cache is closed. If it can
+//     help to try again later, the error has a method RetryAfter() time.Duration in
 //     its chain;
-//   - ctx ended first: it matches the context's error. The fetch goes on for
-//     the others who wait.
+//   - ctx ended first: the error matches the context's error. The fetch goes on for
+//     the other callers.
 //
-// generation counts the sets that differed; a set in another order is the same
-// set. It is 0 with an error.
+// generation counts the different sets so far. The order of the keys makes no
+// difference. It is 0 if there is an error.
 //
-// When the key is held Keys does no I/O, no allocation and no locking. Else it
-// waits for at most one fetch, and for at most Config.WaitTimeout; of more than
-// 4096 who wait, the rest is told at once that the key set is unavailable.
+// If the key is held, Keys does no I/O, no allocation and no locking. Otherwise it
+// waits for at most Config.WaitTimeout. If 4096 calls are waiting already, it returns
+// at once with an error that the key set is unavailable.
 func (c *Cache) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	if set := c.usable.Load(); set != nil {
 		if keys := set.held(question{kid, alg}); keys != nil {
@@ -106,13 +109,14 @@ func (c *Cache) Keys(ctx context.Context, kid, alg string) (keys []crypto.Public
 	return c.miss(ctx, question{kid, alg})
 }
 
-// Keyfunc is a [jwt.Keyfunc]: it returns the key, or a [jwt.VerificationKeySet]
-// of several, for the token's kid and alg, waiting for Config.WaitTimeout at
-// most when they have to be fetched. The error matches [jwkset.ErrKeyNotFound]
-// if the issuer was asked and has no such key: the token is bad. Otherwise see
-// [Cache.Keys].
+// Keyfunc is a [jwt.Keyfunc]: it returns the key for the token's kid and alg, or a
+// [jwt.VerificationKeySet] if there are several. If they have to be fetched, it
+// waits for at most Config.WaitTimeout. The error matches [jwkset.ErrKeyNotFound]
+// if the issuer is certain to have no such key, so that the token is bad. For other
+// errors see [Cache.Keys].
 //
-// Parsers should still list the algorithms they accept ([jwt.WithValidMethods]).
+// Your parser should still list the algorithms that it accepts, for example with
+// jwt.WithValidMethods([]string{"ES256"}).
 func (c *Cache) Keyfunc(token *jwt.Token) (any, error) {
 	kid, ok := "", true
 	if value, present := token.Header["kid"]; present {
@@ -137,10 +141,9 @@ func (c *Cache) Keyfunc(token *jwt.Token) (any, error) {
 	return set, nil
 }
 
-// Warm returns nil once usable keys are held, fetching them if none are, or
-// why they could not be had. It makes one attempt at most, and waits until that
-// ends or ctx does; too soon after a failed one it makes none and returns that
-// failure.
+// Warm returns nil once usable keys are held. If none are, it makes one attempt to
+// fetch them and waits until that or ctx ends; if that fails, it returns the reason.
+// If it is too soon after a failed attempt, it returns that failure and makes none.
 func (c *Cache) Warm(ctx context.Context) error {
 	f, err := c.demand()
 	if f == nil {
@@ -154,8 +157,8 @@ func (c *Cache) Warm(ctx context.Context) error {
 	return c.afterwards(f)
 }
 
-// afterwards tells whether keys are held after a fetch. It may have failed, and
-// File have helped out.
+// afterwards returns nil if keys are held after f, which is possible even if f failed,
+// because File may have held some.
 func (c *Cache) afterwards(f *flight) error {
 	switch {
 	case c.usable.Load() != nil:
@@ -166,10 +169,10 @@ func (c *Cache) afterwards(f *flight) error {
 	return c.unavailable(errRanOut, 0)
 }
 
-// Ready returns nil while usable keys are held, else why not. It does not
-// wait, but counts as a request: when none are held and an attempt is due, it
-// starts one, or an instance that gets no traffic before it is ready would
-// never become so.
+// Ready returns nil while usable keys are held, and otherwise an error with the
+// reason. It does not wait. If no keys are held and an attempt is due, it starts one,
+// because an instance that gets no traffic before it is ready would otherwise never
+// become ready.
 func (c *Cache) Ready() error {
 	f, err := c.demand()
 	if f == nil {
@@ -180,16 +183,16 @@ func (c *Cache) Ready() error {
 	if c.outage.cause != nil {
 		return c.outageError()
 	}
-	return c.unavailable(errors.New("its first fetch has not ended"), waitAgain)
+	return c.unavailable(errors.New("the first fetch is still running"), waitAgain)
 }
 
-// closeTimeout is how long Close waits for somebody else's code.
+// closeTimeout limits how long Close waits for code that is not ours.
 const closeTimeout = 5 * time.Second
 
-// Close ends the fetch under way and every timer, waits until they are gone,
-// and drops the keys. Whoever waits gets an error, and so does every later
-// call. Closing again is harmless. The error is nil unless an HTTP client that
-// does not heed its context, a hook or a disk is still at it after 5 seconds.
+// Close ends the running fetch and every timer, waits until they have ended,
+// and drops the keys. Calls that wait for keys, or that need them later, return an
+// error. Closing again is harmless. Close returns an error if an HTTP client that
+// ignores its context, a hook or a disk access is still running after 5 seconds.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -216,6 +219,6 @@ func (c *Cache) Close() error {
 		c.source.client.Close()
 		return nil
 	case <-late.C:
-		return fmt.Errorf("jwks: a fetch did not end within %v of Close: HTTPClient does not heed its context, or OnFetch or File's disk hangs", closeTimeout)
+		return fmt.Errorf("jwks: a fetch is still running %v after Close; check whether HTTPClient ignores its context, or OnFetch or the disk of File hangs", closeTimeout)
 	}
 }

@@ -13,11 +13,11 @@ func TestTheErrorOfADocumentSaysWhatIsWrong(t *testing.T) {
 	rsaPublic, ecPublic, edPublic := &rsaKey().PublicKey, &ecKey().PublicKey, edKey().Public()
 	one := func(key members) string { return document(key) }
 	for _, test := range []struct{ name, document, want string }{
-		{"no keys", `{}`, `it has no member "keys"`},
-		{"keys twice", `{"keys":[],"keys":[]}`, `"keys" is there twice`},
+		{"no keys", `{}`, `the member "keys" is missing`},
+		{"keys twice", `{"keys":[],"keys":[]}`, `duplicate member "keys"`},
 		{"no array", `{"keys":{}}`, `expected an array in "keys"`},
 		{"a string", `{"keys":"x"}`, `expected an array in "keys"`},
-		{"501 keys", `{"keys":[` + strings.Repeat("1,", 500) + `1]}`, "expected at most 500 keys"},
+		{"501 keys", `{"keys":[` + strings.Repeat("1,", 500) + `1]}`, "got 501 keys; expected at most 500"},
 		{"500 keys", `{"keys":[` + strings.Repeat("1,", 499) + `1]}`, "key 0: it is not a JSON object"},
 		{"no JSON", `{"keys":[`, "not a key set: "},
 		{"symmetric, without its secret", one(members{"kty": "oct", "kid": "k"}), "key 0: it is symmetric"},

@@ -14,109 +14,115 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// Config says where a key set is and how to treat it. Either URL or Issuer is
-// required; the zero value of every other field is a good choice.
+// Config holds where a key set is found and how it is used. Either URL or Issuer is
+// required. You can leave every other field zero: its default is a good choice.
 type Config struct {
 	_ [0]func() // no unkeyed literals, so that fields can be added
 
-	// URL is the JWK Set document (jwks_uri, RFC 8414 §2). Empty: it is found
-	// by discovery from Issuer.
+	// URL is the URL of the JWK Set document (jwks_uri, RFC 8414 §2). If it is empty,
+	// the document is found by discovery from Issuer.
 	URL string
 
-	// Issuer is the exact issuer identifier. The metadata must name it (RFC
-	// 8414 §3.3). With URL set it only serves the log, without its query; with URL
-	// or MetadataURL it may be http, because nothing is fetched from it.
+	// Issuer is the exact issuer identifier. The issuer in the metadata must be equal
+	// to it (RFC 8414 §3.3). If URL is set, Issuer appears only in logs and errors,
+	// without its query. If URL or MetadataURL is set, Issuer can be http, because
+	// nothing is fetched from it.
 	Issuer string
 
-	// MetadataURL is where the metadata is read. Empty: the well-known places
-	// of Issuer (RFC 8414 §3.1, OpenID Connect Discovery §4.1).
+	// MetadataURL is the URL of the metadata. If it is empty, the well-known URLs of
+	// Issuer are used (RFC 8414 §3.1, OpenID Connect Discovery §4.1).
 	MetadataURL string
 
-	// MetadataKeys, if set, makes signed metadata a must: the document has to
-	// carry signed_metadata (RFC 8414 §2.1) under one of these keys, and only
-	// what is signed is used. Nil: signed_metadata is not looked at.
+	// MetadataKeys, if set, requires signed metadata: the document must have
+	// signed_metadata (RFC 8414 §2.1) that one of these keys verifies, and only
+	// the signed members are used. If it is nil, signed_metadata is ignored.
 	MetadataKeys *Set
 
-	// SameOrigin refuses metadata whose jwks_uri is of another scheme, host or
-	// port than Issuer. Some issuers keep their keys elsewhere on purpose.
+	// SameOrigin refuses metadata if its jwks_uri has a different scheme, host or
+	// port than Issuer. If an issuer keeps its keys on another host on purpose, you
+	// should leave it false.
 	SameOrigin bool
 
-	// HTTPClient makes the requests. It is copied; redirects are refused
-	// whatever it says. Nil: a client of our own, TLS 1.2 or newer.
+	// HTTPClient makes the requests. It is copied, and redirects are refused
+	// whatever its CheckRedirect. If it is nil, a client with TLS 1.2 or newer is used.
 	//
-	// An [http.Transport] is copied as well, and the copy has connections of its own,
-	// which Close closes. Those of HTTP/2 are pinged after 2 s of silence and closed 2 s
-	// later, unless the transport sets its own SendPingTimeout in HTTP2; a negative one
-	// sends no pings. Protocols that were registered with RegisterProtocol are not in
-	// the copy. Any other RoundTripper is used as it is, which the log says
-	// once: a connection that a firewall has forgotten is not found out here.
+	// If its Transport is an [http.Transport], that is copied as well, and the copy has
+	// connections of its own, which Close closes. HTTP/2 connections are pinged after 2 s
+	// of silence, and closed if there is no answer within 2 s more. If the transport
+	// sets SendPingTimeout in its HTTP2, that holds instead; a negative one sends no
+	// pings. The copy lacks protocols that were registered with RegisterProtocol. Any
+	// other RoundTripper is used as it is, and a warning is logged once, because the
+	// cache cannot detect that a firewall has dropped one of its connections.
 	HTTPClient *http.Client
 
-	// PublicAddressesOnly refuses connections to addresses that are not public
-	// unicast ones: loopback, link-local, private, those of cloud metadata
-	// services. It looks at what a name resolved to, each time one is dialed,
-	// and uses no proxy, which would resolve the name itself. It excludes
-	// HTTPClient.
+	// PublicAddressesOnly refuses connections to any address that is not public
+	// unicast: loopback, link-local, private, and those of cloud metadata
+	// services. The resolved address is checked each time a connection is dialed.
+	// It bypasses HTTP proxies, because a proxy would resolve the name itself, and
+	// cannot be combined with HTTPClient.
 	PublicAddressesOnly bool
 
-	// DangerouslyAllowHTTP accepts plain http on any host. Whoever is on the
-	// way can then replace the keys. Loopback hosts do not need it.
+	// DangerouslyAllowHTTP accepts plain http on any host. An attacker on the
+	// network path can then replace the keys, so you should not set it in production.
+	// Loopback hosts do not need it.
 	DangerouslyAllowHTTP bool
 
-	// Logger gets one warning when a refresh starts failing, one info when it
-	// recovers, one error when the keys have run out, and one warning for each
+	// Logger gets one warning when fetches start to fail, one info when they
+	// succeed again, and one error when the keys expire. It gets one warning for each
 	// of these: keys that are left out, keys that are dropped because no second
-	// answer came (see WithdrawAfter), a File that is not used or not written, an
-	// OnFetch that panics. There is no key material in it. Nil:
-	// slog.Default().
+	// answer came (see WithdrawAfter), a File that is not used or not written, and an
+	// HTTPClient whose dead connections are not detected. If OnFetch panics, that is
+	// logged once, as an error. No key material is logged. If Logger is nil,
+	// slog.Default() is used.
 	Logger *slog.Logger
 
-	// OnFetch is called after each fetch, on the goroutine that made it: nobody
-	// waits for it but Close. Until one call returns there is no other, and the
-	// fetches in between are not told. Nil: none.
+	// OnFetch, if set, is called after each fetch, on the fetch's own goroutine, so
+	// only Close waits for it. Calls are never concurrent: if a fetch ends while one
+	// is running, that fetch is not reported.
 	OnFetch func(Fetch)
 
-	// File keeps the keys of the last good answer, so that after a restart an
-	// issuer that is down is no outage: they serve until usable-until. The
-	// first fetch is tried all the same, for 2 s. The file is replaced
-	// atomically and readable by its owner only. It is believed if it belongs
-	// to us or root, nobody else may write it, and it was saved under the same
-	// settings of where keys are taken from; but whoever can write its folder
-	// decides who gets in. One file is for one cache. Empty: none is kept.
+	// File, if set, stores the keys of the last good answer, so that the cache can
+	// restart while the issuer is down: the stored keys are used until usable-until. The
+	// first fetch is still tried, for 2 s. The file is replaced atomically, and only
+	// its owner can read it. It is used only if it was saved with the same settings of
+	// where keys come from. On Unix, its owner must also be this process's user or root,
+	// and no other user may be able to write it. You should protect its folder, because
+	// a user who can write there decides which tokens are accepted. Each cache needs a
+	// file of its own.
 	File string
 
-	// RefreshAfter is when an answer is asked for again that does not say it
-	// itself, from 100 ms to 24 h. Zero: 1 h, or less if UsableFor is short.
-	// What the answer says (RFC 9111 §4.2.1) is taken from 5 minutes, or
-	// RefreshAfter if that is less, to 24 h.
+	// RefreshAfter is the time until the set is fetched again if the answer has no
+	// freshness lifetime of its own (RFC 9111 §4.2.1), from 100 ms to 24 h. Zero: 1 h,
+	// or less if UsableFor is short. The answer's own lifetime is bounded: at least 5
+	// minutes, or RefreshAfter if that is less, and at most 24 h.
 	RefreshAfter time.Duration
 
-	// UsableFor is how long after the last good answer its keys still serve,
+	// UsableFor is how long after the last good answer its keys can still be used,
 	// from 100 ms to 7 days. Zero: 24 h.
 	UsableFor time.Duration
 
-	// MissCooldown is the time in which unknown kids regain the right to one
-	// fetch, up to two, from 100 ms to 1 h. It is also how long an answer counts
-	// for what it lacks: see [Cache.Keys]. Zero: 30 s.
+	// MissCooldown is the time in which unknown kids regain one fetch, up to two, from
+	// 100 ms to 1 h. It is also how long an answer proves that a key is missing: see
+	// [Cache.Keys]. Zero: 30 s.
 	MissCooldown time.Duration
 
-	// WithdrawAfter is how long after an answer that lacks a key which is held the
-	// set is fetched again. If the second answer lacks the key too, the key is dropped;
-	// until then it verifies, for 5 minutes at most. If it has the key, the set is
-	// fetched a few times more, at pauses that double up to 2 minutes. So a
-	// server of the issuer that is behind for a moment costs no good token. It adds to
-	// the time in which a revocation is noticed. From 100 ms to 1 minute. Zero: 5 s. Negative: the first
-	// answer decides, which is better when a key was stolen.
+	// WithdrawAfter is the pause before a second fetch if an answer lacks a key that is
+	// held, from 100 ms to 1 minute. If the second answer lacks the key too, the key is
+	// dropped. Until then it verifies, for at most 5 minutes. If the second answer has the
+	// key, the set is fetched a few times more, after pauses that double up to 2
+	// minutes. So if a server of the issuer is out of date for a moment, no good token
+	// is rejected. A withdrawal takes effect later by this pause. Zero: 5 s. If it is
+	// negative, the first answer decides, which is better if a key was stolen.
 	WithdrawAfter time.Duration
 
-	// FetchTimeout is for a whole fetch, discovery included, from 100 ms to
-	// 5 minutes. Zero: 15 s. While no keys are held, two attempts of three get
-	// no more than WaitTimeout: the next may find a connection that does not
+	// FetchTimeout limits a whole fetch, discovery included, from 100 ms to
+	// 5 minutes. Zero: 15 s. While no keys are held, two of three attempts are cut off
+	// after WaitTimeout, because the next one may get a connection that does not
 	// hang.
 	FetchTimeout time.Duration
 
-	// WaitTimeout is how long one request waits for a fetch under way, from
-	// 10 ms to 1 minute; the fetch goes on without it. Zero: 5 s.
+	// WaitTimeout is how long one request waits for a running fetch, from
+	// 10 ms to 1 minute. The fetch goes on if the request gives up. Zero: 5 s.
 	WaitTimeout time.Duration
 }
 
@@ -128,7 +134,7 @@ const (
 	defaultFetch    = 15 * time.Second
 	defaultWait     = 5 * time.Second
 
-	shortest      = 100 * time.Millisecond // below this, waiting would be a flood of our own
+	shortest      = 100 * time.Millisecond // shorter times would flood the issuer
 	longestUsable = 7 * 24 * time.Hour     // a withdrawn key must stop working some day
 	longestMiss   = time.Hour
 	longestDrop   = time.Minute
@@ -140,7 +146,7 @@ const (
 	maxFresh = 24 * time.Hour
 )
 
-// withDefaults fills in what is zero.
+// withDefaults replaces zero fields by their defaults.
 func (c Config) withDefaults() Config {
 	fill := func(field *time.Duration, value time.Duration) {
 		if *field == 0 {
@@ -159,10 +165,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// latestRefresh leaves a quarter of the usable time to an outage.
+// latestRefresh leaves a quarter of the usable time for an outage.
 func latestRefresh(usable time.Duration) time.Duration { return usable / 4 * 3 }
 
-// check expects the defaults to be filled in.
+// check reports all faults. The defaults must be filled in already.
 func (c Config) check() error {
 	faults := c.checkPlace()
 	within := func(field string, value, least, most time.Duration) {
@@ -179,10 +185,10 @@ func (c Config) check() error {
 		within("WithdrawAfter", c.WithdrawAfter, shortest, longestDrop)
 	}
 	if c.RefreshAfter >= c.UsableFor && c.UsableFor >= shortest {
-		faults = append(faults, fmt.Errorf("jwks: RefreshAfter (%v) must be less than UsableFor (%v), or keys end before they are renewed", c.RefreshAfter, c.UsableFor))
+		faults = append(faults, fmt.Errorf("jwks: RefreshAfter (%v) must be less than UsableFor (%v), or the keys expire before they are refreshed", c.RefreshAfter, c.UsableFor))
 	}
 	if c.PublicAddressesOnly && c.HTTPClient != nil {
-		faults = append(faults, errors.New("jwks: PublicAddressesOnly and HTTPClient exclude each other: connections are made by the client's own transport"))
+		faults = append(faults, errors.New("jwks: PublicAddressesOnly and HTTPClient exclude each other, because HTTPClient makes connections with its own transport; leave one of them unset"))
 	}
 	return errors.Join(faults...)
 }
@@ -190,7 +196,7 @@ func (c Config) check() error {
 func (c Config) checkPlace() (faults []error) {
 	switch {
 	case c.URL == "" && c.Issuer == "":
-		return []error{errors.New("jwks: one of URL and Issuer is required")}
+		return []error{errors.New("jwks: one of URL and Issuer is required, and both are empty")}
 	case c.URL == "":
 		for _, fault := range c.source().Faults() {
 			faults = append(faults, fmt.Errorf("jwks: %w", fault))
@@ -204,7 +210,7 @@ func (c Config) checkPlace() (faults []error) {
 		faults = append(faults, fmt.Errorf("jwks: URL: %w", err))
 	}
 	if c.MetadataURL != "" || c.MetadataKeys != nil || c.SameOrigin {
-		faults = append(faults, errors.New("jwks: URL excludes MetadataURL, MetadataKeys and SameOrigin: with it no metadata is read"))
+		faults = append(faults, errors.New("jwks: URL excludes MetadataURL, MetadataKeys and SameOrigin, because with URL set no metadata is read"))
 	}
 	return faults
 }
@@ -219,7 +225,7 @@ func (c Config) source() discovery.Source {
 	}
 	if c.MetadataKeys != nil {
 		source.SignedBy = func(kid, alg string) []crypto.PublicKey {
-			keys, _, _ := c.MetadataKeys.Keys(context.Background(), kid, alg) // an error is no key
+			keys, _, _ := c.MetadataKeys.Keys(context.Background(), kid, alg) // after an error there are no keys
 			return keys
 		}
 	}
@@ -233,5 +239,5 @@ func (c Config) newClient() *fetch.Client {
 	return fetch.New(c.HTTPClient)
 }
 
-// name says whose keys these are, for errors and logs.
+// name returns the issuer, or else the URL of the key set, for errors and logs.
 func (c Config) name() string { return fetch.Redact(cmp.Or(c.Issuer, c.URL)) }

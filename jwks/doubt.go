@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// A key that an answer lacks is withdrawn, or the server that answered is behind:
-// it was just started, or serves what it has cached. A second answer decides, a
-// few seconds later. Until then the key is in doubt, and verifies.
+// If an answer lacks a key, either the key is withdrawn, or the server is out of date,
+// because it was just started or has cached the previous set. A second answer decides,
+// a few seconds later. Until then the key is in doubt, and still verifies.
 
 const (
-	// mostLook is the longest time until the next answer once servers of the issuer
-	// have disagreed. Each answer doubles it. If answers agree after that long, the
-	// servers do.
+	// mostLook is the longest pause before the next answer after servers of the issuer
+	// have disagreed. The pause doubles with each answer. If two answers that far apart
+	// are the same, the servers agree.
 	mostLook = 2 * time.Minute
 
-	// mostDoubt is how long a key can be in doubt. When no second answer comes in
-	// that time, the first one counts: an issuer that withdraws a stolen key and
-	// then is down must not keep it in use.
+	// mostDoubt is how long a key can be in doubt. If no second answer comes in that
+	// time, the first one counts, because a stolen key must not stay in use if the
+	// issuer withdraws it and is then down.
 	mostDoubt = 5 * time.Minute
 )
 
 func (e entry) isDoubted() bool { return !e.lacked.IsZero() }
 
-// published returns a new set of what the last answer had.
+// published returns a new set without the keys in doubt.
 func (s *keySet) published() *keySet {
 	return newKeySet(slices.DeleteFunc(slices.Clone(s.entries), entry.isDoubted))
 }
 
-// doubtful returns the keys in use that set lacks and that stay nevertheless. The
-// fetch that brought set began then, and has just ended. WithdrawAfter is from the end
-// of one fetch to the beginning of the next: a server that was slow to answer may have
-// caught up since. c.mu is held.
+// doubtful returns the keys in use that set lacks and that stay in doubt. The fetch of
+// set began at began, and has just ended. WithdrawAfter counts from the end of one
+// fetch to the start of the next, because a server that was slow to answer may have
+// the current set by then. c.mu is held.
 func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {
 	held := c.usable.Load()
 	if held == nil || c.config.WithdrawAfter < 0 {
@@ -64,14 +64,15 @@ func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {
 	return doubted
 }
 
-// pause is from an answer to the next look. c.mu is held, and looks is not 0.
+// pause returns the time from an answer to the next fetch. c.mu is held, and looks is
+// not 0.
 func (c *Cache) pause() time.Duration {
 	return min(c.config.WithdrawAfter<<min(c.looks-1, 20), mostLook)
 }
 
-// lookAgain returns when the issuer is to be asked because keys are in doubt or
-// servers have disagreed, or else maxFresh. It bounds how long keys are in doubt. c.mu
-// is held.
+// lookAgain returns the time until the next fetch if keys are in doubt or servers have
+// disagreed, and otherwise maxFresh. It also sets the timer that ends the doubt after
+// mostDoubt. c.mu is held.
 func (c *Cache) lookAgain(doubted []entry) time.Duration {
 	since := time.Now()
 	if len(doubted) == 0 {
@@ -86,7 +87,7 @@ func (c *Cache) lookAgain(doubted []entry) time.Duration {
 	return max(time.Until(since.Add(c.pause())), 0)
 }
 
-// dropDoubted drops the keys that no second answer spoke for in time. c.mu is
+// dropDoubted drops the keys in doubt, because no second answer came in time. c.mu is
 // held.
 func (c *Cache) dropDoubted() (report func()) {
 	set := c.follow(c.last.published())
@@ -96,6 +97,6 @@ func (c *Cache) dropDoubted() (report func()) {
 	c.last = set
 	c.usable.Store(set)
 	return func() {
-		c.config.Logger.Warn("jwks: keys are dropped that the issuer's last answer did not have, because no second answer came", "issuer", c.config.name(), "after", mostDoubt)
+		c.config.Logger.Warn("jwks: dropped keys that the issuer's last answer lacks, because no second answer came in time", "issuer", c.config.name(), "after", mostDoubt)
 	}
 }

@@ -75,11 +75,11 @@ func ExampleCache_Keyfunc() {
 	// bad token: true
 }
 
-// A program that has a keyfunc changes one line: where it said
+// If your program has a keyfunc, change one line. Replace
 //
 //	k, err := keyfunc.NewDefault([]string{url})
 //
-// it says what stands below, and its keys come from the cache.
+// by the keyfunc.New below, and its keys come from the cache.
 func ExampleCache_Storage() {
 	server := published()
 	defer server.Close()

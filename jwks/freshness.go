@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// freshness returns how long after now an answer is to be asked for again: what
-// the answer says, within bounds, or config.RefreshAfter. An answer that must
-// not be stored (no-store, max-age=0) is asked for at the lower bound: its keys
-// are held for verifying, and a fetch per request would help nobody.
+// freshness returns how long after now the set should be fetched again: the answer's
+// own freshness lifetime, within bounds, or else config.RefreshAfter. If an answer must
+// not be stored (no-store, max-age=0), this is the lower bound, because its keys are
+// held anyway for verifying, and a fetch per request would be useless load.
 func freshness(h http.Header, now time.Time, config Config) time.Duration {
-	said, ok := lifetime(h, now)
+	fresh, ok := lifetime(h, now)
 	if !ok {
-		said = config.RefreshAfter
+		fresh = config.RefreshAfter
 	}
-	said = min(max(said, min(minFresh, config.RefreshAfter)), maxFresh)
-	return min(said, latestRefresh(config.UsableFor))
+	fresh = min(max(fresh, min(minFresh, config.RefreshAfter)), maxFresh)
+	return min(fresh, latestRefresh(config.UsableFor))
 }
 
-// lifetime reads the freshness lifetime (RFC 9111 §4.2.1) less the Age that the
-// answer has already (§4.2.3). We are a private cache: s-maxage is not for us.
+// lifetime returns the freshness lifetime (RFC 9111 §4.2.1) minus the answer's Age
+// (§4.2.3), and whether the answer has one. It ignores s-maxage, because this is a
+// private cache.
 func lifetime(h http.Header, now time.Time) (time.Duration, bool) {
 	if age, ok := cacheControl(h.Values("Cache-Control")); ok {
 		used, _ := deltaSeconds(h.Get("Age"))
@@ -36,32 +37,32 @@ func lifetime(h http.Header, now time.Time) (time.Duration, bool) {
 		return 0, true // RFC 9111 §5.3: an invalid date is in the past
 	}
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date // the server's clock against itself
+		now = date // compare the server's clock with itself
 	}
 	return end.Sub(now), true
 }
 
-// cacheControl returns max-age, the least of several; no-store and no-cache
-// count as 0 (RFC 9111 §5.2.2).
+// cacheControl returns max-age, or the least if there are several. If there is a no-store
+// or no-cache, that counts as 0 (RFC 9111 §5.2.2).
 func cacheControl(lines []string) (age time.Duration, found bool) {
 	for directive := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
-		said := time.Duration(0)
+		seconds := time.Duration(0)
 		switch strings.ToLower(name) {
 		case "max-age":
-			said, _ = deltaSeconds(strings.Trim(value, `"`)) // §4.2.1: an invalid one is stale
+			seconds, _ = deltaSeconds(strings.Trim(value, `"`)) // §4.2.1: if it is invalid, the answer is stale
 		case "no-store", "no-cache":
 		default:
 			continue
 		}
-		if !found || said < age {
-			age, found = said, true
+		if !found || seconds < age {
+			age, found = seconds, true
 		}
 	}
 	return age, found
 }
 
-// deltaSeconds reads a number of seconds; one too large for us means for ever
+// deltaSeconds reads a number of seconds. If it exceeds 2^31, it counts as 2^31
 // (RFC 9111 §1.2.2).
 func deltaSeconds(text string) (time.Duration, bool) {
 	const forever = 1 << 31

@@ -19,39 +19,39 @@ import (
 )
 
 const (
-	maxKeys   = 500 // in one document; real ones have a handful
-	maxAnswer = 4   // keys for one question: each may cost a verification
+	maxKeys   = 500 // in one document; real ones have fewer than ten
+	maxAnswer = 4   // keys for one question, because each can cost a verification
 	maxKeyID  = 256 // bytes
 )
 
-// A question is what a token asks of a key set.
+// A question is what a key is looked up by: the kid and alg of a token.
 type question struct{ kid, alg string }
 
-// A keySet is immutable once it is published.
+// A keySet is immutable once other goroutines can read it.
 type keySet struct {
-	table      table   // those for a token without kid stand under ""
-	unnamed    *record // those for a token with any kid, or nil: see serves
-	named      bool    // a key that is published has a kid
+	table      table   // under "": the keys for a token without kid
+	unnamed    *record // the keys for a token with any kid, or nil: see servesAnyKid
+	named      bool    // a published key has a kid
 	entries    []entry
-	identity   [sha256.Size]byte // of the keys, whatever their order
+	identity   [sha256.Size]byte // a hash of the keys, whatever their order
 	generation uint64
 }
 
-// An entry is a key that may verify.
+// An entry is a usable key.
 type entry struct {
 	kid    string
 	algs   []string
 	key    crypto.PublicKey
-	der    string // PKIX form: equal keys have equal ones
+	der    string // PKIX form, to compare keys
 	jwk    jwkset.JWK
-	issuer string    // whom the JWK names as its only user, or "": see Cache.For
-	lacked time.Time // when the first answer came that lacked it; zero while it is published
-	anyKid bool      // it is in doubt, and served a token with any kid before
+	issuer string    // the only issuer that may sign with the key, or "" if any may: see Cache.For
+	lacked time.Time // when the first answer without the key came; zero while it is published
+	anyKid bool      // the key is in doubt, and was an answer for any kid before
 }
 
 var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
 
-// held answers q with keys or nil.
+// held returns the keys for q, or nil.
 func (s *keySet) held(q question) []crypto.PublicKey {
 	r := s.table.find(q.kid)
 	if r == nil {
@@ -63,13 +63,13 @@ func (s *keySet) held(q question) []crypto.PublicKey {
 	return r[number(q.alg)]
 }
 
-// find answers q: keys; an error if the kid is known but fits no key; or
-// neither.
+// find returns the keys for q. If the kid is known but none of its keys fits the alg,
+// it returns an error. If the kid is unknown, it returns neither.
 func (s *keySet) find(q question) ([]crypto.PublicKey, error) {
 	if keys := s.held(q); keys != nil {
 		return keys, nil
 	}
-	if q.kid != "" && (s.has(q.kid) || s.unnamed != nil && q.alg == "") { // a Storage asks without alg
+	if q.kid != "" && (s.has(q.kid) || s.unnamed != nil && q.alg == "") { // a Storage has no alg
 		return nil, errNotForAlgorithm
 	}
 	return nil, nil
@@ -77,7 +77,7 @@ func (s *keySet) find(q question) ([]crypto.PublicKey, error) {
 
 func (s *keySet) has(kid string) bool { return s.table.find(kid) != nil }
 
-// generationOf is 0 beside an error: an error says nothing about a set.
+// generationOf returns 0 if there is an error, because an error is not about a set.
 func generationOf(set *keySet, err error) uint64 {
 	if err != nil || set == nil {
 		return 0
@@ -85,8 +85,8 @@ func generationOf(set *keySet, err error) uint64 {
 	return set.generation
 }
 
-// newKeySet answers every question ahead of time. RFC 7517 §5 gives the order
-// of a set no meaning, so that of the entries is made the same for equal sets.
+// newKeySet computes the answers to all questions in advance. The order of a set has no
+// meaning (RFC 7517 §5), so entries are sorted to make equal sets identical.
 func newKeySet(entries []entry) *keySet {
 	slices.SortFunc(entries, func(a, b entry) int {
 		return cmp.Or(strings.Compare(a.kid, b.kid), strings.Compare(a.der, b.der), slices.Compare(a.algs, b.algs), strings.Compare(a.issuer, b.issuer))
@@ -94,7 +94,7 @@ func newKeySet(entries []entry) *keySet {
 	s := &keySet{table: newTable(len(entries) + 1), entries: entries}
 	s.named = slices.ContainsFunc(entries, func(e entry) bool { return e.kid != "" && !e.isDoubted() })
 	all, unnamed := s.table.insert(""), new(record)
-	for _, doubted := range []bool{false, true} { // what is published is an answer first
+	for _, doubted := range []bool{false, true} { // published keys come first
 		for _, e := range entries {
 			if e.isDoubted() != doubted {
 				continue
@@ -114,9 +114,9 @@ func newKeySet(entries []entry) *keySet {
 	return s
 }
 
-// servesAnyKid reports whether e, a key of the set, is a candidate whatever kid a
-// token has: no published key has a kid, nor has e. Of a key in doubt it has been so
-// before.
+// servesAnyKid reports whether e, a key of the set, is a candidate for any kid. A
+// published key is one if no published key has a kid. A key in doubt is one if it was
+// one before the doubt.
 func (s *keySet) servesAnyKid(e entry) bool {
 	if e.isDoubted() {
 		return e.anyKid
@@ -124,8 +124,8 @@ func (s *keySet) servesAnyKid(e entry) bool {
 	return !s.named
 }
 
-// keyOf returns the entry that alone stands for kid: a published one if there is
-// any, as in what held returns.
+// keyOf returns one entry for kid. If a published one fits, it is returned rather than
+// one in doubt, as held does.
 func (s *keySet) keyOf(kid string) (e entry, ok bool) {
 	for _, doubted := range []bool{false, true} {
 		i := slices.IndexFunc(s.entries, func(e entry) bool {
@@ -143,7 +143,7 @@ func identify(sorted []entry) [sha256.Size]byte {
 	field := func(s string) { text = append(binary.AppendUvarint(text, uint64(len(s))), s...) }
 	for i, e := range sorted {
 		if i > 0 && e.equals(sorted[i-1]) {
-			continue // said twice
+			continue // a duplicate
 		}
 		field(e.kid)
 		field(e.der)
@@ -157,8 +157,8 @@ func (e entry) equals(other entry) bool {
 	return e.kid == other.kid && e.der == other.der && e.issuer == other.issuer && slices.Equal(e.algs, other.algs)
 }
 
-// An omission tells why a key of a document is not used. It names no value of
-// the document: what is in there may be secret.
+// An omission is the reason why a key of a document is not used. It contains no value
+// of the document, because that may be secret.
 type omission struct {
 	index  int
 	reason error
@@ -166,16 +166,16 @@ type omission struct {
 
 func (o omission) String() string { return fmt.Sprintf("key %d: %v", o.index, o.reason) }
 
-// expected is true for keys that nobody has to look at: issuers publish the
-// keys to encrypt with beside those to verify with.
+// expected reports whether the omission needs no warning: issuers publish keys for
+// encryption next to those for verification.
 func (o omission) expected() bool { return errors.Is(o.reason, errUse) }
 
 var (
 	errObject = errors.New("it is not a JSON object whose members have their RFC 7517 types")
 	errUse    = errors.New(`its use is not "sig"`)
-	errKeyOps = errors.New(`its key_ops are without "verify", or name an operation twice`)
+	errKeyOps = errors.New(`its key_ops lack "verify" or repeat an operation`)
 	errKeyID  = errors.New("its kid is longer than 256 bytes")
-	errValues = errors.New("its key values are not base64url without padding, or not of the length of its curve")
+	errValues = errors.New("its key values are not base64url without padding, or do not have the length that its curve demands")
 	errType   = errors.New("it is not RSA, EC on P-256, P-384 or P-521, or Ed25519")
 	errAlg    = errors.New("its alg is not a signature algorithm of its type and curve")
 )
@@ -217,7 +217,7 @@ func split(document string) (raw []string, err error) {
 			return nil
 		}
 		if found {
-			return errors.New(`"keys" is there twice`)
+			return errors.New(`duplicate member "keys"`)
 		}
 		found = true
 		raw, err = elements(value)
@@ -227,7 +227,7 @@ func split(document string) (raw []string, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("not a key set: %w", err)
 	case !found:
-		return nil, errors.New(`not a key set: it has no member "keys"`)
+		return nil, errors.New(`not a key set: the member "keys" is missing`)
 	}
 	return raw, nil
 }
@@ -238,7 +238,7 @@ func elements(array string) (raw []string, err error) {
 	case !ok:
 		return nil, errors.New(`expected an array in "keys"`)
 	case len(raw) > maxKeys:
-		return nil, fmt.Errorf("expected at most %d keys", maxKeys)
+		return nil, fmt.Errorf("got %d keys; expected at most %d", len(raw), maxKeys)
 	}
 	return raw, nil
 }
@@ -254,7 +254,7 @@ func readKey(raw string) (entry, error) {
 	if err := checkValues(m.JWKMarshal); err != nil {
 		return entry{}, err
 	}
-	// jwkset would refuse unregistered key_ops, of which RFC 7517 §4.3 allows any.
+	// SkipKeyOps, because jwkset refuses unregistered key_ops, which RFC 7517 §4.3 allows.
 	key, err := jwkset.NewJWKFromMarshal(m.JWKMarshal, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipKeyOps: true})
 	if err != nil {
 		return entry{}, jose.ErrKeyValues // jwkset's errors may quote values
@@ -267,17 +267,17 @@ func readKey(raw string) (entry, error) {
 // A documentKey is a JWK as it stands in a document.
 type documentKey struct {
 	jwkset.JWKMarshal
-	Issuer string `json:"issuer,omitempty"` // registered nowhere; Entra ID has it
+	Issuer string `json:"issuer,omitempty"` // not registered by IANA; used by Entra ID
 }
 
 // readMembers reads the members of a JWK that matter here, by their exact
-// names. Certificates are left out on purpose: they are not what makes a key
-// of this set trusted, and one that Go cannot parse must not cost the key.
+// names. Certificates are ignored on purpose: the keys are not trusted because of
+// them, and if Go cannot parse one, its key should still be used.
 func readMembers(raw string) (documentKey, error) {
 	var m documentKey
 	var private error
 	err := jose.Object(raw, func(name, value string) error {
-		if value == "null" && name != "key_ops" { // what some serializers write for an absent member
+		if value == "null" && name != "key_ops" { // some serializers write null for an absent member
 			return nil
 		}
 		switch name {
@@ -316,8 +316,8 @@ func readMembers(raw string) (documentKey, error) {
 	return m, private
 }
 
-// issuerOf never fails: nobody but a View looks at it, and what is no string is
-// somebody else's there.
+// issuerOf never fails, because only a View uses the issuer. If value is not a string,
+// its JSON text is returned, which a View takes for a different issuer.
 func issuerOf(value string) string {
 	if text, ok := jose.String(value); ok {
 		value = text
@@ -346,7 +346,7 @@ func memberList[T ~string](to *[]T, value string) error {
 	return nil
 }
 
-// checkMembers applies what a JWK says about itself (RFC 7517 §4).
+// checkMembers checks what a JWK declares: kty, crv, use, key_ops and kid (RFC 7517 §4).
 func checkMembers(m jwkset.JWKMarshal) error {
 	switch {
 	case m.KTY == jwkset.KtyOct:
@@ -372,10 +372,10 @@ func repeats[T comparable](values []T) bool {
 	return false
 }
 
-// checkValues demands the one form that RFC 7518 §6 and RFC 8037 §2 give the
-// numbers of a key: base64url without padding or white space (RFC 7515 §2), and
-// coordinates of the full length of their curve. A modulus may have leading
-// zeros, which some issuers write.
+// checkValues checks that the numbers of a key have the only form that RFC 7518 §6 and
+// RFC 8037 §2 allow: base64url without padding or white space (RFC 7515 §2), and
+// coordinates of the full length of their curve. A modulus can have leading zeros,
+// because some issuers write them.
 func checkValues(m jwkset.JWKMarshal) error {
 	switch m.KTY {
 	case jwkset.KtyRSA:
@@ -387,7 +387,7 @@ func checkValues(m jwkset.JWKMarshal) error {
 	return checkValue(m.X, ed25519.PublicKeySize)
 }
 
-// checkValue wants so many bytes; of 0, any number.
+// checkValue checks that value has size bytes. If size is 0, any number is accepted.
 func checkValue(value string, size int) error {
 	raw, err := jose.Base64(value)
 	if err != nil || size != 0 && len(raw) != size {
@@ -408,9 +408,9 @@ func isType(m jwkset.JWKMarshal) bool {
 	return false
 }
 
-// newEntry ties a key to its algorithms: those of its type and curve, or the
-// one among them that the JWK declares (RFC 7517 §4.4, RFC 8725 §3.1). So an
-// Ed25519 key that declares "EdDSA" is not one for "Ed25519" (RFC 9864).
+// newEntry binds a key to its algorithms: those of its type and curve, or, if the JWK
+// declares one of them, that one only (RFC 7517 §4.4, RFC 8725 §3.1). For example, an
+// Ed25519 key that declares "EdDSA" does not verify "Ed25519" (RFC 9864).
 func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
 	key := jwk.Key()
 	algs, err := algorithms(key)
@@ -430,7 +430,8 @@ func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
 	return entry{kid: m.KID, algs: algs, key: key, der: string(der), jwk: jwk}, nil
 }
 
-// algorithms returns what a key may verify, or why it may verify nothing.
+// algorithms returns the algorithms that a key may verify. If there are none, it
+// returns an error with the reason.
 func algorithms(key crypto.PublicKey) (algs []string, err error) {
 	if err := jose.CheckKey(key); err != nil {
 		return nil, err

@@ -8,12 +8,12 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// A table finds the keys of a token by its kid and alg, which every request
-// asks: with a map it takes a quarter to a half longer. It is read-only once it
-// is filled.
+// A table finds the keys of a token by its kid and alg. Every request does this
+// lookup, and with a map it takes a quarter to a half longer. Once filled, a table is
+// read-only.
 type table struct {
-	slots []slot // a power of two, at least half of them empty
-	shift uint8  // leaves as many bits of a mark as count the slots
+	slots []slot // their number is a power of two; at least half are empty
+	shift uint8  // reduces a mark to the bits of a slot's index
 }
 
 // A slot is empty if its record is nil.
@@ -23,10 +23,10 @@ type slot struct {
 	record *record
 }
 
-// A record is all that is known of one kid, by the number of alg.
+// A record holds the keys of one kid, indexed by the number of the alg.
 type record [algorithmCount][]crypto.PublicKey
 
-// newTable makes room for some kids.
+// newTable returns an empty table for so many kids.
 func newTable(kids int) table {
 	size := 1 + bits.Len(uint(kids))
 	return table{make([]slot, 1<<size), uint8(64 - size)}
@@ -35,7 +35,7 @@ func newTable(kids int) table {
 // find returns the record of kid, or nil.
 func (t *table) find(kid string) *record { return t.slot(kid).record }
 
-// insert returns the record of kid, a new one if there was none.
+// insert returns the record of kid. If kid is new, it adds one.
 func (t *table) insert(kid string) *record {
 	s := t.slot(kid)
 	if s.record == nil {
@@ -44,7 +44,7 @@ func (t *table) insert(kid string) *record {
 	return s.record
 }
 
-// slot returns the place of kid, which is empty if it is not in the table.
+// slot returns the slot of kid. If kid is not in the table, the slot is empty.
 func (t *table) slot(kid string) *slot {
 	m := mark(kid)
 	for i := m >> (t.shift & 63); ; i++ {
@@ -71,8 +71,8 @@ func (r *record) join(other *record) {
 	}
 }
 
-// answer makes key an answer for an alg, unless it is one already or there are
-// enough. The list is clipped: an append by a caller must not write into ours.
+// answer makes key an answer for an alg, unless it is one already or there is no
+// room. The list is clipped, so that an append by a caller does not write into ours.
 func (r *record) answer(number int, key crypto.PublicKey) {
 	keys := &r[number]
 	if hasRoom(*keys, key) && !jose.Contains(*keys, key) {
@@ -80,16 +80,17 @@ func (r *record) answer(number int, key crypto.PublicKey) {
 	}
 }
 
-// hasRoom bounds what one answer can cost: four keys, one of them large.
+// hasRoom limits the cost of one answer: at most maxAnswer keys, at most one of them
+// large.
 func hasRoom(keys []crypto.PublicKey, key crypto.PublicKey) bool {
 	return len(keys) < maxAnswer && !(jose.IsLarge(key) && slices.ContainsFunc(keys, jose.IsLarge))
 }
 
 const phi = 0x9e3779b97f4a7c15
 
-// mark spreads kids by both of their ends and their length, by way of
-// Fibonacci hashing, whose high bits are the mixed ones. Only kids of the issuer
-// can be in each other's way, so it need not be hard to guess.
+// mark hashes a kid by its first and last eight bytes and its length. It uses Fibonacci
+// hashing, which mixes the high bits best. The hash need not be hard to guess, because
+// only kids of the issuer are in the table and can collide.
 func mark(kid string) uint64 {
 	if n := len(kid); n >= 8 {
 		return (word(kid) ^ bits.RotateLeft64((word(kid[n-8:])+uint64(n))*phi, 32)) * phi
@@ -114,8 +115,8 @@ func word(s string) uint64 {
 
 const algorithmCount = 12
 
-// number tells algorithms apart; 0 is every one that no key here is for. The
-// compiler makes it a few comparisons, without a hash.
+// number returns the index of alg in a record. If no key here can have alg, it
+// returns 0. The compiler turns the switch into a few comparisons, without a hash.
 func number(alg string) int {
 	switch alg {
 	case "RS256":

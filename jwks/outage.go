@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// Delays between attempts. While keys are held nobody is in a hurry; while none
-// are held every request fails, so the pause grows with the outage: at most 1 s
-// at first, later a quarter of the outage so far.
+// Delays between attempts. If keys are held, there is time. If none are held, every
+// request fails, so the pause starts short and grows with the outage: at most 1 s at
+// first, later a quarter of the outage so far, up to mostEmpty.
 const (
 	firstHolding = time.Second
 	mostHolding  = 5 * time.Minute
 
 	firstEmpty = 250 * time.Millisecond
-	hurryEmpty = time.Second
+	hurryEmpty = time.Second // the longest of the pauses that double
 	mostEmpty  = 5 * time.Second
 
-	mostRetryEmpty = 30 * time.Second // what a Retry-After can ask for while none are held
+	mostRetryEmpty = 30 * time.Second // the longest Retry-After that is respected while no keys are held
 )
 
-// An outage is a row of failed fetches. The zero value is none.
+// An outage is a series of failed fetches. The zero value means no outage.
 type outage struct {
-	cause     error     // of the last failure
-	since     time.Time // of the first failure
+	cause     error     // the error of the last failure
+	since     time.Time // the time of the first failure
 	failures  int
 	notBefore time.Time // no request starts a fetch before this
-	next      time.Time // when the next attempt can be expected
+	next      time.Time // when the next attempt is expected
 }
 
 // add notes a failure and returns how long to wait before the next attempt.
@@ -39,8 +39,8 @@ func (o *outage) add(err error, holding bool) time.Duration {
 	asked := retryAfter(err)
 	delay := shorten(o.pause(now, holding), 0.2)
 	if holding {
-		// An unknown kid may still ask, within its budget, unless the server
-		// wants to be left alone.
+		// An unknown kid may still cause a fetch, within its budget, unless the server
+		// has sent a Retry-After.
 		asked = min(asked, mostHolding)
 		o.notBefore = now.Add(asked)
 		delay = max(delay, asked)
@@ -53,7 +53,7 @@ func (o *outage) add(err error, holding bool) time.Duration {
 	return delay
 }
 
-// pause expects failures not to count the present one yet.
+// pause returns the delay after a failure. Call it before incrementing failures.
 func (o *outage) pause(now time.Time, holding bool) time.Duration {
 	doubled := func(first, most time.Duration) time.Duration {
 		return min(first<<min(o.failures, 20), most)
@@ -72,7 +72,7 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// unavailable is the error for a question that could not be asked.
+// unavailable is the error if the cache cannot find out whether it has a key.
 type unavailable struct {
 	issuer string
 	cause  error
@@ -85,11 +85,11 @@ func (u *unavailable) Error() string {
 
 func (u *unavailable) Unwrap() error { return u.cause }
 
-// RetryAfter returns when asking again may help.
+// RetryAfter returns the time after which another try may succeed; zero if unknown.
 func (u *unavailable) RetryAfter() time.Duration { return u.after }
 
-// outageError returns the error of the outage, or nil when there is none. c.mu
-// is held.
+// outageError returns the error of the outage. If the last fetch succeeded, it is nil.
+// c.mu is held.
 func (c *Cache) outageError() error {
 	if c.outage.cause == nil {
 		return nil

@@ -15,29 +15,30 @@ import (
 )
 
 const (
-	// maxWaiting bounds the requests that wait for one fetch. More than that
-	// are a flood, or too many to be kept for a server that does not answer.
+	// maxWaiting limits the requests that wait for one fetch. If there are more, they
+	// are a flood, or too many to keep for a server that does not answer.
 	maxWaiting = 4096
 
-	// savedTimeout is for a fetch that has keys from File to fall back to.
+	// savedTimeout limits a fetch that can fall back to keys from File.
 	savedTimeout = 2 * time.Second
 
-	// waitAgain is what a request is told that gave up waiting, or was one too
-	// many: the fetch is under way.
+	// waitAgain is the RetryAfter for a request that gave up waiting or was one too
+	// many. It is short, because the fetch is running.
 	waitAgain = time.Second
 )
 
-// A flight is one fetch and whoever waits for it. It belongs to none of them.
+// A flight is one fetch, shared by all requests that wait for it. None of them can end
+// it.
 type flight struct {
-	cause  question  // what it was started for; zero when for no kid in particular
-	began  time.Time // before the issuer was asked anything
-	urgent bool      // a request waits for what it brings, or keys are in doubt
+	cause  question  // the question that started it; zero if it was not a lookup
+	began  time.Time // before the first request to the issuer
+	urgent bool      // a request waits for the answer, or keys are in doubt
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // set before done is closed
 }
 
-// miss answers what the usable set could not.
+// miss answers q if the usable set has no keys for it.
 func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint64, error) {
 	if !jose.Supported(q.alg) {
 		return nil, 0, errNotForAlgorithm
@@ -45,10 +46,11 @@ func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint6
 	return c.obtain(ctx, q)
 }
 
-// obtain waits for what q needs, if that may be fetched.
+// obtain answers q after waiting for a fetch, if q may cause or join one. It waits for
+// two fetches at most.
 func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uint64, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, 0, fmt.Errorf("jwks: not asked for the key set: %w", err)
+		return nil, 0, fmt.Errorf("jwks: did not look for the key: %w", err)
 	}
 	f, keys, generation, err := c.seek(q)
 	if f == nil {
@@ -61,8 +63,8 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 			return nil, 0, err
 		}
 		keys, generation, err = c.settle(f, q)
-		// A fetch that was under way already may have been answered before the
-		// key was published. The next one that q joins began after q came.
+		// If the fetch was running already, it may have been answered before the
+		// key was published. The next one that q joins will have begun after q came.
 		if keys != nil || err != nil || f.cause == q || !first {
 			return keys, generation, err
 		}
@@ -72,15 +74,15 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 	}
 }
 
-// seek finds the answer to q or the fetch to wait for. It is "not there" only
-// if an answer says so to a fetch that began within the last cooldown. Every
-// other question that may not be asked now has an error: the key may well have
-// been published since the last answer.
+// seek returns the answer to q, or the fetch to wait for. It reports the key as missing
+// only if a fetch that began within the last cooldown did not find it. Otherwise, if q
+// may not cause a fetch now, it returns an error, because the key may have been
+// published since the last answer.
 func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	set := c.usable.Load()                  // again: a fetch may have ended since Keys looked
-	if len(q.kid) > maxKeyID && !c.closed { // keys with such a kid are left out of every set
+	set := c.usable.Load()                  // loaded again, because a fetch may have ended since Keys loaded it
+	if len(q.kid) > maxKeyID && !c.closed { // no set has keys with such a kid
 		return nil, nil, generationOf(set, nil), nil
 	}
 	if set == nil {
@@ -93,7 +95,7 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	if c.flight != nil {
 		return c.flight, nil, 0, nil
 	}
-	// A server that wants to be left alone is, and that costs no budget.
+	// During a Retry-After nothing is fetched, and no budget is spent.
 	now := time.Now()
 	if !now.Before(c.outage.notBefore) && c.budget.spend(q, now) {
 		return c.start(q, true), nil, 0, nil
@@ -108,13 +110,14 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	return nil, nil, 0, c.unavailable(errNotAsked, c.budget.wait(q, now))
 }
 
-var errNotAsked = errors.New("the token's key is not in the set held, and unknown keys have used up the fetches that MissCooldown allows")
+var errNotAsked = errors.New("the token's key is not in the key set held, and unknown keys have used up the fetches that MissCooldown allows")
 
-// wait waits for the end of the fetch, of ctx, or of the time to wait.
+// wait waits until the fetch ends. If ctx or the time to wait ends first, it returns an
+// error.
 func (c *Cache) wait(ctx context.Context, f *flight, enough <-chan time.Time) error {
 	defer c.waiting.Add(-1)
 	if c.waiting.Add(1) > maxWaiting {
-		return c.unavailable(fmt.Errorf("%d requests wait for it already", maxWaiting), waitAgain)
+		return c.unavailable(fmt.Errorf("%d requests are already waiting for a fetch", maxWaiting), waitAgain)
 	}
 	select {
 	case <-f.done:
@@ -128,12 +131,12 @@ func (c *Cache) wait(ctx context.Context, f *flight, enough <-chan time.Time) er
 
 func (c *Cache) slow() error {
 	if c.source.looking.Load() {
-		return fmt.Errorf("%w: no answer within %v, and the fetch goes on", discovery.ErrUnavailable, c.config.WaitTimeout)
+		return fmt.Errorf("%w: no answer within %v; the fetch is still running", discovery.ErrUnavailable, c.config.WaitTimeout)
 	}
-	return fmt.Errorf("no answer within %v, and the fetch goes on", c.config.WaitTimeout)
+	return fmt.Errorf("no answer within %v; the fetch is still running", c.config.WaitTimeout)
 }
 
-// settle answers q after the fetch that it waited for.
+// settle answers q after the fetch f that it waited for has ended.
 func (c *Cache) settle(f *flight, q question) ([]crypto.PublicKey, uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,8 +156,8 @@ func (c *Cache) settle(f *flight, q question) ([]crypto.PublicKey, uint64, error
 	return nil, set.generation, nil
 }
 
-// demand returns the fetch to wait for when no keys are held, or says why there
-// is none: nil when keys are held.
+// demand returns the fetch to wait for if no keys are held. If keys are held, it returns
+// nil and no error.
 func (c *Cache) demand() (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -164,8 +167,9 @@ func (c *Cache) demand() (*flight, error) {
 	return c.begin(question{})
 }
 
-// begin joins or starts the fetch that q needs when no keys are held, unless it
-// is too soon after a failed one. c.mu is held.
+// begin returns the fetch for q if no keys are held: the running one, or a new one. If
+// it is too soon after a failed fetch, or the cache is closed, it returns an error.
+// c.mu is held.
 func (c *Cache) begin(q question) (*flight, error) {
 	switch {
 	case c.closed:
@@ -178,40 +182,41 @@ func (c *Cache) begin(q question) (*flight, error) {
 	return c.start(q, true), nil
 }
 
-// start starts the only fetch; an urgent one is past caches. c.mu is held, the
-// cache is open and no fetch is under way.
+// start starts a fetch. If it is urgent, it bypasses HTTP caches. c.mu must be held, the
+// cache open, and no fetch running.
 func (c *Cache) start(q question, urgent bool) *flight {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &flight{cause: q, began: time.Now(), urgent: urgent, cancel: cancel, done: make(chan struct{})}
 	c.flight = f
-	c.running.Go(func() { c.fly(ctx, f) })
+	c.running.Go(func() { c.run(ctx, f) })
 	return f
 }
 
-// fly asks, lands, and tells. A panic of somebody else's code would end the
-// program here, and a fetch that never ended would be the last. So nothing but
-// the asking comes before the landing: a logger or a disk can hang.
-func (c *Cache) fly(ctx context.Context, f *flight) {
+// run runs one fetch: ask the issuer, store the result, then report. Panics are
+// recovered, because one in this goroutine would crash the program. A fetch that never
+// finishes would block all later ones, so loggers, hooks and disk writes, which can
+// hang, come after finish.
+func (c *Cache) run(ctx context.Context, f *flight) {
 	defer f.cancel()
 	event := Fetch{Start: f.began}
 	saved := c.recall()
 	r, err := c.askSafely(ctx, f, saved)
 	event.Duration, event.Err, event.Omitted = time.Since(event.Start), err, len(r.omitted)
 	unpinged, complaint := c.source.unpinged(), c.source.complaint(r.omitted)
-	report := c.land(f, r, saved, &event)
+	report := c.finish(f, r, saved, &event)
 	c.safely(unpinged, saved.complaint(c.config), complaint, report)
 	if event.Err == nil {
-		c.keep()
+		c.save()
 	}
-	// A firewall may have forgotten a connection that is kept until the next fetch,
-	// and it leads to the same server again, which may be the one that is behind.
+	// If a connection were kept until the next fetch, a firewall might drop it by then.
+	// It would also lead to the same server again, which may be the one out of date.
 	c.source.client.Close()
-	c.tell(event)
+	c.callHook(event)
 }
 
-// safely calls what is not nil.
+// safely calls each function that is not nil.
 func (c *Cache) safely(calls ...func()) {
-	defer func() { _ = recover() }() // a logger that panics has nobody to complain to
+	defer func() { _ = recover() }() // if a logger panics, that cannot be logged
 	for _, call := range calls {
 		if call != nil {
 			call()
@@ -235,9 +240,9 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 	return r, err
 }
 
-// limit is for a whole fetch. While nobody has a key, a connection that hangs
-// must not be all that there is to wait for: then only every third attempt gets
-// the time that a slow server needs.
+// limit returns the timeout of a whole fetch. While no keys are held, two of three
+// attempts are cut off after WaitTimeout, so that one hanging connection does not hold
+// up every request. The third gets the full FetchTimeout, for a slow server.
 func (c *Cache) limit(saved *savedSet) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -251,8 +256,8 @@ func (c *Cache) limit(saved *savedSet) time.Duration {
 	}
 }
 
-// timedOut hides the context error of the fetch: it must not be taken for that
-// of a request which waited (the server was slow, not the caller).
+// timedOut replaces the context error of the fetch. Otherwise a waiting request could
+// mistake it for the error of its own context, although the server was slow.
 func timedOut(err error, limit time.Duration) error {
 	if errors.Is(err, discovery.ErrUnavailable) {
 		return fmt.Errorf("%w: no answer within %v", discovery.ErrUnavailable, limit)
@@ -260,9 +265,9 @@ func timedOut(err error, limit time.Duration) error {
 	return fmt.Errorf("no answer within %v", limit)
 }
 
-// land takes the result of a fetch and sets the clocks. After Close nobody wants
-// it any more.
-func (c *Cache) land(f *flight, r reply, saved *savedSet, event *Fetch) (report func()) {
+// finish stores the result of a fetch, sets the clocks and wakes the waiting requests.
+// If the cache is closed, the result is dropped.
+func (c *Cache) finish(f *flight, r reply, saved *savedSet, event *Fetch) (report func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -274,7 +279,7 @@ func (c *Cache) land(f *flight, r reply, saved *savedSet, event *Fetch) (report 
 		report = c.succeeded(f, r, event)
 	} else {
 		c.state.Failures++
-		if !errors.Is(event.Err, discovery.ErrMismatch) { // what the issuer says now is more than what it said once
+		if !errors.Is(event.Err, discovery.ErrMismatch) { // after a mismatch, saved keys are not trusted
 			c.restore(saved)
 		}
 		report = c.failed(event.Err)
@@ -285,8 +290,8 @@ func (c *Cache) land(f *flight, r reply, saved *savedSet, event *Fetch) (report 
 	return report
 }
 
-// succeeded puts the set in place. One that equals the last keeps it, and with
-// it the generation. c.mu is held.
+// succeeded stores the set. If it equals the last one, that stays in use, with its
+// generation. c.mu is held.
 func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	now := time.Now()
 	doubted := c.use(r.set, f.began, event)
@@ -298,7 +303,7 @@ func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	c.expire(c.config.UsableFor)
 	c.budget.answered(c.last, f.began)
 	// A request that joined the fetch may carry a kid that was published after the
-	// server answered. Only the key that the fetch was for is known to be absent.
+	// server answered. Only the kid that started the fetch is known to be absent.
 	if keys, err := c.last.find(f.cause); f.cause != (question{}) && keys == nil && err == nil {
 		c.budget.inVain(f.cause, f.began)
 	}
@@ -310,9 +315,9 @@ func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	}
 }
 
-// use makes set the usable one, which a fetch brought that began then; nil, or
-// one that equals the last, stands for the last. What it lacks of the keys held
-// stays while that is in doubt; use returns those. c.mu is held.
+// use makes set usable, whose fetch began at began. If set is nil or equals the last
+// one, the last one is used. Keys that are held and that set lacks stay while they are
+// in doubt; use returns those. c.mu is held.
 func (c *Cache) use(set *keySet, began time.Time, event *Fetch) (doubted []entry) {
 	switch {
 	case set == nil:
@@ -330,8 +335,8 @@ func (c *Cache) use(set *keySet, began time.Time, event *Fetch) (doubted []entry
 		set = c.follow(set)
 		event.Added, event.Withdrawn = without(set, c.last), without(c.last, set)
 	}
-	// Tokens of a withdrawn key keep coming, and asking once more would only
-	// tell what is known.
+	// Tokens of a withdrawn key keep coming, and another fetch for them would bring
+	// nothing new.
 	for _, kid := range event.Withdrawn {
 		c.budget.withdrawn(kid, began)
 	}
@@ -341,9 +346,9 @@ func (c *Cache) use(set *keySet, began time.Time, event *Fetch) (doubted []entry
 	return doubted
 }
 
-// follow gives set, which is new, the generation that it has after the last one.
-// An equal set has the same, and the last stays if no key is or was in doubt. c.mu
-// is held.
+// follow sets the generation of a new set: that of the last set if both have the same
+// keys, and otherwise the next. It returns set, or the last set if the keys are the same
+// and none is or was in doubt. c.mu is held.
 func (c *Cache) follow(set *keySet) *keySet {
 	set.generation = c.last.generation
 	switch {
@@ -355,12 +360,12 @@ func (c *Cache) follow(set *keySet) *keySet {
 	return set
 }
 
-// without returns the kids of a that b does not have.
+// without returns the kids of a that b lacks.
 func without(a, b *keySet) []string {
 	return slices.DeleteFunc(a.kids(), b.has)
 }
 
-// failed sets when to ask again. c.mu is held.
+// failed notes a failed fetch and, if keys are held, schedules the next. c.mu is held.
 func (c *Cache) failed(err error) (report func()) {
 	holding := c.usable.Load() != nil
 	first := c.outage.cause == nil
@@ -376,19 +381,20 @@ func (c *Cache) failed(err error) (report func()) {
 	}
 }
 
-// renew sets when to ask again unasked. c.mu is held.
+// renew schedules a fetch in the background. c.mu is held.
 func (c *Cache) renew(after time.Duration) {
 	c.state.NextRefresh = time.Now().Add(after)
 	c.arm(&c.refresh, after, func() (report func()) {
 		if c.flight == nil {
-			c.start(question{}, c.looks > 0) // past caches: they would repeat the answer that is in doubt
+			c.start(question{}, c.looks > 0) // if keys are in doubt, bypass caches, which would repeat the last answer
 		}
 		return nil
 	})
 }
 
-// expire sets usable-until. From then on every request waits for a fetch, so
-// that those begin by request, and soon. c.mu is held.
+// expire sets usable-until. From then on no fetch is scheduled, because every request
+// starts or joins one. A longer pause of the outage is cut to mostRetryEmpty. c.mu is
+// held.
 func (c *Cache) expire(after time.Duration) {
 	c.state.UsableUntil = time.Now().Add(after)
 	c.arm(&c.expiry, after, func() (report func()) {
@@ -399,14 +405,14 @@ func (c *Cache) expire(after time.Duration) {
 			c.outage.notBefore, c.outage.next = soon, soon
 		}
 		return func() {
-			c.config.Logger.Error("jwks: the keys have run out, nobody can be let in", "issuer", c.config.name(), "usable_for", c.config.UsableFor)
+			c.config.Logger.Error("jwks: the last keys have expired; every token of this issuer is refused until a fetch succeeds", "issuer", c.config.name(), "usable_for", c.config.UsableFor)
 		}
 	})
 }
 
-// arm sets one of the timers, whatever it was set to before. f runs with
-// c.mu held, and not at all if the timer has been set anew or the cache closed
-// meanwhile; what it returns runs without. c.mu is held.
+// arm sets one of the timers and cancels its previous setting. f runs with c.mu held;
+// the function that it returns runs without. If the timer is set again or the cache is
+// closed first, f does not run. c.mu is held.
 func (c *Cache) arm(slot **time.Timer, delay time.Duration, f func() (report func())) {
 	c.disarm(slot)
 	c.running.Add(1)
@@ -432,8 +438,8 @@ func (c *Cache) disarm(slot **time.Timer) {
 	*slot = nil
 }
 
-// shorten takes a random part, at most share, off d, so that a fleet does not
-// ask in step. It never lengthens: the bounds hold for every instance.
+// shorten subtracts a random part of d, at most share, so that a fleet does not fetch in
+// step. It never lengthens d, so the upper bounds hold for every instance.
 func shorten(d time.Duration, share float64) time.Duration {
 	return d - time.Duration(rand.Float64()*share*float64(d))
 }

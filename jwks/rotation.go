@@ -7,35 +7,34 @@ import (
 	"time"
 )
 
-// KeysAfter is for a token whose signature is wrong under the keys that
+// KeysAfter looks for newer keys if a token's signature is wrong under the keys that
 // [Cache.Keys] returned with this generation. Some issuers rotate without a new
-// kid: their only key has none, or each key has the same. Only signatures that
-// fail show such a rotation.
+// kid, because their only key has no kid, or all keys have the same. Only signatures
+// that fail show such a rotation.
 //
 // If the set held is newer than generation, KeysAfter returns its keys for kid and
-// alg at once, as Keys does, with the generation of that set. Some of them may be
-// those that were tried already. Otherwise it has the set fetched once and waits
+// alg at once, as Keys does, with the generation of that set. They can include
+// keys that you have tried already. Otherwise it fetches the set once and waits
 // for that as Keys does, if
 //   - the set was read longer ago than Config.MissCooldown, and
-//   - the fetches that MissCooldown allows are all there. One of them is left to
-//     unknown kids, which forged signatures therefore never hold up.
+//   - none of the fetches that MissCooldown allows is spent. One of them is then left
+//     for unknown kids, so forged signatures never hold those up.
 //
-// A forged token that keeps coming costs one fetch for each MissCooldown at most.
+// A forged token that keeps coming costs at most one fetch per MissCooldown.
 //
-// No keys and no error mean that nothing newer is known, and that the signature
-// stays wrong. An error means one of these, and newer is then 0:
-//   - the issuer is in an outage, which is that the last fetch failed, and the set was
-//     read longer ago than MissCooldown or has run out. The issuer may have rotated, so nothing is
-//     known of the signature, each time that KeysAfter is called and whether or not a
-//     fetch is due. A forged token then has the same error, and not that its signature
-//     is wrong. The error has a method RetryAfter() time.Duration in its chain;
-//   - a fetch under way did not end within Config.WaitTimeout, which has RetryAfter too;
+// If KeysAfter returns no keys and no error, no newer keys are known, and the signature
+// is still wrong. An error means one of these, and newer is then 0:
+//   - the last fetch failed, and the set has expired or was read longer ago than
+//     MissCooldown. The issuer may have rotated, so the token may be good. Every call
+//     returns this error while the outage lasts, whether or not a fetch is due, and
+//     also for forged tokens. It has a method RetryAfter() time.Duration in its chain;
+//   - a running fetch did not end within Config.WaitTimeout; the error has RetryAfter too;
 //   - ctx ended, or the cache is closed.
 //
 // KeysAfter is safe for concurrent use.
 func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint64) (keys []crypto.PublicKey, newer uint64, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, 0, fmt.Errorf("jwks: not asked for the key set: %w", err)
+		return nil, 0, fmt.Errorf("jwks: did not look for newer keys: %w", err)
 	}
 	f, err := c.suspect(generation)
 	if err != nil {
@@ -58,9 +57,9 @@ func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint6
 	return nil, 0, nil
 }
 
-// suspect returns the fetch to wait for because a signature failed under the keys
-// of this generation, or nil if there is none. In an outage its error says that
-// nothing can be known.
+// suspect returns the fetch to wait for after a signature failed under the keys of this
+// generation, or nil if none is running or allowed. During an outage it returns an
+// error, because the issuer may have rotated.
 func (c *Cache) suspect(generation uint64) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,22 +16,23 @@ import (
 )
 
 const (
-	maxSaved      = 2 << 20         // a document of maxDocument in base64, and the rest
-	maxAhead      = 5 * time.Minute // of the file's clock before ours
-	recallTimeout = time.Second     // for the disk
+	maxSaved      = 2 << 20         // enough for maxDocument in base64 and the other members
+	maxAhead      = 5 * time.Minute // how far read_at can be ahead of our clock
+	recallTimeout = time.Second     // for reading the file
 )
 
-// saved is what Config.File holds: the keys of the last good answer, and whose
-// they are. In the file the SHA-256 of the JSON stands before it, in hex, on a
-// line of its own: what was damaged is noticed.
+// saved is the content of Config.File: the keys of the last good answer, and the
+// configuration that they were read under. The file's first line is the SHA-256 of the
+// JSON that follows, in hex, so that corruption is detected.
 type saved struct {
 	Config   string    `json:"config"` // see Config.identity
 	ReadAt   time.Time `json:"read_at"`
 	Document []byte    `json:"document"`
 }
 
-// identity tells configurations apart that may believe different keys, so that
-// what a laxer one has saved is worth nothing to a stricter one.
+// identity returns a hash of the settings that decide which keys are trusted. If a
+// configuration is stricter, for example with SameOrigin, it does not use the keys that
+// a laxer one has saved.
 func (c Config) identity() string {
 	place := []string{c.URL}
 	if c.URL == "" {
@@ -45,35 +46,35 @@ func (c Config) identity() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// A keeper writes Config.File.
-type keeper struct {
+// A saver writes Config.File.
+type saver struct {
 	mu      sync.Mutex
 	failing bool
 }
 
-// keep writes the keys of the last good answer. It runs after the fetch has
-// landed, so that nobody waits for the disk. While one is at it the next does
-// not queue up: a disk that hangs must not gather them.
-func (c *Cache) keep() {
-	if c.config.File == "" || !c.keeper.mu.TryLock() {
+// save writes the keys of the last good answer. It runs after finish, so no request
+// waits for the disk. If a write is still running, the next one is skipped, so a
+// hanging disk does not pile up goroutines.
+func (c *Cache) save() {
+	if c.config.File == "" || !c.saver.mu.TryLock() {
 		return
 	}
-	defer c.keeper.mu.Unlock()
+	defer c.saver.mu.Unlock()
 	c.mu.Lock()
 	set, at := c.last.published(), c.state.FetchedAt
 	c.mu.Unlock()
 	err := writeSaved(c.config, set, at)
-	if err != nil && !c.keeper.failing {
+	if err != nil && !c.saver.failing {
 		c.safely(func() {
-			c.config.Logger.Warn("jwks: the key set is not kept in File", "issuer", c.config.name(), "error", err)
+			c.config.Logger.Warn("jwks: the key set could not be written to File", "issuer", c.config.name(), "error", err)
 		})
 	}
-	c.keeper.failing = err != nil
+	c.saver.failing = err != nil
 }
 
-// writeSaved replaces the file as a whole: whoever reads sees the old or the
-// new one, whenever the power fails. It writes the keys that are used, not the
-// document: there may be a private one in there.
+// writeSaved replaces the file atomically, so a reader sees either the old or the new
+// content, even after a power failure. It writes the keys that are used instead of the
+// issuer's document, because that may contain a private key.
 func writeSaved(config Config, set *keySet, at time.Time) error {
 	document, err := json.Marshal(set.document())
 	if err != nil {
@@ -98,7 +99,7 @@ func writeSaved(config Config, set *keySet, at time.Time) error {
 	return err
 }
 
-// A savedSet is what the file held: a set, or why there is none to use.
+// A savedSet is the set from the file, or the reason why it is not used.
 type savedSet struct {
 	set *keySet
 	at  time.Time
@@ -107,7 +108,7 @@ type savedSet struct {
 
 func (s *savedSet) usable() bool { return s != nil && s.set != nil }
 
-// complaint returns a warning about a file that is there and not used, or nil.
+// complaint returns a warning if the file exists and is not used; otherwise nil.
 func (s *savedSet) complaint(config Config) func() {
 	if s == nil || s.err == nil || errors.Is(s.err, fs.ErrNotExist) {
 		return nil
@@ -117,9 +118,9 @@ func (s *savedSet) complaint(config Config) func() {
 	}
 }
 
-// recall returns what the file holds, the first time that it is asked; nil
-// afterwards, and without a file. A disk that hangs must not keep the issuer
-// from being asked.
+// recall reads the file on the first call. On later calls, or if File is empty, it
+// returns nil. It gives up after recallTimeout, so that a hanging disk does not hold up
+// the fetch.
 func (c *Cache) recall() *savedSet {
 	if c.config.File == "" || c.recalled {
 		return nil
@@ -133,7 +134,7 @@ func (c *Cache) recall() *savedSet {
 	case s := <-read:
 		return s
 	case <-late.C:
-		return &savedSet{err: fmt.Errorf("it could not be read within %v", recallTimeout)}
+		return &savedSet{err: fmt.Errorf("the file could not be read within %v", recallTimeout)}
 	}
 }
 
@@ -151,48 +152,47 @@ func readSaved(config Config) *savedSet {
 	if err != nil {
 		return &savedSet{err: err}
 	}
-	set, err := s.accept(config)
+	set, err := s.check(config)
 	return &savedSet{set, s.ReadAt, err}
 }
 
-// parseSaved looks at the digest before anything else.
+// parseSaved verifies the checksum before it parses the JSON.
 func parseSaved(content []byte) (s saved, err error) {
 	sum, text, _ := bytes.Cut(content, []byte("\n"))
 	want := sha256.Sum256(text)
 	switch {
 	case len(content) > maxSaved:
-		return s, fmt.Errorf("it is larger than %d bytes", maxSaved)
+		return s, fmt.Errorf("the file is larger than %d bytes", maxSaved)
 	case hex.EncodeToString(want[:]) != string(sum):
-		return s, errors.New("it is damaged: its digest is another")
+		return s, errors.New("the file is corrupt: checksum mismatch")
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
-		return s, errors.New("it is not a saved key set")
+		return s, errors.New("the file is not a saved key set")
 	}
 	return s, nil
 }
 
-// accept returns the set if this configuration could have read it itself, and
-// recently.
-func (s saved) accept(config Config) (*keySet, error) {
+// check returns the set if it was read under the same settings, and within UsableFor.
+func (s saved) check(config Config) (*keySet, error) {
 	switch age := time.Since(s.ReadAt); {
 	case s.Config != config.identity():
-		return nil, errors.New("it was saved under another configuration")
+		return nil, errors.New("the file was saved under a different configuration, for example with another URL, Issuer or SameOrigin")
 	case age < -maxAhead:
-		return nil, errors.New("it is from the future: one of the clocks is wrong")
+		return nil, fmt.Errorf("the file's read_at is more than %v in the future; synchronise the clocks", maxAhead)
 	case age >= config.UsableFor:
-		return nil, fmt.Errorf("it is older than %v", config.UsableFor)
+		return nil, fmt.Errorf("the file is older than %v (UsableFor)", config.UsableFor)
 	}
 	set, _, err := readSet(s.Document)
 	return set, err
 }
 
-// restore uses what the file held, when nothing else is there. c.mu is held.
+// restore makes the set from the file usable if no keys are held. c.mu is held.
 func (c *Cache) restore(s *savedSet) {
 	if !s.usable() || c.usable.Load() != nil {
 		return
 	}
 	left := time.Until(s.at.Add(c.config.UsableFor))
-	if left <= 0 { // it has ended meanwhile
+	if left <= 0 { // it has expired since the file was read
 		return
 	}
 	s.set.generation = 1

@@ -7,8 +7,9 @@ import (
 	"os"
 )
 
-// openSaved opens the file. Who may write it is for its folder to say: here
-// the mode does not tell.
+// openSaved opens the file. It does not check which users can write it, because on
+// this platform the mode does not show that. Only the permissions of the folder
+// protect it.
 func openSaved(name string) (*os.File, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -16,7 +17,7 @@ func openSaved(name string) (*os.File, error) {
 	}
 	info, err := file.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is not a regular file")
+		err = errors.New("the file is not a regular file")
 	}
 	if err != nil {
 		file.Close()

@@ -159,23 +159,23 @@ func TestAFileThatIsNotBelieved(t *testing.T) {
 		want  string // in the log; empty: nothing is said
 	}{
 		{"none yet", func(t *testing.T, file string) { os.Remove(file) }, ""},
-		{"an empty one", func(t *testing.T, file string) { write(t, file, nil) }, "digest"},
+		{"an empty one", func(t *testing.T, file string) { write(t, file, nil) }, "checksum mismatch"},
 		{"one that ends early", func(t *testing.T, file string) {
 			content := read(t, file)
 			write(t, file, content[:len(content)-1])
-		}, "digest"},
+		}, "checksum mismatch"},
 		{"one with a changed byte", func(t *testing.T, file string) {
 			content := read(t, file)
 			content[len(content)/2] ^= 1
 			write(t, file, content)
-		}, "digest"},
-		{"a key set as it is published", func(t *testing.T, file string) { write(t, file, []byte(ec("a"))) }, "digest"},
+		}, "checksum mismatch"},
+		{"a key set as it is published", func(t *testing.T, file string) { write(t, file, []byte(ec("a"))) }, "checksum mismatch"},
 		{"one without end", func(t *testing.T, file string) { write(t, file, make([]byte, 3<<20)) }, "larger than"},
 		{"one that others may write", func(t *testing.T, file string) {
 			if err := os.Chmod(file, 0o620); err != nil {
 				t.Fatal(err)
 			}
-		}, "others than its owner"},
+		}, "users other than its owner"},
 		{"a link", func(t *testing.T, file string) {
 			if err := errors.Join(os.Rename(file, file+"2"), os.Symlink(file+"2", file)); err != nil {
 				t.Fatal(err)
@@ -201,7 +201,7 @@ func TestAFileThatIsNotBelieved(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "keys")
 			save(t, file, ec("a"))
-			wantDisbelief(t, "another configuration", func(c *jwks.Config) { c.URL, c.File = c.URL+"2", file })
+			wantDisbelief(t, "a different configuration", func(c *jwks.Config) { c.URL, c.File = c.URL+"2", file })
 		})
 	})
 	t.Run("one from the future", func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestAFileThatIsNotBelieved(t *testing.T) {
 			time.Sleep(6 * time.Minute)
 			save(t, file, ec("a"))
 		})
-		synctest.Test(t, func(t *testing.T) { wantDisbelief(t, "from the future", keptIn(file)) })
+		synctest.Test(t, func(t *testing.T) { wantDisbelief(t, "in the future", keptIn(file)) })
 	})
 }
 
@@ -319,7 +319,7 @@ func TestADiskThatFailsIsSaidOnce(t *testing.T) {
 		warm(t, cache)
 		ask(t, cache, "a", found)
 		time.Sleep(5 * time.Hour)
-		if got := strings.Count(log.String(), "is not kept in File"); got != 1 {
+		if got := strings.Count(log.String(), "could not be written to File"); got != 1 {
 			t.Errorf("said %d times; want once: %s", got, log.String())
 		}
 	})

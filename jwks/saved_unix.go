@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// openSaved opens the file if nobody but us or root can have written it. It
-// neither follows a link nor waits for the other end of a pipe.
+// openSaved opens the file if only this process's user or root can have written it. It
+// does not follow a symbolic link, and does not wait for a writer if it is a pipe.
 func openSaved(name string) (*os.File, error) {
 	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -30,11 +30,11 @@ func trusted(info os.FileInfo) error {
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !info.Mode().IsRegular():
-		return errors.New("it is not a regular file")
+		return errors.New("the file is not a regular file")
 	case info.Mode().Perm()&0o022 != 0:
-		return errors.New("others than its owner may write it; expected mode 0600")
+		return errors.New("users other than its owner can write the file; expected mode 0600")
 	case ok && owner.Uid != 0 && int(owner.Uid) != os.Geteuid():
-		return errors.New("it belongs to another user")
+		return errors.New("the file belongs to neither this process's user nor root")
 	}
 	return nil
 }

@@ -15,21 +15,21 @@ import (
 
 const maxDocument = 1 << 20
 
-// A source asks the issuer. Only the fetch under way uses it, but for looking.
+// A source fetches from the issuer. Only the running fetch uses it, except for looking.
 type source struct {
 	config  Config
 	client  *fetch.Client
-	looking atomic.Bool // at the metadata: the keys have not been asked for yet
+	looking atomic.Bool // the metadata is being read, and the keys have not been requested yet
 
 	jwksURI string
-	lookAt  time.Time // when the metadata is next looked at
+	lookAt  time.Time // when the metadata can be read again
 
 	etag    string        // of the last good answer from jwksURI
-	fresh   time.Duration // what that answer said
-	wholeAt time.Time     // when it was last sent whole
+	fresh   time.Duration // the freshness of that answer
+	wholeAt time.Time     // when the last answer with a body came
 
 	complained map[string]bool
-	warned     bool // that connections are not pinged
+	warned     bool // the warning about connections that are not pinged was returned
 }
 
 func newSource(config Config) *source {
@@ -38,14 +38,13 @@ func newSource(config Config) *source {
 
 // A reply is a good answer of the issuer.
 type reply struct {
-	set     *keySet // nil: the set is the one that was read last
+	set     *keySet // nil if the set has not changed (304)
 	fresh   time.Duration
 	omitted []omission // keys of the document that are not in the set
 }
 
-// ask fetches the key set. A jwks_uri that was discovered is kept, and looked
-// up again at every refresh and when an unknown kid asks, but for those that come
-// in a row.
+// ask fetches the key set. A jwks_uri from discovery is kept, and looked up again before
+// each fetch, unless that is sooner than lookAt.
 func (s *source) ask(ctx context.Context, urgent bool) (reply, error) {
 	if s.config.URL == "" && (s.jwksURI == "" || !time.Now().Before(s.lookAt)) {
 		if err := s.discover(ctx); err != nil {
@@ -55,9 +54,10 @@ func (s *source) ask(ctx context.Context, urgent bool) (reply, error) {
 	return s.read(ctx, urgent)
 }
 
-// discover looks the jwks_uri up. When the metadata is unavailable the kept one
-// serves on: the keys may well be there. It gets half of the time that a request
-// waits for that, or a slow metadata server would leave none for the keys.
+// discover looks up the jwks_uri. If the metadata is unavailable, the previous jwks_uri
+// stays in use, because the keys may still be there. If there is a previous one, the
+// lookup gets at most half of WaitTimeout, so that a slow metadata server leaves time
+// for the keys.
 func (s *source) discover(ctx context.Context) error {
 	s.looking.Store(true)
 	if s.jwksURI != "" {
@@ -70,7 +70,7 @@ func (s *source) discover(ctx context.Context) error {
 	s.lookAt = time.Now().Add(max(pause, min(retryAfter(err), mostHolding)))
 	switch {
 	case err == nil && metadata.JWKSURI == "":
-		return fmt.Errorf("%w: it names no jwks_uri", discovery.ErrMismatch)
+		return fmt.Errorf("%w: the metadata has no jwks_uri; set URL instead", discovery.ErrMismatch)
 	case err == nil && metadata.JWKSURI != s.jwksURI:
 		s.jwksURI, s.etag = metadata.JWKSURI, ""
 	case errors.Is(err, discovery.ErrMismatch), s.jwksURI == "":
@@ -79,14 +79,14 @@ func (s *source) discover(ctx context.Context) error {
 	return nil
 }
 
-// read reads the key set at jwksURI. What is urgent is asked for without
-// condition and past the caches on the way: an ETag that does not change with
-// the keys must not hide a rotation.
+// read reads the key set at jwksURI. If the fetch is urgent, it is unconditional and
+// bypasses HTTP caches, because an ETag that does not change with the keys would hide a
+// rotation.
 func (s *source) read(ctx context.Context, urgent bool) (r reply, err error) {
 	s.looking.Store(false)
 	defer func() {
 		if err != nil {
-			s.etag = "" // or a server that dislikes the condition would be down for ever
+			s.etag = "" // otherwise a server that fails on the condition would fail for ever
 		}
 	}()
 	header := http.Header{"Accept": {"application/jwk-set+json, application/json"}} // RFC 7517 §8.5
@@ -101,10 +101,10 @@ func (s *source) read(ctx context.Context, urgent bool) (r reply, err error) {
 	response, err := s.client.Do(ctx, request)
 	switch {
 	case response.Status == http.StatusNotModified && conditional && err == nil:
-		if _, said := lifetime(response.Header, time.Now()); said {
+		if _, ok := lifetime(response.Header, time.Now()); ok {
 			s.fresh = freshness(response.Header, time.Now(), s.config)
 		}
-		return reply{fresh: s.fresh}, nil // RFC 9111 §4.3.4: what it does not say stays
+		return reply{fresh: s.fresh}, nil // RFC 9111 §4.3.4: if it has no new freshness, the old one stays
 	case response.Status != 0 && response.Status != http.StatusOK:
 		return reply{}, request.StatusError(response)
 	case err != nil:
@@ -119,13 +119,14 @@ func (s *source) read(ctx context.Context, urgent bool) (r reply, err error) {
 	return reply{set, s.fresh, left}, nil
 }
 
-// isCurrent reports whether to ask by ETag. One that never changes would keep a
-// withdrawn key for ever, so that now and then the set is asked for whole.
+// isCurrent reports whether to send the ETag. An ETag that never changes would keep a
+// withdrawn key for ever, so the set is fetched whole if the last whole answer is older
+// than half of UsableFor.
 func (s *source) isCurrent() bool {
 	return s.etag != "" && time.Since(s.wholeAt) < s.config.UsableFor/2
 }
 
-// usableETag leaves out what is too long to be sent back for ever.
+// usableETag returns the tag, or "" if it is too long to send back with every refresh.
 func usableETag(tag string) string {
 	if len(tag) > 1<<10 {
 		return ""
@@ -133,20 +134,20 @@ func usableETag(tag string) string {
 	return tag
 }
 
-// unpinged returns a warning, once, about a transport whose connections nothing here
-// can look after, or nil.
+// unpinged returns a warning, once, if the transport's dead connections cannot be
+// detected; otherwise nil.
 func (s *source) unpinged() func() {
 	if s.warned || !s.client.CannotPing() {
 		return nil
 	}
 	s.warned = true
 	return func() {
-		s.config.Logger.Warn("jwks: a connection that a firewall has forgotten is not found out, since the transport of HTTPClient is not an *http.Transport with net/http's HTTP/2; set the SendPingTimeout and PingTimeout of the one that it wraps", "issuer", s.config.name())
+		s.config.Logger.Warn("jwks: dead connections are not detected, because the transport of HTTPClient is not an *http.Transport with net/http's HTTP/2; set SendPingTimeout and PingTimeout on the transport that it wraps", "issuer", s.config.name())
 	}
 }
 
-// complaint returns a warning about keys that are left out, once per content,
-// or nil.
+// complaint returns a warning about keys that are left out, once for each different
+// text; otherwise nil.
 func (s *source) complaint(left []omission) func() {
 	var text []string
 	for _, o := range left {
@@ -154,7 +155,7 @@ func (s *source) complaint(left []omission) func() {
 			text = append(text, o.String())
 		}
 	}
-	const most = 64 // documents remembered; beyond that somebody plays games
+	const most = 64 // warnings remembered; if there are more, the server varies them to flood the log
 	report := strings.Join(text, "; ")
 	if report == "" || s.complained[report] || len(s.complained) == most {
 		return nil

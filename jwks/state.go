@@ -8,72 +8,73 @@ import (
 	"github.com/accesstoken/accesstoken/internal/panics"
 )
 
-// State is what a [Cache] knows of itself at one moment: for a status page, a
-// gauge, a line in the log.
+// State is a snapshot of a [Cache], for example for a status page, a gauge or a log
+// line.
 type State struct {
-	// KeyIDs are the kids of the keys held, in order, those in doubt included; a
-	// key without kid does not show. Nil when no keys are held.
+	// KeyIDs are the kids of the keys held, sorted, including keys in doubt. Keys
+	// without a kid are not listed. It is nil if no keys are held.
 	KeyIDs []string
 
-	// Generation counts the sets that differed; 0 before the first.
+	// Generation counts the different sets so far. It is 0 before the first.
 	Generation uint64
 
-	// FetchedAt is when the issuer last answered well, and Age how long ago
-	// that is; zero before the first time.
+	// FetchedAt is the time of the issuer's last good answer, and Age how long ago
+	// that is. Both are zero before the first.
 	FetchedAt time.Time
 	Age       time.Duration
 
-	// NextRefresh is when the set is asked for again unasked. Zero: it is being
-	// asked for, or will be when the next request comes, because no keys are
-	// held.
+	// NextRefresh is when the set is next fetched in the background. It is zero while
+	// that fetch is running. It is also zero if no keys are held, because then the next
+	// request starts a fetch.
 	NextRefresh time.Time
 
-	// UsableUntil is when the keys are dropped unless an answer comes. Zero when
-	// none are held.
+	// UsableUntil is when the keys are dropped if no good answer comes before. It is
+	// zero if none are held.
 	UsableUntil time.Time
 
-	// Err is what the last fetch failed with, and FailingSince when the row of
-	// failures began; nil and zero while fetches succeed.
+	// Err is the error of the last fetch, and FailingSince the time of the first in the
+	// present series of failures. They are nil and zero if the last fetch succeeded.
 	Err          error
 	FailingSince time.Time
 
-	// Restored tells that the keys are those of Config.File, and that the
-	// issuer has not answered since.
+	// Restored reports whether the keys come from Config.File, because the issuer has
+	// given no good answer yet.
 	Restored bool
 
-	// Waiting is how many requests wait for a fetch.
+	// Waiting is the number of requests that wait for a fetch.
 	Waiting int
 
-	// These count from NewCache on: fetches, those of them that failed, those
-	// that were answered by 304, and questions that the keys held could not
-	// answer, most of which caused no fetch.
+	// These count since NewCache: the fetches that ended, those that failed, those
+	// answered with 304, and the lookups (Misses) whose key was not in the set held,
+	// whether or not a fetch was made for them.
 	Fetches, Failures, NotModified, Misses uint64
 }
 
-// A Fetch tells how one fetch went. See [Config.OnFetch].
+// A Fetch is the outcome of one fetch. See [Config.OnFetch].
 type Fetch struct {
 	Start    time.Time     // when it began
 	Duration time.Duration // until its end, discovery included
 
-	// Err is why it brought nothing. It has nothing of a key in it. Nil: the keys
-	// held are those of the issuer.
+	// Err is the reason for a failure. It contains no key material. If it is nil, the
+	// keys held are those of the issuer.
 	Err error
 
-	// NotModified: the issuer said that nothing has changed (304).
+	// NotModified reports that the issuer answered with 304 (Not Modified).
 	NotModified bool
 
-	// Added and Withdrawn are the kids by which the keys held differ from those
-	// before. A kid that one answer lacks is not withdrawn yet. Both empty with another Generation: the same kid has another key.
+	// Added and Withdrawn are the kids that were added to and dropped from the keys held.
+	// A kid that only one answer lacks is not withdrawn yet. If both are empty and
+	// Generation has changed, a kid has a different key.
 	Added, Withdrawn []string
 
-	// Generation is that of the set; 0 with Err.
+	// Generation is that of the set. It is 0 if Err is set.
 	Generation uint64
 
-	// Omitted counts the keys of the answer that are of no use here.
+	// Omitted counts the keys of the answer that are not usable here.
 	Omitted int
 }
 
-// State returns a snapshot that the caller may keep and change.
+// State returns a snapshot. You can keep and change it.
 func (c *Cache) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +96,7 @@ func (c *Cache) State() State {
 	return s
 }
 
-// kids returns the kids of the set in order, as a copy.
+// kids returns the sorted kids of the set, as a copy.
 func (s *keySet) kids() []string {
 	kids := []string{}
 	for _, e := range s.entries {
@@ -106,9 +107,9 @@ func (s *keySet) kids() []string {
 	return slices.Compact(kids) // entries are sorted by kid
 }
 
-// tell calls the hook, which may panic or never return: it is called on a
-// goroutine that nobody else could recover, and on no second one meanwhile.
-func (c *Cache) tell(event Fetch) {
+// callHook calls OnFetch. It recovers a panic, which would otherwise crash the program.
+// If a call is still running, which may never return, the event is dropped.
+func (c *Cache) callHook(event Fetch) {
 	if c.config.OnFetch == nil || !c.hook.mu.TryLock() {
 		return
 	}
@@ -117,14 +118,14 @@ func (c *Cache) tell(event Fetch) {
 		if p := recover(); p != nil && !c.hook.panicked {
 			c.hook.panicked = true
 			c.safely(func() {
-				c.config.Logger.Error("jwks: OnFetch panicked; this is said once", "issuer", c.config.name(), "panic", panics.Describe(p))
+				c.config.Logger.Error("jwks: OnFetch panicked (logged once)", "issuer", c.config.name(), "panic", panics.Describe(p))
 			})
 		}
 	}()
 	c.config.OnFetch(event)
 }
 
-// A hook is Config.OnFetch at work.
+// A hook is the state of the calls of Config.OnFetch.
 type hook struct {
 	mu       sync.Mutex
 	panicked bool

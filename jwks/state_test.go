@@ -131,7 +131,7 @@ func TestKeysThatHaveRunOutAreSaid(t *testing.T) {
 		warm(t, cache)
 		s.set(keysURL, page{status: 500})
 		time.Sleep(25 * time.Hour)
-		if got := strings.Count(log.String(), "the keys have run out"); got != 1 {
+		if got := strings.Count(log.String(), "the last keys have expired"); got != 1 {
 			t.Errorf("said %d times; want once: %s", got, log.String())
 		}
 		ask(t, cache, "a", unavailable)

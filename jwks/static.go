@@ -14,20 +14,21 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// A Set is a fixed set of keys, made by [Static]. It is safe for concurrent
+// A Set is a fixed set of keys. Create one with [Static]. It is safe for concurrent
 // use.
 type Set struct {
 	set *keySet
 	err error
 }
 
-// Static returns a key source that never changes and never asks anybody: for
-// tests, and for issuers whose keys are handed over by other means. The keys
-// have to meet what the package says about keys of a document; those that do
-// not, and private or symmetric ones, are left out and reported by [Set.Err].
+// Static returns a key source that never changes and makes no requests. Use it in
+// tests, or if an issuer hands over its keys by other means. The keys must meet the
+// conditions that the package doc lists for keys of a document. If a key does not, for
+// example because it is private or symmetric, it is left out and reported by [Set.Err].
 //
-// [jwkset.NewJWKFromKey] declares alg "EdDSA" for every Ed25519 key, which is
-// then not one for "Ed25519"; [jwkset.NewJWKFromMarshal] can leave alg open.
+// [jwkset.NewJWKFromKey] declares alg "EdDSA" for every Ed25519 key, so such a key does
+// not verify tokens whose alg is "Ed25519". If you need both, you should create the key
+// with [jwkset.NewJWKFromMarshal], which can leave alg unset.
 func Static(keys ...jwkset.JWK) *Set {
 	var entries []entry
 	var faults []error
@@ -47,8 +48,8 @@ func Static(keys ...jwkset.JWK) *Set {
 	return s
 }
 
-// staticEntry looks at the key itself, not at kty and crv: they say what a
-// document claims, and a JWK made from a key has none to lie with.
+// staticEntry checks the Go key itself, because kty and crv only repeat what a document
+// claims. The encoded values are not checked, because a JWK holds a decoded key.
 func staticEntry(key jwkset.JWK) (entry, error) {
 	m := key.Marshal()
 	if _, err := algorithms(key.Key()); err != nil {
@@ -60,8 +61,8 @@ func staticEntry(key jwkset.JWK) (entry, error) {
 	return newEntry(key, m)
 }
 
-// Err reports every key that cannot be used, one per line, or that there is
-// none at all.
+// Err reports every key that cannot be used, one per line. It also returns an error if
+// Static got no keys.
 func (s *Set) Err() error {
 	if s.set == nil {
 		return errors.New("jwks: the set was not made by Static")
@@ -83,15 +84,15 @@ func (s *Set) Keys(_ context.Context, kid, alg string) (keys []crypto.PublicKey,
 	return keys, generationOf(s.set, err), err
 }
 
-// A KeyfuncSource asks a [keyfunc.Keyfunc], made by [FromKeyfunc]. It is as
-// safe for concurrent use as that is.
+// A KeyfuncSource takes its keys from a [keyfunc.Keyfunc]. Create one with
+// [FromKeyfunc]. It is safe for concurrent use if the keyfunc is.
 type KeyfuncSource struct{ keyfunc keyfunc.Keyfunc }
 
-// FromKeyfunc returns a key source that asks k on every use, so that keys which
-// a program keeps in a keyfunc, or in a [jwkset.Storage] behind one, serve here
-// too. When they are fetched, and what a failure does, is up to k: with its
-// defaults, a second unknown kid within five minutes is an error, and so a
-// "could not ask".
+// FromKeyfunc returns a key source that calls k on every use. Use it if your program
+// already keeps its keys in a keyfunc, or in a [jwkset.Storage] behind one. When keys
+// are fetched, and the effect of a failure, depend on k. For example, with the defaults
+// of keyfunc a second unknown kid within five minutes is an error, so the keys count as
+// unavailable.
 func FromKeyfunc(k keyfunc.Keyfunc) *KeyfuncSource { return &KeyfuncSource{k} }
 
 // Err reports a missing keyfunc.
@@ -102,12 +103,13 @@ func (s *KeyfuncSource) Err() error {
 	return nil
 }
 
-// Keys asks the keyfunc for a token with this kid and alg. An error matching
-// [jwkset.ErrKeyNotFound] counts as an answer, every other as none. Only
-// *[rsa.PublicKey], *[ecdsa.PublicKey] and [ed25519.PublicKey] of the strength
-// that the package demands are returned, at most 4: a symmetric key, which a
-// keyfunc may well hold, is never used for a token. generation is always 0:
-// whoever remembers a key has to ask again on every use.
+// Keys calls the keyfunc for a token with this kid and alg. If its error matches
+// [jwkset.ErrKeyNotFound], Keys returns no keys and no error. Any other error of the
+// keyfunc means that the keys are unavailable, unless the key declares another alg, which
+// is reported as in [Cache.Keys]. At most 4 keys are returned, and only *[rsa.PublicKey],
+// *[ecdsa.PublicKey] and [ed25519.PublicKey] of the strength that the package demands. A
+// symmetric key, which a keyfunc can hold, is never returned. generation is always 0, so
+// callers should not cache a key but call Keys on every use.
 func (s *KeyfuncSource) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	switch {
 	case s.keyfunc == nil:
@@ -132,17 +134,17 @@ func (s *KeyfuncSource) Keys(ctx context.Context, kid, alg string) (keys []crypt
 	return fitting(found, kid, alg)
 }
 
-// noAnswer is an error of a keyfunc. Its text may quote the token, which nobody
-// has verified, and so is left to those who unwrap it.
+// noAnswer wraps an error of a keyfunc. Its own text leaves out the keyfunc's text,
+// which may quote the unverified token. Callers can unwrap it.
 type noAnswer struct{ cause error }
 
 func (e *noAnswer) Error() string {
-	return fmt.Sprintf("jwks: the keyfunc has no answer (%T)", e.cause)
+	return fmt.Sprintf("jwks: the keyfunc failed with a %T, whose text is left out because it may quote the token", e.cause)
 }
 
 func (e *noAnswer) Unwrap() error { return e.cause }
 
-// tokenFor makes the token that a keyfunc wants to see: its header.
+// tokenFor returns a token with the header that a keyfunc needs.
 func tokenFor(kid, alg string) *jwt.Token {
 	token := &jwt.Token{Header: map[string]any{"alg": alg}, Method: jwt.GetSigningMethod(alg)}
 	if alg == "Ed25519" { // RFC 9864; golang-jwt knows the old name only
@@ -154,9 +156,9 @@ func tokenFor(kid, alg string) *jwt.Token {
 	return token
 }
 
-// declaresOther tells a key that declares another alg from a failure: a keyfunc
-// has one error for both, and the first is no reason to call the keys
-// unavailable.
+// declaresOther reports whether the keyfunc failed only because the key declares a
+// different alg. A keyfunc returns the same error for this and for a failure to fetch,
+// but here the keys are not unavailable.
 func (s *KeyfuncSource) declaresOther(ctx context.Context, kid, alg string) bool {
 	storage := s.keyfunc.Storage()
 	if storage == nil || kid == "" || ctx.Err() != nil {
@@ -167,8 +169,8 @@ func (s *KeyfuncSource) declaresOther(ctx context.Context, kid, alg string) bool
 	return err == nil && declared != "" && declared != alg
 }
 
-// hasNoKids reports whether no key of the keyfunc has a kid: then the kid of a
-// token is a hint without use (RFC 7515 §4.1.4).
+// hasNoKids reports whether no key of the keyfunc has a kid. If so, the kid of a
+// token is ignored (RFC 7515 §4.1.4).
 func (s *KeyfuncSource) hasNoKids(ctx context.Context) bool {
 	storage := s.keyfunc.Storage()
 	if storage == nil || ctx.Err() != nil {
@@ -179,7 +181,7 @@ func (s *KeyfuncSource) hasNoKids(ctx context.Context) bool {
 	return err == nil && !slices.ContainsFunc(keys, named)
 }
 
-// fitting returns those of what a keyfunc found that may verify alg.
+// fitting returns the keys from a keyfunc's result that may verify alg.
 func fitting(found any, kid, alg string) ([]crypto.PublicKey, uint64, error) {
 	candidates := []jwt.VerificationKey{found}
 	if several, ok := found.(jwt.VerificationKeySet); ok {

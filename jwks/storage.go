@@ -10,21 +10,21 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-var errReadOnly = errors.New("jwks: the storage is the issuer's key set, which only the issuer changes")
+var errReadOnly = errors.New("jwks: the storage is read-only, because only the issuer changes its key set")
 
-// Storage returns the keys as a [jwkset.Storage], for a program that has a
-// keyfunc, with which this cache then replaces jwkset's own refresh:
+// Storage returns the keys as a [jwkset.Storage]. If your program has a keyfunc, this
+// cache then replaces jwkset's own refresh:
 //
 //	k, err := keyfunc.New(keyfunc.Options{Storage: cache.Storage()})
 //
-// KeyRead does what [Cache.Keys] does, for any alg, and so waits for a fetch and
+// KeyRead does what [Cache.Keys] does, for any alg, so it can wait for a fetch and
 // counts against the budget for unknown kids. Its error matches
-// [jwkset.ErrKeyNotFound] if the issuer was asked and has no such key. Of
-// several keys with one kid, or of a set in which no key has one, it returns one,
-// always the same, and one that is published rather than one in doubt;
-// [Cache.Keyfunc] and [Cache.Keys] know them all. What reads the whole set waits for
-// keys to be held, as KeyRead does, and has those in doubt as well. Keys have the
-// members by which they verify, and no certificates. Writing is an error.
+// [jwkset.ErrKeyNotFound] if the issuer is certain to have no such key. If several keys
+// have the kid, or if no key of the set has a kid, KeyRead returns one of them, always
+// the same, and prefers a published key to one in doubt. You should use [Cache.Keyfunc]
+// or [Cache.Keys] if you need them all. Methods that read the whole set wait until keys
+// are held, as KeyRead does, and include keys in doubt. Keys have the members that
+// verifying needs, and no certificates. Methods that write return an error.
 func (c *Cache) Storage() jwkset.Storage { return storage{c} }
 
 type storage struct{ cache *Cache }
@@ -58,7 +58,7 @@ func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	return keys, nil
 }
 
-// set returns the set held, waiting for one as a request does.
+// set returns the set held. If none is held, it waits for one as a request does.
 func (s storage) set(ctx context.Context) (*keySet, error) {
 	f, err := s.cache.demand()
 	if err != nil {
@@ -85,9 +85,9 @@ func (s storage) KeyDelete(context.Context, string) (bool, error)   { return fal
 func (s storage) KeyReplaceAll(context.Context, []jwkset.JWK) error { return errReadOnly }
 func (s storage) KeyWrite(context.Context, jwkset.JWK) error        { return errReadOnly }
 
-// marshal returns the set as it was published, but for what is not used. What
-// jwkset writes with options gives every Ed25519 key the alg EdDSA, which then is
-// none for "Ed25519" (RFC 9864).
+// marshal returns the set as it was published, without the parts that are not used. It
+// does not use jwkset's writing with options, which gives every Ed25519 key the alg
+// EdDSA, so that the key would not verify "Ed25519" (RFC 9864).
 func (s *keySet) marshal() jwkset.JWKSMarshal {
 	m := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
 	for _, e := range s.entries {
@@ -96,7 +96,7 @@ func (s *keySet) marshal() jwkset.JWKSMarshal {
 	return m
 }
 
-// document returns the set as readSet reads it.
+// document returns the set in the form that readSet reads.
 func (s *keySet) document() any {
 	keys := []documentKey{}
 	for _, e := range s.entries {
@@ -121,7 +121,7 @@ func (s storage) JSON(ctx context.Context) (json.RawMessage, error) {
 	return json.Marshal(m)
 }
 
-// All keys are public.
+// JSONPublic and JSONPrivate return the same, because all keys are public.
 
 func (s storage) JSONPublic(ctx context.Context) (json.RawMessage, error)  { return s.JSON(ctx) }
 func (s storage) JSONPrivate(ctx context.Context) (json.RawMessage, error) { return s.JSON(ctx) }
@@ -134,7 +134,8 @@ func (s storage) JSONWithOptions(ctx context.Context, marshal jwkset.JWKMarshalO
 	return json.Marshal(m)
 }
 
-// MarshalWithOptions does what jwkset's own storage does with the keys.
+// MarshalWithOptions copies the keys into jwkset's own storage, which applies the
+// options.
 func (s storage) MarshalWithOptions(ctx context.Context, marshal jwkset.JWKMarshalOptions, validate jwkset.JWKValidateOptions) (jwkset.JWKSMarshal, error) {
 	keys, err := s.KeyReadAll(ctx)
 	if err != nil {

@@ -7,22 +7,22 @@ import (
 	"sync/atomic"
 )
 
-// A View is a [Cache] as one issuer sees it among several that share the
-// document; [Cache.For] makes it. It is safe for concurrent use, and ends with its
-// Cache.
+// A View gives one issuer its keys from a [Cache] whose document several issuers share.
+// Create one with [Cache.For]. It is safe for concurrent use, and returns errors once
+// its Cache is closed.
 type View struct {
 	cache   *Cache
 	issuers []string
 	narrow  atomic.Pointer[narrowed]
 }
 
-// A narrowed set is made once for each generation, not for each request.
+// A narrowed set is computed once for each set of the Cache, not for each request.
 type narrowed struct{ from, to *keySet }
 
-// For returns the keys that one issuer may have signed with: those whose member
-// "issuer" is one of the spellings given, and those without one. No RFC knows
-// the member. The tenants of Entra ID share a document, in which it keeps the
-// keys of one tenant from signing for another.
+// For returns a view of the keys that one issuer can sign with: those without a member
+// "issuer", and those whose "issuer" is one of the spellings given. No RFC defines the
+// member. The tenants of Entra ID share a document, for example, and there the member
+// keeps the keys of one tenant from signing for another.
 func (c *Cache) For(issuers ...string) *View {
 	return &View{cache: c, issuers: slices.Clone(issuers)}
 }
@@ -39,9 +39,9 @@ func (v *View) KeysAfter(ctx context.Context, kid, alg string, generation uint64
 	return v.own(question{kid, alg}, keys, newer, err)
 }
 
-// own takes an answer of the cache and leaves out the keys of other issuers.
+// own removes the keys of other issuers from an answer of the cache.
 func (v *View) own(q question, keys []crypto.PublicKey, generation uint64, err error) ([]crypto.PublicKey, uint64, error) {
-	if len(keys) == 0 { // as beside every error
+	if len(keys) == 0 { // always so if there is an error
 		return nil, generation, err
 	}
 	set := v.cache.usable.Load()
@@ -51,7 +51,7 @@ func (v *View) own(q question, keys []crypto.PublicKey, generation uint64, err e
 	return v.of(set).held(q), set.generation, nil
 }
 
-// of returns what is left of a set.
+// of returns the set without the keys of other issuers.
 func (v *View) of(set *keySet) *keySet {
 	if n := v.narrow.Load(); n != nil && n.from == set {
 		return n.to

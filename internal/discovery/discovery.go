@@ -16,53 +16,53 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// The two ways in which [Read] fails: every error matches one of them, unless
-// the caller's context ended, when it matches the context's error as well.
+// Every error of [Read] matches one of these. If the caller's context ended, it matches
+// the context's error as well.
 var (
-	// ErrUnavailable: no usable document could be had. Asking again may help.
+	// ErrUnavailable means that no usable document was found. A retry may succeed.
 	ErrUnavailable = errors.New("the issuer's metadata is unavailable")
-	// ErrMismatch: there is a document, but the issuer and the configuration
-	// contradict each other. Somebody has to look at it.
+	// ErrMismatch means that a document was found, but contradicts the configuration. A
+	// retry does not help: the operator or the issuer has to correct it.
 	ErrMismatch = errors.New("the issuer's metadata does not match the configuration")
 )
 
-// Bounds of a document, and of a URL in it: that is asked and written to logs.
+// Bounds of a document, and of a URL in it, because URLs are requested and logged.
 const (
 	maxBytes = 256 << 10
 	maxURL   = 2048
 )
 
-// Source says whose metadata is read, and where.
+// Source is the issuer whose metadata is read, and the way to read it.
 type Source struct {
 	Issuer      string // the exact issuer identifier
-	MetadataURL string // the one place to look; empty: the well-known places of Issuer
+	MetadataURL string // the URL of the metadata; if empty, the well-known URLs of Issuer are tried
 	AllowHTTP   bool   // plain http is accepted on any host, not only on a loopback one
 
-	// SameOrigin demands that jwks_uri has the scheme, host and port of Issuer.
-	// An introspection_endpoint that has others is left out.
+	// SameOrigin requires that jwks_uri has the scheme, host and port of Issuer.
+	// If introspection_endpoint does not, it is left out.
 	SameOrigin bool
 
 	// SignedBy returns the keys that may sign signed_metadata (RFC 8414 §2.1);
-	// kid and alg are what its header says, kid possibly empty. When it is set, a
-	// document without valid signed_metadata is refused, and nothing but what
-	// is signed is used. Nil: signed_metadata is ignored, as it may be.
+	// kid and alg come from its header, and kid can be empty. If SignedBy is set, a
+	// document without valid signed_metadata is refused, and only the signed members
+	// are used. If it is nil, signed_metadata is ignored, which the RFC allows.
 	SignedBy func(kid, alg string) []crypto.PublicKey
 
-	// Timeout is for reading one document; zero is fetch.DefaultTimeout.
+	// Timeout limits reading one document. Zero means fetch.DefaultTimeout.
 	Timeout time.Duration
 
-	// Now is the clock for exp and nbf of signed_metadata; nil is time.Now.
+	// Now is the clock for exp and nbf of signed_metadata. Nil means time.Now.
 	Now func() time.Time
 }
 
-// Metadata is what an issuer says about itself.
+// Metadata holds the members of an issuer's metadata that are used here.
 type Metadata struct {
 	Issuer                string // equals Source.Issuer
-	JWKSURI               string // empty when the issuer publishes none
-	IntrospectionEndpoint string // empty when there is none, or none that may be used
+	JWKSURI               string // empty if the issuer publishes none
+	IntrospectionEndpoint string // empty if the issuer publishes none, or one that is not allowed
 }
 
-// Faults lists every reason for which s cannot be read, without any I/O.
+// Faults returns every fault in the settings of s, without any I/O.
 func (s Source) Faults() (faults []error) {
 	// With a MetadataURL nothing is fetched from the issuer identifier itself.
 	err := fetch.CheckURL(s.Issuer, s.AllowHTTP || s.MetadataURL != "")
@@ -84,9 +84,9 @@ func (s Source) Faults() (faults []error) {
 	return faults
 }
 
-// metadataOf reports whether a URL is a well-known place of metadata, and of which
-// issuer it probably is: RFC 8414 §3.1 puts the place before the issuer's path,
-// OpenID Connect Discovery §4 after it.
+// metadataOf reports whether a URL is a well-known URL of metadata, and the issuer that
+// it probably belongs to. RFC 8414 §3.1 puts the well-known part before the issuer's
+// path, OpenID Connect Discovery §4 after it.
 func metadataOf(place string) (issuer string, is bool) {
 	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 		before, after, found := strings.Cut(place, name)
@@ -97,9 +97,9 @@ func metadataOf(place string) (issuer string, is bool) {
 	return "", false
 }
 
-// URLs lists where the metadata may be, in the order of asking: as RFC 8414
-// §3.1 says, the same with the OpenID name (RFC 8414 §5), and as OpenID
-// Connect Discovery §4.1 says. Without a path the last two are one.
+// URLs returns the URLs where the metadata may be, in the order of the requests: that of
+// RFC 8414 §3.1, the same with the OpenID name (RFC 8414 §5), and that of OpenID
+// Connect Discovery §4.1. If the issuer has no path, the last two are the same.
 func (s Source) URLs() []string {
 	if s.MetadataURL != "" {
 		return []string{s.MetadataURL}
@@ -119,10 +119,10 @@ func (s Source) URLs() []string {
 	return urls
 }
 
-// Read returns the metadata from the first place that has a usable document.
-// One without jwks_uri is used only if no other place has one with it; and
-// neither that nor a mismatch counts while one of the places is out of order,
-// which may be the one that has it.
+// Read returns the metadata from the first URL with a usable document. If a document has
+// no jwks_uri, it is used only if no other URL has one with a jwks_uri. If one of the
+// URLs fails temporarily, for example with status 503, Read returns ErrUnavailable
+// instead of such a document or a mismatch, because that URL may have the right one.
 func Read(ctx context.Context, client *fetch.Client, s Source) (Metadata, error) {
 	var keyless *Metadata
 	var mismatch error
@@ -168,22 +168,22 @@ func (s Source) read(ctx context.Context, client *fetch.Client, place string) (M
 	case err != nil:
 		return Metadata{}, fmt.Errorf("%w: %w", errTransport, err)
 	}
-	// The media type is not looked at: real servers send text/plain and worse,
-	// and a strict object that names the right issuer is no error page.
+	// The media type is not checked, because real servers send text/plain and worse.
+	// A strict JSON object with the right issuer cannot be an error page.
 	d, err := parse(string(response.Body))
 	if err == nil && d.Issuer == "" {
-		err = errors.New("no issuer in the document")
+		err = errors.New("the document has no issuer")
 	}
 	if err != nil {
 		return Metadata{}, fmt.Errorf("%s: %w", fetch.Redact(place), err)
 	}
-	return s.accept(d, place)
+	return s.checkDocument(d, place)
 }
 
-// A document is the metadata as it came.
+// A document is the metadata as received.
 type document struct {
 	Metadata
-	signed string // the JSON value of signed_metadata; "" when there is none
+	signed string // the JSON value of signed_metadata; "" if absent
 }
 
 func parse(body string) (document, error) {
@@ -205,22 +205,23 @@ func parse(body string) (document, error) {
 }
 
 func text(to *string, value string, name string) error {
-	if value == "null" { // what some serializers write for an absent member
+	if value == "null" { // some serializers write null for an absent member
 		return nil
 	}
 	text, ok := jose.String(value)
 	if !ok {
 		return fmt.Errorf("%s is not a string", name)
 	}
-	*to = strings.Clone(text) // it would keep the whole document
+	*to = strings.Clone(text) // the substring would keep the whole document
 	return nil
 }
 
-// accept compares the issuer exactly, and uses nothing of a document whose
-// issuer differs: this is the defence against mix-up (RFC 8414 §3.3).
-func (s Source) accept(d document, place string) (Metadata, error) {
+// checkDocument returns the metadata of a document. It compares the issuer exactly. If
+// that differs, nothing of the document is used, to prevent mix-up attacks (RFC 8414
+// §3.3).
+func (s Source) checkDocument(d document, place string) (Metadata, error) {
 	if d.Issuer != s.Issuer {
-		return Metadata{}, fmt.Errorf("%w: it names the issuer %.200q, configured is %q", ErrMismatch, d.Issuer, s.Issuer)
+		return Metadata{}, fmt.Errorf("%w: the document's issuer is %.200q, but %q is configured", ErrMismatch, d.Issuer, s.Issuer)
 	}
 	m := d.Metadata
 	if s.SignedBy != nil {
@@ -234,15 +235,15 @@ func (s Source) accept(d document, place string) (Metadata, error) {
 			return Metadata{}, fmt.Errorf("%w: jwks_uri: %w", ErrMismatch, err)
 		}
 	}
-	// Nobody who reads keys is to suffer from this one.
+	// A bad introspection_endpoint must not prevent reading keys.
 	if s.checkEndpoint(m.IntrospectionEndpoint, place) != nil {
 		m.IntrospectionEndpoint = ""
 	}
 	return m, nil
 }
 
-// checkEndpoint reports why an endpoint that the document at place names may not
-// be used.
+// checkEndpoint returns an error if an endpoint from the document at place must not be
+// used.
 func (s Source) checkEndpoint(raw, place string) error {
 	if len(raw) > maxURL {
 		return fmt.Errorf("the URL has %d bytes; expected at most %d", len(raw), maxURL)
@@ -251,13 +252,13 @@ func (s Source) checkEndpoint(raw, place string) error {
 		return err
 	}
 	endpoint := originOf(raw)
-	// A loopback host may do without TLS. But a document that came with it must
-	// not lead to whoever listens on a port of this machine.
+	// A loopback host does not need TLS. But if a document was read over https, it must
+	// not send requests to a program that listens on a port of this machine.
 	if endpoint.scheme == "http" && originOf(place).scheme != "http" && !s.AllowHTTP {
 		return fmt.Errorf("%q is not https, although the metadata was read over https", fetch.Redact(raw))
 	}
 	if s.SameOrigin && endpoint != originOf(s.Issuer) {
-		return fmt.Errorf("%q does not have scheme, host and port of the issuer %q", fetch.Redact(raw), s.Issuer)
+		return fmt.Errorf("%q does not have the scheme, host and port of the issuer %q, which SameOrigin requires", fetch.Redact(raw), s.Issuer)
 	}
 	return nil
 }
@@ -265,7 +266,7 @@ func (s Source) checkEndpoint(raw, place string) error {
 // An origin is scheme, host and port of a URL (RFC 6454 §4).
 type origin struct{ scheme, host, port string }
 
-// originOf returns the origin of a URL that [fetch.CheckURL] accepts.
+// originOf returns the origin of a URL that has passed [fetch.CheckURL].
 func originOf(raw string) origin {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -282,8 +283,8 @@ func originOf(raw string) origin {
 	return o
 }
 
-// lower leaves all but ASCII alone: Unicode's folding takes ς for σ, and they
-// name two hosts (RFC 5892 §2.6).
+// lower changes only ASCII letters, because Unicode's case folding treats ς and σ as
+// equal, although they can be in the names of two different hosts (RFC 5892 §2.6).
 func lower(r rune) rune {
 	if 'A' <= r && r <= 'Z' {
 		return r + 'a' - 'A'
@@ -291,12 +292,12 @@ func lower(r rune) rune {
 	return r
 }
 
-// unavailable collects why no place had a usable document. It is not an
-// errors.Join because it becomes part of one line.
+// unavailable collects the reasons why no URL had a usable document. It is not an
+// errors.Join, because its text must be one line.
 type unavailable struct {
 	reasons    []string
 	after      time.Duration
-	outOfOrder bool // one place may have a document at another time
+	outOfOrder bool // one URL failed temporarily, and may have a document later
 }
 
 func (u *unavailable) add(err error) {
@@ -316,6 +317,6 @@ func (u *unavailable) Error() string {
 
 func (u *unavailable) Unwrap() error { return ErrUnavailable }
 
-// RetryAfter returns how long the server asks to be left alone; zero when it
-// does not say.
+// RetryAfter returns the longest Retry-After of the answers. If there was none, it
+// returns zero.
 func (u *unavailable) RetryAfter() time.Duration { return u.after }

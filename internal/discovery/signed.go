@@ -8,16 +8,16 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// leeway is the difference of two clocks that exp and nbf of signed_metadata
-// allow for (RFC 7519 §4.1.4).
+// leeway allows for clock skew when exp and nbf of signed_metadata are checked (RFC 7519
+// §4.1.4).
 const leeway = 30 * time.Second
 
-// signed returns what the signed_metadata of a document says (RFC 8414 §2.1),
-// and that alone: what is only in the plain document is nobody's word.
+// signed returns only the members in the document's signed_metadata (RFC 8414 §2.1).
+// Members that are only in the plain document are not signed and are ignored.
 func (s Source) signed(d document) (Metadata, error) {
 	text, ok := jose.String(d.signed)
 	if !ok {
-		return Metadata{}, errors.New("expected a JWT; without it nothing of the document is used")
+		return Metadata{}, errors.New("expected a JWT; unsigned metadata is not used, because keys for signed_metadata are configured")
 	}
 	token, err := jose.Parse(text)
 	if err != nil {
@@ -33,25 +33,26 @@ func (s Source) signed(d document) (Metadata, error) {
 	switch {
 	case err != nil:
 		return Metadata{}, err
-	case signed.signed != "": // what would win: the inner or the outer one?
+	case signed.signed != "": // RFC 8414 §2.1 says that it should not be among its own claims
 		return Metadata{}, errors.New("expected no signed_metadata among its claims")
 	case signed.Issuer != "" && signed.Issuer != s.Issuer:
-		return Metadata{}, fmt.Errorf("its issuer is %.200q, configured is %q", signed.Issuer, s.Issuer)
+		return Metadata{}, fmt.Errorf("its issuer is %.200q, but %q is configured", signed.Issuer, s.Issuer)
 	case signed.JWKSURI == "" && d.JWKSURI != "":
-		return Metadata{}, errors.New("the document's jwks_uri is not among its claims")
+		return Metadata{}, errors.New("the document has a jwks_uri, but the signed claims have none")
 	}
 	signed.Issuer = s.Issuer
 	return signed.Metadata, nil
 }
 
-// checkSignature demands a public-key algorithm, and a typ that no other kind of
-// JWT bears (RFC 8725 §3.11): RFC 8414 gives none to this one.
+// checkSignature verifies the signature, which must have a public-key algorithm. RFC 8414
+// defines no typ for signed_metadata. So any typ but JWT is refused, because the JWT may
+// be of another kind (RFC 8725 §3.11).
 func (s Source) checkSignature(token jose.Token) error {
 	switch {
 	case token.HasType && !token.HasMediaType("jwt"):
-		return errors.New("expected no typ but JWT")
+		return errors.New("expected its typ to be absent or JWT")
 	case !jose.Supported(token.Algorithm):
-		return errors.New("expected the alg of a digital signature")
+		return errors.New("expected its alg to be a digital signature algorithm, for example ES256")
 	}
 	for _, key := range s.SignedBy(token.KeyID, token.Algorithm) {
 		if token.Verify(key) == nil {
@@ -61,7 +62,7 @@ func (s Source) checkSignature(token jose.Token) error {
 	return errors.New("no trusted key verifies the signature")
 }
 
-// checkClaims holds iss, aud, exp and nbf against RFC 7519 §4.1.
+// checkClaims checks iss, aud, exp and nbf (RFC 7519 §4.1).
 func (s Source) checkClaims(payload string) error {
 	claims, err := jose.ReadClaims(payload)
 	if err != nil {
@@ -76,11 +77,11 @@ func (s Source) checkClaims(payload string) error {
 	case claims.Fault != "":
 		return fmt.Errorf("expected %q to have the type of RFC 7519", claims.Fault)
 	case claims.Issuer != s.Issuer:
-		return fmt.Errorf("its iss is %.200q, configured is %q", claims.Issuer, s.Issuer)
+		return fmt.Errorf("its iss is %.200q, but %q is configured", claims.Issuer, s.Issuer)
 	case claims.Audience != nil:
-		// Metadata is for everybody. A token of the same issuer, which the same
-		// key may have signed, is for somebody else (RFC 7519 §4.1.3).
-		return errors.New("expected no aud, as a token has it")
+		// Metadata has no specific audience. If the JWT has an aud, it is probably a token
+		// of the same issuer, signed with the same key (RFC 7519 §4.1.3).
+		return errors.New("expected no aud; a JWT with an aud is a token, not metadata")
 	case !claims.Expiry.IsZero() && !at.Before(claims.Expiry.Add(leeway)):
 		return fmt.Errorf("it expired at %v", claims.Expiry.UTC())
 	case at.Add(leeway).Before(claims.NotBefore):

@@ -1,4 +1,4 @@
-// Package ending ends a response with the token that its request was let in by.
+// Package ending ends a response when the token of its request ends.
 package ending
 
 import (
@@ -10,19 +10,18 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// patience is for how long a handler may go on when its context has ended.
-const patience = time.Second
+// grace is how long a handler can go on after its context has ended.
+const grace = time.Second
 
-// Serve calls the handler with a context that ends with the token, because of the
-// refusal that the token would meet from then on. A handler that has not returned
-// a second later is cut off: what it reads of the request and writes of the
-// response fails, and Serve panics with http.ErrAbortHandler when it returns, so
-// that nobody takes the response for a whole one, or its connection for one that
-// can be used again.
+// Serve calls the handler with a context that ends when the token ends. The cause of the
+// context is the refusal that the token would then get. If the handler has not returned
+// a second later, it is cut off: its reads of the request and writes of the response
+// fail. When it then returns, Serve panics with http.ErrAbortHandler, so that the client
+// does not take the response for a complete one, and the connection is not reused.
 //
-// The context ends, too, when the handler returns. Nothing is done to the
-// response afterwards. It costs a timer, and no goroutine. Inside another Serve
-// that ends with the same token, it does nothing.
+// The context also ends when the handler returns. After that, Serve does not touch the
+// response. It costs a timer, and no goroutine. Inside another Serve that ends at the
+// same time, for the same Validator, it only calls the handler.
 func Serve(ctx context.Context, w http.ResponseWriter, v *accesstoken.Validator, claims accesstoken.Claims, handler func(context.Context)) {
 	end := claims.End()
 	outer, ok := ctx.Value(key{}).(*response)
@@ -40,7 +39,7 @@ func Serve(ctx context.Context, w http.ResponseWriter, v *accesstoken.Validator,
 	}
 }
 
-// A response is one that ends, and the context of its handler.
+// A response is a response that ends with the token, and the context of its handler.
 type response struct {
 	context.Context
 	cancel    context.CancelCauseFunc
@@ -48,13 +47,13 @@ type response struct {
 	validator *accesstoken.Validator
 	claims    accesstoken.Claims
 
-	mu       sync.Mutex // held while the writer is touched
+	mu       sync.Mutex // held while the writer is used
 	timer    *time.Timer
-	returned bool // the handler has: the writer may belong to another request
+	returned bool // the handler has returned, so the writer may belong to another request
 	wasCut   bool
 }
 
-// key finds the response in the context of its handler.
+// key is the key of the response in the context of its handler.
 type key struct{}
 
 func (r *response) Value(k any) any {
@@ -64,10 +63,10 @@ func (r *response) Value(k any) any {
 	return r.Context.Value(k)
 }
 
-// String is what the context package prints of a parent.
+// String is printed by the context package for a parent context.
 func (r *response) String() string { return "accesstoken.Response" }
 
-// after has do called when that time is over, unless the handler has returned.
+// after calls do after the wait. If the handler has returned already, it does nothing.
 func (r *response) after(wait time.Duration, do func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,7 +75,7 @@ func (r *response) after(wait time.Duration, do func()) {
 	}
 }
 
-// stop leaves the response alone from now on, and reports whether it was cut off.
+// stop ends all access to the response, and reports whether it was cut off.
 func (r *response) stop() (cut bool) {
 	defer r.cancel(nil)
 	r.mu.Lock()
@@ -86,8 +85,8 @@ func (r *response) stop() (cut bool) {
 	return r.wasCut
 }
 
-// look ends the context if the token has ended. The Validator decides, whose clock
-// may be another one.
+// look ends the context if the token has ended. The Validator decides this, because it
+// can have a clock of its own.
 func (r *response) look() {
 	err := r.validator.Check(r, r.claims, accesstoken.Policy{})
 	if err == nil {
@@ -95,17 +94,17 @@ func (r *response) look() {
 		return
 	}
 	r.cancel(err)
-	r.after(patience, r.cut)
+	r.after(grace, r.cut)
 }
 
-// cut makes whatever the handler waits for, reading or writing, fail.
+// cut makes the handler's reads and writes fail, if the writer has deadlines.
 func (r *response) cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.returned {
 		return
 	}
-	defer func() { _ = recover() }() // the writer may be anybody's, and nobody is above us
+	defer func() { _ = recover() }() // the writer may panic, and no caller could recover that in a timer
 	past := time.Unix(1, 0)
 	controller := http.NewResponseController(r.writer)
 	for _, set := range []func(time.Time) error{controller.SetWriteDeadline, controller.SetReadDeadline} {

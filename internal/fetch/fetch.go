@@ -25,33 +25,33 @@ const DefaultTimeout = 5 * time.Second
 
 const maxIdle = 64
 
-// ErrBroken is what an exchange fails with that began and did not end well: the
-// same server may answer another request.
+// ErrBroken is matched by the error of an exchange that reached the server and then
+// failed. The same server may answer another request.
 var ErrBroken = errors.New("the exchange broke off")
 
-// ErrTooLarge is what an answer longer than [Request.MaxBytes] is refused with.
-// Every other error of [Client.Do] means that no whole answer came.
+// ErrTooLarge is matched by the error if an answer is longer than [Request.MaxBytes].
+// Every other error of [Client.Do] means that no complete answer came.
 var ErrTooLarge = errors.New("the answer is too large")
 
-// liveness has a dead connection closed within 4 s, which is less than
-// [DefaultTimeout], so that what was asked on it can be asked once more in time.
-// What goes over these connections is small: a ping never waits behind a long body.
+// liveness closes a dead connection within 4 s. That is less than [DefaultTimeout], so
+// a request on it can be sent once more in time. The bodies on these connections are
+// small, so a ping never waits behind a long one.
 var liveness = pool.Liveness{Silence: 2 * time.Second, Ping: 2 * time.Second}
 
 // A Client makes requests. It is safe for concurrent use.
 type Client struct {
 	http http.Client
-	pool *pool.Transport // nil when the connections are those of another's RoundTripper
+	pool *pool.Transport // nil if the RoundTripper is not ours and has its own connections
 }
 
-// New returns a client that goes the way of base, or one with a transport of
-// its own when base is nil. base is copied, and so is its transport, as
-// [pool.Copy] does; another kind of RoundTripper is used as it is.
+// New returns a client that connects as base does. If base is nil, the client has a
+// transport of its own. base is copied, and so is its transport if [pool.Copy] can
+// copy it; any other RoundTripper is used as it is.
 //
-// Of a base, its own limits hold beside those of each [Request]: its Timeout,
-// and the header size of its transport, 10 MiB for an [http.Transport] that sets
-// none. Nothing here can bound the header that another transport reads. One of
-// our own takes 64 KiB.
+// The limits of base hold in addition to those of each [Request]: its Timeout,
+// and its transport's limit for the header. If an [http.Transport] sets none, that is
+// 10 MiB; for another RoundTripper, the header cannot be limited here. If base is nil,
+// the limit is 64 KiB.
 func New(base *http.Client) *Client {
 	if base == nil {
 		return newOwn(newTransport())
@@ -64,14 +64,15 @@ func New(base *http.Client) *Client {
 	return newClient(client, copied)
 }
 
-// NewWithCertificate is New(nil) with a certificate for servers that ask for one.
+// NewWithCertificate is New(nil) with a certificate for servers that request one.
 func NewWithCertificate(certificate tls.Certificate) *Client {
 	transport := newTransport()
 	if transport.TLSClientConfig == nil {
 		transport.TLSClientConfig = new(tls.Config)
 	}
-	// In Certificates, it would be held back from a server whose list of
-	// authorities does not have its issuer, as that of a self-signed one.
+	// GetClientCertificate in place of Certificates, because a certificate there is not
+	// sent if the server's list of authorities lacks its issuer, for example if it is
+	// self-signed.
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &certificate, nil
 	}
@@ -85,18 +86,19 @@ func newOwn(transport *http.Transport) *Client {
 }
 
 func newClient(client http.Client, pool *pool.Transport) *Client {
-	// A redirect would carry credentials to, or take keys from, a place that
-	// nobody configured, so its 3xx is returned as the answer that it is.
+	// A redirect could send credentials to a URL that is not configured, or read keys
+	// from one. So it is not followed, and the 3xx is returned as the answer.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{http: client, pool: pool}
 }
 
-// CannotPing reports that nothing here finds out when an HTTP/2 connection is dead:
-// the connections are those of a RoundTripper that is no [http.Transport].
+// CannotPing reports whether dead HTTP/2 connections cannot be detected, because the
+// RoundTripper is not an [http.Transport] that [pool.Copy] can copy.
 func (c *Client) CannotPing() bool { return c.pool == nil }
 
-// newTransport returns one that goes out as the rest of the program does: its
-// proxy, its dialer, its roots.
+// newTransport returns a copy of http.DefaultTransport, with its proxy, dialer and
+// roots. If a program has replaced that by another type, the proxy comes from the
+// environment.
 func newTransport() *http.Transport {
 	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
 		return standard.Clone()
@@ -104,9 +106,9 @@ func newTransport() *http.Transport {
 	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: 90 * time.Second}
 }
 
-// connectTimeout is for a connection, name resolution included, and again for
-// its TLS handshake. A server that never answers a SYN must not take the whole
-// time of a longer exchange.
+// connectTimeout limits connecting, including name resolution, and separately the TLS
+// handshake. So a server that never answers a SYN does not use up the whole time of a
+// longer exchange.
 const connectTimeout = 5 * time.Second
 
 // bound sets the limits of a transport of our own.
@@ -117,7 +119,7 @@ func bound(transport *http.Transport) {
 	transport.TLSClientConfig.MinVersion = max(transport.TLSClientConfig.MinVersion, tls.VersionTLS12) // RFC 9325 §3.1.1
 	transport.TLSHandshakeTimeout = connectTimeout
 	transport.MaxResponseHeaderBytes = 64 << 10
-	transport.MaxIdleConnsPerHost = maxIdle // of net/http's 2, the rest of 64 calls at a time would dial anew each time
+	transport.MaxIdleConnsPerHost = maxIdle // with net/http's 2, most of 64 concurrent calls would each dial a new connection
 	//lint:ignore SA1019 a program may still set it on http.DefaultTransport
 	if transport.DialContext == nil && transport.Dial == nil {
 		transport.DialContext = new(net.Dialer).DialContext
@@ -131,46 +133,45 @@ func bound(transport *http.Transport) {
 	}
 }
 
-// Close closes the idle connections of our own pool. Those of a RoundTripper that
-// the caller gave may have other users.
+// Close closes the idle connections of our own pool. If the caller's RoundTripper is
+// used as it is, its connections stay open, because they may have other users.
 func (c *Client) Close() {
 	if c.pool != nil {
 		c.pool.CloseIdleConnections()
 	}
 }
 
-// A Request is what [Client.Do] asks.
+// A Request is sent by [Client.Do].
 type Request struct {
 	URL      string
 	Header   http.Header   // read only; may be nil
-	Form     url.Values    // not nil: sent by POST as application/x-www-form-urlencoded; nil: GET
-	Timeout  time.Duration // for everything from dialing to the last byte, longer than DefaultTimeout or not; zero: DefaultTimeout
+	Form     url.Values    // if not nil, sent by POST as application/x-www-form-urlencoded; otherwise a GET is sent
+	Timeout  time.Duration // from dialing to the last byte; zero means DefaultTimeout, which it can exceed
 	MaxBytes int           // the longest body accepted, decompressed
 
-	// Again returns what to ask in place of this, once, if the connection, which
-	// was an older one, was closed before anything of an answer came (RFC 9110
-	// §9.2.2). It is for a form that is safe to send twice; what is good for one
-	// use, such as a client assertion, it makes anew. If it is nil, a form is not
-	// sent again, and a GET is, as it is. What it returns has the rest of this
-	// request's time, and no Again of its own. If it fails, the error is that of
-	// the first exchange.
+	// Again returns the request to send in place of this one, once, if a reused
+	// connection was closed before any byte of an answer came (RFC 9110 §9.2.2). Set
+	// it only if the form is safe to send twice. It should renew parts that are valid
+	// for one use, for example a client assertion. If it is nil, a form is not sent
+	// again, and a GET is sent again unchanged. The second request gets the rest of
+	// this request's time, and its own Again is ignored. If Again fails, Do returns the
+	// error of the first exchange.
 	Again func(context.Context) (Request, error)
 }
 
-// A Response is a whole answer, whatever its status: a 304 (Not Modified) comes
-// back as one, without a Body.
+// A Response is a complete answer with any status. For example, a 304 (Not Modified) is
+// a Response without a Body.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Do makes one request. Its errors are sentences without query, credentials or
-// body. One that matches a context error means that ctx ended, never that the
-// request's own Timeout did; one that matches [ErrNotPublic], that a client of
-// [NewPublic] went nowhere. If an answer had begun, its status and header are
-// returned beside the error. A panic in a caller's transport comes back as an
-// error.
+// Do makes one request. The text of its errors contains no query, credentials or
+// body. If an error matches a context error, ctx ended; the request's own Timeout never
+// causes such an error. If it matches [ErrNotPublic], a client of [NewPublic] refused to
+// connect. If an answer had begun, its status and header are returned with the error. A
+// panic in the caller's transport is returned as an error.
 func (c *Client) Do(ctx context.Context, r Request) (response Response, err error) {
 	bounded, cancel := context.WithTimeout(ctx, timeout(r))
 	defer cancel()
@@ -194,8 +195,8 @@ func (c *Client) Do(ctx context.Context, r Request) (response Response, err erro
 	return response, err
 }
 
-// exchange sends a request and reads the answer. It reports whether there was none
-// because the connection was closed, so that the request may be sent again.
+// exchange sends a request and reads the answer. unanswered is true if a reused
+// connection was closed before an answer came, so that the request can be sent again.
 func (c *Client) exchange(ctx context.Context, r Request) (response Response, unanswered bool, err error) {
 	ctx, seen := pool.Watch(ctx)
 	request, err := r.build(ctx)
@@ -213,7 +214,7 @@ func (c *Client) exchange(ctx context.Context, r Request) (response Response, un
 	defer answer.Body.Close()
 	body, err := read(answer.Body, r.MaxBytes)
 	if err == nil {
-		err = ctx.Err() // a body that was cut off may look whole
+		err = ctx.Err() // a truncated body may look complete
 	}
 	return Response{answer.StatusCode, answer.Header, body}, false, err
 }
@@ -251,7 +252,8 @@ func (r Request) build(ctx context.Context) (*http.Request, error) {
 	return request, nil
 }
 
-// read reads one byte more than it may keep: a cut-off answer could still parse.
+// read reads one byte more than limit, to detect a longer answer: a truncated one might
+// still parse.
 func read(body io.Reader, limit int) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
 	switch {
@@ -263,9 +265,9 @@ func read(body io.Reader, limit int) ([]byte, error) {
 	return data, nil
 }
 
-// explain makes an error that may be shown: *url.Error prints the query, and
-// net/http quotes what it could not parse. Only the errors that callers may
-// test are wrapped.
+// explain returns an error whose text is safe to show. *url.Error would print the query,
+// and net/http quotes input that it could not parse. Only the errors that callers can
+// test for are wrapped.
 func (r Request) explain(ctx, bounded context.Context, err error) error {
 	method := http.MethodGet
 	if r.Form != nil {
@@ -289,7 +291,7 @@ func (r Request) explain(ctx, bounded context.Context, err error) error {
 	return &brokenError{where + ": " + r.cause(err)}
 }
 
-// isUnconnected reports that the server was never spoken to.
+// isUnconnected reports whether the request failed before it reached the server.
 func isUnconnected(err error) bool {
 	dial := (*net.OpError)(nil)
 	certificate := (*tls.CertificateVerificationError)(nil)
@@ -313,15 +315,15 @@ func (r Request) cause(err error) string {
 	if strings.Contains(text, "malformed HTTP") || strings.Contains(text, "malformed MIME") {
 		return "the answer is not HTTP"
 	}
-	if r.Form != nil && !isOurs(err) {
-		return "the exchange failed" // the text may echo what was sent: a token, a secret
+	if r.Form != nil && !isLocal(err) {
+		return "the exchange failed" // the text may repeat a token or secret from the form
 	}
 	return strings.Map(printable, text[:min(len(text), 256)])
 }
 
-// isOurs reports an error of this side of the connection, whose text the server
-// has no part in.
-func isOurs(err error) bool {
+// isLocal reports whether the error arose on this side of the connection, so that the
+// server cannot influence its text.
+func isLocal(err error) bool {
 	var dial *net.OpError
 	var certificate *tls.CertificateVerificationError
 	return errors.As(err, &dial) || errors.As(err, &certificate)
@@ -334,14 +336,14 @@ func printable(r rune) rune {
 	return r
 }
 
-// A StatusError is an answer whose status makes it useless.
+// A StatusError is the error for an answer that is unusable because of its status.
 type StatusError struct {
 	URL    string
 	Status int
-	After  time.Duration // how long the server asks to be left alone; zero when it does not
+	After  time.Duration // the server's Retry-After; zero if it sent none
 }
 
-// StatusError returns the error for an answer to r that should have been a 200.
+// StatusError returns the error for an answer to r whose status is not 200.
 func (r Request) StatusError(response Response) *StatusError {
 	e := &StatusError{URL: Redact(r.URL), Status: response.Status}
 	// RFC 9110 §10.2.3, RFC 6585 §4.
@@ -358,7 +360,8 @@ func (e *StatusError) Error() string {
 // RetryAfter returns After.
 func (e *StatusError) RetryAfter() time.Duration { return e.After }
 
-// retryAfter reads both forms of the field (RFC 9110 §10.2.3): seconds or a date.
+// retryAfter reads both forms of the field (RFC 9110 §10.2.3): seconds or a date. The
+// result is at most 24 h. If the field is invalid, it is zero.
 func retryAfter(value string, now time.Time) time.Duration {
 	const most = 24 * time.Hour
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {

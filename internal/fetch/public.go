@@ -13,28 +13,28 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// ErrNotPublic is what a client of [NewPublic] refuses an address with. Asking
-// again helps only once the name leads elsewhere.
+// ErrNotPublic is matched by the error if a client of [NewPublic] refuses an address. A
+// retry can succeed only if the name then resolves to another address.
 var ErrNotPublic = errors.New("not a public address")
 
-// NewPublic returns a client that connects to public unicast addresses only, for
-// URLs which somebody else may choose (RFC 8725 §3.10, RFC 9728 §7.7). Loopback,
+// NewPublic returns a client that connects only to public unicast addresses, for
+// URLs that an outside party can choose (RFC 8725 §3.10, RFC 9728 §7.7). Loopback,
 // link-local, private, shared, multicast, documentation and reserved addresses
-// are refused with [ErrNotPublic], and so are those in which an IPv4 address is
-// embedded: NAT64, 6to4, Teredo. So a program that has nothing but IPv6 reaches
-// no IPv4 server with this client; and a NAT64 prefix that an operator took from
-// addresses of their own (RFC 6052 §2.2) is not told from other public ones.
+// are refused with [ErrNotPublic], and so are IPv6 addresses that embed an IPv4
+// address: NAT64, 6to4, Teredo. So if a program has only IPv6, it cannot reach IPv4
+// servers with this client. If an operator uses a NAT64 prefix from their own public
+// addresses (RFC 6052 §2.2), it cannot be recognized.
 //
-// The address is judged at each connection, after the name was resolved: a name
-// that leads elsewhere the second time (DNS rebinding) is of no help. That is
-// why the client knows no proxy, not even one from the environment: a proxy
-// would resolve the name, and nothing would be left to judge here. Neither does
-// it take anything else from http.DefaultTransport.
+// The address is checked at each connection, after the name was resolved, so a name
+// that resolves differently the second time (DNS rebinding) does not get around the
+// check. The client uses no proxy, not even one from the environment, because a
+// proxy would resolve the name itself. It also takes no other settings from
+// http.DefaultTransport.
 func NewPublic() *Client {
 	return newPublic(net.Dialer{})
 }
 
-// newPublic gets the dialer from outside so that a test can bring a resolver.
+// newPublic takes the dialer as a parameter, so that a test can set its resolver.
 func newPublic(dialer net.Dialer) *Client {
 	dialer.ControlContext = refuseNotPublic
 	return newOwn(&http.Transport{
@@ -44,14 +44,14 @@ func newPublic(dialer net.Dialer) *Client {
 	})
 }
 
-// public knows the special-purpose registries of IANA: of IPv4, everything but
-// what they list is public; of IPv6, nothing outside 2000::/3 is.
+// public applies IANA's special-purpose address registries. An IPv4 address is public
+// if they do not list it. An IPv6 address must also be in 2000::/3.
 var public = ssrf.New(
 	ssrf.WithAnyPort(),
 	ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")), // the platform of Azure, inside every virtual network
 )
 
-// refuseNotPublic runs between the making of a socket and its connect.
+// refuseNotPublic runs after a socket is created and before it connects.
 func refuseNotPublic(_ context.Context, network, address string, socket syscall.RawConn) error {
 	if public.Safe(network, address, socket) != nil {
 		return &notPublicError{address}
@@ -59,7 +59,7 @@ func refuseNotPublic(_ context.Context, network, address string, socket syscall.
 	return nil
 }
 
-// A notPublicError finds its way through the errors of net and net/http.
+// A notPublicError can be found with errors.As in the errors of net and net/http.
 type notPublicError struct{ address string }
 
 func (e *notPublicError) Error() string {
@@ -67,7 +67,7 @@ func (e *notPublicError) Error() string {
 	if err != nil {
 		host = e.address
 	}
-	return fmt.Sprintf("the host leads to %s, which is %v; a server inside your own network cannot be asked this way", host, ErrNotPublic)
+	return fmt.Sprintf("the host resolves to %s, which is %v; PublicAddressesOnly refuses servers inside your own network", host, ErrNotPublic)
 }
 
 func (e *notPublicError) Unwrap() error { return ErrNotPublic }

@@ -111,7 +111,7 @@ func (l listener) wantUntouched(t *testing.T) {
 func wantRefused(t *testing.T, client *fetch.Client, place, address string) {
 	t.Helper()
 	_, err := client.Do(t.Context(), fetch.Request{URL: place, MaxBytes: 100})
-	want := "GET " + place + ": the host leads to " + address + ", which is not a public address; a server inside your own network cannot be asked this way"
+	want := "GET " + place + ": the host resolves to " + address + ", which is not a public address; PublicAddressesOnly refuses servers inside your own network"
 	if !errors.Is(err, fetch.ErrNotPublic) || err.Error() != want {
 		t.Errorf("got %v; want %q", err, want)
 	}

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// CheckURL reports why raw may not be asked: it must be an absolute https URL
-// with a host and without user information or fragment (RFC 8414 §2). Plain
-// http is accepted on a loopback host, and elsewhere only if allowHTTP says so.
+// CheckURL returns an error if no request may be sent to raw. It must be an absolute
+// https URL with a host and without user information or fragment (RFC 8414 §2). Plain
+// http is accepted on a loopback host, for example localhost. On other hosts it is
+// accepted only if allowHTTP is true.
 func CheckURL(raw string, allowHTTP bool) error {
 	u, err := url.Parse(raw)
 	switch {
@@ -30,7 +31,7 @@ func CheckURL(raw string, allowHTTP bool) error {
 	return nil
 }
 
-// isLoopback does not resolve names: what a resolver says can change.
+// isLoopback does not resolve names, because the result of a resolver can change.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -47,7 +48,7 @@ func Redact(raw string) string {
 		return "a malformed URL"
 	}
 	if u.User == nil && !strings.ContainsAny(raw, "?#") {
-		return raw // as it was written: String would escape {tenantid}
+		return raw // unchanged, because String would escape {tenantid}
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }

@@ -6,9 +6,10 @@ import (
 	"runtime"
 )
 
-// Describe returns what a recovered value may tell a log or an error: the text
-// of a runtime error, which only the Go runtime writes, and of everything else
-// the type. Code that handles a token, such as a hook, can panic with that token.
+// Describe returns a text for a recovered value that is safe to log. If the value is a
+// runtime error, it is its text, which only the Go runtime writes. Otherwise it is only
+// the value's type, because code that handles a token, for example a hook, can panic with
+// that token.
 func Describe(recovered any) string {
 	if err, ok := recovered.(runtime.Error); ok {
 		return err.Error()

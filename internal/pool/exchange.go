@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// An Exchange is what was seen of one request and its answer. It is safe for
+// An Exchange records the progress of one request and its answer. It is safe for
 // concurrent use.
 type Exchange struct {
 	began            moment
@@ -15,8 +15,8 @@ type Exchange struct {
 	sent             atomic.Int32
 }
 
-// Watch returns a context for one request, whatever transport it goes through, and
-// what will be seen of it.
+// Watch returns a context for one request, and the Exchange that records it. It works
+// with any transport that supports httptrace.
 func Watch(ctx context.Context) (context.Context, *Exchange) {
 	e := &Exchange{began: now()}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -26,11 +26,10 @@ func Watch(ctx context.Context) (context.Context, *Exchange) {
 	}), e
 }
 
-// Unanswered reports whether the exchange ended with err because its connection,
-// which an earlier one had used, was closed before anything of an answer came. The
-// server may or may not have acted on the request: one that is safe or idempotent
-// may be sent again (RFC 9110 §9.2.2). A time-out is no closed connection, and
-// neither is a request that the server refuses by itself, HTTP/2 stream by stream.
+// Unanswered reports whether the exchange ended with err because a reused connection was
+// closed before any byte of an answer came. The server may or may not have acted on the
+// request. If the request is safe or idempotent, it can be sent again (RFC 9110 §9.2.2).
+// Time-outs and cancellations do not count, nor does the reset of one HTTP/2 stream.
 func (e *Exchange) Unanswered(err error) bool {
 	switch {
 	case err == nil, !e.reused.Load(), e.answered.Load():
@@ -41,12 +40,12 @@ func (e *Exchange) Unanswered(err error) bool {
 	return true
 }
 
-// Sent returns how many times the request was sent: net/http sends one of an
-// idempotent method again by itself, as it is, on a connection that was closed.
+// Sent returns how many times the request was sent. If its method is idempotent and its
+// connection was closed, net/http sends it again by itself, unchanged.
 func (e *Exchange) Sent() int { return int(e.sent.Load()) }
 
-// A streamError is filled from that of net/http, which has no exported name, by the
-// names and types of its fields.
+// A streamError receives the stream error of net/http, whose type is not exported.
+// errors.As fills it because the names and types of the fields are the same.
 type streamError struct {
 	StreamID uint32
 	Code     uint32

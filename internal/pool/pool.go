@@ -1,12 +1,12 @@
 // Package pool keeps dead connections out of the pools of HTTP clients.
 //
-// A firewall or load balancer that forgets a connection swallows what is sent on
-// it: nothing fails, and no answer comes. An HTTP/2 client has all its requests on
-// that one connection until the kernel gives up, which takes a quarter of an hour.
-// A [Transport] pings such connections, and closes those that stay silent. Of
-// HTTP/1, where nothing can ping, it closes the idle connections that are as old as
-// one on which a request timed out. It closes none that a request uses because of
-// what happened to another request.
+// If a firewall or load balancer drops a connection silently, requests on it get
+// neither an error nor an answer. An HTTP/2 client keeps sending all its requests on
+// that one connection until the kernel gives up, after a quarter of an hour.
+// A [Transport] pings silent HTTP/2 connections, and closes them if no answer comes.
+// HTTP/1 has no pings. There, if a request times out, the Transport closes the idle
+// connections that have been silent for as long. It never closes a connection that one
+// request uses because another request failed.
 package pool
 
 import (
@@ -21,17 +21,18 @@ import (
 	"time"
 )
 
-// A Liveness says how soon an HTTP/2 connection counts as dead.
+// A Liveness holds how soon an HTTP/2 connection is pinged and closed.
 type Liveness struct {
-	Silence time.Duration // nothing has been received for so long: it is pinged
-	Ping    time.Duration // a ping has had no answer for so long: it is closed, with every request on it
+	Silence time.Duration // if nothing is received for this long, the connection is pinged
+	Ping    time.Duration // if the ping has no answer for this long, the connection is closed, with every request on it
 }
 
-// grace is how long an idle connection may be silent without being suspected.
+// grace is how long an idle connection can be silent without being closed after a
+// time-out.
 const grace = time.Second
 
-// idleTimeout is for the pool of a transport that sets none: nobody else would
-// ever close its connections.
+// idleTimeout applies if a transport sets none, because nothing else would ever close
+// its idle connections.
 const idleTimeout = 90 * time.Second
 
 // A Transport is an [http.RoundTripper] with a pool of its own. It is safe for
@@ -41,8 +42,8 @@ type Transport struct {
 	conns conns
 }
 
-// New returns a Transport that makes its connections as transport would. It takes
-// transport over, which must not have been used.
+// New returns a Transport that makes its connections as transport would. It changes
+// transport, which must be unused and should not be used elsewhere afterwards.
 func New(transport *http.Transport, liveness Liveness) *Transport {
 	if transport.IdleConnTimeout == 0 {
 		transport.IdleConnTimeout = idleTimeout
@@ -75,14 +76,13 @@ func New(transport *http.Transport, liveness Liveness) *Transport {
 	return t
 }
 
-// Copy returns a Transport that makes its connections as base would, which is left
-// as it is, and is http.DefaultTransport when it is nil. What base sets for the
-// liveness of HTTP/2 connections stays. There is none for another kind of
-// RoundTripper than an [http.Transport], nor for one whose HTTP/2 is that of
-// golang.org/x/net/http2: those have a pool that cannot be reached.
+// Copy returns a Transport that makes its connections as base would. base is not
+// changed. If it is nil, http.DefaultTransport is copied. If base sets its own HTTP/2 ping
+// times, they are kept. Copy returns false if base is not an [http.Transport],
+// or if its HTTP/2 is that of golang.org/x/net/http2, whose pool is not accessible.
 //
-// The copy has a pool of its own, speaks HTTP/2 when base does, and has none of the
-// protocols that were registered with RegisterProtocol.
+// The copy has a pool of its own and uses HTTP/2 if base does. It lacks protocols that
+// were registered with RegisterProtocol.
 func Copy(base http.RoundTripper, liveness Liveness) (*Transport, bool) {
 	if base == nil {
 		base = http.DefaultTransport
@@ -95,8 +95,9 @@ func Copy(base http.RoundTripper, liveness Liveness) (*Transport, bool) {
 	if transport.TLSNextProto["h2"] != nil {
 		return nil, false
 	}
-	// Clone has set the original up. Without this, HTTP/2 would go off with the
-	// dialer of New, as it does with any.
+	// Clone has initialized original, so its TLSNextProto shows whether it uses HTTP/2.
+	// The dialer that New sets would disable HTTP/2, as any dialer does, unless it is
+	// forced.
 	if original.TLSNextProto["h2"] != nil && transport.Protocols == nil {
 		transport.ForceAttemptHTTP2 = true
 	}
@@ -122,25 +123,25 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// Refresh closes the idle connections that were last heard from before the exchange
-// began, so that a request which is sent again does not meet the next dead one.
+// Refresh closes the idle connections on which nothing was received since the exchange
+// began. If the request is then sent again, it does not get another dead connection.
 func (t *Transport) Refresh(e *Exchange) { t.conns.closeIdle(e.began) }
 
-// A moment is counted by the monotonic clock, from a start that means nothing.
+// A moment is a time of the monotonic clock, counted from an arbitrary start.
 type moment int64
 
 var start = time.Now()
 
 func now() moment { return moment(time.Since(start)) }
 
-// A use is that of a connection, by one request.
+// A use is the use of a connection by one request.
 type use struct {
 	conn  *conn
 	since moment
 }
 
-// useOf begins a use. It returns nil for a connection that is not ours: that of a
-// DialTLSContext.
+// useOf begins a use. If the connection was not made by the dialer of New but by a
+// DialTLSContext, it returns nil.
 func useOf(c net.Conn) *use {
 	for http2 := false; ; {
 		switch known := c.(type) {
@@ -150,7 +151,7 @@ func useOf(c net.Conn) *use {
 			}
 			known.uses.Add(1)
 			return &use{known, now()}
-		case *tls.Conn: // through a proxy over TLS there are two, one in the other
+		case *tls.Conn: // with an HTTPS proxy there are two, one inside the other
 			http2 = http2 || known.ConnectionState().NegotiatedProtocol == "h2"
 			c = known.NetConn()
 		default:
@@ -159,8 +160,8 @@ func useOf(c net.Conn) *use {
 	}
 }
 
-// end ends the use: the response has been read, and the connection is in the pool
-// again. That comes of HTTP/1 only, and not before a connection is closed.
+// end ends the use, because the response has been read and the connection is in the
+// pool again. It is called for HTTP/1 only, and not if the connection is closed instead.
 func (u *use) end() {
 	if u != nil {
 		u.conn.uses.Add(-1)
@@ -191,10 +192,10 @@ func (s *conns) remove(c *conn) {
 	delete(s.open, c)
 }
 
-// judge closes what cannot be trusted after a request ended with err, if nothing came
-// on its connection since: the idle ones that have been silent for as long. Its own is
-// closed by net/http when it is one of HTTP/1. One of HTTP/2, with other requests on it,
-// is left to the pings: the server may only be slow.
+// judge closes idle connections after a request timed out and received nothing on its own
+// connection: those that have been silent for as long may be dead too. The request's own
+// connection is closed by net/http if it is HTTP/1. If it is HTTP/2, other requests use
+// it and the server may only be slow, so only the pings close it.
 func (s *conns) judge(u *use, err error) {
 	if u == nil || !isTimeout(err) || u.conn.heardSince(u.since) {
 		return
@@ -202,7 +203,7 @@ func (s *conns) judge(u *use, err error) {
 	s.closeIdle(min(u.since, now()-moment(grace)))
 }
 
-// closeIdle closes those that are idle and were last heard from before the moment.
+// closeIdle closes the idle connections that have received nothing since before.
 func (s *conns) closeIdle(before moment) {
 	for _, c := range s.idle(before) {
 		_ = c.Close()
@@ -225,12 +226,12 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// A conn knows when it was last heard from, and whether it is in use.
+// A conn records when it last received and sent data, and whether it is in use.
 type conn struct {
 	net.Conn
 	in            *conns
-	read, written atomic.Int64 // the moments of the last ones
-	uses          atomic.Int32 // that began and have not ended; two when the next has begun already
+	read, written atomic.Int64 // the moments of the last read and write
+	uses          atomic.Int32 // the uses that have not ended; two if the next has begun already
 	http2         atomic.Bool
 }
 
@@ -254,9 +255,9 @@ func (c *conn) Close() error {
 
 func (c *conn) heardSince(m moment) bool { return c.read.Load() > int64(m) }
 
-// isIdle reports that no request uses the connection, until its response has been read,
-// and that no handshake waits for an answer. Of HTTP/2 that cannot be told; there are
-// pings instead.
+// isIdle reports whether no request uses the connection and no handshake waits for an
+// answer. A request uses it until its response has been read. For HTTP/2 this is
+// unknown, so isIdle returns false, and pings detect dead connections.
 func (c *conn) isIdle() bool {
 	return !c.http2.Load() && c.uses.Load() == 0 && c.written.Load() <= c.read.Load()
 }
