@@ -33,11 +33,14 @@ const (
 // A breaker stops calls to an endpoint that does not answer, so that callers do not wait
 // in vain and the endpoint can recover.
 //
-// A whole answer closes the breaker, whatever it says, because it proves that the endpoint
-// is up. Only failures in a row, with no whole answer since, open it, and each token counts
-// once. Known tokens, which were active before, have a circuit of their own. A failure that
-// an unknown token may cause does not open it. If it opens, the circuit of unknown tokens
-// opens as well. Each token that fails has a circuit for itself alone, too.
+// A whole answer closes the breaker, even if it cannot be used, because it proves that the
+// endpoint is up. So does a refusal of this client, except for circuits that a refusal has
+// opened. Only failures in a row, with no whole answer since, open the breaker, and each
+// token counts once.
+//
+// Known tokens, which were active before, have a circuit of their own. A failure that an
+// unknown token may cause does not open it. If it opens, the circuit of unknown tokens
+// opens as well. Each failing token also has a circuit for itself alone.
 //
 // When an open circuit's pause is over, one probe at a time is let through. If a probe
 // gets lost, the next one is let through when its time is over.

@@ -62,8 +62,9 @@ func (c *cache) getStale(key tokencache.Key, now time.Time, leeway time.Duration
 	return k.response, true
 }
 
-// until returns until when an answer can be reused: until asked plus CacheFor, but not
-// beyond exp plus leeway. The zero time means that it must not be reused.
+// until returns the time up to which an answer can be reused: asked plus CacheFor, but not
+// beyond exp plus leeway. An inactive answer can be reused for mostInactive at most. The
+// zero time means that the answer must not be reused.
 func (c *cache) until(r Response, asked time.Time, leeway time.Duration) time.Time {
 	switch {
 	case c.keepFor == 0, r.Active && r.Expiry.IsZero():

@@ -33,7 +33,7 @@
 //     client's own, the endpoint is not asked about any token.
 //   - If five unknown tokens get no answer, 408, 429, 502, 503 or 504, the endpoint is not
 //     asked about unknown tokens. Some servers send other 5xx for tokens that they do not
-//     know, so those count only if the row of failures has lasted a second.
+//     know, so those count only after the failures have gone on for a second.
 //   - If one token fails five times in a row, the endpoint is not asked about that token.
 //
 // For example, if an attacker sends invented tokens and the server fails on each with a
@@ -47,7 +47,7 @@
 // to wait after any five did, or after one 401 if the endpoint has never given a whole
 // answer.
 //
-// If a whole answer came within the last 5 s, a Retry-After and a rejection need ten
+// If a whole answer came within the last 5 s, a Retry-After and a refusal need ten
 // tokens instead, because just one of several servers may be at fault.
 //
 // The client remembers up to 65,536 known tokens by their digests (2 MiB), and the
@@ -153,8 +153,8 @@ func (c *Client) Issuer() string { return c.config.issuer }
 // Introspect asks whether a token is active and what it stands for. If the token is
 // inactive, the Response is zero and the error nil. An error other than
 // [ErrClientRefused], [ErrTokenType] and [ErrUnsupportedTokenType] means that nothing is
-// known of the token. If such an error has a method RetryAfter() time.Duration, the
-// caller should wait that long. No error contains the token or a secret.
+// known of the token. If an error has a method RetryAfter() time.Duration, the caller
+// should wait that long before it tries again. No error contains the token or a secret.
 //
 // Concurrent callers share one call for each token. While the call waits for its turn,
 // it is given up if all of them leave. Once it is on the wire, it continues until the
