@@ -229,7 +229,7 @@ func TestEveryFaultOfAnIntrospectionConfigurationIsALine(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	faults := []fault[config]{
 		{"no endpoint", "Endpoint", "is empty", func(c *config) { c.Endpoint = "" }, true},
-		{"no client", "ClientID", "must know who asks", func(c *config) { c.ClientID = "" }, false},
+		{"no client", "ClientID", "needs it to authenticate this client", func(c *config) { c.ClientID = "" }, false},
 		{"no secret", "ClientSecret", "needs it", func(c *config) { c.ClientSecret = "" }, false},
 		{"a key that is not used", "ClientKey is set", "leave it out, or set AuthMethod to private_key_jwt", func(c *config) { c.ClientKey = key }, false},
 		{"the name of a key", "ClientKeyID", "leave it out, or set AuthMethod to private_key_jwt", func(c *config) { c.ClientKeyID = "k" }, false},
@@ -237,12 +237,12 @@ func TestEveryFaultOfAnIntrospectionConfigurationIsALine(t *testing.T) {
 		{"a certificate that is not shown", "ClientCertificate", "leave it out, or set AuthMethod to tls_client_auth", func(c *config) { c.ClientCertificate = new(tls.Certificate) }, false},
 		{"a token that is not sent", "BearerToken", "leave it out, or set AuthMethod to Bearer", func(c *config) { c.BearerToken = bearer }, false},
 		{"a time that has passed", "Timeout", "leave it zero for 5 s", func(c *config) { c.Timeout = -1 }, false},
-		{"a long memory", "CacheFor", "at most 1h0m0s is allowed", func(c *config) { c.CacheFor = time.Hour + 1 }, false},
-		{"a negative memory", "CacheFor", "at most 1h0m0s is allowed", func(c *config) { c.CacheFor = -1 }, true},
-		{"answers that are old", "DangerouslyServeStaleFor", "at most 15m0s is allowed", func(c *config) {
+		{"a long memory", "CacheFor", "the maximum is 1h0m0s", func(c *config) { c.CacheFor = time.Hour + 1 }, false},
+		{"a negative memory", "CacheFor", "the maximum is 1h0m0s", func(c *config) { c.CacheFor = -1 }, true},
+		{"answers that are old", "DangerouslyServeStaleFor", "the maximum is 15m0s", func(c *config) {
 			c.CacheFor, c.DangerouslyServeStaleFor = max(c.CacheFor, time.Minute), 15*time.Minute+1
 		}, false},
-		{"answers from before time", "DangerouslyServeStaleFor", "at most 15m0s is allowed", func(c *config) { c.DangerouslyServeStaleFor = -1 }, true},
+		{"answers from before time", "DangerouslyServeStaleFor", "the maximum is 15m0s", func(c *config) { c.DangerouslyServeStaleFor = -1 }, true},
 		{"old answers that nobody kept", "DangerouslyServeStaleFor", "set CacheFor as well", func(c *config) { c.DangerouslyServeStaleFor = time.Minute }, true},
 		{"the key of no store", "StoreKey", "are for Store; set it as well", func(c *config) { c.StoreKey = []byte(hidden) }, false},
 		{"complaints about no store", "OnStoreError", "are for Store; set it as well", func(c *config) { c.OnStoreError = func(error) {} }, true},
@@ -254,16 +254,16 @@ func TestEveryFaultOfAnIntrospectionConfigurationIsALine(t *testing.T) {
 		{"an unknown method", "AuthMethod", "use client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or Bearer", func(c *config) { c.AuthMethod = "none" }, true},
 		{"no key", "ClientKey", "private_key_jwt needs it", method(introspection.PrivateKeyJWT, func(*config) {}), true},
 		{"a key of another kind", "ClientKey", "set one of RSA (2048 to 8192 bits), P-256, P-384, P-521 or Ed25519", method(introspection.PrivateKeyJWT, func(c *config) { c.ClientKey = small }), true},
-		{"an algorithm of another key", "ClientKeyAlgorithm", "leave it empty for the key's own", method(introspection.PrivateKeyJWT, func(c *config) { c.ClientKey, c.ClientKeyAlgorithm = key, "PS256" }), true},
-		{"nobody to sign for", "Issuer", "as the audience of what it signs", method(introspection.PrivateKeyJWT, func(c *config) { c.ClientKey, c.Issuer = key, "" }), true},
+		{"an algorithm of another key", "ClientKeyAlgorithm", "leave it empty to use the key's own", method(introspection.PrivateKeyJWT, func(c *config) { c.ClientKey, c.ClientKeyAlgorithm = key, "PS256" }), true},
+		{"nobody to sign for", "Issuer", "as the audience of the JWT that it signs", method(introspection.PrivateKeyJWT, func(c *config) { c.ClientKey, c.Issuer = key, "" }), true},
 		{"a short secret", "ClientSecret", "must have 32 bytes or more", method(introspection.ClientSecretJWT, func(c *config) { c.ClientSecret = hidden }), true},
 		{"no token", "BearerToken", "Bearer needs it", method(introspection.Bearer, func(*config) {}), true},
 		{"no certificate", "ClientCertificate", "set it, or an HTTPClient whose transport has one", method(introspection.TLSClientAuth, func(*config) {}), true},
 		{"a client without a certificate", "HTTPClient", "set one in the TLSClientConfig", method(introspection.TLSClientAuth, func(c *config) { c.HTTPClient = new(http.Client) }), true},
 		{"a certificate without a key", "ClientCertificate", "load both with tls.X509KeyPair", method(introspection.TLSClientAuth, func(c *config) { c.ClientCertificate = new(tls.Certificate) }), true},
-		{"a certificate and a client", "HTTPClient", "leave out ClientCertificate, or HTTPClient", method(introspection.SelfSignedTLSClientAuth, func(c *config) { c.ClientCertificate, c.HTTPClient = new(tls.Certificate), new(http.Client) }), true},
-		{"signed by nobody", "Issuer", "has to be by somebody", func(c *config) { c.Keys = noKeys{} }, true},
-		{"signed for nobody", "ClientID", "has to be for somebody", method(introspection.Bearer, func(c *config) { c.BearerToken, c.ClientID, c.Keys = bearer, "", noKeys{} }), true},
+		{"a certificate and a client", "HTTPClient", "leave one out", method(introspection.SelfSignedTLSClientAuth, func(c *config) { c.ClientCertificate, c.HTTPClient = new(tls.Certificate), new(http.Client) }), true},
+		{"signed by nobody", "Issuer", "the iss of signed answers is checked", func(c *config) { c.Keys = noKeys{} }, true},
+		{"signed for nobody", "ClientID", "the aud of signed answers is checked", method(introspection.Bearer, func(c *config) { c.BearerToken, c.ClientID, c.Keys = bearer, "", noKeys{} }), true},
 		{"the nil of a failed constructor", "Keys", "did its constructor fail?", func(c *config) { c.Issuer, c.Keys = "https://a.example", (*jwks.Cache)(nil) }, true},
 		{"a set without keys", "Keys", "needs a key", func(c *config) { c.Issuer, c.Keys = "https://a.example", jwks.Static() }, true},
 	}

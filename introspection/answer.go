@@ -17,13 +17,13 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A Response is an introspection answer (RFC 7662 §2.2). If Active is false,
-// everything else is zero. Members that the server left out, or that are null, are
-// zero. Only their types are checked: whether the token is for you, and whether it has
-// ended, is left to you (RFC 7662 §4).
+// A Response is an introspection answer (RFC 7662 §2.2). If Active is false, every
+// other field is zero. If a member is missing or null, its field is zero. Only the types
+// of the members are checked. If you use the client alone, you should check the audience
+// and the expiry yourself (RFC 7662 §4).
 //
-// A Response prints its issuer and client alone, and marshals as that: logs get no
-// claims by accident.
+// A Response prints and marshals only active, issuer and client, so that logs get no
+// other claims by accident.
 type Response struct {
 	Active    bool       // active
 	Scope     scopes.Set // scope
@@ -37,18 +37,18 @@ type Response struct {
 	Issuer    string     // iss
 	ID        string     // jti
 
-	// Raw is the answer as it came, or the token_introspection of a signed one,
-	// for the members that have no field here; [Response.Decode] reads them.
+	// Raw is the answer as it came, or the token_introspection of a signed one. If a
+	// member has no field here, read it with [Response.Decode].
 	Raw json.RawMessage
 }
 
-// Decode reads all members of an active answer into v, a pointer to a struct or
-// a map. Names match exactly, also in their case. Numbers stay exact: in an any
-// they arrive as [json.Number]. Members that v has no place for are left out. Of
-// an inactive answer there is nothing to decode, which is an error.
+// Decode reads the members of an active answer into v, a pointer to a struct or a map.
+// Names are case-sensitive. Numbers keep their precision: in an any they arrive as
+// [json.Number]. Members without a field in v are ignored. If the answer is inactive,
+// Decode returns an error.
 func (r Response) Decode(v any) error {
 	if !r.Active || r.Raw == nil {
-		return errors.New("introspection: there is no active answer to decode")
+		return errors.New("introspection: Decode needs an active answer, and this one is inactive or empty")
 	}
 	if err := jose.Unmarshal(r.Raw, v); err != nil {
 		return fmt.Errorf("introspection: the answer does not fit %T: %w", v, err)
@@ -56,7 +56,7 @@ func (r Response) Decode(v any) error {
 	return nil
 }
 
-// String names issuer and client only.
+// String shows active, issuer and client only.
 func (r Response) String() string {
 	return fmt.Sprintf("introspection.Response(active %t, issuer %q, client %q)", r.Active, r.Issuer, r.ClientID)
 }
@@ -64,34 +64,34 @@ func (r Response) String() string {
 // Format prints what String returns, under every verb.
 func (r Response) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
 
-// LogValue returns active, issuer and client_id. What else a log may hold is for its
-// owner to say: log response.Subject where that is wanted.
+// LogValue returns active, issuer and client_id. If a log may hold more, log the field
+// itself, for example response.Subject.
 func (r Response) LogValue() slog.Value {
 	return slog.GroupValue(slog.Bool("active", r.Active), slog.String("issuer", r.Issuer), slog.String("client_id", r.ClientID))
 }
 
-// MarshalJSON returns what LogValue does; what the server said is in Raw.
+// MarshalJSON returns the same members as LogValue; the whole answer is in Raw.
 func (r Response) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"active": r.Active, "issuer": r.Issuer, "client_id": r.ClientID})
 }
 
-// read reads plain JSON, or a signed answer where that is demanded: neither is
-// taken for the other.
+// read reads a signed answer if Keys is set, and plain JSON if not. It does not accept
+// one in place of the other.
 func (c *Client) read(ctx context.Context, answer fetch.Response, now func() time.Time) (Response, error) {
-	if c.seal == nil {
+	if c.verifier == nil {
 		if !isJSON(answer.Header.Get("Content-Type")) {
-			return Response{}, errors.New("the answer is not JSON by its Content-Type")
+			return Response{}, errors.New("the answer's Content-Type is not application/json")
 		}
 		return readObject(answer.Body)
 	}
-	body, err := c.seal.open(ctx, answer, now())
+	body, err := c.verifier.verify(ctx, answer, now())
 	if err != nil {
 		return Response{}, err
 	}
 	return readObject(body)
 }
 
-// readObject takes nothing for an answer that does not say true or false.
+// readObject returns an error unless active is true or false.
 func readObject(body []byte) (Response, error) {
 	var active string
 	err := jose.Object(string(body), func(name, value string) error {
@@ -120,7 +120,7 @@ func readActive(body []byte) (Response, error) {
 		return Response{}, fmt.Errorf("%s (RFC 7662 §2.2)", claims.Fault)
 	case claims.Scope.List != nil:
 		return Response{}, errors.New(`expected "scope" to be a string`)
-	case claims.OtherUse: // Hydra says Bearer of a refresh token, and refresh_token in token_use
+	case claims.OtherUse: // for a refresh token, Hydra sends token_type Bearer and token_use refresh_token
 		return Response{}, ErrTokenType
 	}
 	return Response{
@@ -139,7 +139,8 @@ func readActive(body []byte) (Response, error) {
 	}, nil
 }
 
-// clone keeps those who share an answer from sharing its memory.
+// clone gives each caller its own copy, because callers that share an answer may change
+// its slices.
 func (r Response) clone() Response {
 	r.Audience, r.Raw = slices.Clone(r.Audience), slices.Clone(r.Raw)
 	return r
@@ -150,8 +151,8 @@ func isJSON(contentType string) bool {
 	return err == nil && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"))
 }
 
-// isAccessToken judges token_type (RFC 7662 §2.2). The names of RFC 8693 §3 are
-// accepted beside those of RFC 6749 §7.1.
+// isAccessToken reports whether token_type (RFC 7662 §2.2) is that of an access token.
+// It accepts the names of RFC 6749 §7.1 and RFC 8693 §3.
 func (c *Client) isAccessToken(tokenType string) bool {
 	switch strings.ToLower(tokenType) {
 	case "":

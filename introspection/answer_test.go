@@ -103,7 +103,7 @@ func TestDecodeOfWhatIsNotActive(t *testing.T) {
 		"one that never came":        {Active: true},
 	} {
 		all := map[string]any{}
-		if err := response.Decode(&all); err == nil || len(all) != 0 || !strings.Contains(err.Error(), "no active answer") {
+		if err := response.Decode(&all); err == nil || len(all) != 0 || !strings.Contains(err.Error(), "needs an active answer") {
 			t.Errorf("%s: got %v, %v; want an error and nothing else", name, all, err)
 		}
 	}

@@ -12,8 +12,9 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// request is RFC 7662 §2.1: a form, sent by POST, that no log of URLs sees. To ask twice
-// does no harm (RFC 9110 §9.2.2), but what shows who we are may be good for one time.
+// request makes the request of RFC 7662 §2.1. It is a form sent by POST, so the token is
+// not in the URL, which servers log. Sending it twice does no harm (RFC 9110 §9.2.2), but
+// Again authenticates anew, because a client assertion can be used only once.
 func (c *Client) request(ctx context.Context, token string) (fetch.Request, error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	header := http.Header{"Accept": {c.accept()}}
@@ -24,12 +25,11 @@ func (c *Client) request(ctx context.Context, token string) (fetch.Request, erro
 		Again: func(ctx context.Context) (fetch.Request, error) { return c.request(ctx, token) }}, nil
 }
 
-// An authenticator adds to a request what shows who the client is. It is a
-// function because no fmt verb finds the secret in one.
+// An authenticator adds the client's credential to a request. It is a function
+// because no fmt verb prints the secret that a function holds.
 type authenticator func(ctx context.Context, header http.Header, form url.Values) error
 
-// authentication expects a Config that was checked. The secret may be nil for methods
-// that have none.
+// authentication expects a checked Config. The secret may be nil if the method uses none.
 func (c Config) authentication(secret *clientSecret) authenticator {
 	switch c.AuthMethod {
 	case ClientSecretPost:
@@ -37,7 +37,7 @@ func (c Config) authentication(secret *clientSecret) authenticator {
 	case ClientSecretJWT, PrivateKeyJWT:
 		return c.assertion(secret)
 	case TLSClientAuth, SelfSignedTLSClientAuth:
-		return idAlone(c.ClientID)
+		return idOnly(c.ClientID)
 	case Bearer:
 		return bearer(c.Timeout, c.BearerToken)
 	}
@@ -67,32 +67,34 @@ func secretBasic(id string, secret *clientSecret) authenticator {
 	}
 }
 
-// basic form-encodes id and secret before it joins them (RFC 6749 §2.3.1), so
-// that a colon in one of them does not move the border.
+// basic form-encodes id and secret before it joins them with a colon (RFC 6749 §2.3.1),
+// so an id that contains a colon cannot be split in the wrong place. For example, the id
+// "a:b" becomes "a%3Ab".
 func basic(id, secret string) string {
 	pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret)
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
 }
 
-// idAlone says whose certificate it is that the connection has (RFC 8705 §2).
-func idAlone(id string) authenticator {
+// idOnly sends the client_id that belongs to the connection's certificate (RFC 8705 §2).
+func idOnly(id string) authenticator {
 	return func(_ context.Context, _ http.Header, form url.Values) error {
 		form.Set("client_id", id)
 		return nil
 	}
 }
 
-var errBearerToken = errors.New("BearerToken returned something that is no bearer token (RFC 6750 §2.1)")
+var errBearerToken = errors.New("BearerToken returned a value that is not a bearer token (RFC 6750 §2.1)")
 
-// bearer authorizes the call by an access token of our own (RFC 7662 §2.1).
+// bearer authorizes the call with an access token of the resource server's own (RFC 7662
+// §2.1).
 func bearer(timeout time.Duration, source func(context.Context) (string, error)) authenticator {
 	tokens := newOutsider("BearerToken", timeout, source)
 	return func(ctx context.Context, header http.Header, _ url.Values) error {
-		token, err := tokens.ask(ctx)
+		token, err := tokens.run(ctx)
 		switch {
 		case err != nil:
 			return err
-		case !challenge.IsToken68(token): // a line break would begin another field
+		case !challenge.IsToken68(token): // for example, a line break would inject a header field
 			return errBearerToken
 		}
 		header.Set("Authorization", "Bearer "+token)

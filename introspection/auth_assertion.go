@@ -23,22 +23,22 @@ import (
 const (
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523 §2.2
 
-	// assertionLife is for one request, with a little for a clock that is ahead
-	// of ours. Whoever steals an assertion has no more.
+	// assertionLife is enough for one request, even if the server's clock is a little
+	// ahead. An attacker who steals an assertion can use it no longer than that.
 	assertionLife = 60 * time.Second
 )
 
-// assertion sends a new JWT with each request (RFC 7523 §2.2). The client_id
-// beside it is optional (RFC 7521 §4.2), but some servers look for the client by
-// it alone.
+// assertion sends a new JWT with each request (RFC 7523 §2.2). The client_id beside
+// it is optional (RFC 7521 §4.2). It is sent because some servers find the client by
+// it only.
 func (c Config) assertion(secret *clientSecret) authenticator {
 	id := c.ClientID
-	sealed := c.bySecret(secret)
+	sign := c.bySecret(secret)
 	if c.AuthMethod == PrivateKeyJWT {
-		sealed = newOutsider(string(c.AuthMethod), c.Timeout, c.byKey()).ask
+		sign = newCallback(string(c.AuthMethod), c.Timeout, c.byKey()).run
 	}
 	return func(ctx context.Context, _ http.Header, form url.Values) error {
-		jwt, err := sealed(ctx)
+		jwt, err := sign(ctx)
 		if err != nil {
 			return err
 		}
@@ -49,17 +49,17 @@ func (c Config) assertion(secret *clientSecret) authenticator {
 	}
 }
 
-// The header of an assertion. Its typ keeps the assertion from being taken for
-// another JWT that the same key signs (draft-ietf-oauth-rfc7523bis).
+// The header of an assertion. If the same key signs other kinds of JWT, the typ tells
+// the assertion apart from them (draft-ietf-oauth-rfc7523bis).
 type assertionHeader struct {
 	Type      string `json:"typ"`
 	Algorithm string `json:"alg"`
 	KeyID     string `json:"kid,omitempty"`
 }
 
-// The claims of an assertion (RFC 7523 §3). The audience is the issuer as one
-// string, and never an endpoint: a server that names another's endpoint as its
-// own would get assertions that are good there (draft-ietf-oauth-rfc7523bis).
+// The claims of an assertion (RFC 7523 §3). The audience is the issuer, as one string,
+// and never an endpoint. Otherwise a malicious server could name an honest server's
+// endpoint as its own, and replay our assertion there (draft-ietf-oauth-rfc7523bis).
 type assertionClaims struct {
 	Issuer   string `json:"iss"`
 	Subject  string `json:"sub"`
@@ -69,7 +69,7 @@ type assertionClaims struct {
 	ID       string `json:"jti"`
 }
 
-// byKey returns what makes one assertion that ClientKey signs.
+// byKey returns a function that makes an assertion and signs it with ClientKey.
 func (c Config) byKey() func(context.Context) (string, error) {
 	key, algorithm := c.ClientKey, c.keyAlgorithm()
 	unsigned := c.unsigned(algorithm)
@@ -80,8 +80,8 @@ func (c Config) byKey() func(context.Context) (string, error) {
 	}
 }
 
-// bySecret returns what makes one assertion under the secret as it is (OpenID Connect
-// Core §10.1).
+// bySecret returns a function that makes an assertion and signs it with HS256. The bytes
+// of the client secret are the HMAC key (OpenID Connect Core §10.1).
 func (c Config) bySecret(secret *clientSecret) func(context.Context) (string, error) {
 	unsigned := c.unsigned("HS256")
 	return func(ctx context.Context) (string, error) {
@@ -96,7 +96,7 @@ func (c Config) bySecret(secret *clientSecret) func(context.Context) (string, er
 	}
 }
 
-// unsigned returns what makes header and claims of one assertion.
+// unsigned returns a function that makes the header and claims of an assertion.
 func (c Config) unsigned(algorithm string) func() string {
 	id, issuer := c.ClientID, c.Issuer
 	header := part(assertionHeader{Type: "client-authentication+jwt", Algorithm: algorithm, KeyID: c.ClientKeyID})
@@ -108,20 +108,20 @@ func (c Config) unsigned(algorithm string) func() string {
 			Audience: issuer,
 			IssuedAt: now.Unix(),
 			Expiry:   now.Add(assertionLife).Unix(),
-			ID:       rand.Text(), // of 128 bits and more: a server refuses to see one twice
+			ID:       rand.Text(), // at least 128 random bits, because a server refuses an ID that it has seen
 		})
 	}
 }
 
-// part encodes one part of a JWS. These structs always have a JSON.
+// part encodes one part of a JWS. Marshal cannot fail on structs of strings and numbers.
 func part(v any) string {
 	text, _ := json.Marshal(v)
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// keyAlgorithm is the one that Config names, or the best known of those that the key
-// has and that the FAPI 2.0 Security Profile allows (§5.4.1), where there is one. It is
-// empty if there is none.
+// keyAlgorithm returns ClientKeyAlgorithm if it is set, or else the default for the key.
+// If the FAPI 2.0 Security Profile allows any algorithms for the key (§5.4.1), the default
+// is the best known of them. If the key fits no algorithm, the result is empty.
 func (c Config) keyAlgorithm() string {
 	key := publicKey(c.ClientKey)
 	algorithms := []string{"PS256", "ES256", "ES384", "ES512", "EdDSA"}
@@ -136,8 +136,8 @@ func (c Config) keyAlgorithm() string {
 	return ""
 }
 
-// publicKey returns nil for a key that is none: a nil *rsa.PrivateKey is a
-// crypto.Signer, and panics.
+// publicKey returns nil if Public panics, as it does, for example, for a nil
+// *rsa.PrivateKey in a crypto.Signer.
 func publicKey(key crypto.Signer) (public crypto.PublicKey) {
 	defer func() {
 		if recover() != nil {
@@ -147,8 +147,8 @@ func publicKey(key crypto.Signer) (public crypto.PublicKey) {
 	return key.Public()
 }
 
-// signing says how to ask a crypto.Signer for each algorithm (RFC 7518 §3.1,
-// RFC 8037 §3.1).
+// signing has the crypto.Signer options for each algorithm (RFC 7518 §3.1, RFC 8037
+// §3.1).
 var signing = map[string]crypto.SignerOpts{
 	"RS256":   crypto.SHA256,
 	"RS384":   crypto.SHA384,
@@ -163,8 +163,8 @@ var signing = map[string]crypto.SignerOpts{
 	"EdDSA":   crypto.Hash(0),
 }
 
-// signJWS is here because golang-jwt signs with keys in memory only, and the
-// point of a crypto.Signer is that the key may be elsewhere.
+// signJWS is here because golang-jwt signs only with keys in memory, but a crypto.Signer
+// may keep its key elsewhere, for example in an HSM.
 func signJWS(key crypto.Signer, algorithm string, input []byte) ([]byte, error) {
 	signature, err := crypto.SignMessage(key, rand.Reader, input, signing[algorithm])
 	if err != nil {
@@ -176,13 +176,13 @@ func signJWS(key crypto.Signer, algorithm string, input []byte) ([]byte, error) 
 	return signature, nil
 }
 
-// A malformedSignature is found by its type, like every error of a signer.
+// A malformedSignature has its own type because callback.call shows only an error's type.
 type malformedSignature struct{}
 
-func (malformedSignature) Error() string { return "expected the ASN.1 of an ECDSA signature" }
+func (malformedSignature) Error() string { return "the signer returned no ASN.1 ECDSA signature" }
 
-// fixed turns the ASN.1 of an ECDSA signature into r and s of size bytes each,
-// as a JWS has them (RFC 7518 §3.4).
+// fixed converts an ASN.1 ECDSA signature to r and s of size bytes each, the form of a
+// JWS (RFC 7518 §3.4).
 func fixed(signature []byte, size int) ([]byte, error) {
 	var pair struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(signature, &pair)

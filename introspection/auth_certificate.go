@@ -11,8 +11,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// newFetch returns a client that goes the way of HTTPClient, or one of our own that
-// shows the certificate, if there is one, to every server that asks for one.
+// newFetch returns a client that uses HTTPClient. If ClientCertificate is set, it returns
+// a client of our own that presents the certificate to every server that requests one.
 func (c Config) newFetch() *fetch.Client {
 	if c.ClientCertificate == nil {
 		return fetch.New(c.HTTPClient)
@@ -20,10 +20,10 @@ func (c Config) newFetch() *fetch.Client {
 	return fetch.NewWithCertificate(*c.ClientCertificate)
 }
 
-// checkCertificate expects a method of RFC 8705 §2.
+// checkCertificate checks the settings of the methods of RFC 8705 §2.
 func (c Config) checkCertificate() (faults []error) {
 	if strings.HasPrefix(strings.ToLower(c.Endpoint), "http:") {
-		faults = append(faults, errors.New("introspection: Endpoint is plain http, where no certificate is shown; use https"))
+		faults = append(faults, errors.New("introspection: Endpoint is plain http, so no client certificate can be presented; use https"))
 	}
 	switch {
 	case c.ClientCertificate == nil && c.HTTPClient == nil:
@@ -31,14 +31,15 @@ func (c Config) checkCertificate() (faults []error) {
 	case c.ClientCertificate == nil && hasNoCertificate(c.HTTPClient.Transport):
 		return append(faults, errors.New("introspection: HTTPClient has no client certificate; set one in the TLSClientConfig of its transport"))
 	case c.ClientCertificate != nil && c.HTTPClient != nil:
-		return append(faults, errors.New("introspection: HTTPClient has the certificates of its own transport; leave out ClientCertificate, or HTTPClient"))
+		return append(faults, errors.New("introspection: HTTPClient and ClientCertificate are both set, but HTTPClient presents its transport's certificates; leave one out"))
 	case c.ClientCertificate != nil && !isWhole(c.ClientCertificate):
 		return append(faults, errors.New("introspection: ClientCertificate is not a certificate with its private key; load both with tls.X509KeyPair"))
 	}
 	return faults
 }
 
-// hasNoCertificate reports a transport that is known to have none.
+// hasNoCertificate reports whether a transport is known to have no certificate. If it
+// cannot be examined, the result is false.
 func hasNoCertificate(transport http.RoundTripper) bool {
 	if transport == nil {
 		transport = http.DefaultTransport

@@ -53,7 +53,7 @@ func ExampleNewClient_incorrect() {
 	})
 	fmt.Println(err)
 	// Output:
-	// introspection: ClientSecret is set, and AuthMethod private_key_jwt does not use it; leave it out, or set AuthMethod to client_secret_basic, client_secret_post or client_secret_jwt
+	// introspection: ClientSecret is set, but AuthMethod private_key_jwt does not use it; leave it out, or set AuthMethod to client_secret_basic, client_secret_post or client_secret_jwt
 	// introspection: ClientKey is not set; AuthMethod private_key_jwt needs it
-	// introspection: Issuer is empty; AuthMethod private_key_jwt needs it, as the audience of what it signs
+	// introspection: Issuer is empty; AuthMethod private_key_jwt needs it as the audience of the JWT that it signs
 }

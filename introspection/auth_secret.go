@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// A clientSecret is the value of ClientSecret, or what ClientSecretFrom returned last.
-// It is kept until the endpoint refuses it; then the source is read again.
+// A clientSecret is the value of ClientSecret, or the last result of ClientSecretFrom.
+// If the endpoint refuses it, the source is read again.
 type clientSecret struct {
-	source  outsider
-	least   int           // bytes
-	timeout time.Duration // of reading
-	reading chan struct{} // one reads at a time
+	source  callback
+	least   int           // minimum length in bytes
+	timeout time.Duration // for reading the source
+	reading chan struct{} // a lock: one goroutine reads at a time
 
 	mu      sync.Mutex
-	value   func() string         // a function, as no fmt verb finds the secret in one; nil: not read yet
-	version int                   // of the value
-	checked map[failure]time.Time // when the source was last read for nothing after such a refusal
+	value   func() string         // a function, because no fmt verb prints the secret in it; nil: not read yet
+	version int                   // increases with each new value
+	checked map[failure]time.Time // when a read after such a refusal last brought no new secret
 }
 
-// secret returns nil for a method without one.
+// secret returns nil if the method uses no secret.
 func (c Config) secret() *clientSecret {
 	switch c.AuthMethod {
 	case ClientSecretBasic, ClientSecretPost, ClientSecretJWT:
@@ -37,7 +37,7 @@ func (c Config) secret() *clientSecret {
 		s.keep(c.ClientSecret)
 		return s
 	}
-	s.source = newOutsider("ClientSecretFrom", c.Timeout, c.ClientSecretFrom)
+	s.source = newCallback("ClientSecretFrom", c.Timeout, c.ClientSecretFrom)
 	return s
 }
 
@@ -48,7 +48,7 @@ func (s *clientSecret) keep(value string) {
 	s.version++
 }
 
-// kept returns the value, if there is one, and its version.
+// kept returns the value and its version, or false if none was read yet.
 func (s *clientSecret) kept() (value string, version int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,8 +58,8 @@ func (s *clientSecret) kept() (value string, version int, ok bool) {
 	return s.value(), s.version, true
 }
 
-// get returns the secret, which the first to need it has read. That goes on if ctx ends
-// meanwhile: callers that leave early would keep it from ever being known.
+// get returns the secret, and reads it if that has not been done. If ctx ends, the read
+// continues, because callers that leave early must not keep it from ever finishing.
 func (s *clientSecret) get(ctx context.Context) (string, error) {
 	if value, _, ok := s.kept(); ok {
 		return value, nil
@@ -67,7 +67,7 @@ func (s *clientSecret) get(ctx context.Context) (string, error) {
 	if err := s.lock(ctx); err != nil {
 		return "", err
 	}
-	if value, _, ok := s.kept(); ok { // read by another meanwhile
+	if value, _, ok := s.kept(); ok { // read by another goroutine meanwhile
 		s.unlock()
 		return value, nil
 	}
@@ -81,11 +81,12 @@ func (s *clientSecret) get(ctx context.Context) (string, error) {
 		value, _, _ := s.kept()
 		return value, nil
 	case <-ctx.Done():
-		return "", s.source.isLate()
+		return "", s.source.lateError()
 	}
 }
 
-// readFirst expects the lock, and gives it back.
+// readFirst reads the secret for the first time. The caller holds the lock; readFirst
+// releases it.
 func (s *clientSecret) readFirst() error {
 	defer s.unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
@@ -97,12 +98,13 @@ func (s *clientSecret) readFirst() error {
 	return err
 }
 
-// renew reads the secret again after the endpoint has refused that of a version, and
-// reports whether there is another now. If there is not, the source is left alone for no
-// longer than a refusing endpoint is at least, so that the next probe has a new one. A 403, which may be about one odd token, does not keep
-// it from being read after a 401.
+// renew reads the secret again after the endpoint has refused the version that was used.
+// It reports whether there is a new secret now. If there is not, the source is not read
+// again for leastRefused, the shortest pause of the breaker after a refusal, so the next
+// probe reads it again. The time is kept apart for 403, which may be due to one odd token:
+// a read after a 403 does not delay one after a 401.
 func (s *clientSecret) renew(ctx context.Context, refused int, by failure) bool {
-	if s == nil || s.source.run == nil || s.lock(ctx) != nil {
+	if s == nil || s.source.fn == nil || s.lock(ctx) != nil {
 		return false
 	}
 	defer s.unlock()
@@ -123,7 +125,7 @@ func (s *clientSecret) renew(ctx context.Context, refused int, by failure) bool 
 	return true
 }
 
-// current is the version to tell renew.
+// current returns the version to pass to renew.
 func (s *clientSecret) current() int {
 	if s == nil {
 		return 0
@@ -133,7 +135,7 @@ func (s *clientSecret) current() int {
 }
 
 func (s *clientSecret) read(ctx context.Context) (string, error) {
-	value, err := s.source.ask(ctx)
+	value, err := s.source.run(ctx)
 	switch {
 	case err != nil:
 		return "", err
@@ -150,7 +152,7 @@ func (s *clientSecret) lock(ctx context.Context) error {
 	case s.reading <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return s.source.isLate()
+		return s.source.lateError()
 	}
 }
 

@@ -8,55 +8,58 @@ import (
 )
 
 const (
-	breakAfter   = 5 // distinct tokens of one side, or failures in a row of one token
+	breakAfter   = 5 // distinct tokens of one side, calls without a connection, or failures of one token
 	firstBreak   = 500 * time.Millisecond
-	longestBreak = time.Second      // what an outage costs beyond its end, against a probe in that time
-	longestAsked = 30 * time.Second // what a Retry-After can ask for
-	refusedBreak = 5 * time.Second  // for an endpoint that refuses us
+	longestBreak = time.Second      // calls fail for up to this long after an outage; if it were shorter, there would be more probes
+	longestAsked = 30 * time.Second // the maximum for a Retry-After
+	refusedBreak = 5 * time.Second  // the pause if the endpoint refuses this client
 
-	// jitter is the part of a pause that is left to chance, so that a fleet does not
-	// probe in step.
+	// jitter is the random part of a pause, so that a fleet does not probe in step. For
+	// example, a pause of 5 s becomes one of 4 to 5 s.
 	jitter       = 0.2
 	leastRefused = time.Duration((1 - jitter) * float64(refusedBreak))
 
-	// manyInRow tokens of one kind that fail in a row are no chance: of several servers
-	// behind a balancer, one or two that refuse us leave the others in use.
+	// If manyInRow tokens of one kind fail in a row, it is not chance. If just one or two
+	// of several servers behind a balancer refuse this client, the others stay in use.
 	manyInRow = 10
 
-	mostLeft = 4 // probes of one pause that may be on the wire for nobody
+	mostLeft = 4 // probes of one pause that may be on the wire after their callers have left
 
-	// strangersRow is how long only failures have to come in, before those that an
-	// invented token may bring about count against strangers.
-	strangersRow = time.Second
+	// unknownRow is the time for which a row of failures must have lasted before those
+	// that an invented token may cause count against unknown tokens.
+	unknownRow = time.Second
 )
 
-// A breaker keeps questions from an endpoint that does not answer: theirs, which
-// would wait for nothing, and its own, which would not let it recover.
+// A breaker stops calls to an endpoint that does not answer, so that callers do not wait
+// in vain and the endpoint can recover.
 //
-// A whole answer proves that the endpoint is up, whatever it says, and closes it. Only
-// what fails in a row, with no whole answer since, opens it, and of the failures of
-// one token one counts. Tokens that were active before have a circuit of their own:
-// no strangers open it. When it opens, that of the strangers does too. A token that
-// fails by itself is left alone by itself.
+// A whole answer closes the breaker, even if it cannot be used, because it proves that the
+// endpoint is up. So does a refusal of this client, except for circuits that a refusal has
+// opened. Only failures in a row, with no whole answer since, open the breaker, and each
+// token counts once.
 //
-// When an open circuit's pause is over, one probe at a time is let through; a call
-// that was lost does not hold the probe for longer than it may take.
+// Known tokens, which were active before, have a circuit of their own. A failure that an
+// unknown token may cause does not open it. If it opens, the circuit of unknown tokens
+// opens as well. Each failing token also has a circuit for itself alone.
+//
+// When an open circuit's pause is over, one probe at a time is let through. If a probe
+// gets lost, the next one is let through when its time is over.
 type breaker struct {
 	timeout time.Duration // of one call
 	known   knownTokens
 
 	mu       sync.Mutex
 	row      row
-	circuits [2]circuit // of strangers, and of tokens that were active before
+	circuits [2]circuit // by side
 	single   *[singles]single
-	answered time.Time // when the last whole answer came that did not refuse us
+	answered time.Time // when the last whole answer came
 }
 
-// A side is whose circuit it is.
+// A side is the group of tokens, unknown or known, that a token belongs to.
 type side int
 
 const (
-	strangers side = iota
+	unknownSide side = iota
 	knownSide
 )
 
@@ -64,20 +67,20 @@ func (b *breaker) sideOf(d digest) side {
 	if b.known.has(d) {
 		return knownSide
 	}
-	return strangers
+	return unknownSide
 }
 
-// A circuit is open until a time, and then lets probes through.
+// A circuit lets no call through until a time, and then one probe at a time.
 type circuit struct {
-	until  time.Time // zero: it is closed
+	until  time.Time // zero if it is closed
 	pauses int       // in a row
-	period int       // counts openings and closings: a probe of an earlier one is none
-	probe  time.Time // until when one is under way at most; zero: none is
-	left   int       // probes in this period that nobody waited for to their end
-	cause  error     // of the last failure
+	period int       // counts openings and closings; a probe of an earlier period is ignored
+	probe  time.Time // when the current probe ends at the latest; zero: no probe
+	left   int       // probes of this period that were released
+	cause  error     // the last failure
 }
 
-// refuses returns the error of an open circuit.
+// refuses returns an error if the circuit is open and a probe cannot start now.
 func (c *circuit) refuses(now time.Time) error {
 	switch {
 	case c.until.IsZero():
@@ -90,8 +93,8 @@ func (c *circuit) refuses(now time.Time) error {
 	return nil
 }
 
-// begin expects that the circuit does not refuse. It returns the period of a probe, or
-// zero.
+// begin should be called only if refuses has returned nil. If the call becomes a probe, it
+// returns the period, and otherwise zero.
 func (c *circuit) begin(now time.Time, longest time.Duration) int {
 	if c.until.IsZero() {
 		return 0
@@ -122,7 +125,7 @@ func (c *circuit) open(now time.Time, failed failure, cause error, asked time.Du
 
 func (c *circuit) close() { *c = circuit{period: c.period + 1} }
 
-// A single is what failed of one token.
+// A single counts the failures of one token.
 type single struct {
 	token    digest
 	failures int // in a row
@@ -131,9 +134,9 @@ type single struct {
 	circuit  circuit
 }
 
-// singles is how many tokens that fail are remembered, by a part of their digest:
-// 1024 of some 150 bytes, from the first failure on. One that is overwritten is
-// counted anew.
+// singles is how many failing tokens are remembered. The table, of some 150 bytes for
+// each, is made at the first failure, and a part of the digest selects the entry. If
+// another token overwrites an entry, the count of the first one starts anew.
 const singles = 1024
 
 func (b *breaker) singleOf(d digest) *single {
@@ -143,8 +146,9 @@ func (b *breaker) singleOf(d digest) *single {
 	return &b.single[(int(d[0])<<8|int(d[1]))%singles]
 }
 
-// refusesSingle lets a token be asked about as soon as others have got an answer, after
-// the shortest pause, unless the server has named this one's.
+// refusesSingle returns an error while the token's own circuit is open. If a whole answer
+// has come since the token failed, for example about another token, the pause ends after
+// firstBreak, unless the failure was a 429.
 func (b *breaker) refusesSingle(d digest, now time.Time) error {
 	if b.single == nil {
 		return nil
@@ -159,15 +163,16 @@ func (b *breaker) refusesSingle(d digest, now time.Time) error {
 	return s.circuit.refuses(now)
 }
 
-// A ticket is for one call.
+// A ticket stands for one call.
 type ticket struct {
 	token        digest
 	side         side
 	began        time.Time
-	probe, alone int // the periods of what it is a probe of
+	probe, alone int // the period of the side's, or the token's circuit, if the call is its probe
 }
 
-// refuses returns an error while the token is not to be asked about, at no cost.
+// refuses returns an error if a call about the token cannot start now. It reserves
+// nothing.
 func (b *breaker) refuses(d digest) error {
 	side := b.sideOf(d)
 	b.mu.Lock()
@@ -182,8 +187,8 @@ func (b *breaker) refusesAt(d digest, side side, now time.Time) error {
 	return b.circuits[side].refuses(now)
 }
 
-// begin lets a call be made, or returns an error that says when to come back. Each
-// ticket is given back by end or abandon.
+// begin returns a ticket for a call, or an error that says when to try again. Every
+// ticket must go to end or abandon.
 func (b *breaker) begin(d digest) (ticket, error) {
 	t := ticket{token: d, side: b.sideOf(d), began: time.Now()}
 	b.mu.Lock()
@@ -199,8 +204,8 @@ func (b *breaker) begin(d digest) (ticket, error) {
 	return t, nil
 }
 
-// send notes that what shows who we are is there, and the question goes on the wire
-// only now: a probe has its time from here on.
+// send notes that the client's credential is there, so the request goes on the wire now.
+// If the call is a probe, its time starts here.
 func (b *breaker) send(t ticket) ticket {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -217,7 +222,7 @@ func (b *breaker) send(t ticket) ticket {
 	return t
 }
 
-// abandon gives a ticket back of whose call nothing was learned.
+// abandon takes back the ticket of a call that ended without a result.
 func (b *breaker) abandon(t ticket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -227,9 +232,9 @@ func (b *breaker) abandon(t ticket) {
 	}
 }
 
-// release lets another call be the probe, as nobody waits for the answer to this one.
-// How it went is noted nevertheless. Of those there are a few at most: callers that
-// leave early do not make a flood of probes.
+// release lets another call be the probe after every caller of this one has left. The
+// result of this one still counts. At most mostLeft probes of a pause are released, so
+// that callers that leave early cannot cause a flood of probes.
 func (b *breaker) release(t ticket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -239,7 +244,7 @@ func (b *breaker) release(t ticket) {
 	}
 }
 
-// end notes how a call went.
+// end counts the result of a call.
 func (b *breaker) end(t ticket, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -247,17 +252,17 @@ func (b *breaker) end(t ticket, err error) {
 	probed := b.circuits[t.side].end(t.probe)
 	b.endSingle(t, failed, err, now)
 	switch {
-	case failed == queued: // it says nothing
+	case failed == queued: // says nothing about the endpoint
 		return
 	case failed == answered, failed == unusable:
 		b.answered, b.row = now, row{}
 		b.closeCircuits(false)
 		return
-	case failed.refusesUs(): // an answer of an endpoint that is up
+	case failed.refusesUs(): // the endpoint is up, because it answers
 		b.row.keepRefusals()
 		b.closeCircuits(true)
 	}
-	// What was asked before the last answer came says nothing newer than that.
+	// If the call began before the last whole answer came, it says nothing newer.
 	if t.began.Before(b.answered) {
 		return
 	}
@@ -266,15 +271,15 @@ func (b *breaker) end(t ticket, err error) {
 	ofKnown := t.side == knownSide || failed == unsent || failed == ours
 	if probed && t.side == knownSide || ofKnown && b.row.opensKnown(failed, few) {
 		b.open(knownSide, probed && t.side == knownSide, now, failed, err)
-		b.open(strangers, false, now, failed, err)
+		b.open(unknownSide, false, now, failed, err)
 	}
-	if probed && t.side == strangers || b.row.opensStrangers(failed, few, b.answered.IsZero(), now) {
-		b.open(strangers, probed && t.side == strangers, now, failed, err)
+	if probed && t.side == unknownSide || b.row.opensUnknown(failed, few, b.answered.IsZero(), now) {
+		b.open(unknownSide, probed && t.side == unknownSide, now, failed, err)
 	}
 }
 
-// open opens a circuit, unless it is open: what was asked before that, and fails
-// afterwards, says nothing new. A failed probe opens it once more.
+// open opens a circuit. If it is open already, only a failed probe opens it again, because
+// any other call began before it opened and says nothing new.
 func (b *breaker) open(side side, probed bool, now time.Time, failed failure, cause error) {
 	c, asked, few := &b.circuits[side], time.Duration(0), b.few(now)
 	if probed && few < manyInRow || b.row.asksAll(few) {
@@ -285,9 +290,10 @@ func (b *breaker) open(side side, probed bool, now time.Time, failed failure, ca
 	}
 }
 
-// few is how many tokens have to be refused in a row, or told to come back, before that
-// is taken for what all would be told. It is 2, unless an answer came a moment ago, as
-// it does from the other servers when one of several refuses.
+// few is how many tokens in a row must meet a refusal of this client, or a Retry-After,
+// before it is taken to apply to other tokens as well. It is 2. If a whole answer came
+// within refusedBreak, it is manyInRow, because then other servers may still be answering
+// while one of several refuses.
 func (b *breaker) few(now time.Time) int {
 	if !b.answered.IsZero() && now.Sub(b.answered) < refusedBreak {
 		return manyInRow
@@ -304,8 +310,8 @@ func (b *breaker) closeCircuits(butRefusals bool) {
 	}
 }
 
-// endSingle counts what one token meets. An endpoint that was not asked about it says
-// nothing of it.
+// endSingle counts the result for one token. If the endpoint was not asked, the result
+// says nothing about the token.
 func (b *breaker) endSingle(t ticket, failed failure, err error, now time.Time) {
 	if failed == answered && b.single == nil {
 		return
@@ -331,9 +337,10 @@ func (b *breaker) endSingle(t ticket, failed failure, err error, now time.Time) 
 	}
 }
 
-// isOutage reports whether the endpoint is down by more than one token's word: a
-// failure without a connection says so by itself. What an invented token may bring
-// about does not count, nor does 429, which comes from an endpoint that is up.
+// isOutage reports whether the endpoint is down, and not just for one token. One failure
+// to connect is enough. Otherwise two tokens must have failed in a row. A failure that an
+// invented token may cause does not count, nor does a 429, because an endpoint that sends
+// one is up.
 func (b *breaker) isOutage(err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -348,17 +355,17 @@ func (b *breaker) isOutage(err error) bool {
 	return false
 }
 
-// An openError is the answer while the endpoint is left alone.
+// An openError is returned while a circuit is open.
 type openError struct {
 	cause error
 	after time.Duration
 }
 
 func (e *openError) Error() string {
-	return fmt.Sprintf("introspection: the endpoint is left alone for now, after this: %v", e.cause)
+	return fmt.Sprintf("introspection: circuit breaker open, so the endpoint is not asked for now; the last failure was: %v", e.cause)
 }
 
 func (e *openError) Unwrap() error { return e.cause }
 
-// RetryAfter returns when asking again may help.
+// RetryAfter returns how long to wait before trying again.
 func (e *openError) RetryAfter() time.Duration { return e.after }

@@ -8,27 +8,26 @@ import (
 
 const (
 	activeBytes   = 32 << 20
-	inactiveBytes = 4 << 20 // apart, so that a flood of invented tokens pushes no active one out
+	inactiveBytes = 4 << 20 // separate, so that a flood of invented tokens evicts no active ones
 
-	// mostInactive is how long an inactive answer may be used again. Some
-	// servers know a token a moment after they have issued it.
+	// mostInactive is the longest time for which an inactive answer is reused. It is
+	// short because some servers do not know a token until a moment after issuing it.
 	mostInactive = 5 * time.Second
 )
 
-// A cache keeps answers by the digest of their token. It never keeps an error,
-// nor an answer that does not say when its token ends.
+// A cache keeps answers by the digest of their token. It does not keep errors, nor active
+// answers without an exp.
 type cache struct {
 	active, inactive *tokencache.Cache
-	keepFor          time.Duration // an active answer; zero: nothing is kept
-	grace            time.Duration
+	keepFor          time.Duration // CacheFor; if it is zero, nothing is kept
+	grace            time.Duration // DangerouslyServeStaleFor
 }
 
-// A kept answer.
 type kept struct {
 	response Response
-	asked    time.Time // when the question was put
-	fresh    time.Time // used again until then
-	stale    time.Time // and until then, while the server cannot be asked
+	asked    time.Time // when the endpoint was asked
+	fresh    time.Time // reused until then
+	stale    time.Time // reused until then if the endpoint cannot be reached
 }
 
 func newCache(config Config) *cache {
@@ -40,7 +39,7 @@ func newCache(config Config) *cache {
 	}
 }
 
-// get returns the answer that may be used in place of a question.
+// get returns an answer that can be reused without a call.
 func (c *cache) get(key tokencache.Key, now time.Time, leeway time.Duration) (Response, bool) {
 	if c.keepFor == 0 {
 		return Response{}, false
@@ -54,7 +53,7 @@ func (c *cache) get(key tokencache.Key, now time.Time, leeway time.Duration) (Re
 	return Response{}, false
 }
 
-// getStale returns the answer that may be used because none can be had.
+// getStale returns an active answer that can be reused if the endpoint cannot be reached.
 func (c *cache) getStale(key tokencache.Key, now time.Time, leeway time.Duration) (Response, bool) {
 	k, ok := c.active.Get(key).(*kept)
 	if !ok || c.grace == 0 || !now.Before(k.stale) || !now.Before(k.response.Expiry.Add(leeway)) {
@@ -63,9 +62,9 @@ func (c *cache) getStale(key tokencache.Key, now time.Time, leeway time.Duration
 	return k.response, true
 }
 
-// until returns how long the answer to a question may be used again: for CacheFor
-// from when it was put, or what was left of the token then, its end being exp and
-// the leeway. Zero: not at all.
+// until returns the time up to which an answer can be reused: asked plus CacheFor, but not
+// beyond exp plus leeway. An inactive answer can be reused for mostInactive at most. The
+// zero time means that the answer must not be reused.
 func (c *cache) until(r Response, asked time.Time, leeway time.Duration) time.Time {
 	switch {
 	case c.keepFor == 0, r.Active && r.Expiry.IsZero():
@@ -76,11 +75,12 @@ func (c *cache) until(r Response, asked time.Time, leeway time.Duration) time.Ti
 	return earlier(asked.Add(c.keepFor), r.Expiry.Add(leeway))
 }
 
-// put keeps an answer in place of one to a question that was put before.
+// put replaces the cached answer, unless that is from a call that was made later. If
+// fresh is zero, it only removes the old one.
 func (c *cache) put(key tokencache.Key, r Response, asked, fresh time.Time, leeway time.Duration) {
 	for _, side := range []*tokencache.Cache{c.active, c.inactive} {
 		if k, ok := side.Get(key).(*kept); ok && k.asked.After(asked) {
-			return // that was asked later
+			return // from a later call
 		}
 	}
 	switch {

@@ -12,32 +12,33 @@ import (
 )
 
 const (
-	// maxCalls bounds how many calls are on the wire at once: a flood of invented
-	// tokens must not become one of requests to the authorization server.
+	// maxCalls bounds how many calls are on the wire at once, so that a flood of invented
+	// tokens does not become a flood of requests to the authorization server.
 	maxCalls = 64
 
-	// maxQueued bounds the calls that wait for one of those to end. What comes later
-	// is told at once.
+	// maxQueued bounds how many calls wait for one of those to end. If the queue is full,
+	// the next call fails at once.
 	maxQueued = 1024
 
-	// mostStrangers is how many calls about strangers are on the wire at once, as soon
-	// as one token is known: a flood of them leaves room for tokens that were active
-	// before. mostKnown leaves room for strangers that wait: the good ones among them
-	// are to become known.
-	mostStrangers = 48
-	mostKnown     = 56
+	// If any token is known, at most mostUnknown calls about unknown tokens are on the
+	// wire at once, so that a flood of them leaves room for known tokens. If unknown
+	// tokens wait, at most mostKnown calls are about known tokens, so that the good ones
+	// among the unknown tokens can become known.
+	mostUnknown = 48
+	mostKnown   = 56
 )
 
-// calls are those under way, by the digest of their token; askers of the same token
-// share one. A call belongs to none of them. While it waits, it is given up with the
-// last who waits for it. Once it is on the wire it ends by itself, within its own time:
-// to cancel it would close an HTTP/1.1 connection, and cost the server a handshake.
+// calls holds the calls under way, by the digest of their token. Concurrent callers of
+// one token share its call, which belongs to none of them. While it waits for its turn,
+// it is given up if the last caller leaves. Once it is on the wire it ends by itself,
+// within its own time, because canceling it would close an HTTP/1.1 connection and cost
+// the server a handshake.
 //
-// Tokens that were active before go first. When the queue is full, one of them takes
-// the place of the stranger that came last.
+// Known tokens go first. If the queue is full, a call about a known token takes the place
+// of the last call about an unknown one.
 type calls struct {
 	timeout time.Duration           // how long a call waits for its turn
-	known   interface{ any() bool } // whether a share is to be kept for those
+	known   interface{ any() bool } // if any token is known, places are kept for known ones
 	lock    sync.Mutex
 	shared  map[tokencache.Key]*call
 	queues  [2]list.List // of *call, in the order in which they came
@@ -46,20 +47,20 @@ type calls struct {
 
 type call struct {
 	key     tokencache.Key
-	alone   bool // may not be joined
+	alone   bool // must not be shared
 	side    side
 	ask     question
 	waiting int
-	place   *list.Element   // in its queue; nil: it is on the wire, or over
-	until   time.Time       // when it has waited long enough for its turn
-	timer   *time.Timer     // for that; nil if it had not to wait
-	late    chan struct{}   // closed then, if it is on the wire
-	sent    bool            // it is on the wire
-	waited  context.Context // ends when nobody waits
+	place   *list.Element   // in its queue; nil if it has its turn, or is over
+	until   time.Time       // when its time in the queue is over
+	timer   *time.Timer     // fires at until; nil if it did not have to wait
+	late    chan struct{}   // closed at until if it has its turn by then
+	sent    bool            // its request is on the wire
+	waited  context.Context // ends when every caller has left
 	unwait  context.CancelFunc
 	done    chan struct{}
 
-	response Response // and err: set before done is closed
+	response Response // response and err are set before done is closed
 	err      error
 }
 
@@ -67,22 +68,23 @@ func newCalls(timeout time.Duration, known interface{ any() bool }) *calls {
 	return &calls{timeout: timeout, known: known, shared: map[tokencache.Key]*call{}}
 }
 
-// A question is what a call asks. What it returns for later, unless nil, runs
-// when its answer is there. It bounds itself in time.
+// A question does the work of a call, within a time limit of its own. If later is not
+// nil, it runs after the callers have their answer.
 type question func(turn turn) (response Response, later func(), err error)
 
-// A turn is what a call has while it is under way.
+// A turn is passed to a question when its call's wait is over.
 type turn struct {
-	waited context.Context // ends when nobody waits any more
-	send   func() error    // to be called before the question goes on the wire
+	waited context.Context // ends when every caller has left
+	send   func() error    // must be called before the request goes on the wire
 }
 
-// errLeft is what a call ends with for which nobody waited when it would have gone on
-// the wire.
-var errLeft = errors.New("introspection: nobody waits for the answer")
+// errLeft is the error of a call whose callers all left before its request was on the
+// wire.
+var errLeft = errors.New("introspection: every caller left before the request was sent")
 
-// do joins the call about the token, unless it is to be alone, or makes it, unless that
-// is refused. A call alone begins after do was called.
+// do joins the call about the token. If there is no such call, or it must not be
+// shared, it makes a new call that starts after do was called. If refuses returns an
+// error, no call is made.
 func (c *calls) do(ctx context.Context, wanted call, refuses func() error) (Response, error) {
 	made, late, err := c.join(&wanted, refuses)
 	if err != nil {
@@ -99,8 +101,9 @@ func (c *calls) do(ctx context.Context, wanted call, refuses func() error) (Resp
 	}
 }
 
-// join returns with a call what is closed when its time in the queue, and with it that
-// of those who came meanwhile, is over. It is nil for one that is on the wire.
+// join returns a call and the channel late. If the call's time in the queue ends, late is
+// closed, and every caller that joined it while it was queued gives up. If the call has
+// its turn already, late is nil.
 func (c *calls) join(wanted *call, refuses func() error) (made *call, late chan struct{}, err error) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -123,7 +126,7 @@ func (c *calls) join(wanted *call, refuses func() error) (made *call, late chan 
 	return wanted, wanted.patience(), nil
 }
 
-// patience is late for those that wait for a turn with the call.
+// patience returns late for a caller that joins now, or nil if the call is not queued.
 func (made *call) patience() chan struct{} {
 	if made.place == nil {
 		return nil
@@ -131,15 +134,15 @@ func (made *call) patience() chan struct{} {
 	return made.late
 }
 
-// admit starts a call or has it wait, and reports whether there was a place.
+// admit starts or queues a call, and reports whether there was a place for it.
 func (c *calls) admit(made *call) bool {
 	if c.queues[made.side].Len() == 0 && c.mayStart(made.side) {
 		c.start(made)
 		return true
 	}
-	if c.queues[strangers].Len()+c.queues[knownSide].Len() >= maxQueued {
-		last := c.queues[strangers].Back()
-		if made.side == strangers || last == nil {
+	if c.queues[unknownSide].Len()+c.queues[knownSide].Len() >= maxQueued {
+		last := c.queues[unknownSide].Back()
+		if made.side == unknownSide || last == nil {
 			return false
 		}
 		c.giveUp(last.Value.(*call))
@@ -150,20 +153,20 @@ func (c *calls) admit(made *call) bool {
 	return true
 }
 
-// mayStart reports whether a call of the side may go on the wire.
+// mayStart reports whether a call of the side can have its turn.
 func (c *calls) mayStart(side side) bool {
 	switch {
-	case c.onWire[strangers]+c.onWire[knownSide] >= maxCalls:
+	case c.onWire[unknownSide]+c.onWire[knownSide] >= maxCalls:
 		return false
-	case side == strangers:
-		return c.onWire[strangers] < mostStrangers || !c.known.any()
+	case side == unknownSide:
+		return c.onWire[unknownSide] < mostUnknown || !c.known.any()
 	}
-	return c.onWire[knownSide] < mostKnown || c.queues[strangers].Len() == 0
+	return c.onWire[knownSide] < mostKnown || c.queues[unknownSide].Len() == 0
 }
 
-// next starts what may start now, and is not yet late.
+// next starts the queued calls that can start now, and gives up those that are late.
 func (c *calls) next() {
-	for _, side := range []side{knownSide, strangers} {
+	for _, side := range []side{knownSide, unknownSide} {
 		for queue := &c.queues[side]; queue.Len() > 0 && c.mayStart(side); {
 			made := queue.Front().Value.(*call)
 			if !time.Now().Before(made.until) {
@@ -186,8 +189,9 @@ func (c *calls) start(made *call) {
 	}()
 }
 
-// isLate ends the wait for a call that had to wait; if it is on the wire by now, it
-// goes on.
+// isLate runs when a call's time in the queue is over. If the call is still queued, it is
+// given up. If it has its turn, it continues, but the callers that were queued with it
+// give up.
 func (c *calls) isLate(made *call) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -198,7 +202,7 @@ func (c *calls) isLate(made *call) {
 	close(made.late)
 }
 
-// giveUp ends a call that waits for its turn.
+// giveUp ends a queued call.
 func (c *calls) giveUp(made *call) {
 	c.queues[made.side].Remove(made.place)
 	made.place, made.err = nil, errBusy
@@ -208,8 +212,9 @@ func (c *calls) giveUp(made *call) {
 	close(made.done)
 }
 
-// leave gives a call up that waits for its turn, with the last who waits for it. One
-// that is on the wire goes on, and who asks meanwhile joins it.
+// leave notes that a caller has left. After the last one, a queued call is given up. If
+// the request is on the wire, the call continues and later callers can join it. If not,
+// they make a new call.
 func (c *calls) leave(made *call) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -226,7 +231,7 @@ func (c *calls) leave(made *call) {
 	}
 }
 
-// send keeps a question from the wire for whose answer nobody waits.
+// send marks a call as sent, or returns errLeft if every caller has left.
 func (c *calls) send(made *call) error {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -237,10 +242,11 @@ func (c *calls) send(made *call) error {
 	return nil
 }
 
-// errLost is what a call ends with whose goroutine somebody else's code has ended.
+// errLost is the error of a call whose goroutine was ended by a function of the Config,
+// for example with runtime.Goexit.
 var errLost = errors.New("introspection: the call ended without an answer")
 
-// answer makes the call. It ends it, come what may.
+// answer makes the call, and ends it even if the question panics.
 func (c *calls) answer(made *call) (later func()) {
 	defer close(made.done)
 	defer c.end(made)
@@ -248,18 +254,18 @@ func (c *calls) answer(made *call) (later func()) {
 	return later
 }
 
-// put asks. Whoever's code panics within, nothing is known of the token: the
-// goroutine is ours, and nobody else could recover.
+// put asks the question, and turns a panic into an error, because no caller could recover
+// on this goroutine. If a function of the Config panics, nothing is known of the token.
 func (c *calls) put(made *call) (response Response, later func(), err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			response, later, err = Response{}, nil, fmt.Errorf("introspection: asking panicked: %T", p)
+			response, later, err = Response{}, nil, fmt.Errorf("introspection: the lookup panicked with a %T", p)
 		}
 	}()
 	return made.ask(turn{made.waited, func() error { return c.send(made) }})
 }
 
-// end lets nobody join any more: the next to ask is told what is true then.
+// end removes the call, so that later callers get a newer answer, and starts the next.
 func (c *calls) end(made *call) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -278,21 +284,24 @@ func (c *calls) forget(old *call) {
 	}
 }
 
-// run keeps somebody else's panic from ending the program.
+// run recovers if a function of the Config panics, because otherwise the program would
+// crash.
 func run(later func()) {
 	defer func() { _ = recover() }()
 	later()
 }
 
-// errBusy says nothing about the endpoint, and nothing about the token.
+// errBusy says nothing about the endpoint or the token.
 var errBusy error = &busyError{}
 
-// errNoConnection is the same of a queue that the transport of HTTPClient has.
+// errNoConnection is errBusy for the queue of HTTPClient's transport.
 var errNoConnection = fmt.Errorf("%w: the transport of HTTPClient had no connection left (MaxConnsPerHost)", errBusy)
 
 type busyError struct{}
 
-func (*busyError) Error() string { return "introspection: too many introspections are under way" }
+func (*busyError) Error() string {
+	return "introspection: too many calls are under way; try again later"
+}
 
-// RetryAfter returns when asking again may help.
+// RetryAfter returns how long to wait before trying again.
 func (*busyError) RetryAfter() time.Duration { return time.Second }

@@ -14,9 +14,9 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// Config says whom to ask, and as whom. Endpoint has to be set, and what the
-// AuthMethod needs: ClientID and ClientSecret by default. A Config prints without
-// its secrets.
+// Config says which endpoint to ask and how to authenticate. Set Endpoint and what the
+// AuthMethod needs, which is ClientID and ClientSecret by default. A Config prints
+// without its secrets.
 type Config struct {
 	_ [0]func()
 
@@ -28,14 +28,17 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 
-	// ClientSecretFrom returns the secret in place of ClientSecret, for a secret that
-	// is rotated. What it returns is kept, until the endpoint refuses this client (401,
-	// 403 or invalid_client): then it is called again, and the question is put once more
-	// with the new secret. If that is the old one, it is called again after 4 s at the
-	// earliest, for the next probe. Its error, or panic, means that nothing is known of the
-	// token. It is not repeated in ours, as it may hold secrets: log it here. The context
-	// ends after Timeout, not with the caller: those who leave early do not keep the secret
-	// from being read. It must be safe for concurrent use.
+	// ClientSecretFrom returns the secret. Set it instead of ClientSecret if the secret is
+	// rotated. The result is kept until the endpoint refuses this client (401, 403 or
+	// invalid_client). Then ClientSecretFrom is called again, and the lookup is repeated
+	// once with the new secret. If the secret has not changed, ClientSecretFrom is called
+	// again for the next probe, after 4 s at the earliest.
+	//
+	// If it fails or panics, nothing is known of the token. The client's error does not
+	// repeat the text, which may hold secrets, so ClientSecretFrom should log it. The
+	// context ends after Timeout and not when the caller leaves, because callers that
+	// leave early must not keep the secret from being read. ClientSecretFrom must be safe
+	// for concurrent use.
 	ClientSecretFrom func(context.Context) (string, error)
 
 	// AuthMethod says how the client authenticates itself; zero is
@@ -47,23 +50,23 @@ type Config struct {
 	// use.
 	ClientKey crypto.Signer
 
-	// ClientKeyID is the kid by which the server finds ClientKey's public key;
-	// empty is none.
+	// ClientKeyID is the kid by which the server finds ClientKey's public key. If it is
+	// empty, no kid is sent.
 	ClientKeyID string
 
-	// ClientKeyAlgorithm is the JWS algorithm (RFC 7518 §3.1), PS256 for example;
-	// empty is PS256, ES256, ES384, ES512 or EdDSA, by ClientKey. An RSA key in
-	// a service that signs with PKCS #1 v1.5 only needs RS256 here.
+	// ClientKeyAlgorithm is the JWS algorithm (RFC 7518 §3.1), for example PS256. If it is
+	// empty, the type of ClientKey decides: PS256, ES256, ES384, ES512 or EdDSA. If an RSA
+	// key is in a service that signs with PKCS #1 v1.5 only, set RS256.
 	ClientKeyAlgorithm string
 
-	// ClientCertificate is for TLSClientAuth and SelfSignedTLSClientAuth, when
-	// HTTPClient is nil: our own client shows it, whatever authorities the server
-	// names. An HTTPClient shows what its transport has.
+	// ClientCertificate is for TLSClientAuth and SelfSignedTLSClientAuth if HTTPClient is
+	// nil. It is presented whatever authorities the server names. An HTTPClient presents
+	// the certificates of its transport instead.
 	ClientCertificate *tls.Certificate
 
 	// BearerToken is for Bearer. It returns an access token of the resource
-	// server's own, and is called for every call of the endpoint, so it should
-	// keep the token while it is good. An oauth2.TokenSource fits:
+	// server's own. It is called for every call of the endpoint, so it should
+	// keep the token while it is good. For example, with an oauth2.TokenSource:
 	//
 	//	func(context.Context) (string, error) {
 	//		token, err := source.Token()
@@ -73,88 +76,90 @@ type Config struct {
 	//		return token.AccessToken, nil
 	//	}
 	//
-	// Its error, or panic, means that nothing is known of the token. It is not
-	// repeated in ours, as it may hold secrets: log it here. The context ends after
-	// Timeout, not with the caller. It must be safe for concurrent use.
+	// If it fails or panics, nothing is known of the token. The client's error does not
+	// repeat the text, which may hold secrets, so BearerToken should log it. The context
+	// ends after Timeout and not when the caller leaves. BearerToken must be safe for
+	// concurrent use.
 	BearerToken func(context.Context) (string, error)
 
 	// Issuer is the authorization server's own identifier, as in its metadata
-	// (RFC 8414 §2): an https URL. It is the audience of what the client signs
-	// for it, and must be the issuer of what it signs for the client.
+	// (RFC 8414 §2): an https URL. It is the audience (aud) of the JWTs with which the
+	// client authenticates itself, and the required iss of signed answers.
 	Issuer string
 
-	// Keys demands signed answers (RFC 9701), and verifies them: a *jwks.Cache,
-	// jwks.Static, or your own. Such an answer has to be by Issuer, for ClientID,
-	// and made within the last 3 minutes; both have to be set. Encrypted answers
-	// are not supported. The Client does not close Keys. Nil: answers are plain
-	// JSON.
+	// If Keys is set, answers must be signed (RFC 9701) and these keys verify them: a
+	// *jwks.Cache, jwks.Static, or your own source. An answer's iss must be Issuer, its
+	// aud must contain ClientID, and its iat must lie within the last 3 minutes. Set
+	// Issuer and ClientID as well. Encrypted answers are not supported. The Client does
+	// not close Keys. If Keys is nil, answers are plain JSON.
 	Keys KeySource
 
-	// Algorithms are the JWS algorithms of signed answers; nil is every digital
-	// signature that is supported. It needs Keys.
+	// Algorithms are the JWS algorithms accepted for signed answers; nil accepts every
+	// supported digital signature. It needs Keys.
 	Algorithms []string
 
-	// Timeout bounds one call, from dialing to the last byte; zero is 5 s. What shows
-	// who the client is (ClientSecretFrom, ClientKey, BearerToken) has as much time
-	// before that, and again before a call that is made once more with a new secret.
+	// Timeout bounds one call, from dialing to the last byte; zero is 5 s. Getting the
+	// client's own credential (ClientSecretFrom, ClientKey, BearerToken) has as much time
+	// before that. If a call is repeated with a new secret, both have that time again.
 	Timeout time.Duration
 
-	// CacheFor is how long an active answer is used again: a token that the
-	// server revokes is refused at most that much later. It never outlasts the
-	// token, and an answer without exp is not kept. An inactive answer is used
-	// again for 5 s, or CacheFor if that is less. Zero: nothing is kept. At most
-	// 1 h.
+	// CacheFor is how long an active answer is reused, at most 1 h. Zero caches nothing.
+	// For example, if it is one minute, a revoked token is refused at most a minute later.
+	// An answer is never reused beyond the token's exp, and an answer without exp is not
+	// cached. An inactive answer is reused for 5 s, or for CacheFor if that is less.
 	CacheFor time.Duration
 
-	// DangerouslyServeStaleFor is how long after CacheFor a token that was
-	// active is taken to be so while the endpoint cannot be asked, though it
-	// may have been revoked. It never outlasts the token. Zero: not at all. At
-	// most 15 minutes.
+	// DangerouslyServeStaleFor is for how long after CacheFor a token that was active is
+	// still reported as active if the endpoint cannot be reached, although the token may
+	// have been revoked. It never extends beyond the token's exp. Zero disables this; the
+	// maximum is 15 minutes.
 	//
-	// The endpoint cannot be asked if there is no connection to it, or if two tokens
-	// in a row, with no whole answer in between, got no answer in time, half of one,
-	// or a 408 or 5xx; of the 5xx that a server may give for a token that it does not
-	// know, such as 500, only those of tokens that were active before count. 429, any
-	// other answer and a full queue, of our own or of HTTPClient's transport
-	// (MaxConnsPerHost), are no outage.
+	// The endpoint cannot be reached if there is no connection to it, or if two tokens
+	// in a row, with no whole answer in between, got no answer in time, a truncated one,
+	// or a 408 or 5xx. Some servers send a 5xx such as 500 for a token that they do not
+	// know, so those count only for tokens that were active before. A 429, any other
+	// answer and a full queue are not an outage, whether the queue is the client's or
+	// that of HTTPClient's transport (MaxConnsPerHost).
 	DangerouslyServeStaleFor time.Duration
 
-	// Store shares cached answers with other processes that have the same
-	// Endpoint, ClientID and StoreKey. It is asked before the endpoint, for a
-	// quarter of a second at most; one that fails makes answers slower, never
-	// wrong. It needs CacheFor and StoreKey. Nil: answers are not shared.
+	// Store shares cached answers between processes with the same Endpoint, ClientID,
+	// Issuer, StoreKey and RequireTokenType, if all of them set Keys or none does. It is
+	// read before the endpoint is asked, for 250 ms at most. If it fails, answers are
+	// slower but never wrong. It needs CacheFor, ClientID and StoreKey. If it is nil,
+	// answers are not shared.
 	Store Store
 
 	// StoreKey is the secret, of 32 random bytes or more, under which values in
 	// the Store are encrypted and authenticated.
 	StoreKey []byte
 
-	// OnStoreError is told what goes wrong with the Store: an access that fails,
-	// a value that was tampered with. Until one call returns there is no other,
-	// and what goes wrong in between is not told. Nil: nobody is.
+	// OnStoreError is called if the Store fails or holds a value that was tampered with;
+	// it may be nil. Calls are never concurrent: errors that occur while one is running
+	// are dropped.
 	OnStoreError func(error)
 
-	// RequireTokenType refuses an active answer that has no token_type: some
-	// servers leave it out for refresh tokens, and send it for access tokens.
+	// RequireTokenType refuses an active answer without token_type. Set it if the server
+	// leaves token_type out for refresh tokens but sends it for access tokens.
 	RequireTokenType bool
 
-	// HTTPClient makes the calls; nil is a client of our own. It is copied, and
-	// the copy follows no redirects: the body holds a live token and our secret.
-	// Its transport should keep 64 connections (MaxIdleConnsPerHost), as ours
-	// does, or most calls under load dial anew.
+	// HTTPClient makes the calls; nil means a client of our own. It is copied, and the
+	// copy follows no redirects, because the body holds a live token and may hold the
+	// secret. Its transport should keep 64 idle connections (MaxIdleConnsPerHost), as our
+	// own does; otherwise most calls under load will dial anew.
 	//
-	// An [http.Transport] is copied as well, and the copy has connections of its own,
-	// with the same limits. Those of HTTP/2 are pinged after 2 s of silence and closed
-	// 2 s later, unless the transport sets its own SendPingTimeout in HTTP2; a negative
-	// one sends no pings. Protocols that were registered with RegisterProtocol are not
-	// in the copy. Any other RoundTripper is used as it is; see [Client.Warnings].
+	// If its transport is an [http.Transport], that is copied as well, and the copy has
+	// connections of its own, with the same limits. An HTTP/2 connection is pinged after
+	// 2 s of silence and closed 2 s later if there is no reply, unless the transport sets
+	// its own SendPingTimeout in HTTP2; a negative one disables the pings. The copy lacks
+	// protocols that were added with RegisterProtocol. Any other RoundTripper is used as
+	// it is; see [Client.Warnings].
 	HTTPClient *http.Client
 
-	// DangerouslyAllowHTTP accepts a plain http Endpoint on any host.
+	// DangerouslyAllowHTTP accepts plain http on any host, for Endpoint and Issuer.
 	DangerouslyAllowHTTP bool
 }
 
-// String names the endpoint, and keeps the secrets.
+// String names the endpoint, without the secrets.
 func (c Config) String() string {
 	return "introspection.Config(" + fetch.Redact(c.Endpoint) + ")"
 }
@@ -165,7 +170,7 @@ func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String(
 // LogValue returns what String does.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// withDefaults fills in what is zero.
+// withDefaults sets the default AuthMethod and Timeout if they are zero.
 func (c Config) withDefaults() Config {
 	if c.AuthMethod == "" {
 		c.AuthMethod = ClientSecretBasic
@@ -176,7 +181,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// check expects the defaults to be filled in.
+// check returns every fault of a Config. Call withDefaults first.
 func (c Config) check() error {
 	var faults []error
 	if err := fetch.CheckURL(c.Endpoint, c.DangerouslyAllowHTTP); err != nil {
@@ -187,22 +192,22 @@ func (c Config) check() error {
 		faults = append(faults, fmt.Errorf("introspection: Timeout is %v; leave it zero for 5 s", c.Timeout))
 	}
 	if c.CacheFor < 0 || c.CacheFor > mostCache {
-		faults = append(faults, fmt.Errorf("introspection: CacheFor is %v; at most %v is allowed, and zero for none", c.CacheFor, mostCache))
+		faults = append(faults, fmt.Errorf("introspection: CacheFor is %v; the maximum is %v, and zero caches nothing", c.CacheFor, mostCache))
 	}
 	if c.DangerouslyServeStaleFor < 0 || c.DangerouslyServeStaleFor > mostStale {
-		faults = append(faults, fmt.Errorf("introspection: DangerouslyServeStaleFor is %v; at most %v is allowed", c.DangerouslyServeStaleFor, mostStale))
+		faults = append(faults, fmt.Errorf("introspection: DangerouslyServeStaleFor is %v; the maximum is %v, and zero disables it", c.DangerouslyServeStaleFor, mostStale))
 	}
 	if c.Store != nil && (c.CacheFor == 0 || len(c.StoreKey) < 32) {
-		faults = append(faults, errors.New("introspection: Store holds what is cached, under a key: set CacheFor, and StoreKey to 32 random bytes or more"))
+		faults = append(faults, errors.New("introspection: Store needs CacheFor and StoreKey; set both, StoreKey to 32 random bytes or more"))
 	}
 	if c.Store != nil && c.ClientID == "" {
-		faults = append(faults, errors.New("introspection: Store needs ClientID: two resource servers may be told different things about one token"))
+		faults = append(faults, errors.New("introspection: Store needs ClientID, because two resource servers may get different answers about one token"))
 	}
 	if c.Store == nil && (c.StoreKey != nil || c.OnStoreError != nil) {
 		faults = append(faults, errors.New("introspection: StoreKey and OnStoreError are for Store; set it as well"))
 	}
 	if c.DangerouslyServeStaleFor > 0 && c.CacheFor == 0 {
-		faults = append(faults, errors.New("introspection: DangerouslyServeStaleFor serves what is cached; set CacheFor as well"))
+		faults = append(faults, errors.New("introspection: DangerouslyServeStaleFor needs cached answers; set CacheFor as well"))
 	}
 	faults = append(faults, c.checkKeys()...)
 	return errors.Join(faults...)

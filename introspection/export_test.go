@@ -14,7 +14,7 @@ func (c *Client) Waiting() (waiting int) {
 func (c *Client) OnWire() int {
 	c.calls.lock.Lock()
 	defer c.calls.lock.Unlock()
-	return c.calls.onWire[strangers] + c.calls.onWire[knownSide]
+	return c.calls.onWire[unknownSide] + c.calls.onWire[knownSide]
 }
 
 // Known tells tests how many tokens are remembered as active before.

@@ -11,25 +11,25 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// A failure is how a question went, as far as it tells of the endpoint.
+// A failure is the result of a call, by what it shows about the endpoint.
 type failure int
 
 const (
-	answered  failure = iota // something was learned of the token
-	unusable                 // a whole answer that cannot be used: the endpoint is up, and this token is odd
-	refused                  // the endpoint refuses us, not the token
-	forbidden                // the same by 403, which a firewall may say of a token that looks odd to it
+	answered  failure = iota // no failure: the endpoint answered about the token
+	unusable                 // a whole answer that cannot be used: the endpoint is up, but this token is odd
+	refused                  // 401 or invalid_client: the endpoint refuses this client, not the token
+	forbidden                // 403: the same, or a firewall has rejected an odd token
 	limited                  // 429
-	internal                 // a 5xx but 502, 503 and 504: some servers say that of a token that they do not know
-	down                     // no answer in time, half of one, or 408, 502, 503 or 504
-	unsent                   // no connection: the token had no part in it
-	queued                   // our own transport had no connection left for it: the endpoint was not asked
-	ours                     // what shows who we are could not be had: the endpoint was not asked
+	internal                 // a 5xx other than 502, 503 and 504: some servers send it for a token that they do not know
+	down                     // no answer in time, a truncated one, or 408, 502, 503 or 504
+	unsent                   // no connection, which the token cannot have caused
+	queued                   // the transport of HTTPClient had no free connection, so the endpoint was not asked
+	ours                     // the client's own credential could not be had, so the endpoint was not asked
 )
 
 func (f failure) refusesUs() bool { return f == refused || f == forbidden }
 
-// A failedError is what a question failed with.
+// A failedError is the error of a call, with what it shows about the endpoint.
 type failedError struct {
 	failure failure
 	cause   error
@@ -38,7 +38,7 @@ type failedError struct {
 func (e *failedError) Error() string { return e.cause.Error() }
 func (e *failedError) Unwrap() error { return e.cause }
 
-// failureOf tells what an error of a question says of the endpoint.
+// failureOf returns the failure in a call's error, or answered if it has none.
 func failureOf(err error) failure {
 	failed := (*failedError)(nil)
 	if errors.As(err, &failed) {
@@ -47,7 +47,7 @@ func failureOf(err error) failure {
 	return answered
 }
 
-// failureOfStatus judges the status of a whole answer that is no 200.
+// failureOfStatus classifies a status other than 200, 401 and 403.
 func failureOfStatus(status int) failure {
 	switch {
 	case status == http.StatusTooManyRequests:
@@ -61,8 +61,8 @@ func failureOfStatus(status int) failure {
 	return unusable
 }
 
-// askedFor returns how long the endpoint wants to be left alone; what its keys want
-// is not asked.
+// askedFor returns the endpoint's Retry-After, up to longestAsked. The RetryAfter of a
+// key source does not count.
 func askedFor(err error) time.Duration {
 	status := (*fetch.StatusError)(nil)
 	if !errors.As(err, &status) {
@@ -79,11 +79,11 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// connections are those that calls have at the moment.
+// connections counts the connections that calls hold.
 type connections struct {
 	mu   sync.Mutex
-	had  int
-	last time.Time // when a call gave one back
+	had  int       // how many calls hold one
+	last time.Time // when a call last gave one back
 }
 
 func (s *connections) add(n int) {
@@ -95,25 +95,25 @@ func (s *connections) add(n int) {
 	}
 }
 
-// since reports whether another call had one after a time.
+// since reports whether a call has held a connection after began.
 func (s *connections) since(began time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.had > 0 || s.last.After(began)
 }
 
-// A connection is what was seen of the one that a call needs.
+// A connection records what httptrace has reported about one call's connection.
 type connection struct {
 	of      *connections
-	prompt  time.Duration // a dial within that had not to wait
+	prompt  time.Duration // if a dial starts within this time, the call did not wait for a place
 	mu      sync.Mutex
-	began   time.Time // when it was wanted; zero: the transport tells nothing
-	had     bool
+	began   time.Time // when the call needed it; zero if the transport reports nothing
+	had     bool      // the call holds it
 	ended   bool
-	dialing bool // for this call, and at once
+	dialing bool // a dial started within prompt
 }
 
-// watch sees to the connection of one call, until over.
+// watch records the connection of one call until over is called.
 func (s *connections) watch(ctx context.Context, timeout time.Duration) (context.Context, *connection) {
 	c := &connection{of: s, prompt: timeout / 10}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -121,7 +121,7 @@ func (s *connections) watch(ctx context.Context, timeout time.Duration) (context
 			c.set(false)
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.began, c.dialing = time.Now(), false // again, for a second try
+			c.began, c.dialing = time.Now(), false // if the transport tries again, all starts anew
 		},
 		GotConn:           func(httptrace.GotConnInfo) { c.set(true) },
 		DNSStart:          func(httptrace.DNSStartInfo) { c.dial() },
@@ -149,10 +149,10 @@ func (c *connection) dial() {
 	c.dialing = c.dialing || time.Since(c.began) <= c.prompt
 }
 
-// failure judges a call that got no answer. Of a transport that tells nothing of its
-// connections, it is taken for granted that there was one. What was not dialed for at
-// once, while another call had a connection, waited for that: the transport has a limit
-// (MaxConnsPerHost).
+// failure classifies a call that got no answer. If the transport reports nothing about
+// its connections, the call is taken to have had one. If no dial started within prompt
+// while another call held a connection, the transport was at its limit (MaxConnsPerHost),
+// and the call was queued there.
 func (c *connection) failure() failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,7 +165,7 @@ func (c *connection) failure() failure {
 	return unsent
 }
 
-// over gives the connection back.
+// over counts the connection as given back, and ends the recording.
 func (c *connection) over() {
 	c.mu.Lock()
 	c.ended = true

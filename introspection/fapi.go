@@ -9,18 +9,18 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// fapi is what FAPI2Err and Issuer look at.
+// fapi holds the settings that FAPI2Err and Issuer use.
 type fapi struct {
 	issuer     string
 	endpoint   string
 	stale      bool
 	method     AuthMethod
-	algorithm  string // of client assertions; empty: there are none
+	algorithm  string // of client assertions; empty if ClientKey signs none
 	keys       KeySource
 	algorithms []string
 }
 
-// fapi expects a Config that was checked.
+// fapi expects a checked Config.
 func (c Config) fapi() fapi {
 	f := fapi{issuer: c.Issuer, endpoint: c.Endpoint, stale: c.DangerouslyServeStaleFor > 0, method: c.AuthMethod, keys: c.Keys, algorithms: slices.Clone(c.Algorithms)}
 	if c.AuthMethod == PrivateKeyJWT {
@@ -29,20 +29,21 @@ func (c Config) fapi() fapi {
 	return f
 }
 
-// fapiAlgorithms are those of FAPI 2.0 Security Profile §5.4.1.
+// fapiAlgorithms are the JWS algorithms that FAPI 2.0 Security Profile §5.4.1 allows.
 var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
 
-// fapiMostCache is how long a revoked token may still be called active. The profile has
-// no number for it; this is ours, as for the life of tokens that are not introspected.
+// fapiMostCache bounds for how long a revoked token may still be reported as active. The
+// profile sets no limit. 10 minutes is our choice, as it is for the lifetime of tokens
+// that are not introspected.
 const fapiMostCache = 10 * time.Minute
 
-// FAPI2Err returns what the settings allow and the FAPI 2.0 Security Profile does not:
-// every fault at once, each on a line that begins with the name of the setting. It is
-// nil if there are none.
+// FAPI2Err returns an error if the settings allow something that the FAPI 2.0 Security
+// Profile forbids. It lists every fault, each on a line that begins with the name of the
+// setting.
 //
-// A secret in a form or in the Authorization field is no fault: the profile demands
-// private_key_jwt or mutual TLS of clients at the token endpoint (§5.3.2.1), and leaves
-// open how a resource server shows itself for introspection.
+// A secret in a form or in the Authorization field is not a fault. The profile requires
+// private_key_jwt or mutual TLS from clients at the token endpoint (§5.3.2.1), but does
+// not say how a resource server authenticates itself for introspection.
 func (c *Client) FAPI2Err() error {
 	f := c.config
 	var faults []error
@@ -51,32 +52,32 @@ func (c *Client) FAPI2Err() error {
 		add("Endpoint", "is plain http to another host, which the profile does not allow; use https (§5.2.1)")
 	}
 	if f.stale {
-		add("DangerouslyServeStaleFor", "calls tokens active that may have been revoked; leave it zero")
+		add("DangerouslyServeStaleFor", "lets revoked tokens pass as active during an outage; leave it zero")
 	}
 	if c.cache.keepFor > fapiMostCache {
-		faults = append(faults, fmt.Errorf("CacheFor is %v, and a token that was revoked may be called active for so long; the maximum is %v", c.cache.keepFor, fapiMostCache))
+		faults = append(faults, fmt.Errorf("CacheFor is %v, so a revoked token may pass as active for that long; the maximum is %v", c.cache.keepFor, fapiMostCache))
 	}
 	if f.method == ClientSecretJWT {
-		add("AuthMethod", "client_secret_jwt signs with HS256; "+fapiAllows+": use private_key_jwt")
+		add("AuthMethod", "client_secret_jwt signs with HS256, but "+fapiAllows+"; use private_key_jwt")
 	}
 	if f.algorithm != "" && !slices.Contains(fapiAlgorithms, f.algorithm) {
-		add("ClientKeyAlgorithm", "is "+f.algorithm+", by itself or by ClientKey; "+fapiAllows)
+		add("ClientKeyAlgorithm", "is "+f.algorithm+" (set, or chosen for ClientKey), but "+fapiAllows)
 	}
 	if f.keys != nil && f.algorithms == nil {
-		add("Algorithms", "is nil, so that signed answers may be under RS256; "+fapiAllows)
+		add("Algorithms", "is nil, so signed answers may use RS256, but "+fapiAllows)
 	}
 	for _, algorithm := range f.algorithms {
 		if !slices.Contains(fapiAlgorithms, algorithm) {
-			add("Algorithms", fmt.Sprintf("has %q; %s", algorithm, fapiAllows))
+			add("Algorithms", fmt.Sprintf("has %q, but %s", algorithm, fapiAllows))
 		}
 	}
-	return errors.Join(append(faults, f.ofKeys()...)...)
+	return errors.Join(append(faults, f.keyFaults()...)...)
 }
 
 const fapiAllows = "the profile allows PS256, ES256 and Ed25519 only (§5.4.1)"
 
-// ofKeys asks a source that knows its own faults.
-func (f fapi) ofKeys() (faults []error) {
+// keyFaults returns the faults of Keys, if it has a method FAPI2Err.
+func (f fapi) keyFaults() (faults []error) {
 	checked, ok := f.keys.(interface{ FAPI2Err() error })
 	if !ok || checked.FAPI2Err() == nil {
 		return nil

@@ -1,5 +1,5 @@
-// Package introspection asks an authorization server about opaque tokens: an
-// RFC 7662 client for one issuer.
+// Package introspection is an RFC 7662 client: it asks one authorization server whether
+// opaque tokens are active.
 //
 //	client, err := introspection.NewClient(introspection.Config{
 //		Endpoint:     "https://login.example.com/introspect",
@@ -7,38 +7,52 @@
 //		ClientSecret: secret,
 //	})
 //
-// The client authenticates itself by a secret, by a JWT that a key signs, by a
-// certificate or by an access token of its own: see [AuthMethod].
+// The client authenticates itself with a secret, with a JWT that a key signs, with a
+// certificate or with an access token of its own; see [AuthMethod].
 //
-// Set a client as an issuer's Introspection, and the validator asks it about the
-// tokens of that issuer that are no JWTs. It can also be used alone.
+// If you set a client as an issuer's Introspection, the validator asks it about that
+// issuer's tokens that are not JWTs. You can also use it alone.
 //
-// Nothing is cached unless Config.CacheFor says so: a revoked token is refused
-// from the next call on, or at most CacheFor later. Who asks about a token while
-// a call about it is under way shares its answer.
+// Nothing is cached unless you set Config.CacheFor. A revoked token is refused from the
+// next call on, or, if answers are cached, at most CacheFor later. Concurrent lookups of
+// the same token share one call.
 //
-// An endpoint that does not answer is left alone: for half a second at first and a
-// second at most, or for up to half a minute if it asks for that; then one question at a
-// time probes it. Any whole answer, also one that cannot be used, proves that it is up,
-// and ends that. What counts is how many tokens fail in a row, with no whole answer in
-// between:
+// # Outages
 //
-//   - Five tokens that were active before, or five times no connection, and nothing is
-//     asked any more.
-//   - Five others (strangers) that get no answer, 408, 429, 502, 503 or 504, and no
-//     strangers are asked about. Other 5xx, which servers give for tokens that they do
-//     not know, count once nothing else has come for a second. Tokens that were active
-//     before are asked about nevertheless.
-//   - One token that fails five times in a row is left alone by itself.
+// A circuit breaker stops the calls while the endpoint fails. A pause lasts half a second
+// at first and a second at most, or up to 30 s if the server sends a Retry-After. Then
+// one probe at a time is let through. Any whole answer closes the breaker, even if its
+// content is unusable, because it proves that the endpoint is up. A 401, 403, 408, 429 or
+// 5xx is not a whole answer.
 //
-// A Retry-After holds for the token that met it, and for all once two tokens have.
-// Its refusal of this client (401, 403) counts once two tokens that were active before,
-// five others, or the first one ever met it; the pauses are 5 s then. If a whole answer
-// came within the last 5 s, both need ten tokens: one of several servers may be wrong.
+// The breaker treats two groups differently: known tokens, which were active when they
+// were last looked up, and unknown ones, which an attacker may have invented. It counts
+// the tokens that fail in a row, with no whole answer in between:
 //
-// Which tokens were active is remembered by digests, 65,536 at most, in 2 MiB; what
-// failed of which token, of 1,024 tokens, in 150 KiB. Tokens that were active before go
-// first in the queue, and strangers never take all of the places on the wire.
+//   - If five known tokens fail, or five calls get no connection or no credential of the
+//     client's own, the endpoint is not asked about any token.
+//   - If five unknown tokens get no answer, 408, 429, 502, 503 or 504, the endpoint is not
+//     asked about unknown tokens. Some servers send other 5xx for tokens that they do not
+//     know, so those count only after the failures have gone on for a second.
+//   - If one token fails five times in a row, the endpoint is not asked about that token.
+//
+// For example, if an attacker sends invented tokens and the server fails on each with a
+// 500, unknown tokens have to wait, but known tokens are still looked up.
+//
+// A Retry-After applies at once to the token that got it. If two unknown tokens got one,
+// it applies to all unknown tokens; if two known tokens did, to every token.
+//
+// If the endpoint refuses this client (401, 403 or invalid_client), the pauses are 5 s.
+// Every token has to wait after two known tokens got such an answer. Unknown tokens have
+// to wait after any five did, or after one 401 if the endpoint has never given a whole
+// answer.
+//
+// If a whole answer came within the last 5 s, a Retry-After and a refusal need ten
+// tokens instead, because just one of several servers may be at fault.
+//
+// The client remembers up to 65,536 known tokens by their digests (2 MiB), and the
+// failures of up to 1,024 tokens (150 KiB). Known tokens go first in the queue, and
+// unknown tokens never take all of the places on the wire.
 package introspection
 
 import (
@@ -53,29 +67,31 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// The errors of [Client.Introspect] that are not a matter of trying again. All
-// others mean that the endpoint gave no usable answer: validity is unknown.
+// The errors of [Client.Introspect] that trying again does not mend. Any other error
+// means that the endpoint gave no usable answer, so the token's validity is unknown.
 var (
-	// ErrClientRefused: the endpoint refuses our own credentials (RFC 7662
-	// §2.3). It says nothing about the token, and an operator has to look at it. Such
-	// an endpoint is asked about every 5 s; in between, this is the error at once.
-	ErrClientRefused = errors.New("introspection: the endpoint refuses this client; check ClientID, AuthMethod and what it needs")
+	// ErrClientRefused: the endpoint refuses the client's own credentials (RFC 7662
+	// §2.3). This says nothing about the token, and an operator should check the
+	// configuration. Such an endpoint is asked about every 5 s; calls in between fail
+	// with this error at once.
+	ErrClientRefused = errors.New("introspection: the endpoint refuses this client; check ClientID, AuthMethod and the credentials that it needs")
 
-	// ErrTokenType: the token is active, and is no access token (RFC 7662 §2.1
-	// lets a refresh token be introspected as well).
+	// ErrTokenType: the token is active but is not an access token. RFC 7662 §2.1
+	// allows a server to introspect refresh tokens as well.
 	ErrTokenType = errors.New("introspection: the token is active, but it is not an access token")
 
-	// ErrUnsupportedTokenType: the endpoint introspects no tokens of this kind
-	// (unsupported_token_type, RFC 7009 §2.2.1, with a 400); some say so of JWT
-	// access tokens. The token may be good: it has to be judged by other means.
+	// ErrUnsupportedTokenType: the endpoint does not introspect tokens of this kind
+	// (unsupported_token_type, RFC 7009 §2.2.1, with a 400). Some servers answer so for
+	// JWT access tokens. The token may be good, so the caller should verify it by other
+	// means.
 	ErrUnsupportedTokenType = errors.New("introspection: the endpoint does not introspect tokens of this kind")
 )
 
 // maxAnswer bounds an answer's size in bytes.
 const maxAnswer = 64 << 10
 
-// A Client asks one endpoint. It is safe for concurrent use, and owns no
-// goroutine beyond the calls under way and what they have asked of the Config's functions.
+// A Client asks one endpoint. It is safe for concurrent use. Its only goroutines are
+// those of calls under way, and of the Config's functions while they run.
 type Client struct {
 	endpoint         string
 	timeout          time.Duration
@@ -84,7 +100,7 @@ type Client struct {
 	secret           *clientSecret // nil: the AuthMethod has none
 	config           fapi
 	fetch            *fetch.Client
-	seal             *seal // nil: answers are plain JSON
+	verifier         *answerVerifier // nil: answers are plain JSON
 	calls            *calls
 	cache            *cache
 	breaker          *breaker
@@ -92,8 +108,8 @@ type Client struct {
 	shared           *sharedStore // nil without a Store
 }
 
-// NewClient checks the Config and makes a Client, without any I/O. The error
-// reports every fault at once, one to a line.
+// NewClient checks the Config and makes a Client, without any I/O. If the Config has
+// faults, the error lists all of them, one to a line.
 func NewClient(config Config) (*Client, error) {
 	config = config.withDefaults()
 	if err := config.check(); err != nil {
@@ -108,7 +124,7 @@ func NewClient(config Config) (*Client, error) {
 		secret:           secret,
 		config:           config.fapi(),
 		fetch:            config.newFetch(),
-		seal:             config.seal(),
+		verifier:         config.verifier(),
 		calls:            newCalls(config.Timeout, &guard.known),
 		cache:            newCache(config),
 		breaker:          guard,
@@ -117,7 +133,7 @@ func NewClient(config Config) (*Client, error) {
 	}, nil
 }
 
-// String names the endpoint, and keeps the secret.
+// String names the endpoint, without its query and the client's secret.
 func (c *Client) String() string {
 	return "introspection.Client(" + fetch.Redact(c.endpoint) + ")"
 }
@@ -125,49 +141,47 @@ func (c *Client) String() string {
 // Format prints what String returns, under every verb.
 func (c *Client) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
-// RevocationDelay returns how long after its revocation a token may still be said
-// to be active here: CacheFor, and DangerouslyServeStaleFor after that.
+// RevocationDelay returns for how long after its revocation a token may still be
+// reported as active: CacheFor plus DangerouslyServeStaleFor.
 func (c *Client) RevocationDelay() time.Duration {
 	return c.cache.keepFor + c.cache.grace
 }
 
-// Issuer returns Config.Issuer: whose answers these are. It is empty if that is unset.
+// Issuer returns Config.Issuer, which is empty if it is unset.
 func (c *Client) Issuer() string { return c.config.issuer }
 
-// Introspect asks whether a token is active and what it stands for. An inactive
-// token is no error: the Response says so, and nothing else. An error that is
-// none of [ErrClientRefused], [ErrTokenType] and the like means that nothing is
-// known of the token; if there is a time to come back, the error has a method
-// RetryAfter() time.Duration. No error contains the token or a secret.
+// Introspect asks whether a token is active and what it stands for. If the token is
+// inactive, the Response is zero and the error nil. An error other than
+// [ErrClientRefused], [ErrTokenType] and [ErrUnsupportedTokenType] means that nothing is
+// known of the token. If an error has a method RetryAfter() time.Duration, the caller
+// should wait that long before it tries again. No error contains the token or a secret.
 //
-// Callers that ask about one token at the same time share one call. While it waits for
-// its turn it ends with the last of them; once it is on the wire it goes on until the
-// answer or its Timeout. At most 64 calls are under way at once, and 1024 wait for their
-// turn.
+// Concurrent callers share one call for each token. While the call waits for its turn,
+// it is given up if all of them leave. Once it is on the wire, it continues until the
+// answer or its Timeout. At most 64 calls are on the wire, and 1024 wait for their turn.
 func (c *Client) Introspect(ctx context.Context, token string) (Response, error) {
 	return c.IntrospectWith(ctx, token, Options{})
 }
 
-// Options say how one question is put.
+// Options adjust one lookup.
 type Options struct {
 	_ [0]func()
 
-	// Fresh asks the endpoint, whatever is cached, and by a call that begins now.
-	// The answer is cached as any other.
+	// If Fresh is set, the endpoint is asked, whatever is cached, with a call that
+	// starts now and is not shared. The answer is cached like any other.
 	Fresh bool
 
-	// Leeway is how long after its exp a token is still good to whoever asks. A
-	// cached answer ends then as well.
+	// Leeway is for how long after its exp the caller accepts a token. A cached answer
+	// is not used after that either.
 	Leeway time.Duration
 
-	// Now is the clock by which exp, the cache and a signed answer are judged;
-	// nil is time.Now.
+	// Now is the clock for exp, the cache and signed answers; nil means time.Now.
 	Now func() time.Time
 }
 
 // IntrospectWith is [Client.Introspect] with options.
 func (c *Client) IntrospectWith(ctx context.Context, token string, options Options) (Response, error) {
-	if err := ctx.Err(); err != nil { // nobody waits for the answer: the token stays here
+	if err := ctx.Err(); err != nil { // the caller has left, so the token is not sent
 		return Response{}, fmt.Errorf("introspection: %w", err)
 	}
 	if options.Now == nil {
@@ -190,10 +204,10 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 	return Response{}, err
 }
 
-// put puts the question, unless the endpoint is to be left alone.
+// put looks the token up, unless the breaker is open.
 func (c *Client) put(ctx context.Context, key tokencache.Key, token string, options Options) (Response, error) {
 	refuses := func() error { return c.breaker.refuses(digestOf(key)) }
-	if c.shared != nil { // which is asked before the endpoint
+	if c.shared != nil { // the Store is read even if the breaker is open
 		refuses = func() error { return nil }
 	}
 	return c.calls.do(ctx, call{
@@ -204,8 +218,8 @@ func (c *Client) put(ctx context.Context, key tokencache.Key, token string, opti
 	}, refuses)
 }
 
-// find looks for the answer in the Store, and then asks for it. What it returns
-// for later shares it.
+// find looks for the answer in the Store, and asks the endpoint if it is not there. If
+// later is not nil, it writes the answer to the Store.
 func (c *Client) find(turn turn, key tokencache.Key, token string, options Options) (r Response, later func(), err error) {
 	if r, ok := c.findShared(turn.waited, key, token, options); ok {
 		c.breaker.known.learn(digestOf(key), r.Active)
@@ -217,7 +231,7 @@ func (c *Client) find(turn turn, key tokencache.Key, token string, options Optio
 		c.breaker.known.learn(digestOf(key), r.Active)
 	}
 	if errors.Is(err, ErrTokenType) {
-		c.cache.put(key, Response{}, asked, time.Time{}, 0) // what was kept before is wrong
+		c.cache.put(key, Response{}, asked, time.Time{}, 0) // an older cached answer is wrong
 	}
 	if err != nil {
 		return Response{}, nil, err
@@ -228,8 +242,8 @@ func (c *Client) find(turn turn, key tokencache.Key, token string, options Optio
 	return r, func() { c.shared.put(context.Background(), token, r, asked, fresh, now) }, nil
 }
 
-// findShared looks for the answer in the Store, and caches it. What another replica
-// allows is no more than what we do.
+// findShared looks for the answer in the Store, and caches it. If another replica keeps
+// answers for longer than this client's settings allow, these settings apply.
 func (c *Client) findShared(ctx context.Context, key tokencache.Key, token string, options Options) (Response, bool) {
 	if options.Fresh {
 		return Response{}, false
@@ -247,8 +261,8 @@ func (c *Client) findShared(ctx context.Context, key tokencache.Key, token strin
 	return r, true
 }
 
-// askUnlessOpen makes a call, and tells the breaker how it went. If nobody waits for it
-// any more, another may be the probe.
+// askUnlessOpen makes a call and reports its result to the breaker. If the call is a
+// probe and every caller leaves, another call can become the probe.
 func (c *Client) askUnlessOpen(turn turn, key tokencache.Key, token string, now func() time.Time) (Response, error) {
 	ticket, err := c.breaker.begin(digestOf(key))
 	if err != nil {
@@ -275,8 +289,8 @@ func (c *Client) askUnlessOpen(turn turn, key tokencache.Key, token string, now 
 	return response, err
 }
 
-// prepare makes the request, for as long as somebody waits. What it takes is not of the
-// time that the endpoint has: that would be judged by what others are slow at.
+// prepare builds the request, and stops if every caller leaves. It has a time limit of
+// its own, because otherwise a slow key service would count as a slow endpoint.
 func (c *Client) prepare(turn turn, token string) (fetch.Request, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
@@ -291,7 +305,8 @@ func (c *Client) prepare(turn turn, token string) (fetch.Request, error) {
 	return request, nil
 }
 
-// askTwice asks once more if the endpoint refuses us, and there is another secret by now.
+// askTwice asks a second time if the endpoint refuses the client and ClientSecretFrom
+// has a newer secret.
 func (c *Client) askTwice(request fetch.Request, token string, now func() time.Time) (Response, error) {
 	version := c.secret.current()
 	response, err := c.ask(request, now)
@@ -310,8 +325,8 @@ func (c *Client) askTwice(request fetch.Request, token string, now func() time.T
 	return c.ask(again, now)
 }
 
-// ask makes the call. Its errors say what they tell of the endpoint, unless they are
-// answers.
+// ask makes the call. If the error is an answer about the token, it is returned as it is.
+// Any other is a failedError, which classifies it for the breaker.
 func (c *Client) ask(request fetch.Request, now func() time.Time) (Response, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
@@ -325,7 +340,7 @@ func (c *Client) ask(request fetch.Request, now func() time.Time) (Response, err
 		return Response{}, &failedError{refused, ErrClientRefused}
 	case refusesTokenType(answer):
 		return Response{}, ErrUnsupportedTokenType
-	case answer.Status != 0 && answer.Status != http.StatusOK: // whatever became of its body
+	case answer.Status != 0 && answer.Status != http.StatusOK: // even if its body was cut off
 		return Response{}, &failedError{failureOfStatus(answer.Status), fmt.Errorf("introspection: %w", request.StatusError(answer))}
 	case errors.Is(err, fetch.ErrTooLarge):
 		return Response{}, &failedError{unusable, fmt.Errorf("introspection: %w", err)}
@@ -349,8 +364,9 @@ func (c *Client) ask(request fetch.Request, now func() time.Time) (Response, err
 	return response, nil
 }
 
-// refusesClient finds out whether it is us whom the endpoint refuses: by 401 (RFC 7662
-// §2.3), or by invalid_client, which some send with a 400 (RFC 6749 §5.2).
+// refusesClient reports whether the endpoint refuses this client: with 401 (RFC 7662
+// §2.3), or with invalid_client or unauthorized_client, which some servers send with a
+// 400 (RFC 6749 §5.2).
 func refusesClient(answer fetch.Response) bool {
 	switch answer.Status {
 	case http.StatusUnauthorized:
@@ -362,8 +378,7 @@ func refusesClient(answer fetch.Response) bool {
 	return false
 }
 
-// refusesTokenType finds out whether the endpoint knows the kind of token, and
-// introspects none of it.
+// refusesTokenType reports whether the endpoint does not introspect tokens of this kind.
 func refusesTokenType(answer fetch.Response) bool {
 	return answer.Status == http.StatusBadRequest && errorCode(answer.Body) == "unsupported_token_type"
 }
@@ -375,7 +390,7 @@ func errorCode(body []byte) (code string) {
 		}
 		return nil
 	})
-	if err != nil { // a code that may be another
+	if err != nil { // the body is malformed, so the code may be wrong
 		return ""
 	}
 	return code

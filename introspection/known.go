@@ -6,8 +6,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// A digest is the first half of a token's SHA-256 digest. Two tokens that have the
-// same one are taken for each other here, which costs fairness and nothing else.
+// A digest is the first half of a token's SHA-256 digest. If two tokens had the same one,
+// they would be counted as one here, which affects fairness and nothing else.
 type digest [16]byte
 
 func digestOf(key tokencache.Key) digest { return digest(key[:16]) }
@@ -16,15 +16,16 @@ func digestOf(key tokencache.Key) digest { return digest(key[:16]) }
 // digests of 16 bytes, in maps of at most 1 MiB each.
 const maxKnown = 32 << 10
 
-// knownTokens remembers which tokens the endpoint last said to be active; all others
-// are strangers. No invented token gets in. The least recently active ones go first:
-// when the young half is full it becomes the old one, which is forgotten.
+// knownTokens remembers which tokens were active when they were last looked up; all
+// others are unknown. Invented tokens are never active, so they cannot displace any. If
+// the young half is full, it becomes the old half, and the former old half is dropped.
+// So the tokens that were found active least recently are dropped first.
 type knownTokens struct {
 	mu         sync.Mutex
 	young, old map[digest]struct{}
 }
 
-// learn notes what the endpoint has said of a token.
+// learn records whether the endpoint has reported a token as active.
 func (k *knownTokens) learn(d digest, active bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -52,7 +53,7 @@ func (k *knownTokens) has(d digest) bool {
 	return ok
 }
 
-// any reports whether a token is known.
+// any reports whether at least one token is known.
 func (k *knownTokens) any() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

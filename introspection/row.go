@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// A row is what has failed since the last whole answer: the last failure of each
-// token, of at most manyInRow tokens for each side and kind, so of 200 at most.
+// A row holds the failures since the last whole answer, and of each token only the last
+// one. For each side, kind of failure and asks, it keeps manyInRow tokens at most, which
+// is at most 200 in all.
 type row struct {
 	began  time.Time
 	tokens []failed
-	unsent int // failures in which no token had a part
+	unsent int // failures that no token can have caused
 }
 
 type failed struct {
 	token   digest
 	side    side
 	failure failure
-	asks    bool // to be left alone for some time
+	asks    bool // the endpoint sent a Retry-After
 }
 
 func (r *row) add(t ticket, failure failure, asks bool, now time.Time) {
@@ -35,7 +36,7 @@ func (r *row) add(t ticket, failure failure, asks bool, now time.Time) {
 	}
 }
 
-// keepRefusals forgets all else.
+// keepRefusals drops all failures but refusals of this client.
 func (r *row) keepRefusals() {
 	r.tokens = slices.DeleteFunc(r.tokens, func(f failed) bool { return !f.failure.refusesUs() })
 	r.unsent = 0
@@ -50,11 +51,12 @@ func (r *row) count(counts func(failed) bool) (n int) {
 	return n
 }
 
-// asksAll decides whether a time to come back is one for all tokens.
+// asksAll reports whether enough tokens got a Retry-After for it to apply to all tokens.
 func (r *row) asksAll(few int) bool { return r.count(func(f failed) bool { return f.asks }) >= few }
 
-// opensKnown decides after a failure whether tokens that were active before wait, and
-// with them all others. few is how many tokens have to be refused, or told to come back.
+// opensKnown decides after a failure whether the circuit of known tokens opens, and with
+// it that of unknown ones. few is how many tokens must have met a refusal of this client,
+// or a Retry-After.
 func (r *row) opensKnown(last failure, few int) bool {
 	known := func(f failed) bool { return f.side == knownSide }
 	return r.unsent >= breakAfter ||
@@ -63,13 +65,14 @@ func (r *row) opensKnown(last failure, few int) bool {
 		r.count(func(f failed) bool { return known(f) && f.asks }) >= few
 }
 
-// opensStrangers decides after a failure whether strangers wait. Before the first
-// answer ever, one refusal of us is enough, but for 403.
-func (r *row) opensStrangers(last failure, few int, never bool, now time.Time) bool {
-	stranger := func(f failed) bool { return f.side == strangers && !f.failure.refusesUs() }
-	return r.count(func(f failed) bool { return stranger(f) && f.failure != internal }) >= breakAfter ||
-		r.count(stranger) >= breakAfter && now.Sub(r.began) >= strangersRow ||
+// opensUnknown decides after a failure whether the circuit of unknown tokens opens. If
+// there has never been a whole answer, one refusal of this client is enough, unless it is
+// a 403.
+func (r *row) opensUnknown(last failure, few int, never bool, now time.Time) bool {
+	unknown := func(f failed) bool { return f.side == unknownSide && !f.failure.refusesUs() }
+	return r.count(func(f failed) bool { return unknown(f) && f.failure != internal }) >= breakAfter ||
+		r.count(unknown) >= breakAfter && now.Sub(r.began) >= unknownRow ||
 		last == refused && never ||
 		last.refusesUs() && r.count(func(f failed) bool { return f.failure.refusesUs() }) >= max(few, breakAfter) ||
-		r.count(func(f failed) bool { return stranger(f) && f.asks }) >= few
+		r.count(func(f failed) bool { return unknown(f) && f.asks }) >= few
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// A KeySource holds the keys under which an authorization server signs its
-// answers. It must be safe for concurrent use.
+// A KeySource holds the public keys of the authorization server's signed answers. It
+// must be safe for concurrent use.
 //
-// Keys returns the public keys that may verify a signature with this kid (""
-// when the header has none) and this alg; of more than four, the first four are
-// tried. It has to return when ctx ends. An error means that the source could not
-// find out, and no keys that there is none: either way nothing is known of the
-// token. The generation is not used.
+// Keys returns the keys that may verify a signature with this kid ("" if the header has
+// none) and this alg. If there are more than four, only the first four are tried. Keys
+// must return when ctx ends. An error means that the source could not find out; an empty
+// result means that no such key exists. In both cases nothing is known of the token. The
+// generation is not used.
 type KeySource interface {
 	Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error)
 }
@@ -33,56 +33,55 @@ const (
 )
 
 const (
-	// maxAge bounds what iat says of an answer's age. An answer is made when it
-	// is asked for; an older one was somebody's before, and may not be true any
-	// more.
+	// maxAge bounds an answer's age by its iat. A server makes an answer when it is
+	// asked, so an older one was made for an earlier request and may be outdated.
 	maxAge = 3 * time.Minute
 
-	// leeway is the difference of two clocks that iat, exp and nbf of an answer
-	// allow for (RFC 7519 §4.1.4).
+	// leeway is the clock difference that is allowed for when an answer's iat, exp and
+	// nbf are checked (RFC 7519 §4.1.4).
 	leeway = 30 * time.Second
 
-	// maxAttempts bounds the signatures that one answer may cost.
+	// maxAttempts bounds how many keys are tried on one answer's signature.
 	maxAttempts = 4
 )
 
-// A seal is what makes an answer the authorization server's word to us (RFC
-// 9701 §5).
-type seal struct {
+// An answerVerifier verifies that a signed answer is from the authorization server and
+// for this client (RFC 9701 §5).
+type answerVerifier struct {
 	keys       KeySource
 	algorithms []string // nil: any that is supported
 	issuer     string
-	audience   string // our ClientID
+	audience   string // this client's ClientID
 }
 
-// seal returns nil when answers are plain JSON.
-func (c Config) seal() *seal {
+// verifier returns nil if answers are plain JSON.
+func (c Config) verifier() *answerVerifier {
 	if c.Keys == nil {
 		return nil
 	}
-	return &seal{keys: c.Keys, algorithms: slices.Clone(c.Algorithms), issuer: c.Issuer, audience: c.ClientID}
+	return &answerVerifier{keys: c.Keys, algorithms: slices.Clone(c.Algorithms), issuer: c.Issuer, audience: c.ClientID}
 }
 
-// accept is the media type of the answers that are read (RFC 7662 §2.2, RFC 9701
-// §4).
+// accept returns the media type that the client requests (RFC 7662 §2.2, RFC 9701 §4).
 func (c *Client) accept() string {
-	if c.seal != nil {
+	if c.verifier != nil {
 		return signedMediaType
 	}
 	return "application/json"
 }
 
-// checkKeys finds a source that is none, such as the nil of a failed
-// jwks.NewCache, and asks one that knows its own faults.
+// checkKeys checks Keys and the settings that it needs. It detects a nil pointer, for
+// example the result of a failed jwks.NewCache. If the source has a method Err, the
+// faults that it returns are added.
 func (c Config) checkKeys() (faults []error) {
 	if c.Keys == nil && c.Algorithms != nil {
-		return []error{errors.New("introspection: Algorithms is for signed answers; set Keys as well")}
+		return []error{errors.New("introspection: Algorithms is for signed answers only; set Keys as well")}
 	}
 	if c.Keys == nil {
 		return nil
 	}
 	if c.Algorithms != nil && len(c.Algorithms) == 0 {
-		faults = append(faults, errors.New("introspection: Algorithms is empty, so that no signed answer can be accepted; leave it nil, or name some"))
+		faults = append(faults, errors.New("introspection: Algorithms is empty, so every signed answer would be rejected; leave it nil, or list at least one"))
 	}
 	for _, algorithm := range c.Algorithms {
 		if !jose.Supported(algorithm) {
@@ -90,10 +89,10 @@ func (c Config) checkKeys() (faults []error) {
 		}
 	}
 	if c.Issuer == "" {
-		faults = append(faults, errors.New("introspection: Keys is set, and Issuer is empty; a signed answer has to be by somebody (RFC 9701 §5)"))
+		faults = append(faults, errors.New("introspection: Issuer is empty; Keys needs it, because the iss of signed answers is checked (RFC 9701 §5)"))
 	}
 	if c.ClientID == "" {
-		faults = append(faults, errors.New("introspection: Keys is set, and ClientID is empty; a signed answer has to be for somebody (RFC 9701 §5)"))
+		faults = append(faults, errors.New("introspection: ClientID is empty; Keys needs it, because the aud of signed answers is checked (RFC 9701 §5)"))
 	}
 	if value := reflect.ValueOf(c.Keys); value.Kind() == reflect.Pointer && value.IsNil() {
 		return append(faults, fmt.Errorf("introspection: Keys: the %T is nil; did its constructor fail?", c.Keys))
@@ -112,48 +111,48 @@ func (c Config) checkKeys() (faults []error) {
 	return faults
 }
 
-// open returns the token_introspection of a signed answer, and nothing that
-// nobody signed. What is beside it in the JWT is not about the token (RFC 9701
-// §5), whatever it is called.
-func (s *seal) open(ctx context.Context, answer fetch.Response, now time.Time) ([]byte, error) {
+// verify returns the token_introspection of an answer whose signature and claims are
+// valid. Other members of the JWT are not about the token (RFC 9701 §5) and are ignored,
+// even if their names suggest it.
+func (v *answerVerifier) verify(ctx context.Context, answer fetch.Response, now time.Time) ([]byte, error) {
 	if mediaType, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); err != nil || mediaType != signedMediaType {
-		return nil, errors.New("the answer is not " + signedMediaType + " by its Content-Type")
+		return nil, errors.New("the answer's Content-Type is not " + signedMediaType)
 	}
 	token, err := jose.Parse(string(answer.Body))
 	switch {
 	case errors.Is(err, jose.ErrNotJWT):
-		return nil, errors.New("expected a signed JWT; an encrypted one is not supported")
+		return nil, errors.New("the answer is not a signed JWT; encrypted ones are not supported")
 	case err != nil:
 		return nil, fmt.Errorf("the signed answer: %w", err)
 	}
-	if err := s.checkSignature(ctx, token); err != nil {
+	if err := v.checkSignature(ctx, token); err != nil {
 		return nil, fmt.Errorf("the signed answer: %w", err)
 	}
-	if err := s.checkClaims(token.Payload, now); err != nil {
+	if err := v.checkClaims(token.Payload, now); err != nil {
 		return nil, fmt.Errorf("the signed answer: %w", err)
 	}
 	answered, err := tokenIntrospection(token.Payload)
 	return []byte(answered), err
 }
 
-// checkSignature demands the typ that no other kind of JWT bears (RFC 8725
-// §3.11): an access token of the same issuer, which the same key may have
-// signed, is no answer. A shared secret (HMAC) is no key of a key source.
-func (s *seal) checkSignature(ctx context.Context, token jose.Token) error {
+// checkSignature requires the typ that no other kind of JWT has (RFC 8725 §3.11).
+// Otherwise, for example, an access token that the same key signed could pass as an
+// answer. HMAC is not accepted, because a key source has no shared secrets.
+func (v *answerVerifier) checkSignature(ctx context.Context, token jose.Token) error {
 	switch {
 	case !token.HasMediaType(signedType):
 		return errors.New("expected the typ " + signedType)
 	case !jose.Supported(token.Algorithm):
 		return errors.New("expected the alg of a digital signature")
-	case s.algorithms != nil && !slices.Contains(s.algorithms, token.Algorithm):
+	case v.algorithms != nil && !slices.Contains(v.algorithms, token.Algorithm):
 		return errors.New("expected an alg that is in Algorithms")
 	case !token.HasPossibleSignature():
 		return jose.ErrSignature
 	}
-	keys, _, err := s.keys.Keys(ctx, token.KeyID, token.Algorithm)
+	keys, _, err := v.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	switch {
-	case ctx.Err() != nil: // the call's own, which is not the caller's to see
-		return errors.New("its keys did not come in time")
+	case ctx.Err() != nil: // ctx is the call's: its error must not pass for the caller's
+		return errors.New("the key source did not return in time")
 	case err != nil:
 		return &keysError{err.Error(), retryAfter(err)}
 	}
@@ -165,9 +164,9 @@ func (s *seal) checkSignature(ctx context.Context, token jose.Token) error {
 	return errors.New("no key of the issuer verifies the signature")
 }
 
-// checkClaims holds iss, aud and iat against RFC 9701 §5, and exp and nbf, which
-// need not be there, against RFC 7519 §4.1.
-func (s *seal) checkClaims(payload string, now time.Time) error {
+// checkClaims checks iss, aud and iat (RFC 9701 §5), and exp and nbf if they are there
+// (RFC 7519 §4.1).
+func (v *answerVerifier) checkClaims(payload string, now time.Time) error {
 	claims, err := jose.ReadClaims(payload)
 	if err != nil {
 		return err
@@ -175,16 +174,16 @@ func (s *seal) checkClaims(payload string, now time.Time) error {
 	switch {
 	case claims.Fault != "":
 		return fmt.Errorf("%s (RFC 7519 §4.1)", claims.Fault)
-	case claims.Issuer != s.issuer:
-		return fmt.Errorf("expected its iss to be %q", s.issuer)
-	case !slices.Contains(claims.Audience, s.audience):
-		return errors.New("expected its aud to name our ClientID")
+	case claims.Issuer != v.issuer:
+		return fmt.Errorf("expected its iss to be %q", v.issuer)
+	case !slices.Contains(claims.Audience, v.audience):
+		return errors.New("expected its aud to contain ClientID")
 	case claims.IssuedAt.IsZero():
-		return errors.New("expected an iat")
+		return errors.New("it has no iat")
 	case now.Sub(claims.IssuedAt) > maxAge:
-		return fmt.Errorf("it is from %v, more than %v ago", claims.IssuedAt.UTC(), maxAge)
+		return fmt.Errorf("its iat is %v, more than %v ago", claims.IssuedAt.UTC(), maxAge)
 	case now.Add(leeway).Before(claims.IssuedAt):
-		return fmt.Errorf("it is from %v, which is still to come", claims.IssuedAt.UTC())
+		return fmt.Errorf("its iat is %v, which is in the future", claims.IssuedAt.UTC())
 	case !claims.Expiry.IsZero() && !now.Before(claims.Expiry.Add(leeway)):
 		return fmt.Errorf("it expired at %v", claims.Expiry.UTC())
 	case now.Add(leeway).Before(claims.NotBefore):
@@ -207,14 +206,14 @@ func tokenIntrospection(payload string) (answer string, err error) {
 	return answer, err
 }
 
-// A keysError is what a KeySource failed with. It does not wrap that: an error
-// of ours, or of a context, is not the endpoint's word.
+// A keysError has the text of a KeySource's error. It does not wrap the error: if that
+// matched a context's error or one of this package, callers would misread it.
 type keysError struct {
 	text  string
 	after time.Duration
 }
 
-func (e *keysError) Error() string { return "its keys: " + e.text }
+func (e *keysError) Error() string { return "the key source failed: " + e.text }
 
-// RetryAfter returns when the source may know more.
+// RetryAfter returns how long to wait before the source may have the keys.
 func (e *keysError) RetryAfter() time.Duration { return e.after }

@@ -276,10 +276,10 @@ func TestINTRO14ErrorsSayWhatIsWrong(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	active := object{"active": true}
 	for says, body := range map[string]string{
-		"an encrypted one is not supported":     "a.b.c.d.e",
+		"encrypted ones are not supported":      "a.b.c.d.e",
 		"the alg of a digital signature":        as.Sign(object{"typ": "token-introspection+jwt", "alg": "HS256"}, envelope(as, active, nil)),
-		"expected an iat":                       as.Sign(typed, envelope(as, active, object{"iat": nil})),
-		"it is from 2026-03-01 11:00:00":        as.Sign(typed, envelope(as, active, object{"iat": seconds(-time.Hour)})),
+		"it has no iat":                         as.Sign(typed, envelope(as, active, object{"iat": nil})),
+		"its iat is 2026-03-01 11:00:00":        as.Sign(typed, envelope(as, active, object{"iat": seconds(-time.Hour)})),
 		"iss to be \"" + as.URL + "\"":          as.Sign(typed, envelope(as, active, object{"iss": "x"})),
 		"has no token_introspection":            as.Sign(typed, envelope(as, nil, object{"token_introspection": nil})),
 		`expected "active" to be true or false`: as.Sign(typed, envelope(as, object{"active": 1}, nil)),

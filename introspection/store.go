@@ -15,36 +15,37 @@ import (
 	"time"
 )
 
-// A Store lets several processes share answers: a token that one has looked up
-// is a hit in the others. It must be safe for concurrent use.
+// A Store lets several processes share answers: if one has looked a token up, the
+// others find it there. It must be safe for concurrent use.
 //
-// It holds neither tokens nor anything that it could read: names are keyed
-// digests, and values are encrypted and authenticated under Config.StoreKey. So
-// whoever can write to it can lose answers, and forge none.
+// It never holds a token, nor anything that can be read in it: names are keyed
+// digests, and values are encrypted and authenticated under Config.StoreKey. An
+// attacker who can write to it can remove answers but not forge them.
 type Store interface {
-	// Get returns the value under the name; nil without an error if there is
-	// none. Get and Set should return when ctx ends, which it does within a
-	// quarter of a second: nobody waits longer, but those that do not return are
-	// counted, and from 64 on the Store is not asked.
+	// Get returns the value under the name, or nil and no error if it has no value there.
+	// Get and Set should return when ctx ends, after at most 250 ms. The client does
+	// not wait longer, but while 64 accesses have not returned, it does not use the
+	// Store.
 	Get(ctx context.Context, name string) (value []byte, err error)
 
-	// Set puts a value there that may be forgotten after ttl, or before.
+	// Set stores a value. The Store can drop it at any time, and should drop it
+	// after ttl.
 	Set(ctx context.Context, name string, value []byte, ttl time.Duration) error
 }
 
-// storeTimeout is for one access to the Store: one that is slow must not make
-// the endpoint look so.
+// storeTimeout bounds one access to the Store, so that a slow Store does not make
+// the endpoint look slow.
 const storeTimeout = 250 * time.Millisecond
 
-// A sharedStore is Config.Store at work.
+// A sharedStore encrypts the values for Config.Store, and bounds its accesses.
 type sharedStore struct {
 	store     Store
 	names     []byte
 	values    cipher.AEAD
-	place     string // whose answers these are
+	place     string // the endpoint, this client and the settings that change answers
 	report    func(error)
 	reporting sync.Mutex
-	access    chan struct{} // one for each access under way
+	access    chan struct{} // has one element for each access under way
 }
 
 // newSharedStore returns nil without a Store.
@@ -56,7 +57,7 @@ func newSharedStore(config Config) *sharedStore {
 	s.names = derive(config.StoreKey, "names")
 	block, err := aes.NewCipher(derive(config.StoreKey, "values"))
 	if err != nil {
-		panic(err) // of the length of a derived key
+		panic(err) // impossible: a derived key has the right length
 	}
 	if s.values, err = cipher.NewGCMWithRandomNonce(block); err != nil {
 		panic(err)
@@ -67,14 +68,14 @@ func newSharedStore(config Config) *sharedStore {
 func derive(secret []byte, purpose string) []byte {
 	key, err := hkdf.Key(sha256.New, secret, nil, "accesstoken introspection store: "+purpose, 32)
 	if err != nil {
-		panic(err) // of the length of the key
+		panic(err) // impossible: SHA-256 can make keys of 32 bytes
 	}
 	return key
 }
 
-// name is a keyed digest: who reads the store cannot even tell whether a token
-// that they hold is among those in it. It is bound to the endpoint and to us: two
-// issuers, or two clients of one, are told different things about one token.
+// name is a keyed digest, so that an attacker who reads the store and holds a token
+// cannot tell whether it is in there. The digest covers the endpoint and this client,
+// because two issuers, or two clients of one, may get different answers about one token.
 func (s *sharedStore) name(token string) string {
 	mac := hmac.New(sha256.New, s.names)
 	fmt.Fprintf(mac, "%s %q", s.place, token)
@@ -84,12 +85,12 @@ func (s *sharedStore) name(token string) string {
 // stored is a value before it is encrypted.
 type stored struct {
 	Asked  time.Time       `json:"asked"`
-	Fresh  time.Time       `json:"fresh"` // used again until then
+	Fresh  time.Time       `json:"fresh"` // reused until then
 	Answer json.RawMessage `json:"answer,omitempty"`
 }
 
-// get returns the answer that another process has put there. A store that fails
-// costs time, and a value that is not ours is none.
+// get returns the answer that a process has stored. If the store fails, or the value is
+// not authentic, it reports that and returns false.
 func (s *sharedStore) get(ctx context.Context, token string) (r Response, v stored, ok bool) {
 	if s == nil {
 		return Response{}, v, false
@@ -111,9 +112,10 @@ func (s *sharedStore) get(ctx context.Context, token string) (r Response, v stor
 	return r, v, true
 }
 
-var errForged = errors.New("introspection: a value in the store was not put there by us, or not under this name, and is ignored")
+var errForged = errors.New("introspection: ignored a value in the Store: authentication failed, so it was not written with this StoreKey or was moved to another name")
 
-// open binds a value to its name: it cannot be moved to that of another token.
+// open decrypts a value. If it was stored under a different name, for example that of
+// another token, it fails.
 func (s *sharedStore) open(name string, sealed []byte) (v stored, r Response, err error) {
 	text, err := s.values.Open(nil, nil, sealed, []byte(name))
 	if err != nil {
@@ -128,7 +130,7 @@ func (s *sharedStore) open(name string, sealed []byte) (v stored, r Response, er
 	return v, r, err
 }
 
-// put shares an answer until fresh.
+// put stores an answer that may be reused until fresh.
 func (s *sharedStore) put(ctx context.Context, token string, r Response, asked, fresh, now time.Time) {
 	if s == nil || !fresh.After(now) {
 		return
@@ -150,11 +152,10 @@ func (s *sharedStore) put(ctx context.Context, token string, r Response, asked, 
 	}
 }
 
-var errHangs = errors.New("introspection: 64 accesses to the store are under way; no more are made until some return")
+var errHangs = errors.New("introspection: 64 accesses to the Store are still running; it is not used until one returns")
 
-// within bounds an access by time and number, whether or not it heeds its
-// context: many clients of such stores do not, unless they are told to. One that
-// panics is one that fails.
+// within bounds the time of an access and the number of them, even if the Store ignores
+// its context, as many client libraries do by default. If an access panics, it fails.
 func (s *sharedStore) within(ctx context.Context, access func(context.Context) ([]byte, error)) ([]byte, error) {
 	select {
 	case s.access <- struct{}{}:
@@ -177,19 +178,19 @@ func (s *sharedStore) within(ctx context.Context, access func(context.Context) (
 		}()
 		r.value, r.err = access(bounded)
 	}()
-	<-bounded.Done() // by the time, or by the end of the access
+	<-bounded.Done() // the time is over, or the access has ended
 	select {
 	case r := <-done:
 		return r.value, r.err
 	default:
-		return nil, fmt.Errorf("introspection: the store has not answered within %v", storeTimeout)
+		return nil, fmt.Errorf("introspection: the Store has not answered within %v", storeTimeout)
 	}
 }
 
-var errPanicked = errors.New("introspection: the store panicked")
+var errPanicked = errors.New("introspection: the Store panicked")
 
-// complain reports what is wrong with the store, not with whoever left. Nobody
-// waits for the report, and while one is being made there is no other.
+// complain reports a fault of the store, but not one that is due to ctx's end. It does
+// not wait for the report. If an earlier one is still running, this one is dropped.
 func (s *sharedStore) complain(ctx context.Context, err error) {
 	if s.report == nil || ctx.Err() != nil || !s.reporting.TryLock() {
 		return

@@ -1,10 +1,10 @@
 package introspection
 
-// Warnings returns what an operator should know of the Config although it is not wrong,
-// one sentence each, in words of our own; nil if there is nothing.
+// Warnings returns what an operator should know about a Config that is not wrong, one
+// sentence each, without text from outside this package. If there is nothing, it is nil.
 func (c *Client) Warnings() []string {
 	if !c.fetch.CannotPing() {
 		return nil
 	}
-	return []string{"the transport of HTTPClient is not an *http.Transport whose HTTP/2 is that of net/http, so that a connection which a firewall has forgotten is not found out here; set the SendPingTimeout and PingTimeout of what it wraps"}
+	return []string{"the transport of HTTPClient is not an *http.Transport with net/http's HTTP/2, so a connection that a firewall has silently dropped cannot be detected here; set SendPingTimeout and PingTimeout on the transport that it wraps"}
 }

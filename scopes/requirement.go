@@ -8,21 +8,22 @@ import (
 	"strings"
 )
 
-// A Requirement is what a route demands of a token's scopes. Make one with
-// [All], [Any] or [None]. The zero Requirement asks nothing; where routes are
-// set up it is refused, because it looks like a slip: write None instead.
+// A Requirement is what a route demands of a token's scopes. Make one with [All], [Any]
+// or [None]. The zero Requirement demands nothing, but configuring a route with it fails,
+// because it looks like a mistake. If you want to accept any valid token, you should use
+// None.
 type Requirement struct {
-	clauses []clause // every one has to be met
-	none    bool     // said aloud: any valid token
+	clauses []clause // all of them must be satisfied
+	none    bool     // made by None: any valid token will do
 	fault   string   // why the Requirement is invalid
 }
 
-// A clause is met by any one of its scopes.
+// A clause is satisfied by any one of its scopes.
 type clause []string
 
-// All demands every one of the scopes. Without any, or with one that is not a
-// scope-token, it makes an invalid Requirement, see [Requirement.Err]: a list
-// that is empty by accident never means "anyone".
+// All demands every one of the scopes. If there are none, or one is not a scope-token, the
+// Requirement is invalid; see [Requirement.Err]. So a list that is empty by accident, for
+// example one from a file, never accepts every token.
 func All(scopes ...string) Requirement {
 	r := Requirement{fault: fault("All", scopes)}
 	for _, scope := range scopes {
@@ -31,9 +32,9 @@ func All(scopes ...string) Requirement {
 	return r
 }
 
-// Any demands one of the scopes, the preferred one first: that is the one a
-// challenge asks for. Without any, or with one that is not a scope-token, it
-// makes an invalid Requirement, see [Requirement.Err].
+// Any demands at least one of the scopes. The first should be the preferred one, because
+// it is the one that a challenge asks for. If there are none, or one is not a scope-token,
+// the Requirement is invalid; see [Requirement.Err].
 func Any(scopes ...string) Requirement {
 	return Requirement{clauses: []clause{slices.Clone(scopes)}, fault: fault("Any", scopes)}
 }
@@ -43,7 +44,7 @@ func None() Requirement { return Requirement{none: true} }
 
 func fault(name string, scopes []string) string {
 	if len(scopes) == 0 {
-		return name + "() names no scope; for any valid token write None()"
+		return name + "() has no scopes; to accept any valid token, use None()"
 	}
 	for _, scope := range scopes {
 		if !isScopeToken(scope) {
@@ -53,7 +54,8 @@ func fault(name string, scopes []string) string {
 	return ""
 }
 
-// isScopeToken reports 1*( %x21 / %x23-5B / %x5D-7E ), RFC 6749 §3.3.
+// isScopeToken reports whether scope matches 1*( %x21 / %x23-5B / %x5D-7E ), the
+// scope-token of RFC 6749 §3.3.
 func isScopeToken(scope string) bool {
 	for i := range len(scope) {
 		if c := scope[i]; c <= ' ' || c == '"' || c == '\\' || c > '~' {
@@ -63,8 +65,7 @@ func isScopeToken(scope string) bool {
 	return scope != ""
 }
 
-// Err returns nil for a Requirement that can be enforced, and otherwise what is
-// wrong with it.
+// Err returns nil if the Requirement is valid, and otherwise says what is wrong with it.
 func (r Requirement) Err() error {
 	if r.fault == "" {
 		return nil
@@ -72,11 +73,12 @@ func (r Requirement) Err() error {
 	return errors.New("scopes: " + r.fault)
 }
 
-// IsZero reports whether this is the zero Requirement, which nobody has set.
+// IsZero reports whether this is the zero Requirement, so that a missing one can be
+// detected.
 func (r Requirement) IsZero() bool { return r.clauses == nil && !r.none && r.fault == "" }
 
-// MetBy reports whether the granted scopes satisfy the Requirement. An invalid
-// Requirement is met by nothing.
+// MetBy reports whether the granted scopes satisfy the Requirement. If the Requirement is
+// invalid, nothing satisfies it.
 func (r Requirement) MetBy(granted Set) bool {
 	for _, c := range r.clauses {
 		if !slices.ContainsFunc(c, granted.Has) {
@@ -86,7 +88,7 @@ func (r Requirement) MetBy(granted Set) bool {
 	return r.fault == ""
 }
 
-// And demands both Requirements.
+// And returns a Requirement that demands both.
 func (r Requirement) And(other Requirement) Requirement {
 	both := Requirement{
 		clauses: slices.Concat(r.clauses, other.clauses),
@@ -99,9 +101,8 @@ func (r Requirement) And(other Requirement) Requirement {
 	return both
 }
 
-// Scopes returns the scopes that a token needs in order to satisfy the
-// Requirement: every scope of [All], and the first of [Any], which suffices.
-// This is what a challenge asks for (RFC 6750 §3.1).
+// Scopes returns scopes that suffice to satisfy the Requirement: every scope of [All], and
+// the first of [Any]. A challenge asks for these (RFC 6750 §3.1).
 func (r Requirement) Scopes() Set {
 	var needed []string
 	for _, c := range r.clauses {
@@ -112,7 +113,7 @@ func (r Requirement) Scopes() Set {
 	return Parse(strings.Join(needed, " "))
 }
 
-// String prints the Requirement for people, as it would be written in Go.
+// String returns the Requirement as Go code, for people to read.
 func (r Requirement) String() string {
 	if len(r.clauses) == 0 {
 		return "None()"

@@ -141,7 +141,7 @@ func ExampleAny() {
 
 func ExampleNone() {
 	fmt.Println(scopes.None().MetBy(scopes.Parse("")), scopes.All().Err())
-	// Output: true scopes: All() names no scope; for any valid token write None()
+	// Output: true scopes: All() has no scopes; to accept any valid token, use None()
 }
 
 func ExampleRequirement_And() {

@@ -1,14 +1,14 @@
 // Package scopes parses, matches and prints OAuth 2.0 scopes (RFC 6749 §3.3).
 //
-// A [Set] is what a token was granted. A [Requirement] is what a route
-// demands:
+// A [Set] holds the scopes that a token was granted. A [Requirement] says which scopes a
+// route demands:
 //
 //	scopes.All("orders:read", "orders:write") // both
 //	scopes.Any("orders:read", "admin")        // one of them
-//	scopes.None()                             // any valid token, said aloud
+//	scopes.None()                             // any valid token, stated explicitly
 //
-// Scopes are compared whole and with regard to case, as the RFC has it:
-// "read" is not part of "read:all", and "Read" is another scope. Values of both
+// Scopes are compared whole and case-sensitively, as RFC 6749 requires. For example, if a
+// token has the scope "read:all", it has neither "read" nor "Read:all". Values of both
 // types are immutable and safe for concurrent use.
 package scopes
 
@@ -22,10 +22,9 @@ type Set struct {
 	text string // words separated by one space
 }
 
-// Parse reads a scope string: scope-tokens separated by spaces (RFC 6749
-// §3.3). Order is kept. Parse never fails: what stands between two spaces and
-// is no scope-token is kept, and meets nothing, since no [Requirement] can
-// name it.
+// Parse reads a scope string: scope-tokens separated by spaces (RFC 6749 §3.3). Order is
+// kept. Parse never fails. If a word is not a scope-token, it is kept, but it satisfies
+// nothing because no [Requirement] can contain it.
 func Parse(scope string) Set {
 	if !strings.HasPrefix(scope, " ") && !strings.HasSuffix(scope, " ") && !strings.Contains(scope, "  ") {
 		return Set{scope}
@@ -36,9 +35,9 @@ func Parse(scope string) Set {
 
 // Has reports whether the scope is in the set.
 //
-// It searches the text, and allocates nothing: it runs on every request.
+// It allocates nothing, because it runs on every request.
 func (s Set) Has(scope string) bool {
-	if scope == "" || strings.IndexByte(scope, ' ') >= 0 { // such a scope would be found between others
+	if scope == "" || strings.IndexByte(scope, ' ') >= 0 { // for example, "a b" would be found in "a b c"
 		return false
 	}
 	for from := 0; ; {
@@ -55,7 +54,7 @@ func (s Set) Has(scope string) bool {
 	}
 }
 
-// All yields the scopes in their order.
+// All yields the scopes in the order of the scope string.
 func (s Set) All() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for rest := s.text; rest != ""; {

@@ -142,7 +142,7 @@ func TestATamperedEntryIsIgnored(t *testing.T) {
 			c.server.Revoke(token)
 			two.expect(t, token, http.StatusUnauthorized)
 			c.wantAsked(t, 3)
-			two.awaitWarning(t, "was not put there by us")
+			two.awaitWarning(t, "ignored a value in the Store: authentication failed")
 		})
 	}
 }

@@ -14,22 +14,23 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// Offline is a change to the Config of NewValidator: the validator has the server's
-// keys, and asks nobody. A bubble of testing/synctest can wait for it.
+// Offline returns a change to the Config of NewValidator. It gives the validator the
+// server's keys, so that it makes no requests and works in a testing/synctest bubble.
 func Offline(as *accesstokentest.Server) func(*accesstoken.Config) {
 	keys := jwks.Static(as.Keys()...)
 	return func(config *accesstoken.Config) { config.Issuers[0].Keys = keys }
 }
 
-// Protocols are what Pipe speaks.
+// Protocols are the protocols that Pipe supports.
 var Protocols = []string{"HTTP/1.1", "HTTP/1.1 with TLS", "HTTP/2 with TLS", "HTTP/2"}
 
-// Pipe serves the handler as httptest does, but over pipes in memory, for which a
-// bubble of testing/synctest can wait, and returns a client.
+// Pipe serves the handler as httptest does, and returns a client. If a test runs in a
+// testing/synctest bubble, it should use Pipe, because a bubble can wait for its in-memory
+// pipes but not for a socket.
 func Pipe(t testing.TB, protocol string, handler http.Handler) (client *http.Client, url string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
-	_ = server.Listener.Close() // that of a socket
+	_ = server.Listener.Close() // it listens on a socket
 	pipe := &pipe{conns: make(chan net.Conn), closed: make(chan struct{})}
 	server.Listener = pipe
 	server.Config.Protocols = new(http.Protocols)
@@ -59,7 +60,7 @@ func Pipe(t testing.TB, protocol string, handler http.Handler) (client *http.Cli
 	return &http.Client{Transport: transport}, server.URL
 }
 
-// A pipe is a listener that has no network.
+// A pipe is a net.Listener for connections within the process.
 type pipe struct {
 	conns  chan net.Conn
 	closed chan struct{}

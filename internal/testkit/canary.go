@@ -10,11 +10,12 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 )
 
-// Canary begins every text that a request or a token brings.
+// Canary marks text that comes from a request or a token. If a log or a response contains
+// it, that text has leaked.
 const Canary = "kanarie7x"
 
-// Marked returns Authorization lines that are refused, each for another reason,
-// with the canary in whatever they can have it in.
+// Marked returns Authorization lines that are refused, each for a different reason. Every
+// part of them that can be chosen freely contains the canary.
 func Marked(as *accesstokentest.Server) map[string][]string {
 	claims := func(more accesstokentest.Claims) accesstokentest.Claims {
 		all := accesstokentest.Claims{"sub": Canary + "-sub", "client_id": Canary + "-client", "jti": Canary, "scope": Canary, Canary: map[string]any{Canary: Canary}}
@@ -35,7 +36,7 @@ func Marked(as *accesstokentest.Server) map[string][]string {
 		"a key that is not there": {"Bearer " + as.Sign(header(map[string]any{"kid": Canary}), claims(nil))},
 		"another kind":            {"Bearer " + as.Sign(header(map[string]any{"typ": Canary}), claims(nil))},
 		"another issuer":          {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"iss": "https://" + Canary + ".example"}))},
-		"for somebody else":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"aud": Canary}))},
+		"for another audience":    {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"aud": Canary}))},
 		"expired":                 {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"exp": 1}))},
 		"bound":                   {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"jkt": Canary}}))},
 		"of another sender":       {"Bearer " + as.Sign(header(nil), claims(accesstokentest.Claims{"cnf": map[string]any{"x5t#S256": Canary}}))},
@@ -44,8 +45,8 @@ func Marked(as *accesstokentest.Server) map[string][]string {
 	}
 }
 
-// WantNoCanary fails the test if the canary is in a text: as it is, in hex, in
-// base64 wherever it begins in a group of three bytes, or as a part of the lines.
+// WantNoCanary fails the test if text contains the canary as it is, in hex or in base64 at
+// any offset, or the first or last 20 characters of a long part of the lines.
 func WantNoCanary(t testing.TB, where, text string, lines []string) {
 	t.Helper()
 	forms := []string{Canary, hex.EncodeToString([]byte(Canary))}

@@ -20,7 +20,7 @@ type Prover struct {
 	token    string
 }
 
-// NewProver makes one, and a verifier that demands nonces.
+// NewProver makes a Prover, and a verifier that demands nonces.
 func NewProver(t testing.TB, as *accesstokentest.Server, scope string) *Prover {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -39,10 +39,11 @@ func NewProver(t testing.TB, as *accesstokentest.Server, scope string) *Prover {
 	return &Prover{signer, verifier, token}
 }
 
-// Config is a change to the Config of NewValidator: proofs are looked at.
+// Config changes the Config of NewValidator so that proofs are verified.
 func (p *Prover) Config(config *accesstoken.Config) { config.DPoP = p.verifier }
 
-// Fields are those of a GET of /, names and values in turn, with a new proof.
+// Fields returns the header fields of a GET of / with a new proof: names and values in
+// turn.
 func (p *Prover) Fields(t testing.TB, nonce string) []string {
 	t.Helper()
 	proof, err := p.signer.Sign(dpop.Proof{Method: http.MethodGet, URL: Resource + "/", Token: p.token, Nonce: nonce})
@@ -52,5 +53,5 @@ func (p *Prover) Fields(t testing.TB, nonce string) []string {
 	return []string{"Authorization", "DPoP " + p.token, "DPoP", proof}
 }
 
-// Nonce is one that is good now.
+// Nonce returns a nonce that the verifier accepts now.
 func (p *Prover) Nonce() string { return p.verifier.Nonce() }

@@ -1,5 +1,5 @@
-// Package testkit is the one address for what the tests of several packages share. What
-// only one package needs stands in its helpers_test.go.
+// Package testkit has the helpers that the tests of several packages share. If only one
+// package needs a helper, you should put it in that package's helpers_test.go.
 package testkit
 
 import (
@@ -19,8 +19,9 @@ import (
 // Resource is the resource server of all validators here.
 const Resource = "https://api.example.com"
 
-// Main runs the tests with one authorization server for all that do not count
-// its requests, and fails if goroutines outlive them.
+// Main runs the tests, and fails if goroutines are still running afterwards. The tests
+// share one authorization server in *as. If a test counts requests, it should start its
+// own.
 func Main(m *testing.M, as **accesstokentest.Server) {
 	started, err := accesstokentest.Start()
 	if err != nil {
@@ -36,8 +37,8 @@ func Main(m *testing.M, as **accesstokentest.Server) {
 	os.Exit(code)
 }
 
-// goroutinesAreLeft reports goroutines that outlive the tests, once those that
-// are ending have had the time to.
+// goroutinesAreLeft reports whether goroutines are still running 10 s after the tests, and
+// prints their stacks.
 func goroutinesAreLeft() bool {
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > 1; runtime.Gosched() {
 		if time.Now().After(deadline) {
@@ -49,8 +50,8 @@ func goroutinesAreLeft() bool {
 	return false
 }
 
-// NewValidator makes a validator for one issuer; change, which may be nil, has
-// the last word about its Config.
+// NewValidator makes a validator for one issuer, and closes it after the test. If change is
+// not nil, it can change the Config.
 func NewValidator(t testing.TB, as *accesstokentest.Server, change func(*accesstoken.Config)) *accesstoken.Validator {
 	t.Helper()
 	config := accesstoken.Config{
@@ -74,7 +75,7 @@ func NewValidator(t testing.TB, as *accesstokentest.Server, change func(*accesst
 	return v
 }
 
-// Must returns the value of a call that cannot fail in a test.
+// Must returns the value, and panics if err is not nil. It is for calls that cannot fail.
 func Must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -82,7 +83,8 @@ func Must[T any](value T, err error) T {
 	return value
 }
 
-// WantReason fails the test unless err is a refusal for that reason.
+// WantReason returns err as an *Error. If err is not a refusal with that Reason, the test
+// fails.
 func WantReason(t testing.TB, err error, want accesstoken.Reason) *accesstoken.Error {
 	t.Helper()
 	var refused *accesstoken.Error
@@ -92,14 +94,15 @@ func WantReason(t testing.TB, err error, want accesstoken.Reason) *accesstoken.E
 	return refused
 }
 
-// A Clock is a Config.Now that a test moves. The zero Clock is right.
+// A Clock has a method for Config.Now that tests can move. The zero Clock shows the real
+// time.
 type Clock struct{ moved atomic.Int64 }
 
-// Now is the time plus what the clock was moved.
+// Now returns the real time plus the clock's offset.
 func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.moved.Load())) }
 
-// Advance moves the clock, backwards if d is negative.
+// Advance adds d to the offset; a negative d moves the clock backwards.
 func (c *Clock) Advance(d time.Duration) { c.moved.Add(int64(d)) }
 
-// Set makes the clock differ from the time by d.
+// Set sets the offset from the real time to d.
 func (c *Clock) Set(d time.Duration) { c.moved.Store(int64(d)) }

@@ -11,35 +11,35 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// A Key stands for a token: [KeyOf] makes those that mean the same in every
-// process, and [Cache.KeyOf] those of one cache.
+// A Key stands for a token. [KeyOf] makes keys that are the same in every process,
+// [Cache.KeyOf] keys that are good for one cache only.
 type Key [sha256.Size]byte
 
 // KeyOf returns the SHA-256 digest of a token. It allocates nothing.
 func KeyOf(token string) Key { return sha256.Sum256(view(token)) }
 
-// view returns the bytes of a token, which are read and never written. A copy for
-// each request would be one more place where bearer tokens lie about.
+// view returns the bytes of a token without a copy, so they must not be written. A copy
+// for each request would leave more bearer tokens in memory.
 func view(token string) []byte { return unsafe.Slice(unsafe.StringData(token), len(token)) }
 
-// A digest makes keys. Two tokens with one key would be taken for each other, so
-// it has to be a collision-resistant hash or one with a secret key.
+// A digest makes keys. If two tokens had the same key, one would be accepted as the
+// other. So it must be a collision-resistant hash or one with a secret key.
 //
-// With AES and carry-less multiplication in hardware it is GMAC (NIST SP
-// 800-38D): a third of the time of SHA-256. GHASH under a secret random key is a
-// universal hash. The largest token, of 64 KiB, is 4096 blocks, and with the block
-// of its length a polynomial of degree 4097 in the key. Two tokens that were chosen
-// without knowledge of the key have one tag only if the key is a root of the
-// difference, so with a probability of at most 4097 in 2^128. An attacker who sends
-// 2^40 invented tokens, while as many verified ones are cached as there is room for
-// (at most 2^18), hits one of them with a probability below 2^-57. A miss tells
-// the attacker next to nothing about the key, because tags never leave the process.
-// That is also why one nonce for all does no harm here: two tags under one nonce
-// would give the key away to an attacker who sees them. Without the hardware GMAC
-// is slow, and under GODEBUG=fips140=only it is not available; then it is SHA-256.
+// If the hardware has AES and carry-less multiplication, it is GMAC (NIST SP 800-38D),
+// which takes a third of the time of SHA-256. GHASH under a secret random key is a
+// universal hash. The largest token, of 64 KiB, is 4096 blocks. With the block of its
+// length it is a polynomial of degree 4097 in the key. Two tokens that were chosen
+// without knowledge of the key have the same tag only if the key is a root of the
+// difference, so with a probability of at most 4097 in 2^128. For example, if an
+// attacker sends 2^40 invented tokens while the cache is full of verified ones (at most
+// 2^18), one of them hits with a probability below 2^-57. A miss reveals next to nothing
+// about the key, because tags never leave the process. That is also why the same nonce
+// can be used for all tokens: an attacker would need to see two tags under one nonce to
+// compute the key. Without that hardware GMAC is slow, and under GODEBUG=fips140=only it
+// is not available, so SHA-256 is used.
 type digest struct{ gmac cipher.AEAD } // nil: SHA-256
 
-// A tag is pooled: it would escape to the heap on every call.
+// A tag is pooled, because otherwise it would escape to the heap on every call.
 type tag [16]byte
 
 var (
@@ -47,14 +47,14 @@ var (
 	nonce = make([]byte, 12)
 )
 
-// newDigest makes one with a secret of its own.
+// newDigest makes a digest with a new secret.
 func newDigest() digest {
 	var secret [16]byte
-	_, _ = rand.Read(secret[:]) // never fails: it would end the program
+	_, _ = rand.Read(secret[:]) // never fails: if it cannot read, it ends the program
 	return digest{newGMAC(secret)}
 }
 
-// newGMAC returns nil where SHA-256 is the better choice.
+// newGMAC returns nil if SHA-256 should be used instead.
 func newGMAC(secret [16]byte) cipher.AEAD {
 	if !(cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL) {
 		return nil

@@ -1,6 +1,6 @@
-// Package tokencache is a bounded store of verified facts, by a digest of
-// the token that proved them. It holds no token, and knows nothing of time or
-// policy: whoever takes a fact out checks it again.
+// Package tokencache is a bounded store of verified facts, by a digest of the token that
+// proved them. It holds no token. It does not check expiry or policy, so you should check
+// them each time you get a fact.
 package tokencache
 
 import (
@@ -11,28 +11,30 @@ import (
 
 // A Cache is safe for concurrent use and owns no goroutine. Get takes no lock.
 //
-// It is a table of small sets, which grows when one is full. Which set a key
-// belongs to, nobody can know who does not have the seed. An entry is as warm as it
-// was found often lately. When there is no room, a hand goes around and cools down
-// what it passes, and what it finds cold has to go: a flood of entries that are
-// never asked for again drives out each other, and not what is in use.
+// It is a table of small sets, which grows if a set is full. A secret seed decides which
+// set a key belongs to, so an attacker cannot choose tokens that fill one set.
+//
+// Entries are evicted by the CLOCK algorithm. Each hit makes an entry warmer, up to
+// warmest. If there is no room, a hand goes around, cools each entry that it passes, and
+// evicts the first cold one. So a flood of entries that are never used again evicts only
+// its own, and not those in use.
 type Cache struct {
 	digest digest
 	seed   maphash.Seed
 	sets   atomic.Pointer[[]set]
 
-	mu   sync.Mutex // for all that follows, and every change of the sets
+	mu   sync.Mutex // guards the fields below, and every change of the sets
 	most int        // bytes
 	held int        // bytes
 	hand int
 }
 
 const (
-	ways     = 8   // as many pointers as a cache line has
+	ways     = 8   // entries in a set: as many pointers as fit in a cache line
 	fewest   = 64  // sets
-	smallest = 256 // bytes: the table does not grow for entries that are smaller
+	smallest = 256 // bytes; the table has no places for more entries than fit at this size
 	warmest  = 3
-	glances  = 32 // of the hand, before it takes the coldest that it has seen
+	glances  = 32 // entries that the hand examines at most; if none is cold, it evicts the coldest
 )
 
 type set [ways]atomic.Pointer[entry]
@@ -44,8 +46,9 @@ type entry struct {
 	warmth atomic.Uint32
 }
 
-// New returns a cache that holds at most maxBytes, by the sizes given to Put, and
-// about an entry for each 256 of them at most.
+// New returns a cache that holds at most maxBytes, by the sizes given to Put, and about
+// one entry for each 256 bytes of that. For example, 1 MiB holds about 4096 entries at
+// most, even if they are smaller.
 func New(maxBytes int) *Cache {
 	c := &Cache{digest: newDigest(), seed: maphash.MakeSeed(), most: maxBytes}
 	sets := make([]set, fewest)
@@ -61,7 +64,7 @@ func (c *Cache) of(key Key, sets []set) *set {
 	return &sets[maphash.Comparable(c.seed, key)&uint64(len(sets)-1)]
 }
 
-// Get returns what is stored under the key, or nil.
+// Get returns the value that is stored under the key, or nil.
 func (c *Cache) Get(key Key) any {
 	s := c.of(key, *c.sets.Load())
 	for i := range s {
@@ -69,7 +72,7 @@ func (c *Cache) Get(key Key) any {
 		if e == nil || e.key != key {
 			continue
 		}
-		if warmth := e.warmth.Load(); warmth < warmest { // a write would take the line from other cores
+		if warmth := e.warmth.Load(); warmth < warmest { // if it is warmest, do not write: that would take the cache line from other cores
 			e.warmth.Store(warmth + 1)
 		}
 		return e.value
@@ -77,12 +80,13 @@ func (c *Cache) Get(key Key) any {
 	return nil
 }
 
-// Put stores a value of about this many bytes.
+// Put stores a value of about this many bytes. If it is larger than the whole cache, only
+// the old value under the key is removed.
 func (c *Cache) Put(key Key, value any, bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if bytes > c.most {
-		c.drop(key) // what is there is no longer what is wanted
+		c.drop(key) // the old value is out of date
 		return
 	}
 	place := c.place(key)
@@ -97,12 +101,12 @@ func (c *Cache) Put(key Key, value any, bytes int) {
 
 func (c *Cache) place(key Key) *atomic.Pointer[entry] { return c.of(key, *c.sets.Load()).place(key) }
 
-// place returns where a key is, or else belongs: where nothing is, or what is
-// coldest.
+// place returns the place of a key. If the key is not in the set, it returns an empty
+// place or, if the set is full, that of the coldest entry.
 func (s *set) place(key Key) *atomic.Pointer[entry] {
 	place, coldest := &s[0], uint32(warmest+2)
 	for i := range s {
-		warmth := uint32(0) // of nothing
+		warmth := uint32(0) // of an empty place
 		if e := s[i].Load(); e != nil && e.key == key {
 			return &s[i]
 		} else if e != nil {
@@ -115,7 +119,7 @@ func (s *set) place(key Key) *atomic.Pointer[entry] {
 	return place
 }
 
-// swap puts an entry, or nil, in place of what is there.
+// swap replaces the entry in a place; e may be nil.
 func (c *Cache) swap(place *atomic.Pointer[entry], e *entry) {
 	if old := place.Swap(e); old != nil {
 		c.held -= old.bytes
@@ -125,7 +129,7 @@ func (c *Cache) swap(place *atomic.Pointer[entry], e *entry) {
 	}
 }
 
-// evict lets the hand go on to an entry that is cold, and takes it out.
+// evict moves the hand on to a cold entry, and removes it.
 func (c *Cache) evict() {
 	sets := *c.sets.Load()
 	var victim *atomic.Pointer[entry]
@@ -147,8 +151,8 @@ func (c *Cache) evict() {
 	c.swap(victim, nil)
 }
 
-// grow makes the table twice as large, since a set is full, unless it is as large
-// as the bytes are good for.
+// grow doubles the table after a set is full. If the table already has a place for each
+// 256 bytes (smallest) of the maximum, grow returns false.
 func (c *Cache) grow() bool {
 	old := *c.sets.Load()
 	if len(old)*ways*smallest >= c.most {
@@ -166,7 +170,7 @@ func (c *Cache) grow() bool {
 	return true
 }
 
-// Drop forgets the key.
+// Drop removes the key.
 func (c *Cache) Drop(key Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,7 +186,7 @@ func (c *Cache) drop(key Key) {
 	}
 }
 
-// Clear forgets everything.
+// Clear removes everything.
 func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
