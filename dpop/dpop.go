@@ -31,7 +31,7 @@ var (
 	ErrNonce = errors.New("dpop: the proof has no valid nonce")
 
 	// ErrStore: the Store failed or the context ended, so it is unknown whether the
-	// proof was used before. The error wraps the Store's or the context's.
+	// proof was used before. The error wraps that of the Store or the context.
 	ErrStore = errors.New("dpop: cannot determine whether the proof was used before")
 )
 
@@ -158,8 +158,8 @@ func (v *Verifier) fits(p *proof, r Request) (key [32]byte, err error) {
 }
 
 // end checks the times of the proof, and returns until when its use must be
-// remembered. That is as long as the proof can be accepted, plus the time by which
-// another instance's clock may be behind, plus a second because a Store may round.
+// remembered. That is as long as the proof can be accepted, plus v.behind for an
+// instance whose clock is behind, plus a second because a Store may round.
 func (v *Verifier) end(c *claims, now time.Time) (end time.Time, err error) {
 	end, err = v.endOfAge(c, now)
 	switch {

@@ -24,8 +24,8 @@ type Memory struct {
 	now     int64 // the latest second that was seen; those before it are over
 }
 
-// A digest is half of a SHA-256 digest. Only their own signer can make two proofs
-// with the same digest, and gains nothing because the second is refused.
+// A digest is half of a SHA-256 digest. If two proofs have the same digest, the same
+// signer must have made both on purpose, and the second is refused.
 type digest [16]byte
 
 // An entry is a proof that was used.
@@ -136,7 +136,7 @@ func (m *Memory) put(slot int64, added entry) {
 // expire soon.
 func slotOf(t time.Time) int64 { return t.Unix() }
 
-// end moves the slots before now to m.ended. It has work only if a new second has
+// end moves the slots before now to m.ended. It does nothing unless a new second has
 // begun.
 func (m *Memory) end(now int64) {
 	if now <= m.now {

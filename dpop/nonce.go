@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// A nonce is a time and a MAC over it. Nothing is stored, and instances with the same
-// key agree. Time is divided into slots of half a lifetime, each with its own nonce.
-// A nonce is valid in its own slot, in the two after it, and in the one before it
-// because another instance's clock may be ahead.
+// nonces makes and checks nonces. A nonce is a time and a MAC over it, so nothing is
+// stored, and instances with the same key accept each other's. Time is divided into
+// slots of half a lifetime, each with its own nonce. A nonce is valid in its own
+// slot, in the two after it, and in the one before it because another instance's
+// clock may be ahead.
 type nonces struct {
 	of     func(slot int64) string // a closure, so that a printed Verifier does not show the key
 	slot   time.Duration
@@ -21,8 +22,8 @@ type nonces struct {
 }
 
 const (
-	slotsBefore = 2 // whose nonces are still valid
-	slotsAfter  = 1 // whose nonces are valid already
+	slotsBefore = 2 // earlier slots whose nonces are still valid
+	slotsAfter  = 1 // later slots whose nonces are valid already
 )
 
 // A window has the nonces that are valid in one slot, the oldest first.

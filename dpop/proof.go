@@ -140,8 +140,8 @@ func (s *signer) read(jwk string) (err error) {
 	return err
 }
 
-// The limits on an RSA key in a proof. A client can send a new key with each proof,
-// and the cost of verifying grows with the square of the modulus length and with the
+// The limits on an RSA key in a proof. A client can send a new key with each proof.
+// The cost of verifying grows with the square of the modulus length, and with the
 // length of the exponent.
 const (
 	mostModulus  = 4096 // bits

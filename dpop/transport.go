@@ -24,9 +24,9 @@ import (
 // have, the request is sent a second time (§9). A request with a body is sent again
 // only if it has GetBody, which [http.NewRequest] sets for most bodies.
 //
-// If a server closes a reused connection before any part of a response has come, the
-// Transport sends the same requests once more that [http.Transport] sends again by
-// itself, with a new proof: GET, HEAD, OPTIONS and TRACE, and those with an
+// If a server closes a reused connection before any part of a response has come, some
+// requests are sent once more, with a new proof. They are those that [http.Transport]
+// sends again by itself: GET, HEAD, OPTIONS and TRACE, and requests with an
 // Idempotency-Key. Other requests, for example a POST, are not sent again, and the
 // caller gets the error.
 //
@@ -38,8 +38,8 @@ type Transport struct {
 
 	// Origins are the servers that may get the token: scheme, host and port, for
 	// example https://api.example.com. They are https, or http on a loopback host. A
-	// request to any other origin is sent as it is, without token and proof, because
-	// a redirect can lead to a server that should not get them.
+	// request to any other origin is sent without token and proof, because a redirect
+	// can lead to a server that should not get them.
 	Origins []string
 
 	// Signer makes the proofs.
@@ -49,12 +49,13 @@ type Transport struct {
 	// nil, the proof is sent without a token, as a token endpoint expects (§5).
 	Token func(ctx context.Context) (string, error)
 
-	// Base sends the requests; nil means http.DefaultTransport. The first request
-	// copies an [http.Transport], and the copy has its own connections. Protocols
-	// that were registered with RegisterProtocol are not copied. Over HTTP/2, the
-	// copy pings a connection if nothing was received for 3 s, and closes it if the
-	// ping is not answered within 5 s. If Base sets SendPingTimeout in its HTTP2,
-	// that value is used instead; a negative one turns pings off.
+	// Base sends the requests; nil means http.DefaultTransport. If Base is an
+	// [http.Transport], the first request copies it, and the copy has its own
+	// connections. Protocols that were registered with RegisterProtocol are not
+	// copied. Over HTTP/2, the copy pings a connection if nothing was received for 3
+	// s, and closes it if the ping is not answered within 5 s. If Base sets
+	// SendPingTimeout in its HTTP2, that value is used instead; a negative one turns
+	// pings off.
 	//
 	// An [http.Transport] whose HTTP/2 is that of golang.org/x/net/http2, and any
 	// other RoundTripper, is used as it is. It should find dead connections by
@@ -109,8 +110,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // wantsNewProof reports whether a request was refused only for its proof. Either the
-// proof did not have the nonce that has come now, or net/http has sent the request
-// twice, so the server may have seen the proof before.
+// proof did not have the nonce that has come now, or the server may have seen the
+// proof before, because net/http has sent the request twice.
 func (t *Transport) wantsNewProof(response *http.Response, seen *pool.Exchange, nonce, next string) bool {
 	if next != "" && next != nonce && t.refusesFor(response, useNonce) {
 		return true
@@ -295,8 +296,8 @@ func (t *Transport) keepNonce(origin string, response *http.Response) string {
 	return lines[0]
 }
 
-// mostNonce limits a nonce. Those of servers are shorter, and the rest of the header
-// needs most of the room.
+// mostNonce limits the size of a nonce, because each request's header has to hold it.
+// Those of servers are shorter.
 const mostNonce = 1 << 10
 
 // isNonce checks the syntax of a nonce (RFC 9449 §8.1), and its length.

@@ -29,8 +29,8 @@ func newBase(url string) (string, error) {
 //
 // The path is normalised before a URL is put in front of it, so that a path with ..
 // cannot leave a prefix. For example, if URLs has https://a/drive, the path /../mail
-// must not match the htu https://a/mail: the service there has seen proofs for that
-// URL, and could replay them here.
+// must not match the htu https://a/mail. A service there may have seen proofs for
+// that URL, and could replay them here.
 func (v *Verifier) find(htu, path string) (normal string, ok bool) {
 	path, err := normalizePath(path)
 	if err != nil {

@@ -38,16 +38,16 @@ import (
 // an UNAUTHENTICATED call with a nonce in the trailer dpop-nonce. It also has an
 // ErrorInfo of this package with DPOP_NONCE_REQUIRED, or a trailer www-authenticate
 // with the error use_dpop_nonce. If a call is refused for another reason, it is not
-// made again even if the refusal has a nonce, because its method may have done its
-// work. A stream is not opened again, because its first messages are gone. It ends
-// with UNAUTHENTICATED and DPOP_NONCE_REQUIRED, and the next stream has the nonce.
+// made again, even if the refusal has a nonce: its method may have done its work. A
+// stream is not opened again, because its first messages are gone. It ends with
+// UNAUTHENTICATED and DPOP_NONCE_REQUIRED, and the next stream has the nonce.
 //
-// A connection that a firewall has forgotten swallows calls. On Linux it is closed if
-// the kernel gets no acknowledgement of what was sent for 8 s. Elsewhere, and behind
-// a proxy that does acknowledge it, it is closed only if a ping is not answered.
-// Pings are sent if calls are under way and nothing was received for a little more
-// than 5 minutes, because a gRPC server by default disconnects clients that ping more
-// often. If you want to find out sooner, give the server a
+// If a firewall has forgotten a connection, calls on it get no answer. On Linux the
+// connection is closed if the kernel gets no acknowledgement of sent data for 8 s.
+// Elsewhere, and behind a proxy that acknowledges the data, it is closed only if a
+// ping is not answered. If calls are under way, a ping is sent after a little more
+// than 5 minutes without data. By default, a gRPC server disconnects clients that
+// ping more often. If you want to find out sooner, give the server a
 // [keepalive.EnforcementPolicy] whose MinTime is 10 s. Then give the client this
 // option after these, which it overrides:
 //
@@ -114,7 +114,7 @@ func (p *proofs) lastNonce() string {
 }
 
 // callAgain is a grpc.UnaryClientInterceptor that makes a call once more if it was
-// refused for its nonce and the refusal brought one.
+// refused for its nonce and the refusal has one.
 func (p *proofs) callAgain(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	var header, trailer metadata.MD
 	options = append(slices.Clip(options), grpc.Header(&header), grpc.Trailer(&trailer))
@@ -148,8 +148,8 @@ func asksForNonce(err error, trailer metadata.MD) bool {
 	return slices.ContainsFunc(trailer.Get("www-authenticate"), hasError)
 }
 
-// mostNonce limits a nonce. Those of servers are shorter, and the rest of the header
-// needs most of the room.
+// mostNonce limits the size of a nonce, because each call's header has to hold it.
+// Those of servers are shorter.
 const mostNonce = 1 << 10
 
 // keepNonce stores the nonce in the header of an accepted call, or in the trailer of
@@ -178,8 +178,8 @@ type watched struct {
 	begun  bool
 }
 
-// RecvMsg implements grpc.ClientStream. If it has succeeded there is a header, and if
-// it has failed there is a trailer.
+// RecvMsg implements grpc.ClientStream. A nonce may be in the header, which is there
+// once RecvMsg has succeeded, or in the trailer, which is there once it has failed.
 func (w *watched) RecvMsg(m any) error {
 	err := w.ClientStream.RecvMsg(m)
 	switch {

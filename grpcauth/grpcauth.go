@@ -32,8 +32,8 @@
 //
 // A refusal carries google.rpc.ErrorInfo, google.rpc.RetryInfo if the client can try
 // again, and the challenge as www-authenticate in the trailer. A method may also
-// return a refusal itself: the error of accesstoken.Deny, an accesstoken.Reason or,
-// if a check of its own could not be completed, an error that matches
+// return a refusal itself: the error of accesstoken.Deny, or an accesstoken.Reason.
+// If it could not complete a check of its own, it should return an error that matches
 // accesstoken.Unavailable.
 //
 // A stream is authenticated when it is opened. When its token ends, the stream ends
@@ -81,25 +81,25 @@ type Options struct {
 	// ignored, and they find no claims.
 	Public []string
 
-	// Services lists services, for example "pkg.Service", whose generated code is in
-	// the program and whose .proto sets the rules, by the option
-	// (accesstoken.v1.policy) of each method: see package policypb. If a method has
-	// no option, it needs an entry in Methods or Public. If it has the option, it
-	// must not have an entry, because a reader would not see which of the two
-	// applies. For the same reason Methods must not have "/pkg.Service/*".
+	// Services lists services, for example "pkg.Service". Their generated code is in
+	// the program, and their .proto sets the rule of each method by the option
+	// (accesstoken.v1.policy), see package policypb. If a method has no option, it
+	// needs an entry in Methods or Public. If it has the option, it must not have an
+	// entry, because a reader would not see which of the two applies. For the same
+	// reason Methods must not have "/pkg.Service/*".
 	Services []string
 
 	// StreamGrace is how long a stream may go on after its token has ended (exp +
-	// Leeway), so that a client can open the next one in time. If zero, the stream
+	// Leeway). A client can use that time to open the next one. If zero, the stream
 	// ends with its token.
 	StreamGrace time.Duration
 
 	// StreamCheck is how often an open stream is checked as if it were opened now.
-	// Each check may be up to a tenth earlier. You should set it if tokens may be
-	// revoked or cut short, which introspection reports, or if keys may be withdrawn.
-	// If the check refuses the stream, or cannot be completed, the stream ends.
-	// During StreamGrace it is not checked. Zero means that only the clock is
-	// checked; the minimum is a second.
+	// Each interval is shortened by up to a tenth, at random. You should set it if
+	// tokens may be revoked or cut short, which introspection reports, or if keys may
+	// be withdrawn. If the check refuses the stream, or cannot be completed, the
+	// stream ends. During StreamGrace it is not checked. Zero means that only the
+	// clock is checked; the minimum is a second.
 	StreamCheck time.Duration
 }
 
@@ -187,8 +187,8 @@ func (a *Interceptors) rule(method string) (found rule, ok bool) {
 
 // ServerOptions returns the options for grpc.NewServer: both interceptors, chained,
 // and a handler for unknown services. Because of the handler, calls to services that
-// are not registered are refused too, so a caller cannot find out which ones there
-// are.
+// are not registered are refused too, so a caller cannot find out which services
+// exist.
 func (a *Interceptors) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(a.UnaryInterceptor),
@@ -235,11 +235,11 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (adapter.Ad
 	return admitted, rule, nil
 }
 
-// credentialsOf reads the credentials of a call. If it has anything that a token can
-// be bound to, or the scheme DPoP, the credentials come with an HTTP request. A call
-// is one in HTTP/2, with the method POST and the full method as its path. No
-// specification defines htm and htu of a DPoP proof for a gRPC call, so they are
-// those of this request.
+// credentialsOf reads the credentials of a call. If the call has the scheme DPoP, or
+// anything else that a token can be bound to, the credentials include an HTTP
+// request. As for every call over HTTP/2, its method is POST and its path is the full
+// method. No specification defines the htm and htu of a proof for a gRPC call, so
+// they follow from this request.
 func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesstoken.Credentials {
 	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
 	remote, connection := sender(ctx)

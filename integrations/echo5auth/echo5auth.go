@@ -16,9 +16,9 @@
 // header fields are already set, and the application's HTTPErrorHandler writes the
 // body. (Echo's own handler also sends the cause if it was made with
 // echo.DefaultHTTPErrorHandler(true), so you should not do that in production.) A
-// handler may also return a refusal itself: the error of accesstoken.Deny, an
-// accesstoken.Reason or, if a check of its own could not be completed, an error that
-// matches accesstoken.Unavailable.
+// handler may also return a refusal itself: the error of accesstoken.Deny, or an
+// accesstoken.Reason. If it could not complete a check of its own, it should return
+// an error that matches accesstoken.Unavailable.
 //
 // A token is checked when the request comes. A response can outlive its token, for
 // example server-sent events, a long poll or a WebSocket. If it should end with the

@@ -87,8 +87,8 @@ func encode(sum [sha256.Size]byte) string {
 const maxLine = 16 << 10
 
 // only returns the only line that all the fields have together. A second line is
-// refused even if it is the same, because one of the two may be the client's, if the
-// proxy added to it or left it alone. For example, an ALB sends one of its two
+// refused even if it is the same: if the proxy adds to the client's line or leaves it
+// alone, one of the two is the client's. For example, an ALB sends one of its two
 // fields, and does not say that it removes the other.
 func only(header http.Header, fields []string) (string, error) {
 	var lines []string
