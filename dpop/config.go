@@ -11,40 +11,42 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// Config says what a [Verifier] accepts. URLs has to be set; zero is a safe default
-// for everything else. A Config prints without its secret.
+// Config configures a [Verifier]. URLs is required; zero is a safe default for every
+// other field. A Config prints without its secret.
 type Config struct {
 	_ [0]func()
 
-	// URLs are where clients reach this resource server: scheme, host, port, and
-	// the path prefix if a proxy takes one away before requests come here. They
-	// are https, or http on a loopback host. The htu of a proof must be one of
-	// them with the request's path added.
+	// URLs are the URLs at which clients reach this resource server: scheme, host,
+	// port and, if a proxy removes a path prefix from requests, that prefix. They are
+	// https, or http on a loopback host. The htu of a proof must be one of them plus
+	// the request's path.
 	URLs []string
 
-	// Algorithms lists the accepted alg values; nil is ES256, ES384, ES512, EdDSA,
+	// Algorithms lists the accepted alg values; nil means ES256, ES384, ES512, EdDSA,
 	// Ed25519, PS256, PS384, PS512 and RS256. HMAC and none are never accepted.
 	Algorithms []string
 
-	// MaxAge is how long ago the iat of a proof may be: 60 s if zero, at most
-	// 10 min. It counts where no nonces are demanded.
+	// MaxAge is the maximum age of a proof by its iat: 60 s if zero, at most 10 min.
+	// It has no effect if nonces are demanded.
 	MaxAge time.Duration
 
-	// Leeway accounts for clock skew: iat and nbf may lie so far ahead, and exp so
-	// far back. It is 10 s if zero, none if negative, at most 1 min.
+	// Leeway allows for clock skew: iat and nbf may be this far in the future, and
+	// exp this far in the past. It is 10 s if zero, none if negative, at most 1 min.
 	Leeway time.Duration
 
-	// Store remembers which proofs were used; nil is NewMemory(0). Instances that
-	// one client may reach have to share one, or a proof is good once at each.
+	// Store remembers which proofs were used; nil means NewMemory(0). If a client can
+	// reach several instances, they should share one Store, because otherwise a proof
+	// can be used once at each of them.
 	Store Store
 
-	// NonceKey is the secret, of 32 random bytes or more, that nonces are made
-	// with. Instances that have the same one accept each other's, and a restart
-	// changes nothing. Nil: no nonces are demanded.
+	// NonceKey is the secret that nonces are made with, of at least 32 random bytes.
+	// Instances with the same key accept each other's nonces, and nonces stay valid
+	// across a restart. If nil, no nonces are demanded.
 	NonceKey []byte
 
-	// NonceLifetime is how long a nonce is good at the least, and half as long
-	// again at the most: 1 min if zero, from 10 s to 1 h. It needs NonceKey.
+	// NonceLifetime is the minimum time for which a nonce is valid; the maximum is
+	// half as long again. It is 1 min if zero, and otherwise from 10 s to 1 h. It
+	// requires NonceKey.
 	NonceLifetime time.Duration
 
 	// Now is the clock; nil is time.Now. It must be safe for concurrent use.
@@ -63,22 +65,23 @@ const (
 	mostNonceLifetime = time.Hour
 )
 
-// String names the URLs, and keeps the secret.
+// String returns the URLs, without the secret.
 func (c Config) String() string { return fmt.Sprintf("dpop.Config(%q)", c.URLs) }
 
-// Format prints what String returns, under every verb.
+// Format prints what String returns, whatever the verb.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
-// LogValue returns what String does.
+// LogValue returns what String returns.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// defaultAlgorithms are those of FAPI 2.0 first, and RS256, which clients with an
-// old key service still need.
+// defaultAlgorithms returns the elliptic-curve and PSS algorithms. It adds RS256,
+// because clients with an old key service still need it.
 func defaultAlgorithms() []string {
 	return []string{"ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256"}
 }
 
-// withDefaults fills in what is zero, and copies what the caller could change.
+// withDefaults replaces zero values with the defaults, and copies the slice that the
+// caller could still change.
 func (c Config) withDefaults() Config {
 	if c.Algorithms == nil {
 		c.Algorithms = defaultAlgorithms()
@@ -103,12 +106,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// check reports every fault. It expects the Config as it was written.
+// check reports every fault. Call it before withDefaults.
 func (c Config) check() error {
 	var faults []error
 	add := func(format string, args ...any) { faults = append(faults, fmt.Errorf("dpop: "+format, args...)) }
 	if len(c.URLs) == 0 {
-		add("URLs is empty; name where clients reach this resource server, such as https://api.example.com")
+		add("URLs is empty; list the URLs at which clients reach this resource server, for example https://api.example.com")
 	}
 	for _, url := range c.URLs {
 		if _, err := newBase(url); err != nil {
@@ -124,16 +127,16 @@ func (c Config) check() error {
 		}
 	}
 	if c.MaxAge < 0 || c.MaxAge > mostAge {
-		add("MaxAge is %v; at most %v is allowed, and zero for %v", c.MaxAge, mostAge, defaultMaxAge)
+		add("MaxAge is %v; expected a positive duration of at most %v, or zero for %v", c.MaxAge, mostAge, defaultMaxAge)
 	}
 	if c.Leeway > mostLeeway {
-		add("Leeway is %v; at most %v is allowed", c.Leeway, mostLeeway)
+		add("Leeway is %v; the maximum is %v", c.Leeway, mostLeeway)
 	}
 	if c.NonceKey != nil && len(c.NonceKey) < leastNonceKey {
-		add("NonceKey has %d bytes; take %d random ones or more, or nil for no nonces", len(c.NonceKey), leastNonceKey)
+		add("NonceKey has %d bytes; expected at least %d random bytes, or nil for no nonces", len(c.NonceKey), leastNonceKey)
 	}
 	if c.NonceLifetime != 0 && c.NonceKey == nil {
-		add("NonceLifetime is for nonces; set NonceKey as well")
+		add("NonceLifetime has no effect without nonces; set NonceKey as well")
 	}
 	if c.NonceLifetime != 0 && (c.NonceLifetime < leastNonceLife || c.NonceLifetime > mostNonceLifetime) {
 		add("NonceLifetime is %v; expected %v to %v, or zero for %v", c.NonceLifetime, leastNonceLife, mostNonceLifetime, defaultNonceLifetime)

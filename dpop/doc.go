@@ -1,26 +1,29 @@
-// Package dpop verifies DPoP proofs (RFC 9449): short-lived JWTs by which the
-// sender of an access token shows that it holds the private key that the token is
-// bound to. A token that leaks is then of no use without the key.
+// Package dpop verifies and makes DPoP proofs (RFC 9449). A proof is a short-lived
+// JWT with which the sender of an access token shows that it holds the private key
+// that the token is bound to. A token that leaks is useless without that key.
 //
-// A [Verifier] is the resource server's side. It is told what the request is, what
-// the token is and what key the token is bound to, and either finds that the proof
-// fits all three, has not been seen before and is signed, or says which of five
-// kinds of fault there is. It takes no part in validating the token: a proof alone
-// shows nothing (§4), so the token has to be validated first, by
-// [github.com/accesstoken/accesstoken] or anything else that finds out cnf.jkt.
+// A [Verifier] is the resource server's side. You give it the request, the token and
+// the thumbprint of the key that the token is bound to. It checks that the proof fits
+// all three, is signed and has not been used before. If not, its error is one of five
+// kinds. It does not validate the token, and a proof alone shows nothing (§4). You
+// must therefore validate the token first, with [github.com/accesstoken/accesstoken]
+// or other code that finds its cnf.jkt.
 //
-// A [Signer] is the client's side: it makes the proofs.
+// A [Signer] is the client's side and makes the proofs. A [Transport] sends them.
 //
-// # What a proof is held against
+// # What a proof is checked against
 //
-// Its htu must be one of Config.URLs, with the path of the request, never the Host
-// of the request: a malicious resource server could otherwise collect a proof that
-// was made for itself, and play it here under its own name.
+// The proof's htu must be one of Config.URLs plus the path of the request. For
+// example, if URLs has https://api.example.com, a request for /orders needs the htu
+// https://api.example.com/orders. The Host of the request is never used. Otherwise a
+// malicious resource server could collect a proof that was made for itself, and
+// replay it here with its own name as the Host.
 //
-// Each proof is good once. That is remembered in a [Store]: in this process by a
-// [Memory], or in one that instances share. If the store cannot say, the proof is
-// not accepted.
+// Each proof can be used once. A [Store] remembers the used ones: a [Memory] in this
+// process, or a Store that several instances share. If the Store fails, the proof is
+// refused.
 //
-// Config.NonceKey makes the server demand nonces (§9): a proof must then have been
-// made within the last minutes by the server's clock, whatever the client's says.
+// If you set Config.NonceKey, the server demands nonces (§9). A proof must then have
+// been made within the last minutes by the server's clock, whatever the client's
+// clock says.
 package dpop

@@ -12,50 +12,52 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// The kinds of refusal; every error of [Verifier.Verify] matches exactly one of
-// them. No text of theirs has a part of the token, the proof or a key in it.
+// The kinds of refusal. Every error of [Verifier.Verify] matches exactly one of them.
+// Their texts quote no part of the token, the proof or a key.
 var (
-	// ErrProof: the proof is missing, there are two, it is malformed, or it is for
-	// another request, token or time.
-	ErrProof = errors.New("dpop: the proof is not one for this request")
+	// ErrProof: there is no proof or more than one, or the proof is malformed, badly
+	// signed, or made for another request, token or time.
+	ErrProof = errors.New("dpop: the proof is not valid for this request")
 
-	// ErrKey: the proof's key is not the one that the token is bound to.
-	ErrKey = errors.New("dpop: the proof is by another key than the one that the token is bound to")
+	// ErrKey: the proof's key is not the key that the token is bound to.
+	ErrKey = errors.New("dpop: the proof's key is not the key that the token is bound to")
 
-	// ErrReplayed: a proof of this key, URL and jti was used before.
+	// ErrReplayed: a proof with this key, URL and jti was used before.
 	ErrReplayed = errors.New("dpop: the proof was used before")
 
-	// ErrNonce: the proof has no nonce, or not one that is good now. The client is
-	// to be given one, from [Verifier.Nonce], and asked to try again.
-	ErrNonce = errors.New("dpop: the proof needs a nonce that is good now")
+	// ErrNonce: the proof has no nonce, or one that is not valid now. The caller
+	// should send the client a nonce from [Verifier.Nonce], so that the client can
+	// try again.
+	ErrNonce = errors.New("dpop: the proof has no valid nonce")
 
-	// ErrStore: it could not be found out whether the proof was used before. The
-	// Store's error, or the context's, is inside.
-	ErrStore = errors.New("dpop: it is not known whether the proof was used before")
+	// ErrStore: the Store failed or the context ended, so it is unknown whether the
+	// proof was used before. The error wraps that of the Store or the context.
+	ErrStore = errors.New("dpop: cannot determine whether the proof was used before")
 )
 
-// A Request is what a proof is held against.
+// A Request is what a proof is checked against.
 type Request struct {
 	_ [0]func()
 
-	// Method is the method of the HTTP request, as it came.
+	// Method is the method of the HTTP request, as received.
 	Method string
 
-	// Path is the path of the request line, percent-encoded as it came, without
-	// the query: what [net/url.URL.EscapedPath] returns.
+	// Path is the path of the request line, without the query and percent-encoded as
+	// received. [net/url.URL.EscapedPath] returns it.
 	Path string
 
-	// Proofs are the lines of the DPoP header field.
+	// Proofs are the lines of the DPoP header field, for example
+	// r.Header.Values("DPoP").
 	Proofs []string
 
-	// Token is the access token as it came.
+	// Token is the access token, as received.
 	Token string
 
 	// Thumbprint is the jkt of the token's cnf (RFC 9449 §6.1).
 	Thumbprint string
 }
 
-// A Verifier verifies proofs. It is safe for concurrent use, and owns no goroutine.
+// A Verifier verifies proofs. It is safe for concurrent use, and starts no goroutine.
 type Verifier struct {
 	bases      []string // Config.URLs, normalised
 	algorithms []string
@@ -63,13 +65,13 @@ type Verifier struct {
 	leeway     time.Duration
 	behind     time.Duration // how far another instance's clock may be behind
 	store      Store
-	nonces     *nonces           // nil: none are demanded
-	signers    *tokencache.Cache // by their header
+	nonces     *nonces           // nil: no nonces are demanded
+	signers    *tokencache.Cache // by their encoded header
 	now        func() time.Time
 }
 
-// NewVerifier returns a Verifier, or an error that reports every fault of the
-// Config, one per line.
+// NewVerifier returns a Verifier, or an error that lists every fault of the Config,
+// one per line.
 func NewVerifier(config Config) (*Verifier, error) {
 	if err := config.check(); err != nil {
 		return nil, err
@@ -98,11 +100,12 @@ func NewVerifier(config Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Algorithms returns the accepted alg values, for the algs of a challenge (§7.1).
+// Algorithms returns the accepted alg values, for the algs parameter of a challenge
+// (§7.1).
 func (v *Verifier) Algorithms() []string { return slices.Clone(v.algorithms) }
 
-// Nonce returns a nonce that is good now, for the DPoP-Nonce header field (§8); ""
-// if none are demanded.
+// Nonce returns a nonce that is valid now, for the DPoP-Nonce header field (§8). It
+// returns "" if no nonces are demanded.
 func (v *Verifier) Nonce() string {
 	if v.nonces == nil {
 		return ""
@@ -110,16 +113,16 @@ func (v *Verifier) Nonce() string {
 	return v.nonces.current(v.now())
 }
 
-// Verify returns nil for a proof that was made for this request, this token and the
-// token's key, that is of this time, and that was not used before. It uses the proof
-// up: a second call with the same one returns [ErrReplayed].
+// Verify returns nil if the proof was made for this request, this token and the
+// token's key, is recent, and was not used before. It consumes the proof: a second
+// call with the same proof returns [ErrReplayed].
 func (v *Verifier) Verify(ctx context.Context, r Request) error {
 	p, err := v.open(r.Proofs)
 	if err != nil {
 		return err
 	}
 	if !equal(p.thumbprint, r.Thumbprint) {
-		return ErrKey // before the signature: it tells nothing, and costs less
+		return ErrKey // before the signature, because it is cheaper and reveals nothing
 	}
 	if err := p.readClaims(); err != nil {
 		return err
@@ -135,11 +138,11 @@ func (v *Verifier) Verify(ctx context.Context, r Request) error {
 		return err
 	}
 	v.remember(&p)
-	return v.use(ctx, use) // last: who cannot sign fills nothing
+	return v.use(ctx, use) // last, so that a client without the key cannot fill the Store
 }
 
-// fits holds the claims against the request, and returns the key under which the
-// use of the proof is remembered.
+// fits checks the claims against the request. It returns the key under which the use
+// of the proof is remembered.
 func (v *Verifier) fits(p *proof, r Request) (key [32]byte, err error) {
 	if p.method != r.Method {
 		return key, errMethod
@@ -154,9 +157,9 @@ func (v *Verifier) fits(p *proof, r Request) (key [32]byte, err error) {
 	return keyOf(p.thumbprint, url, p.id), nil
 }
 
-// end tells how long the use of a proof has to be remembered, if it is one of now.
-// It is as long as the proof could be accepted, and the leeway more for an instance
-// whose clock is behind, and a second for what a Store rounds.
+// end checks the times of the proof, and returns until when its use must be
+// remembered. That is as long as the proof can be accepted, plus v.behind for an
+// instance whose clock is behind, plus a second because a Store may round.
 func (v *Verifier) end(c *claims, now time.Time) (end time.Time, err error) {
 	end, err = v.endOfAge(c, now)
 	switch {
@@ -177,8 +180,9 @@ func (v *Verifier) end(c *claims, now time.Time) (end time.Time, err error) {
 	return end.Add(v.behind + time.Second), nil
 }
 
-// endOfAge lets the nonce, where one is demanded, take the place of iat: the time in
-// it is by our own clock (RFC 9449 §11.1).
+// endOfAge returns when the proof becomes too old. If nonces are demanded, the nonce
+// takes the place of iat, because the time in a nonce is from our own clock (RFC 9449
+// §11.1).
 func (v *Verifier) endOfAge(c *claims, now time.Time) (end time.Time, err error) {
 	if v.nonces != nil {
 		end, ok := v.nonces.end(c.nonce, now)
@@ -194,9 +198,11 @@ func (v *Verifier) endOfAge(c *claims, now time.Time) (end time.Time, err error)
 	return end, nil
 }
 
-// keyOf is the same for what means the same: the URL is the normalised htu, not the
-// one of Config.URLs that was found, of which two can be right when a prefix of one
-// is the beginning of a path under another. Neither of the first two has a NUL in it.
+// keyOf returns the same key for proofs that mean the same. It uses the normalised
+// htu, not the matching entry of Config.URLs, because one htu can match two entries.
+// For example, https://a/b/c matches https://a if the path is /b/c, and https://a/b
+// if the path is /c. Neither the thumbprint nor the URL contains a NUL, so the three
+// parts cannot run together.
 func keyOf(thumbprint, url, id string) [32]byte {
 	var room [1024]byte
 	text := append(room[:0], thumbprint...)
@@ -205,7 +211,8 @@ func keyOf(thumbprint, url, id string) [32]byte {
 	return sha256.Sum256(text)
 }
 
-// isHash compares with the ath of a token in its one spelling (RFC 9449 §4.2).
+// isHash reports whether hash is the ath of the token (RFC 9449 §4.2). It accepts the
+// canonical encoding only.
 func isHash(hash, token string) bool {
 	var want [43]byte
 	digest := tokencache.KeyOf(token) // SHA-256, without a copy of the token

@@ -44,7 +44,7 @@ func ExampleNewVerifier() {
 	// Output:
 	// first: <nil>
 	// again: dpop: the proof was used before
-	// other: dpop: the proof is not one for this request: expected the htm to be the method of the request
+	// other: dpop: the proof is not valid for this request: expected the htm to be the method of the request
 }
 
 // A server that demands nonces gives one along with its refusal.
@@ -105,7 +105,7 @@ func ExampleNewSigner() {
 	fmt.Println(err)
 	// Output:
 	// true <nil>
-	// dpop: the URL of a Proof: expected an absolute https or http URI without user information, in ASCII
+	// dpop: Proof.URL: expected an absolute https or http URI without user information, in ASCII
 }
 
 func ExampleThumbprint() {

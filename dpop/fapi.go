@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// What the FAPI 2.0 Security Profile allows: the algorithms of §5.4.1, and clocks
-// that are 10 s ahead, but not more than a minute (§5.3.2.1, said there of
-// authorization servers).
+// The FAPI 2.0 Security Profile lists the algorithms that are allowed (§5.4.1). It
+// requires an authorization server to accept clocks that are up to 10 s ahead, and to
+// refuse those that are more than a minute ahead (§5.3.2.1). The same limits are
+// applied here.
 var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
 
 const fapiLeastLeeway = 10 * time.Second
 
 // FAPI2Err reports what the Config allows and the FAPI 2.0 Security Profile does not,
-// each fault on a line that begins with the name of the field; nil if there is
-// nothing. How old a proof may be, the profile does not say.
+// and returns nil if there is nothing. Each fault is a line that begins with the name
+// of the field. The profile sets no maximum age of a proof, so MaxAge is not checked.
 func (v *Verifier) FAPI2Err() error {
 	var faults []error
 	for _, algorithm := range v.algorithms {

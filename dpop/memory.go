@@ -7,36 +7,38 @@ import (
 	"time"
 )
 
-// A Memory is a [Store] in the memory of this process. It is safe for concurrent
-// use, and owns no goroutine. It forgets no proof that could still be accepted: once
-// it is full of those it refuses new ones, and one key may fill a sixteenth of it
-// at the most. After a flood of proofs has ended, each use forgets a few of them, so
-// that none waits for all; a use is refused only once they are all forgotten.
+// A Memory is a [Store] in the memory of this process. It is safe for concurrent use,
+// and starts no goroutine. It never forgets a proof that could still be accepted. If
+// it is full of such proofs, it refuses new ones, and one key can fill at most a
+// sixteenth of it. After a flood of proofs has expired, each use removes some of
+// them, so that no single request waits for all. A use is refused only if there is no
+// room after all expired proofs were removed.
 type Memory struct {
 	most, share int
 
 	mu      sync.Mutex
 	used    map[digest]struct{}
-	slots   map[int64]*chunk // by the slot in which they end
-	ended   []*chunk         // of slots that are over, to be forgotten in pieces
+	slots   map[int64]*chunk // by the second in which they expire
+	ended   []*chunk         // of seconds that are over, removed piece by piece
 	clients map[digest]*client
-	now     int64 // the latest slot that was seen; those before it are over
+	now     int64 // the latest second that was seen; those before it are over
 }
 
-// A digest is half of a SHA-256 digest: two proofs with one are found by nobody
-// but their signer, who only has the second refused.
+// A digest is half of a SHA-256 digest. If two proofs have the same digest, the same
+// signer must have made both on purpose, and the second is refused.
 type digest [16]byte
 
-// A memory is a proof that was used.
-type memory struct {
+// An entry is a proof that was used.
+type entry struct {
 	proof digest
 	by    *client
 }
 
-// A chunk is a part of the memories of one slot. Parts need no copy as they grow.
+// A chunk holds some entries of one second. A full chunk is linked to a new one, so
+// that many entries are not copied as their number grows.
 type chunk struct {
-	memories []memory
-	next     *chunk
+	entries []entry
+	next    *chunk
 }
 
 type client struct {
@@ -47,23 +49,25 @@ type client struct {
 const (
 	defaultEntries = 1 << 20
 	shares         = 16
-	mostChunk      = 512 // memories in a chunk
-	mostSwept      = 128 // memories that are forgotten under the lock at a time: some 40 µs
+	mostChunk      = 512 // entries in a chunk
+	mostSwept      = 128 // entries that are removed under the lock at a time: about 40 µs
 )
 
-// The errors of Use name what to change, since they are read by an operator.
+// The errors of Use say what to change, because an operator reads them.
 var (
-	errFull  = errors.New("the Memory is full of proofs that are still good; give NewMemory more room, or shorten MaxAge")
-	errShare = errors.New("the client has used more proofs than a sixteenth of the Memory can hold; give NewMemory more room, or shorten MaxAge")
-	errClock = errors.New("the clock went back to a time of which the Memory has forgotten the proofs; wait until it is past the latest time it showed")
+	errFull  = errors.New("the Memory is full of unexpired proofs; give NewMemory more entries, or shorten MaxAge")
+	errShare = errors.New("the unexpired proofs of this client fill a sixteenth of the Memory, the maximum; give NewMemory more entries, or shorten MaxAge")
+	errClock = errors.New("the clock went back to a time whose proofs the Memory has forgotten; wait until the clock is past the latest time that it showed")
 )
 
-// NewMemory returns a Memory for that many proofs that are good at a time; 1,048,576
-// if entries is zero. One takes some 70 bytes, and most of their room is kept for others.
+// NewMemory returns a Memory for at most that many unexpired proofs; 1,048,576 if
+// entries is not positive. One takes about 70 bytes, and most of the room of expired
+// ones is kept for new ones.
 //
-// With the defaults of a Config a use is held for 71 s, so that there is room for
-// 14,000 requests in a second, and 900 of one client. Where nonces are demanded it is
-// held for up to 121 s, with room for 8,600 and 540.
+// With the defaults of a Config a use is held for 71 s, so there is room for 14,000
+// requests per second, and for 900 of one client. If nonces are demanded it is held
+// for up to 121 s, with room for 8,600 and 540. (A nonce of an instance whose clock
+// is ahead can make that 151 s.)
 func NewMemory(entries int) *Memory {
 	if entries <= 0 {
 		entries = defaultEntries
@@ -77,8 +81,8 @@ func NewMemory(entries int) *Memory {
 	}
 }
 
-// Use implements [Store]. Its errors say that there is no room, or that the clock
-// went back.
+// Use implements [Store]. Its errors say that there is no room, that the clock went
+// back, or that ctx has ended.
 func (m *Memory) Use(ctx context.Context, use Use) (first bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,14 +92,14 @@ func (m *Memory) Use(ctx context.Context, use Use) (first bool, err error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		m.mu.Unlock() // others need not wait
+		m.mu.Unlock() // so that other goroutines need not wait
 		m.mu.Lock()
 		m.sweep()
 	}
 	return first, err
 }
 
-// try remembers a proof unless it is held already, or there is no room for it.
+// try remembers a proof, unless it is held already or there is no room for it.
 func (m *Memory) try(use Use) (first bool, err error) {
 	proof, id, end := digest(use.Key[:16]), digest(use.Client), slotOf(use.Until)
 	by := m.clients[id]
@@ -115,24 +119,25 @@ func (m *Memory) try(use Use) (first bool, err error) {
 	}
 	by.held++
 	m.used[proof] = struct{}{}
-	m.put(end, memory{proof, by})
+	m.put(end, entry{proof, by})
 	return true, nil
 }
 
-func (m *Memory) put(slot int64, added memory) {
+func (m *Memory) put(slot int64, added entry) {
 	last := m.slots[slot]
-	if last == nil || len(last.memories) == mostChunk {
+	if last == nil || len(last.entries) == mostChunk {
 		last = &chunk{next: last}
 		m.slots[slot] = last
 	}
-	last.memories = append(last.memories, added)
+	last.entries = append(last.entries, added)
 }
 
-// slotOf returns the second that a moment is in: there are never many with proofs
-// that end in them.
+// slotOf returns the second of a time. Only few seconds have entries, because proofs
+// expire soon.
 func slotOf(t time.Time) int64 { return t.Unix() }
 
-// end lays aside what ended before this slot, each time that a new one begins.
+// end moves the slots before now to m.ended. It does nothing unless a new second has
+// begun.
 func (m *Memory) end(now int64) {
 	if now <= m.now {
 		return
@@ -146,19 +151,19 @@ func (m *Memory) end(now int64) {
 	}
 }
 
-// sweep forgets a few of those that ended.
+// sweep removes at most mostSwept of the expired entries.
 func (m *Memory) sweep() {
 	for swept := 0; swept < mostSwept && len(m.ended) > 0; {
 		last := len(m.ended) - 1
 		c := m.ended[last]
-		part := c.memories[max(0, len(c.memories)-(mostSwept-swept)):]
-		for _, memory := range part {
-			m.drop(memory)
+		part := c.entries[max(0, len(c.entries)-(mostSwept-swept)):]
+		for _, e := range part {
+			m.drop(e)
 		}
 		swept += len(part)
-		c.memories = c.memories[:len(c.memories)-len(part)]
+		c.entries = c.entries[:len(c.entries)-len(part)]
 		switch {
-		case len(c.memories) > 0:
+		case len(c.entries) > 0:
 		case c.next != nil:
 			m.ended[last] = c.next
 		default:
@@ -168,9 +173,9 @@ func (m *Memory) sweep() {
 	}
 }
 
-func (m *Memory) drop(memory memory) {
-	delete(m.used, memory.proof)
-	if memory.by.held--; memory.by.held == 0 {
-		delete(m.clients, memory.by.id)
+func (m *Memory) drop(e entry) {
+	delete(m.used, e.proof)
+	if e.by.held--; e.by.held == 0 {
+		delete(m.clients, e.by.id)
 	}
 }

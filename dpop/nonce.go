@@ -10,32 +10,33 @@ import (
 	"time"
 )
 
-// Nonces are made of the time and a MAC over it: nothing is stored, and instances
-// with one key agree. Time goes in slots of half a lifetime, each with a nonce. One
-// is good in its own slot and the two after it, and in the one before: another
-// instance's clock may be ahead.
+// nonces makes and checks nonces. A nonce is a time and a MAC over it, so nothing is
+// stored, and instances with the same key accept each other's. Time is divided into
+// slots of half a lifetime, each with its own nonce. A nonce is valid in its own
+// slot, in the two after it, and in the one before it because another instance's
+// clock may be ahead.
 type nonces struct {
-	of     func(slot int64) string // hides the key from who prints a Verifier
+	of     func(slot int64) string // a closure, so that a printed Verifier does not show the key
 	slot   time.Duration
 	window atomic.Pointer[window]
 }
 
 const (
-	slotsBefore = 2 // whose nonces are still good
-	slotsAfter  = 1 // whose nonces are good already
+	slotsBefore = 2 // earlier slots whose nonces are still valid
+	slotsAfter  = 1 // later slots whose nonces are valid already
 )
 
-// A window has the nonces that are good in one slot, the oldest first.
+// A window has the nonces that are valid in one slot, the oldest first.
 type window struct {
 	slot   int64
 	nonces [slotsBefore + 1 + slotsAfter]string
 }
 
-// nonceLabel keeps these MACs apart from all others, such as the nonces of an
-// authorization server that was given the same key (RFC 9449 §9).
+// nonceLabel separates these MACs from all others with the same key, for example
+// those of an authorization server's nonces (RFC 9449 §9).
 const nonceLabel = "accesstoken: DPoP nonce of a resource server"
 
-// newNonces returns nil without a key.
+// newNonces returns nil if there is no key.
 func newNonces(key []byte, lifetime time.Duration) *nonces {
 	if key == nil {
 		return nil
@@ -64,10 +65,10 @@ func (n *nonces) at(now time.Time) *window {
 	return w
 }
 
-// current is the nonce to give away.
+// current returns the nonce to hand out.
 func (n *nonces) current(now time.Time) string { return n.at(now).nonces[slotsBefore] }
 
-// end tells until when a nonce is good, and whether it is one.
+// end reports whether a nonce is valid, and until when.
 func (n *nonces) end(nonce string, now time.Time) (end time.Time, ok bool) {
 	w := n.at(now)
 	for i, good := range w.nonces {

@@ -14,57 +14,58 @@ import (
 
 const (
 	proofType = "dpop+jwt" // RFC 9449 §4.2
-	mostBytes = 8 << 10    // of a proof; one by an RSA key of 4096 bits has 1900
+	mostBytes = 8 << 10    // of a proof; with an RSA key of 4096 bits it has 1900
 	mostID    = 512        // bytes of jti
 )
 
-// The faults of a proof. They are made once: a stranger can have them by the million.
+// The faults of a proof. They are allocated once, because an unauthenticated client
+// can cause millions of them.
 var (
-	errNone      = fault("expected a DPoP header field; there is none")
-	errSeveral   = fault("expected one DPoP header field; there are several")
-	errSize      = fault("expected at most 8192 bytes")
+	errNone      = fault("the request has no DPoP header field")
+	errSeveral   = fault("the request has several DPoP header fields; expected one")
+	errSize      = fault("expected a proof of at most 8192 bytes")
 	errForm      = fault("expected a JWS of three parts in base64url, with JSON objects of unique names in the first two")
 	errType      = fault("expected the typ dpop+jwt")
 	errHeader    = fault("expected none of crit, b64, zip and enc in the header")
-	errAlgorithm = fault("expected an alg among those accepted, and one of the key")
-	errJWK       = fault("expected a sound public key in jwk, without private members")
+	errAlgorithm = fault("expected an alg that is in Config.Algorithms and fits the key in jwk")
+	errJWK       = fault("expected a valid public key in jwk, without private members")
 	errCostly    = fault("expected an RSA key of at most 4096 bits, with an exponent of at most 2^17")
-	errClaims    = fault("expected jti, of 512 bytes at most, htm, htu and ath as strings and iat as a date, and nonce, exp and nbf likewise if they are there")
+	errClaims    = fault("expected the strings jti (at most 512 bytes), htm, htu and ath and the number iat, and, if present, a string nonce and numbers exp and nbf")
 	errMethod    = fault("expected the htm to be the method of the request")
-	errTarget    = fault("expected the htu to be one of our URLs with the path of the request")
-	errHash      = fault("expected the ath to be that of the access token")
-	errTime      = fault("expected an iat of this time, and none of exp and nbf to rule it out")
+	errTarget    = fault("expected the htu to be one of Config.URLs plus the path of the request")
+	errHash      = fault("expected the ath to be the hash of the access token")
+	errTime      = fault("expected a recent iat, no exp in the past and no nbf in the future; check both clocks")
 	errSignature = fault("expected a signature by the key in jwk")
 )
 
 func fault(expected string) error { return fmt.Errorf("%w: %s", ErrProof, expected) }
 
-// A proof is one that was taken apart, and is not yet to be believed.
+// A proof is a parsed proof whose signature need not have been verified yet.
 type proof struct {
 	*signer
 	claims
 
-	known  bool   // the header has stood over a good signature before
+	known  bool   // a proof with this header had a valid signature before
 	header string // encoded
 	token  jose.Token
 }
 
-// A signer is what a header says of who signs.
+// A signer is the content of a proof's header: the algorithm and the key.
 type signer struct {
 	jose.Header
 	key        crypto.PublicKey
 	thumbprint string
-	client     [16]byte // the beginning of the thumbprint
+	client     [16]byte // the first half of the thumbprint, decoded
 }
 
-// claims are those of RFC 9449 §4.2, and exp and nbf.
+// claims are the claims of RFC 9449 §4.2, and exp and nbf.
 type claims struct {
 	id, method, url, tokenHash, nonce string
 	issuedAt, expiry, notBefore       time.Time
 }
 
-// open reads the one proof there has to be as far as its header. Two in one line,
-// with a comma between them, are no proof.
+// open parses the only proof of a request, as far as its header. Two proofs in one
+// line, with a comma between them, are malformed.
 func (v *Verifier) open(lines []string) (p proof, err error) {
 	switch {
 	case len(lines) == 0:
@@ -99,19 +100,19 @@ func (v *Verifier) readSigner(header string) (*signer, error) {
 		case "jwk":
 			jwk = value
 		case "crit", "b64", "zip", "enc":
-			// No critical extension is understood here (RFC 7515 §4.1.11), no JWT
-			// may have b64 (RFC 7797 §7), and the others belong to JWE.
+			// No critical extension is understood here (RFC 7515 §4.1.11), a JWT must
+			// not have b64 (RFC 7797 §7), and zip and enc belong to JWE.
 			return errHeader
 		}
-		return nil // what else names or carries a key, such as jku, is not looked at
+		return nil // other members that name or carry a key, for example jku, are ignored
 	})
 	switch {
 	case errors.Is(err, errHeader):
 		return nil, errHeader
 	case err != nil:
 		return nil, errForm
-	// typ is a media type: its case does not matter, and "application/" may stand
-	// before it (RFC 7515 §4.1.9).
+	// typ is a media type, so its case does not matter and it may begin with
+	// "application/" (RFC 7515 §4.1.9).
 	case !s.HasMediaType(proofType):
 		return nil, errType
 	case !slices.Contains(v.algorithms, s.Algorithm):
@@ -120,7 +121,7 @@ func (v *Verifier) readSigner(header string) (*signer, error) {
 	return s, s.read(jwk)
 }
 
-// read reads the key.
+// read parses the key, and checks that it fits the algorithm and is not too costly.
 func (s *signer) read(jwk string) (err error) {
 	if s.key, err = jose.ReadJWK(jwk); err != nil {
 		return errJWK
@@ -139,9 +140,9 @@ func (s *signer) read(jwk string) (err error) {
 	return err
 }
 
-// The bounds of an RSA key of a proof. Any client can bring a new key with each
-// proof, and the cost of a signature grows with the square of the one and with the
-// length of the other.
+// The limits on an RSA key in a proof. A client can send a new key with each proof.
+// The cost of verifying grows with the square of the modulus length, and with the
+// length of the exponent.
 const (
 	mostModulus  = 4096 // bits
 	mostExponent = 1 << 17
@@ -152,25 +153,25 @@ func isCostly(key crypto.PublicKey) bool {
 	return ok && (known.N.BitLen() > mostModulus || known.E > mostExponent)
 }
 
-// The memory for signers is bounded. One is at most as large as its header, and what
-// stands around its key.
+// Limits of the cache of signers, in bytes. An entry is charged the length of its
+// header plus signerSize, which covers the parsed key.
 const (
 	signerBytes = 8 << 20
 	signerSize  = 600
 )
 
-// remember keeps the signer of a proof whose signature is good and whose key is the
-// token's.
+// remember caches the signer. Call it only if the signature is valid and the key is
+// the token's.
 func (v *Verifier) remember(p *proof) {
 	if p.known {
 		return
 	}
 	kept := *p.signer
-	kept.Header = jose.Header{Algorithm: strings.Clone(p.Algorithm)} // a part of the header would keep all of it
+	kept.Header = jose.Header{Algorithm: strings.Clone(p.Algorithm)} // a substring would keep the whole header alive
 	v.signers.Put(v.signers.KeyOf(p.header), &kept, signerSize+len(p.header))
 }
 
-// readClaims reads the payload.
+// readClaims parses the payload.
 func (p *proof) readClaims() error {
 	if err := p.token.Open(); err != nil {
 		return errForm
@@ -212,7 +213,7 @@ func (c *claims) read(name, value string) error {
 	return nil
 }
 
-// verify expects that the claims were read.
+// verify checks the signature. Call readClaims first.
 func (p *proof) verify() error {
 	p.token.Header = &p.signer.Header
 	if p.token.Verify(p.key) != nil {

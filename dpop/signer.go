@@ -14,32 +14,32 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// A Signer makes proofs with a client's key. It is as safe for concurrent use as
-// the key is; those of the standard library are.
+// A Signer makes proofs with a client's key. It is safe for concurrent use if the key
+// is, as those of the standard library are.
 type Signer struct {
 	thumbprint string
 	header     string // encoded
 	sign       func(input string) ([]byte, error)
 }
 
-// A Proof is what a proof says.
+// A Proof holds the values that go into a proof.
 type Proof struct {
 	_ [0]func()
 
 	Method string // of the request
 	URL    string // of the request; its query and fragment are left out
-	Token  string // the access token that goes with it; "" at an authorization server
-	Nonce  string // the last one that the server gave; "" if it gave none
+	Token  string // the access token that is sent along; "" for an authorization server
+	Nonce  string // the last nonce from the server; "" if there was none
 }
 
-// proofHeader is RFC 9449 §4.2.
+// proofHeader is the header of a proof (RFC 9449 §4.2).
 type proofHeader struct {
 	Type      string          `json:"typ"`
 	Algorithm string          `json:"alg"`
 	Key       json.RawMessage `json:"jwk"`
 }
 
-// proofClaims is RFC 9449 §4.2.
+// proofClaims are the claims of a proof (RFC 9449 §4.2).
 type proofClaims struct {
 	ID        string `json:"jti"`
 	Method    string `json:"htm"`
@@ -49,11 +49,13 @@ type proofClaims struct {
 	Nonce     string `json:"nonce,omitempty"`
 }
 
-// signerAlgorithms are those that a Signer chooses among, by its key.
+// signerAlgorithms are the algorithms of a Signer, which uses the first that fits its
+// key.
 var signerAlgorithms = []string{"ES256", "ES384", "ES512", "EdDSA", "PS256"}
 
-// NewSigner returns a Signer for a key of RSA, P-256, P-384, P-521 or Ed25519, in
-// memory or behind a key service. It signs with PS256, ES256, ES384, ES512 or EdDSA.
+// NewSigner returns a Signer for an RSA, P-256, P-384, P-521 or Ed25519 key, in
+// memory or behind a key service. It signs with PS256, ES256, ES384, ES512 or EdDSA,
+// respectively.
 func NewSigner(key crypto.Signer) (*Signer, error) {
 	public := publicKey(key)
 	jwk, err := jose.WriteJWK(public)
@@ -71,11 +73,11 @@ func NewSigner(key crypto.Signer) (*Signer, error) {
 			return &Signer{thumbprint, header, sign}, nil
 		}
 	}
-	return nil, errors.New("dpop: the key cannot sign proofs: expected one of RSA, P-256, P-384, P-521 or Ed25519")
+	return nil, errors.New("dpop: the key cannot sign proofs: expected an RSA, P-256, P-384, P-521 or Ed25519 key")
 }
 
-// publicKey returns nil for a key that is none: a nil *rsa.PrivateKey is a
-// crypto.Signer, and panics.
+// publicKey returns nil if the key is unusable. For example, a nil *rsa.PrivateKey is
+// a crypto.Signer whose Public method panics.
 func publicKey(key crypto.Signer) (public crypto.PublicKey) {
 	defer func() {
 		if recover() != nil {
@@ -85,19 +87,19 @@ func publicKey(key crypto.Signer) (public crypto.PublicKey) {
 	return key.Public()
 }
 
-// Thumbprint returns what the jkt of a token bound to the key is.
+// Thumbprint returns the jkt of tokens that are bound to the key.
 func (s *Signer) Thumbprint() string { return s.thumbprint }
 
-// Sign returns a new proof. Each request needs its own, a retry too.
+// Sign returns a new proof. Each request needs its own proof, and so does each retry.
 func (s *Signer) Sign(p Proof) (string, error) {
 	if p.Method == "" {
-		return "", errors.New("dpop: the Method of a Proof is empty; expected that of the request")
+		return "", errors.New("dpop: Proof.Method is empty; expected the method of the request")
 	}
 	if _, err := normalize(p.URL); err != nil {
-		return "", fmt.Errorf("dpop: the URL of a Proof: %w", err)
+		return "", fmt.Errorf("dpop: Proof.URL: %w", err)
 	}
 	claims := proofClaims{
-		ID:       rand.Text(), // of 128 bits and more
+		ID:       rand.Text(), // at least 128 bits
 		Method:   p.Method,
 		URL:      target(p.URL),
 		IssuedAt: time.Now().Unix(),
@@ -109,13 +111,14 @@ func (s *Signer) Sign(p Proof) (string, error) {
 	input := s.header + "." + part(claims)
 	signature, err := s.sign(input)
 	if err != nil {
-		return "", fmt.Errorf("dpop: the key did not sign: %w", err)
+		return "", fmt.Errorf("dpop: the key could not sign the proof: %w", err)
 	}
 	return input + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// target is the URL as it goes into htu: as it was written, for servers that compare
-// it so, but with the path that the request will have.
+// target returns the URL for the htu. It is not normalised, because some servers
+// compare it as a text. An empty path becomes /, because the request will have that
+// path.
 func target(url string) string {
 	if end := strings.IndexAny(url, "?#"); end >= 0 {
 		url = url[:end]
@@ -126,20 +129,20 @@ func target(url string) string {
 	return url
 }
 
-// part encodes one part of a JWS. These structs always have a JSON.
+// part encodes one part of a JWS. Marshalling these structs cannot fail.
 func part(v any) string {
 	text, _ := json.Marshal(v)
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// hashOf is the ath of a token (RFC 9449 §4.2).
+// hashOf returns the ath of a token (RFC 9449 §4.2).
 func hashOf(token string) string {
 	digest := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(digest[:])
 }
 
-// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638), as it stands
-// in cnf.jkt.
+// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638), in the form
+// of cnf.jkt.
 func Thumbprint(key crypto.PublicKey) (string, error) {
 	thumbprint, err := jose.Thumbprint(key)
 	if err != nil {

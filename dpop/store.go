@@ -9,13 +9,13 @@ import (
 
 // A Store remembers which proofs were used. It must be safe for concurrent use.
 type Store interface {
-	// Use reports whether this is the first use under its Key, and remembers it
-	// until Until: in one step, so that of many at once only one is the first. An
-	// error means that it could not be found out, and the proof is refused. Use
-	// should return when ctx ends, which it does within a second.
+	// Use reports whether this is the first use of the Key, and remembers the Key
+	// until Until. It must do both in one atomic step, so that only one of many
+	// concurrent calls is the first. If it returns an error, the proof is refused.
+	// Use should return when ctx ends, which is at most a second after the call.
 	//
-	// With Redis it is one command: SET key 1 NX PX, with the hexadecimal Key and
-	// the milliseconds from Now to Until.
+	// For example, Redis needs one command: SET key 1 NX PX milliseconds, with the
+	// hexadecimal Key and the milliseconds from Now to Until.
 	Use(ctx context.Context, use Use) (first bool, err error)
 }
 
@@ -25,14 +25,14 @@ type Use struct {
 
 	Key    [32]byte  // a digest of the proof's key, URL and jti
 	Client [16]byte  // a digest of the proof's key, for limits on what one client may fill
-	Until  time.Time // the proof is refused without the Store from then on
+	Until  time.Time // from then on the proof is refused without the Store
 	Now    time.Time // by the Verifier's clock
 }
 
-// storeTimeout is for one access to a Store that is not in this process.
+// storeTimeout limits a call of any Store that is not a Memory.
 const storeTimeout = time.Second
 
-// use accepts the proof if this is its first use, and nothing else.
+// use accepts the proof only if this is its first use.
 func (v *Verifier) use(ctx context.Context, use Use) error {
 	first, err := v.first(ctx, use)
 	switch {
@@ -63,8 +63,8 @@ func (v *Verifier) first(ctx context.Context, use Use) (first bool, err error) {
 	return v.store.Use(ctx, use)
 }
 
-// A storeError is ErrStore with what the Store said. That is not taken for another
-// kind of ours, whatever it is.
+// A storeError is ErrStore with the Store's error. Even if the Store's error matches
+// another kind of this package, the storeError matches ErrStore only.
 type storeError struct{ cause error }
 
 func (e *storeError) Error() string { return ErrStore.Error() + ": " + e.cause.Error() }
@@ -80,10 +80,10 @@ func (e *storeError) Unwrap() error {
 	return e.cause
 }
 
-// checkStore finds a store that is none, such as a nil *Memory.
+// checkStore rejects a Store that is a nil pointer, for example a nil *Memory.
 func checkStore(store Store) error {
 	if v := reflect.ValueOf(store); store != nil && v.Kind() == reflect.Pointer && v.IsNil() {
-		return errors.New("it is a nil pointer; leave it nil for a Memory, or make one with NewMemory")
+		return errors.New("the value is a nil pointer; leave Store unset for a Memory, or make one with NewMemory")
 	}
 	return nil
 }

@@ -18,54 +18,59 @@ import (
 	"github.com/accesstoken/accesstoken/internal/pool"
 )
 
-// A Transport is an [http.RoundTripper] that sends an access token along with each
-// request, and a new proof for it (RFC 9449 §7.1). Origins and Signer have to be set.
-// It keeps the last nonce of each origin, and when one is asked for that it does not
-// have, it sends the request a second time (§9): with a body only if that can be had
-// again, from GetBody of the request, as those of [http.NewRequest] mostly can.
+// A Transport is an [http.RoundTripper] that sends an access token and a new proof
+// with each request (RFC 9449 §7.1). Origins and Signer are required. It keeps the
+// last nonce of each origin. If a server demands a nonce that the Transport does not
+// have, the request is sent a second time (§9). A request with a body is sent again
+// only if it has GetBody, which [http.NewRequest] sets for most bodies.
 //
-// If a server closes a connection that was used before, and nothing of an answer has
-// come, a request that [http.Transport] sends again by itself is sent once more, with
-// a new proof: one by GET, HEAD, OPTIONS or TRACE, or with an Idempotency-Key. A POST
-// is not; its caller gets the error.
+// If a server closes a reused connection before any part of a response has come, some
+// requests are sent once more, with a new proof. They are those that [http.Transport]
+// sends again by itself: GET, HEAD, OPTIONS and TRACE, and requests with an
+// Idempotency-Key. Other requests, for example a POST, are not sent again, and the
+// caller gets the error.
 //
-// It leaves the request that it is given as it was, and the response names that one:
-// who prints either finds no token in it. It is safe for concurrent use, if its
-// fields are not changed any more, and must not be copied.
+// The Transport does not change the request that it is given, and the response refers
+// to that request, so printing either shows no token. A Transport is safe for
+// concurrent use if its fields are not changed any more. It must not be copied.
 type Transport struct {
 	_ [0]func()
 
-	// Origins are where the token may go: scheme, host and port, such as
-	// https://api.example.com. They are https, or http on a loopback host. A request
-	// to anywhere else is sent as it is, without token and proof: redirects lead
-	// there, and not every one is to be trusted with them.
+	// Origins are the servers that may get the token: scheme, host and port, for
+	// example https://api.example.com. They are https, or http on a loopback host. A
+	// request to any other origin is sent without token and proof, because a redirect
+	// can lead to a server that should not get them.
 	Origins []string
 
 	// Signer makes the proofs.
 	Signer *Signer
 
-	// Token returns the access token, bound to the Signer's key, for one request. Nil
-	// sends the proof alone, which is what a token endpoint wants (§5).
+	// Token returns the access token, bound to the Signer's key, for one request. If
+	// nil, the proof is sent without a token, as a token endpoint expects (§5).
 	Token func(ctx context.Context) (string, error)
 
-	// Base sends the requests; nil is http.DefaultTransport. An [http.Transport] is
-	// copied at the first request, and the copy has connections of its own. Over
-	// HTTP/2 it pings a connection on which nothing has come for 3 s, and closes it
-	// when the ping has no answer for 5 s, unless Base has its own SendPingTimeout in
-	// its HTTP2; a negative one sends no pings. Protocols that were registered with
-	// RegisterProtocol are not in the copy. Any other RoundTripper is used as it is:
-	// it has to find dead connections by itself, or it waits for minutes on one that a
+	// Base sends the requests; nil means http.DefaultTransport. If Base is an
+	// [http.Transport], the first request copies it, and the copy has its own
+	// connections. Protocols that were registered with RegisterProtocol are not
+	// copied. Over HTTP/2, the copy pings a connection if nothing was received for 3
+	// s, and closes it if the ping is not answered within 5 s. If Base sets
+	// SendPingTimeout in its HTTP2, that value is used instead; a negative one turns
+	// pings off.
+	//
+	// An [http.Transport] whose HTTP/2 is that of golang.org/x/net/http2, and any
+	// other RoundTripper, is used as it is. It should find dead connections by
+	// itself. Otherwise a request can wait for minutes on a connection that a
 	// firewall has forgotten.
 	Base http.RoundTripper
 
 	mu     sync.Mutex
-	nonces map[string]string // by origin, of which there are no more than Origins
-	sender http.RoundTripper // Base, or its copy; nil before the first request
+	nonces map[string]string // by origin, so at most as many as Origins
+	sender http.RoundTripper // Base or its copy; nil before the first request
 }
 
-// liveness has a dead connection closed within 8 s. A ping may have to wait behind a
-// long body that is being sent, so that it has more time than that of other requests
-// of ours.
+// liveness closes a dead connection within 8 s. A ping gets more time than in our
+// other HTTP clients, because it may have to wait behind a long body that is being
+// sent.
 var liveness = pool.Liveness{Silence: 3 * time.Second, Ping: 5 * time.Second}
 
 // RoundTrip implements [http.RoundTripper].
@@ -88,7 +93,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	next := t.keepNonce(origin, response)
-	if !t.wantsAnother(response, seen, nonce, next) {
+	if !t.wantsNewProof(response, seen, nonce, next) {
 		return response, nil
 	}
 	again, ok := rewound(r)
@@ -104,18 +109,18 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// wantsAnother reports that a request was refused for its proof alone: it has no
-// nonce, or not the one that came now, or net/http has sent it twice, so that the
-// server may have seen the proof before.
-func (t *Transport) wantsAnother(response *http.Response, seen *pool.Exchange, nonce, next string) bool {
+// wantsNewProof reports whether a request was refused only for its proof. Either the
+// proof did not have the nonce that has come now, or the server may have seen the
+// proof before, because net/http has sent the request twice.
+func (t *Transport) wantsNewProof(response *http.Response, seen *pool.Exchange, nonce, next string) bool {
 	if next != "" && next != nonce && t.refusesFor(response, useNonce) {
 		return true
 	}
 	return seen.Sent() > 1 && t.refusesFor(response, invalidProof)
 }
 
-// sendAndRepeat sends a request, and once more if its connection was closed before an
-// answer came, and if sending it twice does no harm.
+// sendAndRepeat sends a request. If its connection was closed before a response came,
+// it sends the request once more, unless repeating it could do harm.
 func (t *Transport) sendAndRepeat(r *http.Request, token, nonce string) (*http.Response, *pool.Exchange, error) {
 	response, seen, err := t.send(r, token, nonce)
 	if !seen.Unanswered(err) || !isRepeatable(r) {
@@ -136,8 +141,8 @@ func (t *Transport) sendAndRepeat(r *http.Request, token, nonce string) (*http.R
 	return response, seen, nil
 }
 
-// isRepeatable reports what net/http sends again by itself, if there is no body that
-// is gone.
+// isRepeatable reports whether net/http would send such a request again by itself. It
+// does not check that the body can be read again.
 func isRepeatable(r *http.Request) bool {
 	switch methodOf(r) {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -147,27 +152,28 @@ func isRepeatable(r *http.Request) bool {
 }
 
 // CloseIdleConnections closes the connections that no request uses, as
-// [http.Client.CloseIdleConnections] does: those of the copy of Base, or those of a
-// Base of another kind, if it has such a method.
+// [http.Client.CloseIdleConnections] does. They are those of the copy of Base. If
+// Base is not copied, its own method of that name is called, if it has one.
 func (t *Transport) CloseIdleConnections() {
 	if closer, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }
 
-// origins reports every fault of the fields.
+// origins returns the normalised Origins, or an error that lists every fault of the
+// fields.
 func (t *Transport) origins() (origins []string, err error) {
 	var faults []error
 	if t.Signer == nil {
 		faults = append(faults, errors.New("dpop: the Transport has no Signer; make one with NewSigner"))
 	}
 	if len(t.Origins) == 0 {
-		faults = append(faults, errors.New("dpop: Origins is empty; name where the token may go, such as https://api.example.com"))
+		faults = append(faults, errors.New("dpop: Origins is empty; list the servers that may get the token, for example https://api.example.com"))
 	}
 	for _, text := range t.Origins {
 		origin, err := newBase(text)
 		if err == nil && strings.Count(origin, "/") != len("//") {
-			err = errors.New("it has a path; name scheme, host and port only")
+			err = errors.New("the origin has a path; expected only scheme, host and port")
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("dpop: Origins: %q: %w", text, err))
@@ -177,7 +183,8 @@ func (t *Transport) origins() (origins []string, err error) {
 	return origins, errors.Join(faults...)
 }
 
-// originOf is of the place that the request is sent to, whatever its Host says.
+// originOf returns the origin that the request is sent to, whatever its Host field
+// says.
 func originOf(u *url.URL) (string, error) {
 	if u == nil {
 		return "", errURI
@@ -185,7 +192,7 @@ func originOf(u *url.URL) (string, error) {
 	return newBase(u.Scheme + "://" + u.Host)
 }
 
-// unsent closes the body of a request that is not sent, as a RoundTripper has to.
+// unsent closes the body of a request that is not sent, as a RoundTripper must.
 func unsent(r *http.Request, err error) error {
 	if r.Body != nil {
 		_ = r.Body.Close()
@@ -219,9 +226,9 @@ func (t *Transport) token(ctx context.Context) (string, error) {
 	token, err := t.Token(ctx)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("dpop: there is no access token to send: %w", err)
+		return "", fmt.Errorf("dpop: the Token function returned no access token: %w", err)
 	case token == "":
-		return "", errors.New("dpop: Token returned an empty access token")
+		return "", errors.New("dpop: the Token function returned an empty access token")
 	}
 	return token, nil
 }
@@ -232,7 +239,7 @@ func (t *Transport) nonce(origin string) string {
 	return t.nonces[origin]
 }
 
-// send sends a copy of the request, with a proof of its own.
+// send sends a copy of the request with a new proof.
 func (t *Transport) send(r *http.Request, token, nonce string) (*http.Response, *pool.Exchange, error) {
 	ctx, seen := pool.Watch(r.Context())
 	proof, err := t.Signer.Sign(Proof{Method: methodOf(r), URL: targetOf(r), Token: token, Nonce: nonce})
@@ -257,13 +264,13 @@ func (t *Transport) send(r *http.Request, token, nonce string) (*http.Response, 
 
 func methodOf(r *http.Request) string {
 	if r.Method == "" {
-		return http.MethodGet // as net/http has it
+		return http.MethodGet // the default of net/http
 	}
 	return r.Method
 }
 
-// targetOf is the URL as the server sees it, to which the Host belongs (RFC 9110
-// §7.1). User information is not part of what is sent.
+// targetOf returns the URL as the server sees it, which includes the Host field (RFC
+// 9110 §7.1). User information is removed, because it is not part of what is sent.
 func targetOf(r *http.Request) string {
 	target := *r.URL
 	target.User = nil
@@ -273,8 +280,8 @@ func targetOf(r *http.Request) string {
 	return target.String()
 }
 
-// keepNonce keeps the nonce that a response brought, and returns it. Any response
-// may bring one (§8.2).
+// keepNonce stores the nonce of a response, and returns it. It returns "" if there is
+// not exactly one valid nonce. Any response may carry one (§8.2).
 func (t *Transport) keepNonce(origin string, response *http.Response) string {
 	lines := response.Header.Values("DPoP-Nonce")
 	if len(lines) != 1 || !isNonce(lines[0]) {
@@ -289,10 +296,11 @@ func (t *Transport) keepNonce(origin string, response *http.Response) string {
 	return lines[0]
 }
 
-// mostNonce is room for what servers make, and leaves most of a header's for the rest.
+// mostNonce limits the size of a nonce, because each request's header has to hold it.
+// Those of servers are shorter.
 const mostNonce = 1 << 10
 
-// isNonce is RFC 9449 §8.1.
+// isNonce checks the syntax of a nonce (RFC 9449 §8.1), and its length.
 func isNonce(text string) bool {
 	isOther := func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }
 	return text != "" && len(text) <= mostNonce && !strings.ContainsFunc(text, isOther)
@@ -303,9 +311,10 @@ const (
 	invalidProof = "invalid_dpop_proof"
 )
 
-// refusesFor reports a refusal with that error code, by a resource server (§7.1, §9) or
-// by an authorization server (§5, §8). Where in the challenges the word stands is not
-// looked at: the request was refused, and is sent once more at the most.
+// refusesFor reports whether the response is a refusal with this error code. It is
+// one by a resource server (§7.1, §9) or, if Token is nil, by an authorization server
+// (§5, §8). The code may stand anywhere in the challenges: the request was refused in
+// any case, and is sent once more at most.
 func (t *Transport) refusesFor(response *http.Response, code string) bool {
 	switch {
 	case response.StatusCode == http.StatusUnauthorized:
@@ -317,8 +326,8 @@ func (t *Transport) refusesFor(response *http.Response, code string) bool {
 	return false
 }
 
-// errorOf returns the error of a token endpoint's answer (RFC 6749 §5.2), and leaves
-// the body as it was.
+// errorOf returns the error of a token endpoint's response (RFC 6749 §5.2).
+// Afterwards the body can still be read from its start.
 func errorOf(response *http.Response) string {
 	start, err := io.ReadAll(io.LimitReader(response.Body, mostDiscarded))
 	response.Body = &resumed{io.MultiReader(bytes.NewReader(start), failing{err}, response.Body), response.Body}
@@ -331,13 +340,13 @@ func errorOf(response *http.Response) string {
 	return answer.Error
 }
 
-// A resumed body begins with what was read before.
+// A resumed body begins with the bytes that were already read.
 type resumed struct {
 	io.Reader
 	io.Closer
 }
 
-// failing repeats the error that reading ended with, if there was one.
+// failing returns the error that the earlier read ended with, if there was one.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) {
@@ -347,7 +356,8 @@ func (f failing) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// rewound returns the request with its body from the start.
+// rewound returns the request with its body from the start. It returns false if the
+// body cannot be read again.
 func rewound(r *http.Request) (*http.Request, bool) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r, true
@@ -364,8 +374,8 @@ func rewound(r *http.Request) (*http.Request, bool) {
 	return again, true
 }
 
-// mostDiscarded is as much as is read of a refusal so that its connection can be
-// used again.
+// mostDiscarded limits how much of a refusal's body is read so that its connection
+// can be used again.
 const mostDiscarded = 8 << 10
 
 func discard(body io.ReadCloser) {

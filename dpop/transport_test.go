@@ -481,7 +481,7 @@ func TestNothingIsSentWithoutWhatItTakes(t *testing.T) {
 	}{
 		"no signer":           {func(s *dpop.Transport) { s.Signer = nil }, "has no Signer"},
 		"no origins":          {func(s *dpop.Transport) { s.Origins = nil }, "Origins is empty"},
-		"a path":              {func(s *dpop.Transport) { s.Origins = []string{a.URL + "/v1"} }, "it has a path"},
+		"a path":              {func(s *dpop.Transport) { s.Origins = []string{a.URL + "/v1"} }, "the origin has a path"},
 		"http":                {func(s *dpop.Transport) { s.Origins = []string{"http://api.example.com"} }, `Origins: "http://api.example.com"`},
 		"one of two is wrong": {func(s *dpop.Transport) { s.Origins = []string{a.URL, "api.example.com"} }, `Origins: "api.example.com"`},
 		"no token": {func(s *dpop.Transport) {

@@ -10,25 +10,27 @@ import (
 
 var errURI = errors.New("expected an absolute https or http URI without user information, in ASCII")
 
-// newBase normalises one of Config.URLs, and takes a slash at its end away: the path
-// of a request begins with one.
+// newBase normalises one of Config.URLs, and removes slashes at its end, because the
+// path of a request begins with one.
 func newBase(url string) (string, error) {
 	if err := fetch.CheckURL(url, false); err != nil {
 		return "", err
 	}
 	if strings.Contains(url, "?") {
-		return "", errors.New("a URL has a query; name scheme, host, port and the prefix of paths only")
+		return "", errors.New("the URL has a query; expected only scheme, host, port and path prefix")
 	}
 	base, err := normalize(url)
 	return strings.TrimRight(base, "/"), err
 }
 
-// find reports whether the htu is one of our URLs with the path of the request (RFC
-// 9449 §4.3), and returns it normalised. What is normal already is not copied.
+// find reports whether the htu is one of Config.URLs plus the path of the request
+// (RFC 9449 §4.3), and returns it normalised. If the htu is normal already, it is not
+// copied.
 //
-// The path is normalised before a URL is put in front of it: one with .. in it does
-// not lead out from under a prefix, to where another service may be that has seen
-// proofs for its own URLs.
+// The path is normalised before a URL is put in front of it, so that a path with ..
+// cannot leave a prefix. For example, if URLs has https://a/drive, the path /../mail
+// must not match the htu https://a/mail. A service there may have seen proofs for
+// that URL, and could replay them here.
 func (v *Verifier) find(htu, path string) (normal string, ok bool) {
 	path, err := normalizePath(path)
 	if err != nil {
@@ -44,7 +46,8 @@ func (v *Verifier) find(htu, path string) (normal string, ok bool) {
 		return "", false
 	}
 	for _, base := range v.bases {
-		// Proxies that take a prefix away make / of what was the prefix alone.
+		// If a client requests the prefix alone, a proxy that removes it sends the
+		// path /.
 		if isJoined(normal, base, path) || path == "/" && normal == base {
 			return normal, true
 		}
@@ -56,8 +59,8 @@ func isJoined(whole, first, last string) bool {
 	return len(whole) == len(first)+len(last) && whole[:len(first)] == first && whole[len(first):] == last
 }
 
-// normalize returns the one spelling of an http or https URI, without its query and
-// fragment, by the rules of RFC 3986 §6.2.2 and §6.2.3.
+// normalize returns the normal form of an http or https URI, without its query and
+// fragment (RFC 3986 §6.2.2 and §6.2.3).
 func normalize(uri string) (string, error) {
 	if end := strings.IndexAny(uri, "?#"); end >= 0 {
 		uri = uri[:end]
@@ -85,8 +88,8 @@ func normalize(uri string) (string, error) {
 
 var defaultPorts = map[string]string{"https": "443", "http": "80"}
 
-// normalizeAuthority refuses user information, along with everything else that is
-// no host and no port.
+// normalizeAuthority accepts a host and an optional port. It rejects everything else,
+// for example user information.
 func normalizeAuthority(authority, defaultPort string) (string, error) {
 	host, port := splitPort(authority)
 	if !isPort(port) {
@@ -99,7 +102,8 @@ func normalizeAuthority(authority, defaultPort string) (string, error) {
 	return host + ":" + port, nil
 }
 
-// splitPort leaves an IPv6 address in its brackets.
+// splitPort splits an authority into host and port. An IPv6 address keeps its
+// brackets.
 func splitPort(authority string) (host, port string) {
 	end := 0
 	if strings.HasPrefix(authority, "[") {
@@ -111,7 +115,7 @@ func splitPort(authority string) (host, port string) {
 	return authority, ""
 }
 
-// isPort accepts a number from 1 to 99999 in its only spelling, and none.
+// isPort accepts a number from 1 to 99999 without leading zeros, and the empty port.
 func isPort(port string) bool {
 	if len(port) > 5 || strings.HasPrefix(port, "0") {
 		return false
@@ -124,8 +128,9 @@ func isPort(port string) bool {
 	return true
 }
 
-// normalizeHost takes a name in ASCII: one of another script has many spellings, and
-// clients send its punycode. A dot at the end stays, since it can mean another host.
+// normalizeHost accepts an IPv6 address in brackets, or a name in ASCII. It rejects
+// names in other scripts, because they have many spellings and clients send their
+// punycode. A dot at the end stays, because the name can then mean another host.
 func normalizeHost(host string) (string, error) {
 	if inside, ok := strings.CutPrefix(host, "["); ok {
 		address, err := netip.ParseAddr(strings.TrimSuffix(inside, "]"))
@@ -145,13 +150,13 @@ func normalizeHost(host string) (string, error) {
 	return strings.ToLower(host), nil
 }
 
-// normalizePath returns the one spelling of a path. Most are that already.
+// normalizePath returns the normal form of a path. Most paths are normal already.
 func normalizePath(path string) (string, error) {
 	switch {
 	case path == "":
 		return "/", nil
 	case path[0] != '/':
-		return "", errURI // the * of OPTIONS, or what would go on with our host's name
+		return "", errURI // the * of OPTIONS, or text that would extend the host's name
 	case isNormal(path):
 		return path, nil
 	}
@@ -171,10 +176,10 @@ func isNormal(path string) bool {
 	return true
 }
 
-// normalizeOctets decodes the octets that need no encoding, writes the encoding of
-// others in capitals (RFC 3986 §6.2.2), and encodes what browsers leave as it is
-// though no URI has it. It refuses what a path cannot have in any spelling, and the
-// backslash, which browsers take for a slash.
+// normalizeOctets decodes the octets that need no encoding, and writes the other
+// escapes in capitals (RFC 3986 §6.2.2). It encodes the characters that browsers send
+// as they are although no URI may contain them. It rejects every other character that
+// a path cannot contain, for example the backslash, which browsers treat as a slash.
 func normalizeOctets(path string) (string, error) {
 	const hex = "0123456789ABCDEF"
 	normal := make([]byte, 0, len(path)+8)
@@ -200,7 +205,7 @@ func normalizeOctets(path string) (string, error) {
 	return string(normal), nil
 }
 
-// removeDots takes the segments . and .. out (RFC 3986 §5.2.4).
+// removeDots removes the segments . and .. (RFC 3986 §5.2.4).
 func removeDots(path string) string {
 	segments := strings.Split(path[1:], "/")
 	kept := segments[:0]
@@ -223,12 +228,12 @@ func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// isUnreserved is RFC 3986 §2.3.
+// isUnreserved reports whether c is an unreserved character (RFC 3986 §2.3).
 func isUnreserved(c byte) bool {
 	return isAlphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~'
 }
 
-// isPathChar is RFC 3986 §3.3, without the encoded ones, and the slash.
+// isPathChar reports whether a path can contain c unencoded (RFC 3986 §3.3).
 func isPathChar(c byte) bool {
 	return isUnreserved(c) || strings.IndexByte("/!$&'()*+,;=:@", c) >= 0
 }

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Covers compares the rules with what is registered on a server. Call it between
-// the two:
+// Covers compares the rules with the methods that are registered on a server. Call it
+// after the registration and before Serve:
 //
 //	drivepb.RegisterDriveServer(server, drive)
 //	if err := auth.Covers(server.GetServiceInfo()); err != nil {
@@ -19,13 +19,13 @@ import (
 //	}
 //	log.Fatal(server.Serve(listener))
 //
-// The error has a line for each method without a rule, which would refuse every
-// call, and for each rule whose service or method is not registered: a slip of the
-// pen, or what is left of a method that is gone, and would be the rule of the next
-// one of that name.
+// The error has a line for each registered method without a rule, which would refuse
+// every call. It also has a line for each rule whose service or method is not
+// registered. Such a rule is a typo, or a leftover of a removed method, and would
+// silently apply to a future method of the same name.
 func (a *Interceptors) Covers(services map[string]grpc.ServiceInfo) error {
 	var faults []error
-	registered := map[string]bool{} // by the names that rules have
+	registered := map[string]bool{} // by the keys of a.rules
 	for service, info := range services {
 		registered["/"+service+"/"] = true
 		for _, method := range info.Methods {
@@ -45,7 +45,7 @@ func (a *Interceptors) Covers(services map[string]grpc.ServiceInfo) error {
 	return errors.Join(faults...)
 }
 
-// unregistered says why a rule covers nothing.
+// unregistered explains why a rule covers nothing.
 func unregistered(name string, services map[string]grpc.ServiceInfo) string {
 	service, method, _ := strings.Cut(name[1:], "/")
 	if _, ok := services[service]; ok {
@@ -57,8 +57,8 @@ func unregistered(name string, services map[string]grpc.ServiceInfo) string {
 	return fmt.Sprintf("there is a rule for %s, but no service %s is registered", name, service)
 }
 
-// Health returns the methods of the standard health service, for Options.Public.
-// Like all others they are closed unless they are listed.
+// Health returns the methods of the standard health service, for Options.Public. Like
+// all other methods, they are closed if you do not list them.
 func Health() []string {
 	const service = "/grpc.health.v1.Health/"
 	return []string{service + "Check", service + "List", service + "Watch"}
@@ -66,8 +66,8 @@ func Health() []string {
 
 // Reflection returns the methods of the reflection services that
 // google.golang.org/grpc/reflection.Register adds to a server, for Options.Public.
-// They tell everybody which methods there are and what they take: for servers that
-// people look at while they write clients.
+// They show every caller which methods there are and what they take. You should open
+// them only if developers need that to write clients.
 func Reflection() []string {
 	return []string{
 		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

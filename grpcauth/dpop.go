@@ -22,32 +22,34 @@ import (
 	"github.com/accesstoken/accesstoken/dpop"
 )
 
-// DPoPDialOptions returns what a client needs to send an access token along with
-// each call, and a new proof for it (RFC 9449). They are for one connection, which
-// has to be one over TLS: no call is made over another.
+// DPoPDialOptions returns the options with which a client sends an access token and a
+// new proof (RFC 9449) with each call. Use them for one connection only. It must use
+// TLS, because without TLS no call is made.
 //
 //	conn, err := grpc.NewClient("api.example.com:443",
 //		append(grpcauth.DPoPDialOptions(signer, token), grpc.WithTransportCredentials(tls))...)
 //
-// token returns the access token, bound to the signer's key, for one call. What a
-// proof is about is the method POST and https, the authority of the call and the
-// full method; the server's dpop.Config.URLs has to have that authority.
+// token returns the access token, bound to the signer's key, for one call. The proof
+// is for the method POST and the URL of https, the authority of the call and the full
+// method, for example https://api.example.com/orders.Orders/Create. The server's
+// dpop.Config.URLs must have that authority.
 //
-// When a server asks for a nonce, a unary call is made once more with it: a nonce comes
-// in the trailer dpop-nonce of an UNAUTHENTICATED call, whose ErrorInfo, from this
-// package, is DPOP_NONCE_REQUIRED, or whose trailer www-authenticate has the error
-// use_dpop_nonce. No other refusal that brings a nonce has a call made again: its method
-// may have done its work. A stream is not opened again: its first messages are gone. It
-// ends with UNAUTHENTICATED and DPOP_NONCE_REQUIRED, and one that is opened after that
-// has the nonce.
+// If a server demands a nonce, a unary call is made once more with it. The demand is
+// an UNAUTHENTICATED call with a nonce in the trailer dpop-nonce. It also has an
+// ErrorInfo of this package with DPOP_NONCE_REQUIRED, or a trailer www-authenticate
+// with the error use_dpop_nonce. If a call is refused for another reason, it is not
+// made again, even if the refusal has a nonce: its method may have done its work. A
+// stream is not opened again, because its first messages are gone. It ends with
+// UNAUTHENTICATED and DPOP_NONCE_REQUIRED, and the next stream has the nonce.
 //
-// A connection that a firewall has forgotten swallows calls. On Linux it is closed
-// when the kernel has had no acknowledgement of what was sent for 8 s; elsewhere, and
-// behind a proxy that does acknowledge it, only when a ping has no answer. Pings are
-// sent while calls are under way and nothing has come for 5 minutes, since a gRPC
-// server by default disconnects clients that ping more often. To find out sooner, give
-// the server a [keepalive.EnforcementPolicy] whose MinTime is 10 s, and the client, after
-// these options, which it then overrides,
+// If a firewall has forgotten a connection, calls on it get no answer. On Linux the
+// connection is closed if the kernel gets no acknowledgement of sent data for 8 s.
+// Elsewhere, and behind a proxy that acknowledges the data, it is closed only if a
+// ping is not answered. If calls are under way, a ping is sent after a little more
+// than 5 minutes without data. By default, a gRPC server disconnects clients that
+// ping more often. If you want to find out sooner, give the server a
+// [keepalive.EnforcementPolicy] whose MinTime is 10 s. Then give the client this
+// option after these, which it overrides:
 //
 //	grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second})
 func DPoPDialOptions(signer *dpop.Signer, token func(context.Context) (string, error)) []grpc.DialOption {
@@ -60,9 +62,9 @@ func DPoPDialOptions(signer *dpop.Signer, token func(context.Context) (string, e
 	}
 }
 
-// pingAfter is what a server allows that sets no policy of its own, and 10 s more, so
-// that pings which arrive at unequal intervals do not offend it. gRPC makes pingTimeout
-// the TCP_USER_TIMEOUT of the socket (RFC 5482) where there is one.
+// pingAfter is the minimum that a gRPC server allows by default, plus 10 s so that
+// pings which arrive at unequal intervals stay within it. If the platform has the
+// socket option TCP_USER_TIMEOUT (RFC 5482), gRPC sets it to pingTimeout.
 const (
 	pingAfter   = 5*time.Minute + 10*time.Second
 	pingTimeout = 8 * time.Second
@@ -72,30 +74,30 @@ const (
 type proofs struct {
 	signer *dpop.Signer
 	token  func(context.Context) (string, error)
-	nonce  atomic.Pointer[string] // the last one that the server gave; nil: none
+	nonce  atomic.Pointer[string] // the last nonce from the server; nil: none yet
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials.
 func (p *proofs) RequireTransportSecurity() bool { return true }
 
-// GetRequestMetadata implements credentials.PerRPCCredentials. gRPC calls it for
-// each attempt, those that it makes by itself too, so none has an old proof.
+// GetRequestMetadata implements credentials.PerRPCCredentials. gRPC calls it for each
+// attempt, its own retries included, so each attempt has a new proof.
 func (p *proofs) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	call, ok := credentials.RequestInfoFromContext(ctx)
 	switch {
 	case p.signer == nil || p.token == nil:
 		return nil, errors.New("grpcauth: DPoPDialOptions needs a Signer and a token function")
 	case !ok || len(uri) != 1:
-		return nil, errors.New("grpcauth: gRPC does not say which call a proof is for")
+		return nil, errors.New("grpcauth: gRPC did not provide the method and URI of the call, which a proof needs")
 	}
 	token, err := p.token(ctx)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("grpcauth: there is no access token to send: %w", err)
+		return nil, fmt.Errorf("grpcauth: the token function returned no access token: %w", err)
 	case token == "":
 		return nil, errors.New("grpcauth: the token function returned an empty access token")
 	}
-	// The URI has the authority and the service, and no method.
+	// The URI has the authority and the service, but not the method.
 	target := uri[0] + call.Method[strings.LastIndexByte(call.Method, '/'):]
 	proof, err := p.signer.Sign(dpop.Proof{Method: http.MethodPost, URL: target, Token: token, Nonce: p.lastNonce()})
 	if err != nil {
@@ -112,7 +114,7 @@ func (p *proofs) lastNonce() string {
 }
 
 // callAgain is a grpc.UnaryClientInterceptor that makes a call once more if it was
-// refused for its nonce, and another came with the refusal.
+// refused for its nonce and the refusal has one.
 func (p *proofs) callAgain(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	var header, trailer metadata.MD
 	options = append(slices.Clip(options), grpc.Header(&header), grpc.Trailer(&trailer))
@@ -127,9 +129,11 @@ func (p *proofs) callAgain(ctx context.Context, method string, request, reply an
 	return err
 }
 
-// asksForNonce reports that a call was refused for its nonce alone, before its method
-// began. Any answer may bring a nonce (RFC 9449 §8.2). A server of net/http sends no
-// challenge, and one that is not of this package no ErrorInfo of it.
+// asksForNonce reports whether a call was refused only for its nonce, before its
+// method began. A nonce in the trailer does not show that, because any response may
+// bring one (RFC 9449 §8.2). There are two signs, because each can be missing: a
+// server behind net/http sends no challenge, and a server without this package sends
+// no ErrorInfo of it.
 func asksForNonce(err error, trailer metadata.MD) bool {
 	refused := status.Convert(err)
 	if refused.Code() != codes.Unauthenticated {
@@ -144,11 +148,12 @@ func asksForNonce(err error, trailer metadata.MD) bool {
 	return slices.ContainsFunc(trailer.Get("www-authenticate"), hasError)
 }
 
-// mostNonce is room for what servers make, and leaves most of a header's for the rest.
+// mostNonce limits the size of a nonce, because each call's header has to hold it.
+// Those of servers are shorter.
 const mostNonce = 1 << 10
 
-// keepNonce keeps the nonce that the header of an accepted call has, or the trailer of
-// a refused one, and reports whether there is one.
+// keepNonce stores the nonce in the header of an accepted call, or in the trailer of
+// a refused one. It reports whether there is one.
 func (p *proofs) keepNonce(answer metadata.MD) bool {
 	nonces := answer.Get("dpop-nonce")
 	if len(nonces) != 1 || nonces[0] == "" || len(nonces[0]) > mostNonce {
@@ -158,7 +163,7 @@ func (p *proofs) keepNonce(answer metadata.MD) bool {
 	return true
 }
 
-// watch is a grpc.StreamClientInterceptor that keeps the nonces that streams bring.
+// watch is a grpc.StreamClientInterceptor that stores the nonces that streams bring.
 func (p *proofs) watch(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	stream, err := open(ctx, desc, conn, method, options...)
 	if err != nil {
@@ -173,8 +178,8 @@ type watched struct {
 	begun  bool
 }
 
-// RecvMsg implements grpc.ClientStream. There is a header once it has succeeded, and
-// a trailer once it has failed.
+// RecvMsg implements grpc.ClientStream. A nonce may be in the header, which is there
+// once RecvMsg has succeeded, or in the trailer, which is there once it has failed.
 func (w *watched) RecvMsg(m any) error {
 	err := w.ClientStream.RecvMsg(m)
 	switch {

@@ -1,5 +1,4 @@
-// Package grpcauth protects gRPC services with access tokens, unary and
-// streaming.
+// Package grpcauth protects gRPC services, unary and streaming, with access tokens.
 //
 //	auth, err := grpcauth.New(validator, &grpcauth.Options{
 //		Methods: map[string]accesstoken.Policy{
@@ -10,13 +9,14 @@
 //	})
 //	server := grpc.NewServer(auth.ServerOptions()...)
 //
-// A method without a rule is refused, whoever calls: one that is added later is
-// closed until somebody says who may call it. Health checks and reflection are
-// no exception; list them as Public where they are to be open, see [Health] and
-// [Reflection]. [Interceptors.Covers] finds such methods, and rules without a
-// method, before the server serves.
+// A method without a rule is refused for every caller, so a method that you add later
+// stays closed until you give it a rule. This includes health checks and reflection:
+// if they should be open, list them as Public, see [Health] and [Reflection].
+// [Interceptors.Covers] finds methods without a rule, and rules without a method,
+// before the server serves.
 //
-// The rules may stand in the .proto, with [Options].Services:
+// You can also write the rules in the .proto, and list the service in
+// [Options].Services:
 //
 //	import "accesstoken/v1/policy.proto";
 //
@@ -26,23 +26,24 @@
 //	  }
 //	}
 //
-// A method behind it finds the caller in its context:
+// A method finds the claims of its caller in its context:
 //
 //	claims, ok := accesstoken.FromContext(ctx)
 //
-// A refusal carries google.rpc.ErrorInfo, google.rpc.RetryInfo when trying again
-// helps, and the challenge as www-authenticate in the trailer. A method may also
-// return a refusal by itself: the error of accesstoken.Deny, an accesstoken.Reason, or
-// an error that matches accesstoken.Unavailable when it could not find out.
+// A refusal carries google.rpc.ErrorInfo, google.rpc.RetryInfo if the client can try
+// again, and the challenge as www-authenticate in the trailer. A method may also
+// return a refusal itself: the error of accesstoken.Deny, or an accesstoken.Reason.
+// If it could not complete a check of its own, it should return an error that matches
+// accesstoken.Unavailable.
 //
-// A stream is authenticated when it is opened, and ends with UNAUTHENTICATED and
-// TOKEN_EXPIRED when its token does, whatever its method is waiting for. (Behind
-// grpc.Server.ServeHTTP, a method that sends to a client which does not read may
-// be blocked for longer, and there is no challenge in the trailer: net/http lets
-// none of that name through.)
+// A stream is authenticated when it is opened. When its token ends, the stream ends
+// with UNAUTHENTICATED and TOKEN_EXPIRED, even if its method is blocked. (Behind
+// grpc.Server.ServeHTTP, a method that sends to a client which does not read may stay
+// blocked for longer. There is also no challenge in the trailer, because net/http
+// drops a trailer of that name.)
 //
-// Put interceptors that recover from panics or trace before these; those of
-// ServerOptions come first among the chained ones only if they are given first.
+// Interceptors that recover from panics or trace should come before these. To chain
+// yours first, pass them to grpc.NewServer before those of ServerOptions.
 package grpcauth
 
 import (
@@ -66,47 +67,48 @@ import (
 	"github.com/accesstoken/accesstoken/internal/adapter"
 )
 
-// Options say who may call what.
+// Options set which callers may call which methods.
 type Options struct {
 	_ [0]func()
 
-	// Methods has the policy of a full method, "/pkg.Service/Method", or of a
-	// whole service, "/pkg.Service/*". A full method goes before its service.
-	// The zero Policy is a fault: write scopes.None() for any valid token.
+	// Methods maps a full method, "/pkg.Service/Method", or a whole service,
+	// "/pkg.Service/*", to its policy. If both are listed, the full method's policy
+	// applies. The zero Policy is a fault: write scopes.None() to accept any valid
+	// token.
 	Methods map[string]accesstoken.Policy
 
-	// Public lists the full methods that anybody may call. Their credentials
-	// are not looked at, and they find no claims.
+	// Public lists the full methods that every caller may call. Their credentials are
+	// ignored, and they find no claims.
 	Public []string
 
-	// Services are full names, "pkg.Service", of services whose generated code is in
-	// the program and whose .proto says who may call what, by the option
-	// (accesstoken.v1.policy) of each method: see package policypb. A method without
-	// the option needs an entry in Methods or Public, and one that has it must have
-	// none there: what counts would not be seen. For the same reason Methods must not
-	// have such a service as a whole.
+	// Services lists services, for example "pkg.Service". Their generated code is in
+	// the program, and their .proto sets the rule of each method by the option
+	// (accesstoken.v1.policy), see package policypb. If a method has no option, it
+	// needs an entry in Methods or Public. If it has the option, it must not have an
+	// entry, because a reader would not see which of the two applies. For the same
+	// reason Methods must not have "/pkg.Service/*".
 	Services []string
 
-	// StreamGrace is for how long a stream may go on after its token has ended
-	// (exp + Leeway), so that a client can open the next one meanwhile. Zero: it
-	// ends then.
+	// StreamGrace is how long a stream may go on after its token has ended (exp +
+	// Leeway). A client can use that time to open the next one. If zero, the stream
+	// ends with its token.
 	StreamGrace time.Duration
 
-	// StreamCheck is how often a stream that is open is judged again as if it were
-	// opened now, up to a tenth earlier: for tokens that may be revoked, or whose
-	// end the issuer may bring forward, which introspection tells, and keys that may
-	// be withdrawn. It is ended when it would not be let in, or when that cannot be
-	// found out; in its grace it is let alone. Zero: the clock alone is looked at. A
-	// second is the least.
+	// StreamCheck is how often an open stream is checked as if it were opened now.
+	// Each interval is shortened by up to a tenth, at random. You should set it if
+	// tokens may be revoked or cut short, which introspection reports, or if keys may
+	// be withdrawn. If the check refuses the stream, or cannot be completed, the
+	// stream ends. During StreamGrace it is not checked. Zero means that only the
+	// clock is checked; the minimum is a second.
 	StreamCheck time.Duration
 }
 
-// Interceptors put a Validator before the methods of a server. They are
+// Interceptors put a Validator in front of the methods of a server. They are
 // immutable and safe for concurrent use.
 type Interceptors struct {
 	validator *accesstoken.Validator
 	rules     map[string]rule // by full method, or "/pkg.Service/" for a whole service
-	others    []string        // the fields beside Authorization that the validator looks at
+	others    []string        // the fields besides Authorization that the validator reads
 	grace     time.Duration
 	again     time.Duration // zero: never
 }
@@ -116,8 +118,8 @@ type rule struct {
 	public bool
 }
 
-// New checks the Options and makes the Interceptors. The error reports every
-// fault at once, one to a line; Options that open nothing are one.
+// New checks the Options and returns the Interceptors. The error lists every fault,
+// one per line. If the Options open no method, that is a fault too.
 func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if v == nil {
 		return nil, errors.New("grpcauth: New needs a Validator")
@@ -128,10 +130,10 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	a := &Interceptors{validator: v, rules: map[string]rule{}, others: v.Fields()[1:], grace: options.StreamGrace, again: options.StreamCheck}
 	faults := slices.Concat(a.addMethods(options.Methods), a.addPublic(options.Public), a.addServices(options.Services))
 	if options.StreamGrace < 0 {
-		faults = append(faults, fmt.Errorf("grpcauth: StreamGrace is %v: expected no negative time", options.StreamGrace))
+		faults = append(faults, fmt.Errorf("grpcauth: StreamGrace is %v: expected zero or more", options.StreamGrace))
 	}
 	if options.StreamCheck != 0 && options.StreamCheck < time.Second {
-		faults = append(faults, fmt.Errorf("grpcauth: StreamCheck is %v: expected a second or more", options.StreamCheck))
+		faults = append(faults, fmt.Errorf("grpcauth: StreamCheck is %v: expected zero, or a second or more", options.StreamCheck))
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
@@ -166,15 +168,15 @@ func (a *Interceptors) addPublic(methods []string) (faults []error) {
 	return faults
 }
 
-// isFullMethod reports "/service/method".
+// isFullMethod reports whether method is /service/method or /service/*.
 func isFullMethod(method string) bool {
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return strings.HasPrefix(method, "/") && service != "" && name != "" &&
 		!strings.Contains(name, "/") && !strings.Contains(service, "*") && (name == "*" || !strings.Contains(name, "*"))
 }
 
-// rule finds the rule of a full method: its own, or its service's. Names are
-// compared whole.
+// rule returns the rule of a full method or, if it has none, that of its service.
+// Names match only as a whole.
 func (a *Interceptors) rule(method string) (found rule, ok bool) {
 	if found, ok = a.rules[method]; ok {
 		return found, true
@@ -183,9 +185,10 @@ func (a *Interceptors) rule(method string) (found rule, ok bool) {
 	return found, ok
 }
 
-// ServerOptions returns what grpc.NewServer needs: both interceptors, chained,
-// and a handler for services that are not registered, so that calls of those
-// are refused too and nobody learns what there is.
+// ServerOptions returns the options for grpc.NewServer: both interceptors, chained,
+// and a handler for unknown services. Because of the handler, calls to services that
+// are not registered are refused too, so a caller cannot find out which services
+// exist.
 func (a *Interceptors) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(a.UnaryInterceptor),
@@ -208,10 +211,11 @@ func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *
 	return response, a.refuseDenied(ctx, err, setTrailer)
 }
 
-// errNoRule does not name the method: a caller without a token chose the text.
-var errNoRule = errors.New("the method that was called has no rule")
+// errNoRule does not name the method, because a caller without a token chose that
+// text.
+var errNoRule = errors.New("the called method has no rule; add one to Methods, Public or its .proto")
 
-// authorize decides about a call.
+// authorize decides whether a call may pass.
 func (a *Interceptors) authorize(ctx context.Context, method string) (adapter.Admission, rule, error) {
 	rule, ok := a.rule(method)
 	switch {
@@ -231,10 +235,11 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (adapter.Ad
 	return admitted, rule, nil
 }
 
-// credentialsOf reads the credentials of a call. What a token may be bound to goes
-// with them as a request, if any of it is looked at: to HTTP/2 a call is one, with the
-// method POST and the full method for a path. No specification says what a DPoP
-// proof about a call has in htm and htu; this is what follows from that.
+// credentialsOf reads the credentials of a call. If the call has the scheme DPoP, or
+// anything else that a token can be bound to, the credentials include an HTTP
+// request. As for every call over HTTP/2, its method is POST and its path is the full
+// method. No specification defines the htm and htu of a proof for a gRPC call, so
+// they follow from this request.
 func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesstoken.Credentials {
 	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
 	remote, connection := sender(ctx)
@@ -256,7 +261,7 @@ func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesst
 	}))
 }
 
-// withSocket tells the request, as net/http would, that the call came over a Unix
+// withSocket marks the request, as net/http would, if the call came over a Unix
 // socket.
 func withSocket(ctx context.Context, r *http.Request) *http.Request {
 	from, ok := peer.FromContext(ctx)
@@ -266,22 +271,22 @@ func withSocket(ctx context.Context, r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, from.LocalAddr))
 }
 
-// isDPoP reports the scheme that needs the request, if only to be told that there is
-// no proof in it.
+// isDPoP reports whether the scheme is DPoP. Such credentials need the request even
+// if it has no proof, so that the refusal reports the missing proof.
 func isDPoP(authorization []string) bool {
 	const scheme = "DPoP"
 	return len(authorization) == 1 && len(authorization[0]) > len(scheme) && strings.EqualFold(authorization[0][:len(scheme)], scheme)
 }
 
-// hasOthers reports whether a call has any of the fields beside Authorization.
+// hasOthers reports whether a call has any of the fields besides Authorization.
 func (a *Interceptors) hasOthers(ctx context.Context) bool {
 	return slices.ContainsFunc(a.others, func(field string) bool {
 		return len(metadata.ValueFromIncomingContext(ctx, field)) > 0
 	})
 }
 
-// sender is the other end of the connection, and the connection if it has shown a
-// certificate.
+// sender returns the address of the other end of the connection. It returns the
+// connection only if the other end has shown a certificate.
 func sender(ctx context.Context) (address string, connection *tls.ConnectionState) {
 	from, ok := peer.FromContext(ctx)
 	if !ok {

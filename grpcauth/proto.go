@@ -16,7 +16,7 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// addServices takes the rules of the services' methods from their .proto.
+// addServices adds the rules that the .proto files of the services declare.
 func (a *Interceptors) addServices(names []string) (faults []error) {
 	for i, name := range names {
 		service, err := registeredService(name)
@@ -34,8 +34,8 @@ func (a *Interceptors) addServices(names []string) (faults []error) {
 
 func (a *Interceptors) addService(service protoreflect.ServiceDescriptor) (faults []error) {
 	prefix := "/" + string(service.FullName()) + "/"
-	if _, whole := a.rules[prefix]; whole { // it would open a method whose .proto says nothing
-		faults = append(faults, fmt.Errorf("grpcauth: Services has %q, whose .proto speaks for each method: expected no Methods[%q]", service.FullName(), prefix+"*"))
+	if _, whole := a.rules[prefix]; whole { // it would open methods without the option
+		faults = append(faults, fmt.Errorf("grpcauth: Services has %q, whose .proto has the rule of each method: remove Methods[%q]", service.FullName(), prefix+"*"))
 	}
 	methods := service.Methods()
 	for i := range methods.Len() {
@@ -46,9 +46,9 @@ func (a *Interceptors) addService(service protoreflect.ServiceDescriptor) (fault
 	return faults
 }
 
-// addDeclared adds the rule that a method has in its .proto. One without may have
-// a rule in the Options; one with may not, since neither would show that it is not
-// the one that counts.
+// addDeclared adds the rule that a method has in its .proto. If the .proto has no
+// rule, the Options may have one. If it has a rule, the Options must not have one
+// too, because a reader of either could take the wrong one for the rule that applies.
 func (a *Interceptors) addDeclared(method string, descriptor protoreflect.MethodDescriptor) error {
 	declared, err := optionOf(descriptor)
 	_, ruled := a.rules[method]
@@ -68,21 +68,21 @@ func (a *Interceptors) addDeclared(method string, descriptor protoreflect.Method
 	return nil
 }
 
-// remedy is what to do about a method without a rule.
+// remedy tells the operator how to give a method a rule.
 const remedy = `write, for instance, option (accesstoken.v1.policy).all_scopes = "..." in its .proto, or list it in Methods or Public`
 
 // policyType resolves our option and no other.
 var policyType = func() *protoregistry.Types {
 	types := new(protoregistry.Types)
 	if err := types.RegisterExtension(policypb.E_Policy); err != nil {
-		panic(err) // there is nothing else in there
+		panic(err) // impossible: the registry is empty
 	}
 	return types
 }()
 
-// optionOf returns what the .proto says about a method; nil if that is nothing.
-// The options are read from their bytes: those of a descriptor that was made at
-// run time may not know our type.
+// optionOf returns the option of a method, or nil if it has no option. The options
+// are decoded from their bytes, because a descriptor that was made at run time may
+// not know our type.
 func optionOf(method protoreflect.MethodDescriptor) (*policypb.Policy, error) {
 	text, err := proto.MarshalOptions{AllowPartial: true}.Marshal(method.Options())
 	if err != nil {
@@ -98,15 +98,14 @@ func optionOf(method protoreflect.MethodDescriptor) (*policypb.Policy, error) {
 	return proto.GetExtension(options, policypb.E_Policy).(*policypb.Policy), nil
 }
 
-// ruleOf turns the option into a rule. What it does not know, or what contradicts
-// itself, it refuses.
+// ruleOf turns the option into a rule. It rejects unknown fields and contradictions.
 func ruleOf(p *policypb.Policy) (rule, error) {
 	scoped := len(p.GetAllScopes())+len(p.GetAnyScopes()) > 0
 	switch {
 	case len(p.ProtoReflect().GetUnknown()) > 0:
-		return rule{}, errors.New("it has a field that this version of grpcauth does not know: update the module")
+		return rule{}, errors.New("the option has a field that this version of grpcauth does not know: update the module")
 	case !scoped && !p.GetAnyToken() && !p.GetPublic():
-		return rule{}, errors.New("it opens the method to nobody: set all_scopes, any_scopes, any_token or public")
+		return rule{}, errors.New("the option allows no caller: set all_scopes, any_scopes, any_token or public")
 	case scoped && p.GetAnyToken():
 		return rule{}, errors.New("any_token contradicts all_scopes and any_scopes")
 	case p.GetPublic() && (scoped || p.GetAnyToken() || p.GetFreshIntrospection()):
@@ -131,17 +130,18 @@ func requirementOf(p *policypb.Policy) scopes.Requirement {
 	return scopes.All(all...).And(scopes.Any(either...))
 }
 
-// registeredService finds the descriptor of a service that is compiled in.
+// registeredService returns the descriptor of a service whose generated code is in
+// the program.
 func registeredService(name string) (protoreflect.ServiceDescriptor, error) {
-	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name)) // nil: there is none
+	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name)) // nil if not found
 	if service, ok := found.(protoreflect.ServiceDescriptor); ok {
 		return service, nil
 	}
 	return nil, fmt.Errorf("there is no %q in protoregistry.GlobalFiles, only %s", name, strings.Join(registeredNames(name), ", "))
 }
 
-// registeredNames are the services that name may have been meant to be: those
-// with the same last word or the same package; or else all, if they are not many.
+// registeredNames suggests services for a wrong name: those with the same last word
+// or the same package, or else all. It lists at most ten.
 func registeredNames(name string) (near []string) {
 	const many = 10
 	var all []string

@@ -215,8 +215,8 @@ func TestNewRefusesAProtoThatIsNoPolicy(t *testing.T) {
 		want   string
 	}{
 		{"no option", nil, `has no rule: write, for instance, option (accesstoken.v1.policy).all_scopes = "..." in its .proto, or list it in Methods or Public`},
-		{"an empty option", &policypb.Policy{}, "option (accesstoken.v1.policy): it opens the method to nobody: set all_scopes, any_scopes, any_token or public"},
-		{"fresh introspection of nothing", &policypb.Policy{FreshIntrospection: true}, "it opens the method to nobody"},
+		{"an empty option", &policypb.Policy{}, "option (accesstoken.v1.policy): the option allows no caller: set all_scopes, any_scopes, any_token or public"},
+		{"fresh introspection of nothing", &policypb.Policy{FreshIntrospection: true}, "the option allows no caller"},
 		{"public, with all_scopes", &policypb.Policy{Public: true, AllScopes: a}, "public contradicts"},
 		{"public, with any_scopes", &policypb.Policy{Public: true, AnyScopes: a}, "public contradicts"},
 		{"public, with any_token", &policypb.Policy{Public: true, AnyToken: true}, "public contradicts"},

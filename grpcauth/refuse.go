@@ -21,7 +21,7 @@ const domain = "github.com/accesstoken/accesstoken"
 // refuse turns an error into the status of the call, and sets the trailer.
 func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
 	refused := a.validator.Refuse(ctx, err)
-	served := ctx.Value(http.ServerContextKey) != nil // by net/http, which logs a trailer of this name and drops it
+	served := ctx.Value(http.ServerContextKey) != nil // by net/http, which logs and drops a trailer of this name
 	header := refused.Header()
 	if challenge := header["Www-Authenticate"]; challenge != nil && !served {
 		setTrailer(metadata.MD{"www-authenticate": challenge})
@@ -32,8 +32,8 @@ func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(me
 	return statusOf(refused)
 }
 
-// refuseDenied refuses what a method returned as a refusal, and leaves every other
-// error to gRPC.
+// refuseDenied turns an error of a method into a refusal if it is meant as one. Every
+// other error is left to gRPC.
 func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
 	if err == nil || !adapter.IsRefusal(err) {
 		return err
@@ -41,8 +41,8 @@ func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer f
 	return a.refuse(ctx, err, setTrailer)
 }
 
-// statusOf writes the refusal as google.rpc.Status. The details say what the
-// HTTP challenge says, and no more.
+// statusOf returns the refusal as google.rpc.Status. The details say the same as the
+// HTTP challenge, and no more.
 func statusOf(refused *accesstoken.Error) error {
 	public := refused.Public()
 	bare := status.New(codes.Code(refused.GRPCCode()), public.Text)
@@ -55,7 +55,7 @@ func statusOf(refused *accesstoken.Error) error {
 	}
 	detailed, err := bare.WithDetails(details...)
 	if err != nil {
-		return bare.Err() // details that do not marshal must not turn a refusal into something else
+		return bare.Err() // if the details cannot be encoded, the refusal is sent without them
 	}
 	return detailed.Err()
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/adapter"
 )
 
-// StreamInterceptor is a grpc.StreamServerInterceptor. No message is read
-// before the stream is let in, and it ends when its token does.
+// StreamInterceptor is a grpc.StreamServerInterceptor. It reads no message before the
+// stream is authorized, and it ends the stream when the token ends.
 func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx := stream.Context()
 	admitted, rule, err := a.authorize(ctx, info.FullMethod)
@@ -30,31 +30,31 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	switch {
 	case rule.public && admitted.Context != ctx:
 		return a.refuseDenied(ctx, handler(server, &publicStream{stream, admitted.Context}), stream.SetTrailer)
-	case rule.public || a.looksAfter(stream):
+	case rule.public || a.watches(stream):
 		defer admitted.End()
 		return a.refuseDenied(ctx, handler(server, stream), stream.SetTrailer)
 	}
 	s := &authorizedStream{ServerStream: stream, ctx: admitted.Context, stay: admitted.Stay, interceptors: a}
 	if s.writer() == nil {
-		defer s.leave() // its method may go on
+		defer s.leave() // the method may still be running
 		err = s.serveApart(server, info.FullMethod, handler)
 	} else {
 		err = s.serve(server, handler)
 	}
-	if ended := s.ended.Load(); ended != nil { // whatever the method makes of it
+	if ended := s.ended.Load(); ended != nil { // whatever the method returned
 		return *ended
 	}
 	return a.refuseDenied(ctx, err, stream.SetTrailer)
 }
 
-// looksAfter reports a stream that comes from the same interceptor further out,
+// watches reports whether the stream comes from the same interceptor further out,
 // which ends it.
-func (a *Interceptors) looksAfter(stream grpc.ServerStream) bool {
+func (a *Interceptors) watches(stream grpc.ServerStream) bool {
 	s, ok := stream.(*authorizedStream)
 	return ok && s.interceptors == a
 }
 
-// A publicStream has a context without the claims of an outer request.
+// A publicStream has a context that hides the claims of an outer request.
 type publicStream struct {
 	grpc.ServerStream
 	ctx context.Context
@@ -62,19 +62,19 @@ type publicStream struct {
 
 func (s *publicStream) Context() context.Context { return s.ctx }
 
-// An authorizedStream has the claims in its context, and ends when its token
-// does. Until then it costs a timer, and a look at a flag for each message. There
-// may be very many of them.
+// An authorizedStream has the claims in its context, and ends when its token does.
+// Until then it costs only a timer, and an atomic load per message, because there may
+// be very many streams.
 type authorizedStream struct {
 	grpc.ServerStream
 	ctx          context.Context
 	interceptors *Interceptors
-	ended        atomic.Pointer[error] // the status that it was ended with
+	ended        atomic.Pointer[error] // the status that it was ended with; nil: it was not
 
-	mu      sync.Mutex
-	timer   *time.Timer   // nil: there is nothing to wait for, or the method has returned
-	looking bool          // the token is being judged
-	stay    *adapter.Stay // nil: the claims are not ours to end, or have ended
+	mu       sync.Mutex
+	timer    *time.Timer   // nil: no check is needed, or the method has returned
+	checking bool          // a check is running
+	stay     *adapter.Stay // nil: an outer adapter ends the claims, or they have ended
 }
 
 func (s *authorizedStream) Context() context.Context { return s.ctx }
@@ -95,9 +95,10 @@ func (s *authorizedStream) SendMsg(m any) error {
 	return err
 }
 
-// A writer finishes a stream from outside of its method, as the transport streams
-// of gRPC do: it sends the status and ends the stream's context, so that a blocked
-// RecvMsg or SendMsg returns. It is not in gRPC's API: see serveApart.
+// A writer finishes a stream from outside its method, as the transport streams of
+// gRPC do. It sends the status and ends the stream's context, so that a blocked
+// RecvMsg or SendMsg returns. It is not in gRPC's API, so it may be missing: see
+// serveApart.
 type writer interface{ WriteStatus(*status.Status) error }
 
 func (s *authorizedStream) writer() writer {
@@ -108,19 +109,20 @@ func (s *authorizedStream) writer() writer {
 	return w
 }
 
-// serve calls the method, and sees to the token meanwhile.
+// serve calls the method, and checks the token while it runs.
 func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
 	defer s.leave()
 	if wait, ever := s.wait(); ever {
 		s.mu.Lock()
-		s.timer = time.AfterFunc(wait, s.look)
+		s.timer = time.AfterFunc(wait, s.check)
 		s.mu.Unlock()
 	}
 	return handler(server, s)
 }
 
-// leave stops looking after the token, and ends the claims. A look under way ends
-// them when it is done: without them it would take the proof for one used twice.
+// leave stops checking the token, and ends the claims. If a check is running, the
+// check ends them when it is done: without the claims it would take the stream's own
+// proof for a replay.
 func (s *authorizedStream) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,12 +130,12 @@ func (s *authorizedStream) leave() {
 		s.timer.Stop()
 		s.timer = nil
 	}
-	if !s.looking {
+	if !s.checking {
 		s.endClaims()
 	}
 }
 
-// endClaims expects mu to be held.
+// endClaims must be called with mu held.
 func (s *authorizedStream) endClaims() {
 	if s.stay != nil {
 		s.stay.End()
@@ -141,39 +143,40 @@ func (s *authorizedStream) endClaims() {
 	}
 }
 
-// wait returns how long it is until the next look.
+// wait returns the time until the next check, and false if no check is needed.
 func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
 	claims, _ := accesstoken.FromContext(s.ctx)
 	if end := claims.End(); !end.IsZero() {
-		wait, ever = s.left(end), true
+		wait, ever = s.remaining(end), true
 	}
-	if wait <= 0 { // but the Validator's clock is another one
+	if wait <= 0 { // the token has ended by our clock, but maybe not by the Validator's
 		wait = time.Second
 	}
 	every := s.interceptors.again
 	if every == 0 {
 		return wait, ever
 	}
-	every -= rand.N(every/10 + 1) // streams that were opened at once do not ask at once
+	every -= rand.N(every/10 + 1) // so that streams that were opened together are not checked together
 	if !ever || every < wait {
 		wait = every
 	}
 	return wait, true
 }
 
-// look ends the stream, or waits on.
-func (s *authorizedStream) look() {
+// check ends the stream if the token was refused, and otherwise waits for the next
+// check.
+func (s *authorizedStream) check() {
 	if !s.begin() {
 		return
 	}
-	err := s.still()
+	err := s.checkToken()
 	if err != nil {
 		s.end(err)
 	}
 	wait, _ := s.wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looking = false
+	s.checking = false
 	switch {
 	case s.timer == nil:
 		s.endClaims()
@@ -182,28 +185,28 @@ func (s *authorizedStream) look() {
 	}
 }
 
-// begin reports whether there is still something to look after.
+// begin marks a check as running. It reports false if the method has returned.
 func (s *authorizedStream) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looking = s.timer != nil
-	return s.looking
+	s.checking = s.timer != nil
+	return s.checking
 }
 
-// left is how long a stream may go on whose token ends then, its grace included; at
-// most what a Duration can say.
-func (s *authorizedStream) left(end time.Time) time.Duration {
+// remaining returns how long a stream may go on if its token ends at that time, its
+// grace included. The result is at most the largest Duration.
+func (s *authorizedStream) remaining(end time.Time) time.Duration {
 	left := time.Until(end)
 	return left + min(s.interceptors.grace, math.MaxInt64-max(left, 0))
 }
 
-// still judges the token by the clock and, if that is wanted, as it would be judged
-// if the stream were opened now. In its grace it is let alone.
-func (s *authorizedStream) still() error {
+// checkToken checks the token by the clock and, if StreamCheck is set, as if the
+// stream were opened now. During the grace it checks nothing.
+func (s *authorizedStream) checkToken() error {
 	claims, _ := accesstoken.FromContext(s.ctx)
 	v := s.interceptors.validator
 	if end := claims.End(); !end.IsZero() && time.Until(end) <= 0 {
-		if s.left(end) > 0 {
+		if s.remaining(end) > 0 {
 			return nil
 		}
 		if err := v.Check(s.ctx, claims, accesstoken.Policy{}); err != nil {
@@ -215,13 +218,13 @@ func (s *authorizedStream) still() error {
 	}
 	rule, ok := s.interceptors.rule(s.method())
 	if !ok {
-		return accesstoken.Deny(accesstoken.PolicyDenied, errors.New("an open stream whose method has no rule any more"))
+		return accesstoken.Deny(accesstoken.PolicyDenied, errors.New("the method of an open stream has no rule"))
 	}
 	_, err := v.Authorize(s.ctx, s.interceptors.credentialsOf(s.ctx, s.method()), rule.policy)
 	return err
 }
 
-// method returns the full method, or "/", which has no rule.
+// method returns the full method, or "/", which never has a rule.
 func (s *authorizedStream) method() string {
 	if apart, ok := s.ServerStream.(*apartStream); ok {
 		return apart.method
@@ -232,9 +235,10 @@ func (s *authorizedStream) method() string {
 	return "/"
 }
 
-// end finishes the stream with the status of a refusal, unless its method has
-// returned meanwhile, and with it its own status. What others have wrapped around
-// the stream is not touched: it need not be made for two at once.
+// end finishes the stream with the status of a refusal. If its method has returned
+// meanwhile, the stream keeps the method's status. Wrappers of other interceptors
+// around the stream are not touched, because they need not be safe for concurrent
+// use.
 func (s *authorizedStream) end(err error) {
 	if s.markEnded(err) {
 		_ = s.writer().WriteStatus(status.Convert(*s.ended.Load())) // fails if the client is gone
@@ -252,9 +256,9 @@ func (s *authorizedStream) markEnded(err error) bool {
 	return true
 }
 
-// serveApart is serve where nothing can finish the stream from outside: the
-// method runs in a goroutine of its own, and is left alone when the stream ends.
-// That the interceptor returns ends the stream's context, and the method with it.
+// serveApart is serve for a stream that cannot be finished from outside. The method
+// runs in its own goroutine. When the stream ends, the interceptor returns without
+// waiting for the method, which ends the stream's context and should end the method.
 func (s *authorizedStream) serveApart(server any, method string, handler grpc.StreamHandler) error {
 	apart := &apartStream{s.ServerStream, method, make(chan struct{})}
 	s.ServerStream = apart
@@ -267,7 +271,7 @@ func (s *authorizedStream) serveApart(server any, method string, handler grpc.St
 		var r result
 		defer func() {
 			r.panicked = recover()
-			if r.panicked != nil && s.ended.Load() != nil { // nobody waits for it any more
+			if r.panicked != nil && s.ended.Load() != nil { // serveApart has returned, so only the log can report it
 				slog.ErrorContext(s.ctx, "grpcauth: a method panicked after its stream had ended", "panic", fmt.Sprintf("a %T", r.panicked))
 			}
 			returned <- r
@@ -281,11 +285,11 @@ func (s *authorizedStream) serveApart(server any, method string, handler grpc.St
 		}
 		return r.err
 	case <-apart.over:
-		return nil // its status is known
+		return nil // its status is in s.ended
 	}
 }
 
-// An apartStream is finished by whoever waits for it.
+// An apartStream is finished by serveApart, which waits for over to be closed.
 type apartStream struct {
 	grpc.ServerStream
 	method string

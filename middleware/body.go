@@ -7,7 +7,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// text is the body unless the Options say otherwise.
+// text is the default of [Options.Body].
 func text(_ *http.Request, refused *accesstoken.Error) (contentType string, body []byte) {
 	return "text/plain; charset=utf-8", []byte(refused.Public().Text + "\n")
 }

@@ -4,28 +4,29 @@
 //	mux.Handle("GET /me", auth.Wrap(me))
 //	mux.Handle("POST /orders", auth.Require(scopes.All("orders:write")).Wrap(create))
 //
-// A handler behind it finds the caller in its context:
+// A handler finds the claims of its caller in the context:
 //
 //	claims, ok := accesstoken.FromContext(r.Context())
 //
-// Wrap the handler of a route, not a path that you compare yourself: the pattern
-// that http.ServeMux matched is what decides, so that no spelling of the path
-// gets around the rule. Everything that writes a response by itself, such as
-// recovery and logging, goes outside; CORS too, or see [Options.CORS].
+// You should wrap the handler of a route, and not compare paths yourself. Then the
+// pattern that http.ServeMux matched decides, and no spelling of the path gets around
+// the rule. Middleware that writes responses itself, for example recovery or logging,
+// goes outside. So does CORS, or see [Options.CORS].
 //
-// It works with every router that takes func(http.Handler) http.Handler, and
-// hands the body and the ResponseWriter of a request that it lets pass on as they
-// are.
+// It works with every router that takes func(http.Handler) http.Handler. If a request
+// passes, the handler gets its body and its ResponseWriter as they are.
 //
-// A token is looked at when the request comes. A response that may outlive it, such
-// as server-sent events, a long poll or a WebSocket, ends with it where that is said:
+// A token is checked when the request comes. A response can outlive its token, for
+// example server-sent events, a long poll or a WebSocket. If it should end with the
+// token, use EndWithToken:
 //
 //	mux.Handle("GET /events", auth.EndWithToken().Wrap(events))
 //
-// A WebSocket is authenticated on its handshake, by the Authorization field as any
-// request is. A token in the query, in Sec-WebSocket-Protocol or in a cookie is not
-// looked at, so that a page in a browser, which can set no field on a handshake, has
-// to come by other means. Whether its Origin may come is for the WebSocket library.
+// A WebSocket is authenticated on its handshake, by the Authorization field, as any
+// request is. A token in the query, in Sec-WebSocket-Protocol or in a cookie is
+// ignored. A page in a browser cannot set a field on a handshake, so it has to
+// authenticate by other means. Checking the Origin of a handshake is up to the
+// WebSocket library.
 package middleware
 
 import (
@@ -40,38 +41,41 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A Middleware puts a Validator before handlers. It is immutable and safe for
+// A Middleware puts a Validator in front of handlers. It is immutable and safe for
 // concurrent use.
 type Middleware struct {
 	validator *accesstoken.Validator
 	options   Options
 	policy    accesstoken.Policy
-	demanding bool // a policy was set: an anonymous request does not satisfy it
+	demanding bool // a policy was set, so an anonymous request is refused
 	ending    bool // responses end with their token
 }
 
-// Options are what New may be given. The zero value is the default.
+// Options configure a Middleware. The zero value is the default.
 type Options struct {
 	_ [0]func()
 
-	// Optional lets a request without credentials through, and its handler
-	// finds no claims. One with bad credentials is refused all the same. It
-	// holds for Wrap only: a route that requires something needs a token.
+	// Optional lets a request without credentials through, and its handler finds no
+	// claims. A request with bad credentials is still refused. Optional has no effect
+	// on Check, nor after Require or RequirePolicy, because such a route needs a
+	// token.
 	Optional bool
 
-	// CORS lets genuine CORS preflights through to the wrapped handler (OPTIONS
-	// with Origin and Access-Control-Request-Method; browsers send them without
-	// credentials), and lets scripts of other origins read the challenge of a
-	// refusal and the DPoP nonces. Any other OPTIONS request is authenticated.
+	// CORS lets CORS preflights through to the wrapped handler. They are OPTIONS
+	// requests with Origin and Access-Control-Request-Method, and browsers send them
+	// without credentials. Any other OPTIONS request is authenticated. CORS also lets
+	// scripts of other origins read the challenge of a refusal and the DPoP nonces.
 	//
-	// The wrapped handler then sees requests that nobody has authenticated. Set
-	// it where a CORS handler is wrapped, which answers preflights and passes
-	// nothing on; a CORS handler around this one does not need it.
+	// The wrapped handler then gets preflights that are not authenticated. You should
+	// set CORS only if the wrapped handler is a CORS handler, which answers
+	// preflights and passes nothing on. If the CORS handler is outside this
+	// Middleware, you do not need CORS.
 	CORS bool
 
-	// Body writes the body of a refusal; nil is one line of text. [Problem] is
-	// another. Status and header fields are settled before it is asked. A panic in
-	// it becomes an InternalError, of which OnRefuse hears as well.
+	// Body returns the content type and the body of a refusal; nil means one line of
+	// text. You can set it to [Problem], for example. It cannot change the status or
+	// the other header fields. If it panics, the response is an InternalError (500),
+	// and OnRefuse is called for that too.
 	Body func(r *http.Request, refused *accesstoken.Error) (contentType string, body []byte)
 }
 
@@ -97,9 +101,9 @@ func (m *Middleware) Require(r scopes.Requirement) *Middleware {
 	return m.RequirePolicy(accesstoken.Policy{Scopes: r})
 }
 
-// RequirePolicy returns a Middleware that demands the policy beside what m
-// demands already. It panics if the policy is invalid or demands nothing, as
-// http.ServeMux.Handle does for a bad pattern: both are slips of the program.
+// RequirePolicy returns a Middleware that demands the policy in addition to what m
+// demands. It panics if the policy is invalid or demands nothing, because that is a
+// programming error. http.ServeMux.Handle does the same for a bad pattern.
 func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	if err := policy.Err(); err != nil {
 		panic("middleware: " + err.Error())
@@ -109,38 +113,41 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	return &stricter
 }
 
-// EndWithToken returns a Middleware whose responses end with their token, at
-// [accesstoken.Claims.End]: for handlers that may go on for longer than that.
+// EndWithToken returns a Middleware whose responses end when their token does, at
+// [accesstoken.Claims.End]. Use it for handlers that may run for longer than that.
 //
-// The request's context is canceled then, and context.Cause(r.Context()) is the
-// refusal that the token would meet, an [*accesstoken.Error]. A handler that
-// returns on it ends its response well; one that has written nothing yet may give
-// the cause to Refuse, if it is one. A handler that has not returned after a second
-// is cut off, as far as the ResponseWriter has deadlines: its reads and writes
-// fail, and the response is aborted. So are those of a connection that it has hijacked
-// and not left, unless it sets deadlines of its own; to close that in good form is up
-// to it. What has returned is left alone.
+// When the token ends, the request's context is canceled, and
+// context.Cause(r.Context()) is the refusal that the token would now get, an
+// [*accesstoken.Error]. The handler should then return. If it has written nothing yet
+// and the cause is such an error, it can pass the cause to Refuse. (The context may
+// also end for another reason.)
 //
-// A response to an introspected token without exp, or to nobody, has no such end. A
-// token that is revoked in the meantime is noticed on the next request.
+// If a handler has not returned a second later, and the ResponseWriter supports
+// deadlines, its reads and writes fail and the response is aborted. This includes a
+// hijacked connection that the handler still uses, unless it sets deadlines of its
+// own. Closing such a connection properly is up to the handler. A handler that has
+// returned is not affected.
+//
+// A response to an introspected token without exp, or to an anonymous request, has no
+// such end. If a token is revoked in the meantime, only the next request is refused.
 func (m *Middleware) EndWithToken() *Middleware {
 	lasting := *m
 	lasting.ending = true
 	return &lasting
 }
 
-// Wrap returns a handler that calls next for the requests that may pass, with
-// the claims in their context, and refuses the others before next can see them.
-// Inside another Wrap of the same Validator it checks its policy only. Where DPoP
-// nonces are demanded, answers to proofs carry the next one, and Cache-Control:
-// no-store, which next may replace.
+// Wrap returns a handler. It calls next with the claims in the context if the request
+// may pass. If not, it refuses the request, and next does not see it. Inside another
+// Wrap of the same Validator it only checks its policy, unless that needs a fresh
+// introspection. If DPoP nonces are demanded, a response to a proof carries the next
+// nonce and Cache-Control: no-store, which next may replace.
 func (m *Middleware) Wrap(next http.Handler) http.Handler { return &wrapped{m, next} }
 
-// WrapFunc is Wrap for a function, as http.HandleFunc is Handle for one.
+// WrapFunc is to Wrap as http.HandleFunc is to http.Handle.
 func (m *Middleware) WrapFunc(next http.HandlerFunc) http.Handler { return m.Wrap(next) }
 
-// A wrapped handler is one behind a Middleware. It has a type so that a Wrap further
-// out can find it, see demand.
+// A wrapped handler is a handler behind a Middleware. It has a type of its own so
+// that an outer Wrap can find it, see demand.
 type wrapped struct {
 	*Middleware
 	next http.Handler
@@ -185,12 +192,12 @@ func (m *wrapped) pass(w http.ResponseWriter, r *http.Request) {
 	m.next.ServeHTTP(w, r)
 }
 
-// demand returns what the request needs here and further in. A client without a
-// token is told all the scopes to ask for at once, although the Wrap that refuses it
-// need not be the one that demands them.
+// demand returns what the request needs from this Wrap and from those further in. A
+// client without a token is thus told all the scopes at once, even if an inner Wrap
+// demands some of them.
 func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 	policy, next := m.policy, m.next
-	for range 16 { // a mux in a mux may lead back to itself
+	for range 16 { // limited, because a mux in a mux may lead back to itself
 		switch inner := next.(type) {
 		case *wrapped:
 			if inner.validator != m.validator {
@@ -206,18 +213,18 @@ func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 	return policy
 }
 
-// Check is Wrap without the wrapping: it returns the caller's claims, or the
-// error to give to Refuse. A DPoP proof is used up by it, so that a second Check of
-// the request refuses it; inside a Wrap it does not.
+// Check does what Wrap does, without calling a handler. It returns the claims of the
+// caller, or the error to pass to Refuse. It consumes the DPoP proof, so a second
+// Check of the same request fails. Inside a Wrap the proof is not checked again.
 func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
 	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)
 	return admitted.Claims, err
 }
 
-// Refuse answers a request with a refusal: an error of Check or of the Validator, one
-// made with accesstoken.Deny, or an accesstoken.Reason. An error that matches
-// accesstoken.Unavailable becomes a 503, and any other error a 500. The caller writes
-// nothing more.
+// Refuse responds to a request with a refusal: an error of Check or of the Validator,
+// one made with accesstoken.Deny, or an accesstoken.Reason. If an error matches
+// accesstoken.Unavailable, the status is 503. Any other error becomes a 500. The
+// caller must not write anything after it.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refused := m.validator.Refuse(r.Context(), err)
 	contentType, body, err := m.body(r, refused)
@@ -229,11 +236,11 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(refused.HTTPStatus())
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // the client is gone: there is nobody to tell
+		_, _ = w.Write(body) // fails only if the client is gone
 	}
 }
 
-// body asks the hook. One that panics fails closed, as an error does.
+// body calls the Body hook. It returns an error if the hook panics.
 func (m *Middleware) body(r *http.Request, refused *accesstoken.Error) (contentType string, body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -4,7 +4,7 @@
 // 	protoc        v3.21.12
 // source: accesstoken/v1/policy.proto
 
-// Who may call a method of a gRPC service, said where the method is declared:
+// Sets which callers may call a gRPC method, where the method is declared:
 //
 //   import "accesstoken/v1/policy.proto";
 //
@@ -32,22 +32,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Policy is what a method demands of an access token. It has to say something:
-// scopes, any_token, or public. Scopes are scope-tokens (RFC 6749 section 3.3),
-// one to an element.
+// Policy is what a method demands of an access token. It must set scopes, any_token
+// or public. Scopes are scope-tokens (RFC 6749 section 3.3), one per element.
 type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// All of these scopes are needed.
+	// The token must have all of these scopes.
 	AllScopes []string `protobuf:"bytes,1,rep,name=all_scopes,json=allScopes,proto3" json:"all_scopes,omitempty"`
-	// One of these scopes is needed, beside all_scopes. The first is the one that a
-	// challenge asks for.
+	// The token must also have at least one of these scopes. A challenge asks for the
+	// first.
 	AnyScopes []string `protobuf:"bytes,2,rep,name=any_scopes,json=anyScopes,proto3" json:"any_scopes,omitempty"`
-	// Any valid access token will do. Not together with scopes.
+	// Any valid access token is enough. Not together with scopes.
 	AnyToken bool `protobuf:"varint,3,opt,name=any_token,json=anyToken,proto3" json:"any_token,omitempty"`
-	// Anybody may call, and credentials are not looked at. Not together with
-	// anything else.
+	// Every caller may call the method, and credentials are ignored. Not together with
+	// any other field.
 	Public bool `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
-	// The issuer is asked about an opaque token now, whatever is cached. It adds to
+	// An opaque token is introspected for each call, even if an answer is cached. Needs
 	// scopes or any_token.
 	FreshIntrospection bool `protobuf:"varint,5,opt,name=fresh_introspection,json=freshIntrospection,proto3" json:"fresh_introspection,omitempty"`
 	unknownFields      protoimpl.UnknownFields
@@ -132,14 +131,13 @@ var file_accesstoken_v1_policy_proto_extTypes = []protoimpl.ExtensionInfo{
 
 // Extension fields to descriptorpb.MethodOptions.
 var (
-	// The number is of the range that descriptor.proto leaves to everybody (50000
-	// to 99999), and stays what it is: descriptors that are compiled in or stored
-	// carry it. A Go program with two extensions of one number stops when it
-	// starts, so a clash is not overlooked.
+	// The number is from the range that descriptor.proto leaves to organizations
+	// (50000 to 99999). It must not change, because compiled and stored descriptors
+	// contain it. If two extensions in a Go program have the same number, the program
+	// stops when it starts, so a clash is not overlooked.
 	//
-	// There is no such option for a whole service: a method that is added later
-	// would be open to whoever may call the others, and nobody would have thought
-	// about it.
+	// There is deliberately no such option for a whole service. It would open methods
+	// that are added later, without a decision about each.
 	//
 	// optional accesstoken.v1.Policy policy = 86750;
 	E_Policy = &file_accesstoken_v1_policy_proto_extTypes[0]

@@ -1,30 +1,32 @@
-// Package echo5auth protects Echo v5 handlers with access tokens. It gives the
-// same answers as package middleware does for net/http.
+// Package echo5auth protects Echo v5 handlers with access tokens. It gives the same
+// answers as package middleware does for net/http.
 //
 //	auth := echo5auth.New(validator, nil)
 //	e.Use(auth.Wrap)
 //	e.POST("/orders", create, auth.Require(scopes.All("orders:write")).Wrap)
 //
-// A handler behind it finds the caller in the context of its request:
+// A handler finds the claims of its caller in the context of the request:
 //
 //	claims, ok := accesstoken.FromContext(c.Request().Context())
 //
-// It has the API of package echoauth, which is for Echo v4, and is a module of its
-// own: a program that does not use Echo v5 does not download it.
+// It has the API of package echoauth, which is for Echo v4. It is a module of its
+// own, so a program without Echo v5 does not download Echo v5.
 //
 // A refusal is returned as an *echo.HTTPError that wraps the *accesstoken.Error. Its
 // header fields are already set, and the application's HTTPErrorHandler writes the
-// body. (Echo's own handler sends the cause as well if it was made with
-// echo.DefaultHTTPErrorHandler(true), which is not for production.) A handler may
-// also return a refusal by itself: the error of accesstoken.Deny, an accesstoken.Reason, or an error
-// that matches accesstoken.Unavailable when it could not find out.
+// body. (Echo's own handler also sends the cause if it was made with
+// echo.DefaultHTTPErrorHandler(true), so you should not do that in production.) A
+// handler may also return a refusal itself: the error of accesstoken.Deny, or an
+// accesstoken.Reason. If it could not complete a check of its own, it should return
+// an error that matches accesstoken.Unavailable.
 //
-// A token is looked at when the request comes. A response that may outlive it, such
-// as server-sent events, a long poll or a WebSocket, ends with it where that is said:
+// A token is checked when the request comes. A response can outlive its token, for
+// example server-sent events, a long poll or a WebSocket. If it should end with the
+// token, use EndWithToken:
 //
 //	e.GET("/events", events, auth.EndWithToken().Wrap)
 //
-// What package middleware says about WebSockets holds here.
+// For WebSockets, see package middleware: the same holds here.
 package echo5auth
 
 import (
@@ -39,33 +41,35 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A Middleware puts a Validator before handlers. It is immutable and safe for
+// A Middleware puts a Validator in front of handlers. It is immutable and safe for
 // concurrent use.
 type Middleware struct {
 	validator *accesstoken.Validator
 	options   Options
 	policy    accesstoken.Policy
-	demanding bool // a policy was set: an anonymous request does not satisfy it
+	demanding bool // a policy was set, so an anonymous request is refused
 	ending    bool // responses end with their token
 }
 
-// Options are what New may be given. The zero value is the default.
+// Options configure a Middleware. The zero value is the default.
 type Options struct {
 	_ [0]func()
 
-	// Optional lets a request without credentials through, and its handler
-	// finds no claims. One with bad credentials is refused all the same. It
-	// holds for Wrap only: a route that requires something needs a token.
+	// Optional lets a request without credentials through, and its handler finds no
+	// claims. A request with bad credentials is still refused. Optional has no effect
+	// on Check, nor after Require or RequirePolicy, because such a route needs a
+	// token.
 	Optional bool
 
-	// CORS lets genuine CORS preflights through to the wrapped handler (OPTIONS
-	// with Origin and Access-Control-Request-Method; browsers send them without
-	// credentials), and lets scripts of other origins read the challenge of a
-	// refusal and the DPoP nonces. Any other OPTIONS request is authenticated.
+	// CORS lets CORS preflights through to the wrapped handler. They are OPTIONS
+	// requests with Origin and Access-Control-Request-Method, and browsers send them
+	// without credentials. Any other OPTIONS request is authenticated. CORS also lets
+	// scripts of other origins read the challenge of a refusal and the DPoP nonces.
 	//
-	// The wrapped handler then sees requests that nobody has authenticated. Set
-	// it where a CORS handler is wrapped, which answers preflights and passes
-	// nothing on; a CORS handler around this one does not need it.
+	// The wrapped handler then gets preflights that are not authenticated. You should
+	// set CORS only if the wrapped handler is a CORS handler, which answers
+	// preflights and passes nothing on. If the CORS handler is outside this
+	// Middleware, you do not need CORS.
 	CORS bool
 }
 
@@ -88,9 +92,9 @@ func (m *Middleware) Require(r scopes.Requirement) *Middleware {
 	return m.RequirePolicy(accesstoken.Policy{Scopes: r})
 }
 
-// RequirePolicy returns a Middleware that demands the policy beside what m
-// demands already. It panics if the policy is invalid or demands nothing: both
-// are slips of the program.
+// RequirePolicy returns a Middleware that demands the policy in addition to what m
+// demands. It panics if the policy is invalid or demands nothing, because that is a
+// programming error.
 func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	if err := policy.Err(); err != nil {
 		panic("echo5auth: " + err.Error())
@@ -100,31 +104,33 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	return &stricter
 }
 
-// EndWithToken returns a Middleware whose responses end with their token, at
-// [accesstoken.Claims.End]: for handlers that may go on for longer than that.
+// EndWithToken returns a Middleware whose responses end when their token does, at
+// [accesstoken.Claims.End]. Use it for handlers that may run for longer than that.
 //
-// The request's context is canceled then, and context.Cause of it is the refusal
-// that the token would meet, an [*accesstoken.Error]. A handler that returns on it
-// ends its response well; the cause is what it may return itself, and the client
-// hears of it if nothing has been written yet. A handler that has not returned after
-// a second is cut off, as far as the ResponseWriter has deadlines: its reads and
-// writes fail, and the response is aborted. So are those of a connection that it has
-// hijacked and not left, unless it sets deadlines of its own; to close that in good
-// form is up to it. What has returned is left alone.
+// When the token ends, the request's context is canceled, and its context.Cause is
+// the refusal that the token would now get, an [*accesstoken.Error]. The handler
+// should then return, and it may return the cause. The client gets that refusal if
+// nothing has been written yet.
 //
-// A response to an introspected token without exp, or to nobody, has no such end. A
-// token that is revoked in the meantime is noticed on the next request.
+// If a handler has not returned a second later, and the ResponseWriter supports
+// deadlines, its reads and writes fail and the response is aborted. This includes a
+// hijacked connection that the handler still uses, unless it sets deadlines of its
+// own. Closing such a connection properly is up to the handler. A handler that has
+// returned is not affected.
+//
+// A response to an introspected token without exp, or to an anonymous request, has no
+// such end. If a token is revoked in the meantime, only the next request is refused.
 func (m *Middleware) EndWithToken() *Middleware {
 	lasting := *m
 	lasting.ending = true
 	return &lasting
 }
 
-// Wrap is an echo.MiddlewareFunc. It calls next for the requests that may pass,
-// with the claims in their context, and refuses the others before next can see
-// them. Inside another Wrap of the same Validator it checks its policy only. Where
-// DPoP nonces are demanded, answers to proofs carry the next one, and Cache-Control:
-// no-store, which next may replace.
+// Wrap is an echo.MiddlewareFunc. It calls next with the claims in the context if the
+// request may pass. If not, it refuses the request, and next does not see it. Inside
+// another Wrap of the same Validator it only checks its policy, unless that needs a
+// fresh introspection. If DPoP nonces are demanded, a response to a proof carries the
+// next nonce and Cache-Control: no-store, which next may replace.
 func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c *echo.Context) error {
 		r := c.Request()
@@ -162,13 +168,14 @@ func (m *Middleware) pass(c *echo.Context, next echo.HandlerFunc) error {
 	return m.refuseDenied(c, next(c))
 }
 
-// untilTheEnd calls next with a context that ends with the token. What comes after
-// next, such as the application's error handler, has the one that lasts.
+// untilTheEnd calls next with a context that ends with the token. After next, the
+// request has the lasting context again, for example for the application's error
+// handler.
 func (m *Middleware) untilTheEnd(c *echo.Context, admitted *http.Request, claims accesstoken.Claims, next echo.HandlerFunc) (err error) {
 	defer c.SetRequest(admitted)
 	w := c.Response()
 	if response, err := echo.UnwrapResponse(w); err == nil {
-		w = response.ResponseWriter // of the server: what is put around it further in has no say
+		w = response.ResponseWriter // taken now, so that wrappers which inner middleware adds later have no effect
 	}
 	ending.Serve(admitted.Context(), w, m.validator, claims, func(ctx context.Context) {
 		c.SetRequest(admitted.WithContext(ctx))
@@ -177,8 +184,8 @@ func (m *Middleware) untilTheEnd(c *echo.Context, admitted *http.Request, claims
 	return err
 }
 
-// refuseDenied refuses what a handler returned as a refusal. Every other error, and
-// one that has a status already, is left to the application.
+// refuseDenied turns an error of a handler into a refusal if it is meant as one.
+// Every other error, and one that has a status already, is left to the application.
 func (m *Middleware) refuseDenied(c *echo.Context, err error) error {
 	if err == nil || echo.StatusCode(err) != 0 || !adapter.IsRefusal(err) {
 		return err
@@ -186,19 +193,19 @@ func (m *Middleware) refuseDenied(c *echo.Context, err error) error {
 	return m.Refuse(c, err)
 }
 
-// Check is Wrap without the wrapping: it returns the caller's claims, or the
-// error to give to Refuse. A DPoP proof is used up by it, so that a second Check of
-// the request refuses it; inside a Wrap it does not.
+// Check does what Wrap does, without calling a handler. It returns the claims of the
+// caller, or the error to pass to Refuse. It consumes the DPoP proof, so a second
+// Check of the same request fails. Inside a Wrap the proof is not checked again.
 func (m *Middleware) Check(c *echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
 	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)
 	return admitted.Claims, err
 }
 
-// Refuse sets the header fields of a refusal and returns the error that a
-// handler returns for it. err is an error of Check or of the Validator, one made with
-// accesstoken.Deny, or an accesstoken.Reason. An error that matches
-// accesstoken.Unavailable becomes a 503, and any other error a 500.
+// Refuse sets the header fields of a refusal, and returns the error that a handler
+// should return. err is an error of Check or of the Validator, one made with
+// accesstoken.Deny, or an accesstoken.Reason. If it matches accesstoken.Unavailable,
+// the status is 503. Any other error becomes a 500.
 func (m *Middleware) Refuse(c *echo.Context, err error) error {
 	refused := m.validator.Refuse(c.Request().Context(), err)
 	adapter.Refused(c.Response().Header(), c.Request(), refused, m.options.CORS)

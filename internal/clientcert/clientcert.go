@@ -1,7 +1,7 @@
-// Package clientcert reads which client certificate a proxy saw, from the field
-// that the proxy put it in: its thumbprint, to be compared with a token's
-// x5t#S256 (RFC 8705 §3.1). Whether the sender is such a proxy is the caller's
-// to know first (RFC 9440 §4): anybody can write a field.
+// Package clientcert reads the client certificate that a proxy received, from the
+// field in which the proxy forwards it. The result is its thumbprint, to be compared
+// with a token's x5t#S256 (RFC 8705 §3.1). Any client can write such a field, so the
+// caller must first check that the sender is the proxy (RFC 9440 §4).
 package clientcert
 
 import (
@@ -13,30 +13,31 @@ import (
 	"net/http"
 )
 
-// What a request's fields can lack.
+// The errors of [Format.Thumbprint].
 var (
 	ErrNone      = errors.New("no client certificate in the proxy's field")
 	ErrMalformed = errors.New("the proxy's field with the client certificate is malformed")
 )
 
-// A Format is how a proxy writes the client's certificate into a field. The zero
-// Format has no field.
+// A Format is the way in which a proxy writes the client's certificate into a field.
+// The zero Format has no field.
 type Format int
 
 const (
 	ClientCert Format = iota + 1 // Client-Cert (RFC 9440)
-	NGINX                        // $ssl_client_escaped_cert, in a field that the operator names
+	NGINX                        // $ssl_client_escaped_cert, in a field that the operator chooses
 	Envoy                        // X-Forwarded-Client-Cert, as SANITIZE_SET writes it
-	ALB                          // X-Amzn-Mtls-Clientcert-Leaf or X-Amzn-Mtls-Clientcert, or what the listener calls it
+	ALB                          // X-Amzn-Mtls-Clientcert-Leaf, X-Amzn-Mtls-Clientcert or the name that the listener sets
 )
 
-// Fields returns the fields that say something of a certificate, to be removed
-// where it may be a lie. The operator's name is that of NGINX's field, and of
-// the one of ALB if it has another than usual; the others have none to choose.
+// Fields returns the fields that carry a certificate or its chain. If the sender may
+// have forged them, the caller should remove them. name is the operator's name for
+// the field. NGINX needs one, ALB uses it in place of the usual names, and the others
+// ignore it.
 func (f Format) Fields(name string) []string {
 	switch {
 	case f == ClientCert:
-		return []string{"Client-Cert", "Client-Cert-Chain"} // RFC 9440 §2.4 has both removed
+		return []string{"Client-Cert", "Client-Cert-Chain"} // RFC 9440 §2.4 requires that both are removed
 	case f == Envoy:
 		return []string{"X-Forwarded-Client-Cert"}
 	case f == ALB && name == "":
@@ -47,17 +48,18 @@ func (f Format) Fields(name string) []string {
 	return nil
 }
 
-// Thumbprint returns that of the certificate in the one line of the Format, as
-// [ThumbprintOf] writes it. It fails with [ErrNone] without a line, and with
-// [ErrMalformed] for everything that is not one certificate in one line.
+// Thumbprint returns the thumbprint of the certificate in the Format's only line, as
+// [ThumbprintOf] writes it. If there is no line, the error is [ErrNone]. If there are
+// several, or the line is not one certificate, it is [ErrMalformed]. From an ALB the
+// line may also be a chain, whose first certificate is the client's.
 //
-// Neither the chain nor the dates are checked. The proxy had the client prove
-// possession of the key, and decided what else to ask for; the binding holds for
-// a certificate that nobody vouches for as well (RFC 8705 §2.2, §3).
+// Neither the chain nor the dates are checked. The proxy made the client prove
+// possession of the key, and decided what else to check. The token's binding also
+// holds for a certificate that no authority has signed (RFC 8705 §2.2, §3).
 func (f Format) Thumbprint(header http.Header, name string) (string, error) {
 	fields := f.Fields(name)
 	if f == ClientCert {
-		fields = fields[:1] // the chain is without the client's own (RFC 9440 §2.3)
+		fields = fields[:1] // the chain does not contain the client's own (RFC 9440 §2.3)
 	}
 	line, err := only(header, fields)
 	switch {
@@ -80,12 +82,14 @@ func encode(sum [sha256.Size]byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// maxLine is room for the certificates of a chain, and little for an attacker.
+// maxLine is enough for a chain of certificates, but leaves little room for an
+// attacker.
 const maxLine = 16 << 10
 
-// only returns the one line that all the fields have together. A second one, be
-// it the same, may be the client's, which the proxy added to or left alone: an
-// ALB sends one of its two fields, and does not say that it removes the other.
+// only returns the only line that all the fields have together. A second line is
+// refused even if it is the same: if the proxy adds to the client's line or leaves it
+// alone, one of the two is the client's. For example, an ALB sends one of its two
+// fields, and does not say that it removes the other.
 func only(header http.Header, fields []string) (string, error) {
 	var lines []string
 	for _, field := range fields {
@@ -95,24 +99,25 @@ func only(header http.Header, fields []string) (string, error) {
 	case len(lines) == 0:
 		return "", ErrNone
 	case len(lines) > 1:
-		return "", malformed("expected one line; have the proxy replace what the client sent")
+		return "", malformed("expected one line; configure the proxy to replace the field that the client sent")
 	case len(lines[0]) > maxLine:
-		return "", malformed("expected at most 16 KiB")
+		return "", malformed("expected a line of at most 16 KiB")
 	}
 	return lines[0], nil
 }
 
-// thumbprint expects the DER of one certificate, and nothing behind it. That it
-// is one is checked so that a hash of anything else never counts.
+// thumbprint expects the DER of one certificate, and nothing after it. The
+// certificate is parsed so that a hash of anything else never counts.
 func thumbprint(der []byte) (string, error) {
 	cert, err := x509.ParseCertificate(der)
-	if err != nil { // err may quote what is in it
+	if err != nil { // not wrapped, because it may quote the certificate
 		return "", malformed("expected the DER of one X.509 certificate")
 	}
 	return ThumbprintOf(cert), nil
 }
 
-// malformed says what was expected, and nothing of what was found.
+// malformed returns an error that says what was expected, and quotes nothing of what
+// was found.
 func malformed(expected string) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, expected)
 }

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// strict refuses bits behind the end. It passes over line ends, which belong to
-// PEM only.
+// strict rejects stray bits at the end. It skips line ends, which only PEM may
+// contain.
 var strict = base64.StdEncoding.Strict()
 
-// readByteSequence reads RFC 9440 §2.2: an Item that is a Byte Sequence, base64
-// between colons. RFC 9651 §4.2.7 would rather have missing padding and stray
-// bits passed over, and an Item may have parameters (§3.1.2); but who writes has
-// to pad (§4.1.8), and RFC 9440 defines no parameter, so that a line with either
-// was not written by a proxy that follows it.
+// readByteSequence reads the field of RFC 9440 §2.2, an Item that is a Byte Sequence:
+// base64 between colons. It rejects missing padding and stray bits, which RFC 9651
+// §4.2.7 would rather accept, and parameters, which an Item may have (§3.1.2). A
+// proxy that follows the RFCs sends none of them, because it must pad (§4.1.8) and
+// RFC 9440 defines no parameter.
 func readByteSequence(line string) (string, error) {
 	text, opens := strings.CutPrefix(strings.Trim(line, blank), ":")
 	text, closes := strings.CutSuffix(text, ":")
@@ -32,14 +32,15 @@ const (
 	blank = " \t"
 	space = blank + "\r\n"
 
-	// What may stand in percent-encoded PEM: RFC 3986 §2.3, a percent sign, and
-	// the three characters of base64 that an ALB leaves as they are. A plus sign
-	// is one, here and when decoded; a form's encoding has it for a space.
+	// The characters of percent-encoded PEM: those of RFC 3986 §2.3, the percent
+	// sign, and the three characters of base64 that an ALB does not encode. A plus
+	// sign stands for itself, here and when decoded, and not for a space as in a
+	// form.
 	escaped = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~" + "%" + "+/="
 )
 
-// readEscapedPEM reads one certificate in PEM, percent-encoded, or a chain: TLS
-// has the client's own come first (RFC 8446 §4.4.2).
+// readEscapedPEM reads one certificate in percent-encoded PEM. If chain is true, more
+// may follow it; the client's own is the first, as in TLS (RFC 8446 §4.4.2).
 func readEscapedPEM(line string, chain bool) (string, error) {
 	line = strings.Trim(line, blank)
 	text, err := url.PathUnescape(line)
@@ -59,8 +60,8 @@ func readEscapedPEM(line string, chain bool) (string, error) {
 	return thumbprint(der)
 }
 
-// cutCertificate takes one off the beginning. pem.Decode looks further when the
-// first is broken, and then another one would count.
+// cutCertificate takes one certificate off the beginning. It does not use pem.Decode,
+// which skips a broken first certificate and would return a later one.
 func cutCertificate(text string) (der []byte, rest string, ok bool) {
 	text, begins := strings.CutPrefix(text, "-----BEGIN CERTIFICATE-----")
 	text, rest, ends := strings.Cut(text, "-----END CERTIFICATE-----")

@@ -6,35 +6,36 @@ import (
 	"strings"
 )
 
-// readXFCC reads the Hash or the Cert of the one element of an
-// X-Forwarded-Client-Cert, or both if they agree.
+// readXFCC reads the Hash or the Cert of the only element of an
+// X-Forwarded-Client-Cert. If there are both, they must agree.
 //
-// Of several elements none counts. The last would be the nearest proxy's, but
-// Envoy writes the names in a certificate (URI, DNS) without quotes: one with a
-// comma in it ends the element and begins another, and whoever had a hand in the
-// certificate would say which hash that has. Where Envoy appends honestly to what
-// another proxy wrote, the last is that proxy's certificate, not the client's.
-// For the same reason no key that matters may come twice.
+// If there are several elements, the line is refused. The last one would be the
+// nearest proxy's, but Envoy writes the names in a certificate (URI, DNS) without
+// quotes. A comma in a name ends the element and begins another, so a client that can
+// influence the names in its certificate could choose the hash. Even if Envoy
+// correctly appends to what another proxy wrote, the last element has that proxy's
+// certificate, not the client's. For the same reason Hash and Cert may not come
+// twice.
 func readXFCC(line string) (string, error) {
 	found := map[string]string{}
 	for text, more := strings.Trim(line, blank), true; more; {
 		key, value, rest, ok := cutPair(text)
 		text, more = strings.CutPrefix(rest, ";")
 		if !ok || !more && rest != "" {
-			return "", malformed("expected one element; have the proxy replace what the client sent")
+			return "", malformed("expected one element; configure the proxy to replace the field that the client sent")
 		}
 		if key != "hash" && key != "cert" {
 			continue
 		}
 		if _, twice := found[key]; twice {
-			return "", malformed("expected Hash and Cert once")
+			return "", malformed("expected at most one Hash and one Cert")
 		}
 		found[key] = value
 	}
 	return readPairs(found)
 }
 
-// readPairs reads what says which certificate it is.
+// readPairs reads the Hash and the Cert, whichever is there.
 func readPairs(found map[string]string) (string, error) {
 	hash, hasHash := found["hash"]
 	cert, hasCert := found["cert"]
@@ -50,13 +51,14 @@ func readPairs(found map[string]string) (string, error) {
 	}
 	fromCert, err := readEscapedPEM(cert, false)
 	if err == nil && fromCert != fromHash {
-		return "", malformed("expected the Hash of the Cert")
+		return "", malformed("expected the Hash to be that of the Cert")
 	}
 	return fromCert, err
 }
 
-// cutPair takes key=value, or key="value", off the beginning of an element. Keys
-// have no case; they are made of letters, and nothing else is taken for one.
+// cutPair takes key=value, or key="value", off the beginning of an element. It
+// returns the key in lower case, because keys have no case, and accepts only keys
+// that consist of letters.
 func cutPair(text string) (key, value, rest string, ok bool) {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	key, text, found := strings.Cut(text, "=")
@@ -67,9 +69,9 @@ func cutPair(text string) (key, value, rest string, ok bool) {
 	return strings.ToLower(key), value, rest, ok
 }
 
-// cutValue takes a value off the beginning, without its quotes. What is escaped
-// stays so: neither value that is used has a backslash. A quote inside of a value
-// without quotes is nothing that two readers agree on.
+// cutValue takes a value off the beginning, without its quotes. It does not decode
+// escapes, because neither Hash nor Cert has a backslash. If a value without quotes
+// contains a quote, the line is refused, because two readers may not agree on it.
 func cutValue(text string) (value, rest string, ok bool) {
 	quoted, isQuoted := strings.CutPrefix(text, `"`)
 	if !isQuoted {
