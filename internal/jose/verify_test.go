@@ -453,7 +453,7 @@ func TestVerifyRSASignatureBeyondTheModulus(t *testing.T) {
 	}
 }
 
-// The baseline for all the work before a signature is verified.
+// The work before a verification should be small compared with these times.
 func BenchmarkVerify(b *testing.B) {
 	for _, a := range algorithms() {
 		b.Run("alg="+a.name, func(b *testing.B) {
