@@ -56,7 +56,7 @@ var walks = map[string]walk{
 	"no nonce":                   {vector: vector{Config: setup{DPoP: &dpopSetup{Nonces: true}}, Token: boundTo("jkt"), Proof: &recipe{}}},
 	"no memory of proofs":        {vector: vector{Config: setup{DPoP: &dpopSetup{Store: "down"}}, Token: boundTo("jkt"), Proof: &recipe{}}},
 	"another certificate":        {vector: vector{Token: boundTo("x5t"), Certificate: "thief"}},
-	"bound to nobody knows what": {vector: vector{Token: recipe{Claims: members(`{"cnf": {"kid": "${canary}"}}`)}}},
+	"bound to something unknown": {vector: vector{Token: recipe{Claims: members(`{"cnf": {"kid": "${canary}"}}`)}}},
 	"no rule":                    {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return accesstoken.Deny(r.Reason, nil) }, rpc: "Unlisted"},
 }
 

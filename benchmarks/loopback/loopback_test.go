@@ -74,7 +74,7 @@ func TestAPlanOfNothingIsRefused(t *testing.T) {
 		{time: 1, rounds: 1, tokens: 1},
 		{time: 1, rounds: 1, connections: 1},
 	} {
-		if _, err := p.run(); err == nil || !strings.Contains(err.Error(), "more than none") {
+		if _, err := p.run(); err == nil || !strings.Contains(err.Error(), "greater than zero") {
 			t.Errorf("%+v: got %v; want it refused", p, err)
 		}
 	}
@@ -89,7 +89,7 @@ func TestARefusalIsAnError(t *testing.T) {
 	wrong := []string{tokens[0][:len(tokens[0])-8] + "AAAAAAAA"}
 	for _, way := range settings {
 		_, err := p.observe(s, way, atRandom(wrong), p.time)
-		want := refusals[way.carrier]
+		want := refusals[way.transport]
 		if way.auth == without {
 			want = ""
 		}
@@ -111,10 +111,10 @@ func TestTheServerEndsWithItsOrders(t *testing.T) {
 	if err := s.command.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	for _, carrier := range []string{netHTTP, unary} {
-		if _, hangUp, err := dial(t.Context(), carrier, address, 1); err == nil {
+	for _, transport := range []string{netHTTP, unary} {
+		if _, hangUp, err := dial(t.Context(), transport, address, 1); err == nil {
 			hangUp()
-			t.Errorf("%s: somebody still listens on %s", carrier, address)
+			t.Errorf("%s: got a connection to %s; want the server to be gone", transport, address)
 		}
 	}
 	if _, err := s.order(tell); err == nil {
@@ -162,8 +162,8 @@ func TestHandlersWithoutClaimsFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = v.Close() })
-	if _, err := callerOf(t.Context(), v); err != errNobody {
-		t.Errorf("got %v; want %v", err, errNobody)
+	if _, err := callerOf(t.Context(), v); err != errNoClaims {
+		t.Errorf("got %v; want %v", err, errNoClaims)
 	}
 	if got, err := callerOf(t.Context(), nil); err != nil || got.Subject != subject {
 		t.Errorf("without a validator got %+v, %v; want the subject %q", got, err, subject)

@@ -212,7 +212,7 @@ func TestWhenAndHowFast(t *testing.T) {
 		{3000 * ms, 3002 * ms, unavailable},
 	}
 	for _, c := range []struct{ name, got, want string }{
-		{"first success", recovery(requests), "first success 205 ms after it is back"},
+		{"first success", recovery(requests), "first success 205 ms after the server is back"},
 		{"no success", recovery([]*request{requests[1], requests[3]}), "**no success in 3 s**"},
 		{"latency", within(durations(requests)), "p50 5.0 ms, p99 400 ms, slowest 400 ms"},
 		{"short", within([]time.Duration{1500}), "p50 1.5 µs, p99 1.5 µs, slowest 1.5 µs"},
@@ -236,7 +236,7 @@ func TestTheTableRenders(t *testing.T) {
 	if strings.Contains(text, "net-http") {
 		t.Errorf("got %s\nwant nothing of net-http, which was not chosen", text)
 	}
-	if text := (table{rows: scenarios, columns: implementations, cells: make([][]string, len(scenarios))}).markdown(); !strings.Contains(text, "side by side, each with a server of its own, in outage, flapping, forgotten, idle, odd.") {
+	if text := (table{rows: scenarios, columns: implementations, cells: make([][]string, len(scenarios))}).markdown(); !strings.Contains(text, "except in outage, flapping, forgotten, idle, odd, where all ran side by side, each with a server of its own.") {
 		t.Errorf("got %s\nwant it to say what ran side by side", text)
 	}
 }
@@ -282,8 +282,8 @@ func TestTheScenariosDoWhatTheySay(t *testing.T) {
 		"cancel":   "999 right, 0 unavailable, 0 wrong, 1,000 calls, p50 200 ms, p99 200 ms, slowest 200 ms",
 		"made-up":  "1,000 right, 0 unavailable, 0 wrong, heap +2.0 MiB, 7 connections",
 		"slow":     "0 right, 3,000 unavailable, 0 wrong, p50 5.0 s, p99 5.0 s, slowest 5.0 s, 0 goroutines more, 1,000 calls at a time",
-		"outage":   "0 right, 2,000 unavailable, 0 wrong, 2,000 calls, p50 1.4 ms, p99 1.4 ms, slowest 1.4 ms, first success 1.4 ms after it is back",
-		"flapping": "2,000 right, 2,000 unavailable, 0 wrong, 0 of 2,000 lost while it was well, 4,000 calls",
+		"outage":   "0 right, 2,000 unavailable, 0 wrong, 2,000 calls, p50 1.4 ms, p99 1.4 ms, slowest 1.4 ms, first success 1.4 ms after the server is back",
+		"flapping": "2,000 right, 2,000 unavailable, 0 wrong, 0 of 2,000 lost while the server worked, 4,000 calls",
 		"again":    "34,288 right, 0 unavailable, 0 wrong, 11,428/s, p50 1.4 ms, p99 1.4 ms, slowest 1.4 ms, 7 connections",
 		"new":      "34,288 right, 0 unavailable, 0 wrong, 11,428/s, p50 1.4 ms, p99 1.4 ms, slowest 1.4 ms, 7 connections",
 	}
@@ -309,8 +309,8 @@ func TestWhatIsLostWhileTheServerIsWell(t *testing.T) {
 			run  func(*trial) (finding, error)
 			want string
 		}{
-			"outage":   {outage, "first success 536 ms after it is back"},
-			"flapping": {flapping, "**808 of 2,000 lost** while it was well"},
+			"outage":   {outage, "first success 536 ms after the server is back"},
+			"flapping": {flapping, "**808 of 2,000 lost** while the server worked"},
 		} {
 			found, err := c.run(newInMemoryTrial(t, &simple{leavesAlone: 1500 * time.Millisecond}))
 			if err != nil || !slices.Contains(found.notes, c.want) {
@@ -322,7 +322,7 @@ func TestWhatIsLostWhileTheServerIsWell(t *testing.T) {
 
 func TestATokenThatIsPushedOutIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for keeps, want := range map[int]string{0: "", 10: "**the active token was pushed out**", 10_000: "the active token is still held"} {
+		for keeps, want := range map[int]string{0: "", 10: "**the active token was evicted**", 10_000: "the active token is still held"} {
 			trial := newInMemoryTrial(t, &simple{keeps: keeps})
 			trial.server.behave(behaviour{delay: 4500 * time.Millisecond}) // for 70 s: no token may end meanwhile
 			found, err := madeUp(trial)
