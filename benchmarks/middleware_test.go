@@ -18,9 +18,10 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// carriers lead into a validator by way of an Authorization line. The handler
-// is called directly with a prepared request and a writer that keeps nothing:
-// no network, no recorder. It has passed when the handler holds the claims.
+// carriers are the adapters, which call a validator with an Authorization line. The
+// handler is called directly, with a prepared request and a writer that discards
+// everything, so there is no network and no recorder. A request has passed when the
+// handler has the claims.
 var carriers = []struct {
 	name  string
 	enter entrance

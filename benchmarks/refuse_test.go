@@ -13,8 +13,8 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A refused case is what somebody who may not pass can make a validator do,
-// as often as he likes.
+// A refused case is work that an attacker can cause in a validator as often as the
+// attacker likes.
 type refusedCase struct {
 	cause       string
 	validator   *accesstoken.Validator

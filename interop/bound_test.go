@@ -45,7 +45,7 @@ func prove(t *testing.T, signer *dpop.Signer, proof dpop.Proof) string {
 	return signed
 }
 
-// issueBound gets a token that is bound to a key which nobody has any more.
+// issueBound gets a token that is bound to a key, and discards the key.
 func (s *server) issueBound(t *testing.T, client, audience, scope string) string {
 	t.Helper()
 	return s.issueBoundTo(t, newSigner(t), client, audience, scope)
@@ -65,7 +65,7 @@ func (s *server) issueBoundTo(t *testing.T, signer *dpop.Signer, client, audienc
 	return got.Access
 }
 
-// A boundAnswer is what a token endpoint says to somebody with a proof.
+// A boundAnswer is the answer of a token endpoint to a client with a proof.
 type boundAnswer struct {
 	Access string `json:"access_token"`
 	Type   string `json:"token_type"`

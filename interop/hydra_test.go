@@ -193,8 +193,8 @@ func startHydra(t *testing.T, settings ...string) *hydra {
 	return s
 }
 
-// makeKeys has Hydra make its signing keys. It does so when somebody first asks
-// for them, which may take longer than a request waits for keys.
+// makeKeys makes Hydra generate its signing keys. Hydra does so at the first request for
+// them, which may take longer than our request waits for keys.
 func (s *hydra) makeKeys(t *testing.T) {
 	t.Helper()
 	began := time.Now()

@@ -20,7 +20,7 @@ import (
 // testdata/oidc-provider/package.json, with the hashes of all they need beside
 // them.
 const (
-	nodeVersion = "24.21.0" // from npm, where there is none or an old one
+	nodeVersion = "24.21.0" // installed from npm if Node is missing or too old
 	oldestNode  = 22        // that oidc-provider supports
 	installing  = 15 * time.Minute
 )

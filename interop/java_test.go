@@ -146,8 +146,8 @@ func installMaven() (program string, err error) {
 	return findOrInstall(func() (string, error) { return exec.LookPath("mvn") }, "maven")
 }
 
-// findOrInstall looks for a program, and has apt-get install its package where
-// there is none and we may.
+// findOrInstall looks for a program. If it is missing, and we have the permission,
+// apt-get installs its package.
 func findOrInstall(find func() (string, error), name string) (program string, err error) {
 	if program, err = find(); err == nil {
 		return program, nil

@@ -153,7 +153,7 @@ func (s *keycloak) listen(t *testing.T) (url string) {
 	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case s.logout <- r.PostFormValue("logout_token"):
-		default: // of a login that nobody asks about
+		default: // of a login that no test uses
 		}
 	}))
 	t.Cleanup(web.Close)
@@ -172,7 +172,7 @@ func (s *keycloak) admin(t *testing.T, method, path string, document any, status
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	if time.Since(s.adminSince) > 30*time.Second { // it is good for a minute, and dear
+	if time.Since(s.adminSince) > 30*time.Second { // it is good for a minute, and slow to get
 		s.adminAccess, s.adminSince = s.adminToken(t), time.Now()
 	}
 	request.Header.Set("Authorization", "Bearer "+s.adminAccess)

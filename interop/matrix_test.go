@@ -41,9 +41,8 @@ const notOffered = "–"
 
 var columns = []column{oidcProviderColumn, hydraColumn, keycloakColumn, zitadelColumn}
 
-// TestIssuers asks every issuer the same. A cell that is neither what the trial
-// wants nor what a note says is a failure, and so is a note that is no longer
-// needed.
+// TestIssuers runs the same trials with every issuer. It fails if a cell is neither what
+// the trial expects nor what a note says, or if a note is no longer needed.
 func TestIssuers(t *testing.T) {
 	found := map[string]map[string]string{}
 	for _, c := range columns {

@@ -34,8 +34,8 @@ const (
 	encrypted = "eyJhbGciOiJkaXIifQ..AAAA.AAAA.AAAA"
 )
 
-// crowd presents bad tokens of each kind, of which nobody may conclude that the
-// endpoint is out of order.
+// crowd presents bad tokens of each kind. From their failures, the client must not
+// conclude that the endpoint is down.
 func crowd(t *testing.T, s *server) {
 	good := s.issue(t, "opaque", resource, "read")
 	for name, bad := range map[string]string{

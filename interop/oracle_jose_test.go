@@ -219,8 +219,8 @@ func other64(o object) string {
 func padded(part string) string { return part + strings.Repeat("=", (4-len(part)%4)%4) }
 
 func encodingMutations() []mutation {
-	// Before signing, so that a reader who tolerates it finds a good signature; and
-	// in the signature, which nobody signs.
+	// Before signing, so that a tolerant reader finds a good signature, and in the
+	// signature, which is not signed itself.
 	inHeader := func(name string, part func(b *base) string) mutation {
 		return sends("header "+name, func(b *base) string { return b.signed(part(b) + "." + b.parts()[1]) })
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// explanationsFile says of every disagreement who is right, and why.
+// explanationsFile says for every disagreement which side is right, and why.
 const explanationsFile = "testdata/oracles/explanations.json"
 
 // An explanation is one reason for which resource servers differ from ours.
@@ -152,7 +152,7 @@ func reportCounts(w *strings.Builder, answers []answer, oracles []oracle) {
 	w.WriteString("\n")
 }
 
-// unanimous tells whether everybody agrees with ours.
+// unanimous reports whether all verdicts agree with ours.
 func (a answer) unanimous() bool {
 	for _, status := range a.theirs {
 		if accepted(status) != accepted(a.ours.status) {
@@ -188,7 +188,7 @@ func reportGroups(w *strings.Builder, answers []answer, what string) {
 	w.WriteString("\n")
 }
 
-// reportAccepted lists the changes that leave a token good for everybody.
+// reportAccepted lists the changes after which all servers still accept a token.
 func reportAccepted(w *strings.Builder, answers []answer) {
 	w.WriteString("## What everybody accepts\n\n")
 	refused, names := map[string]bool{}, []string{}

@@ -33,7 +33,7 @@ const (
 	apacheModules = "/usr/lib/apache2/modules"
 )
 
-// An oracle is somebody else's resource server at work.
+// An oracle is a running resource server of another project.
 type oracle struct {
 	name    string
 	version string
@@ -206,8 +206,7 @@ func debianVersions(packages ...string) string {
 	return strings.Join(versions, ", ")
 }
 
-// provide installs packages of Debian where there is something missing and
-// somebody may install it.
+// provide installs Debian packages if they are missing and we have the permission.
 func provide(packages string, complete func() bool) error {
 	if complete() {
 		return nil

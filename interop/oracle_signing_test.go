@@ -11,7 +11,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha1" // for signatures that nobody may accept
+	_ "crypto/sha1" // for signatures that no server may accept
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"encoding/base64"
@@ -37,7 +37,7 @@ const (
 var keyOf = map[string]string{"RS256": rsaKey, "PS256": rsaKey, "ES256": p256Key, "ES384": p384Key, "EdDSA": ed25519Key}
 
 // signingKeys makes the keys that the authorization server signs with, and as many
-// that nobody publishes under the same names.
+// others with the same names that are not published.
 func signingKeys(t *testing.T) (published, unpublished map[string]crypto.Signer) {
 	t.Helper()
 	made := []map[string]crypto.Signer{{}, {}}
@@ -185,7 +185,7 @@ func (o object) index(name string) int {
 	return slices.IndexFunc(o, func(m member) bool { return m.name == quote(name) })
 }
 
-// get returns a member as it stands, and "" if there is none.
+// get returns the JSON text of a member, or "" if it is absent.
 func (o object) get(name string) string {
 	if i := o.index(name); i >= 0 {
 		return o[i].value

@@ -127,7 +127,7 @@ func readJSON(t *testing.T, url string) (document map[string]any, err error) {
 	return document, err
 }
 
-// freeURL returns a loopback URL whose port nobody listens on at the moment.
+// freeURL returns a loopback URL whose port is not in use at the moment.
 func freeURL(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -27,7 +27,7 @@ type record struct {
 // of what the protocol says about kinds: "string", but "=at+jwt".
 type recorded struct {
 	Kind    string         `json:"kind"`
-	Outcome string         `json:"outcome"` // OK, or why it is refused where nobody is asked
+	Outcome string         `json:"outcome"` // OK, or why it is refused without introspection
 	Header  map[string]any `json:"header"`
 	Claims  map[string]any `json:"claims"`
 }
@@ -89,7 +89,7 @@ func (s *server) record(t *testing.T, software string) record {
 	return r
 }
 
-// readJWT reads a token that anybody can read.
+// readJWT reads a token that is not encrypted.
 func readJWT(token string) (header, claims map[string]any, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

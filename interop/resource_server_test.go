@@ -117,8 +117,8 @@ func misconfigured() verdict {
 	return verdict{http.StatusInternalServerError, accesstoken.ResourceServerMisconfigured, false}
 }
 
-// call presents a token, and returns who the handler found; that is nobody if
-// the request was refused.
+// call presents a token, and returns the caller that the handler found. If the request
+// was refused, the caller is zero.
 func (rs *resourceServer) call(t *testing.T, path, token string) (got verdict, found caller) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, rs.url+path, nil)

@@ -26,7 +26,7 @@ const (
 	otherResource = "https://other.example.com"
 )
 
-// redirectURI is where codes are sent. Nobody listens: the flow stops there.
+// redirectURI is where codes are sent. No server listens there, and the flow stops.
 const redirectURI = "http://127.0.0.1:1/callback"
 
 // A server is an authorization server at work. On each, the clients opaque and

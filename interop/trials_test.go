@@ -244,7 +244,7 @@ func jwtsInARestart(t *testing.T, s *server) string {
 		during = got.String()
 	})
 	rs.expect(t, "/", seen, allowed())
-	if got := s.present(t, s.jwts(), "/", unseen); got != "200" { // to somebody who has just started
+	if got := s.present(t, s.jwts(), "/", unseen); got != "200" { // to a resource server that has just started
 		t.Errorf("a token from before, when the server is back: got %s; want 200", got)
 	}
 	got, _ := rs.call(t, "/", s.issue(t, "jwt", resource, "read"))

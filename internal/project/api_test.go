@@ -84,7 +84,7 @@ func difference(old, now []string) string {
 }
 
 // listing has one line for each exported name, field and method, sorted.
-// Names of parameters are left out: to change one breaks nobody.
+// Names of parameters are left out, because a change of one breaks no caller.
 func listing(p *doc.Package) []string {
 	lines := append(values(p.Consts), values(p.Vars)...)
 	lines = append(lines, functions(p.Funcs)...)

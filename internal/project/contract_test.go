@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 		log.Fatal(err)
 	}
 	defer as.Close()
-	as.Token(nil) // makes the keys, so that nobody waits for them
+	as.Token(nil) // makes the keys, so that no test has to wait for them
 	shared = as
 	m.Run()
 }
@@ -149,7 +149,7 @@ func TestContractOfAnIssuerUnderSeveralNames(t *testing.T) {
 	is[*http.Client](issuer.HTTPClient)
 }
 
-// A keySource has the method that anybody's own source of keys has.
+// A keySource has the method that an application's own key source must have.
 type keySource struct{}
 
 func (keySource) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {

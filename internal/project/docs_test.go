@@ -52,8 +52,8 @@ func blocks(t *testing.T, page, language string) (found []block) {
 	return found
 }
 
-// What people copy must compile; and a configuration must be one, or a field that
-// the profile demands is missing on the page.
+// Code that readers copy must compile, and a configuration must be valid. If it is not,
+// the page may lack a field that the profile requires.
 func TestTheDocumentsCompile(t *testing.T) {
 	root, err := filepath.Abs(top)
 	if err != nil {
@@ -177,9 +177,9 @@ func (w *workshop) write(t *testing.T, name, text string) {
 	}
 }
 
-// constructor makes a Validator of each configuration. It reaches nobody: a
-// Validator asks for keys when a token comes. What it warns of is a mistake on a
-// page that people copy.
+// constructor makes a Validator from each configuration. This causes no request, because
+// a Validator fetches keys only when a token comes. A warning counts as a mistake on the
+// page, because readers copy it.
 const constructor = `package main
 
 import (

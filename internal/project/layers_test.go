@@ -96,8 +96,7 @@ func isBelow(prefix, imported string) bool {
 	return imported == prefix || strings.HasPrefix(imported, strings.TrimSuffix(prefix, "/")+"/")
 }
 
-// isForeign reports a package of somebody else's module: neither ours nor of
-// the standard library.
+// isForeign reports whether a package is neither ours nor in the standard library.
 func isForeign(imported string) bool {
 	host, _, _ := strings.Cut(imported, "/")
 	return strings.Contains(host, ".") && imported != "."

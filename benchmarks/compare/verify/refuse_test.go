@@ -22,8 +22,8 @@ const (
 	notYetValid    = "nbf in an hour"
 )
 
-// refusable are the bad tokens whose refusal is measured: what somebody who may
-// not pass can make a verifier do, as often as he likes.
+// refusable are the bad tokens whose refusal is measured, because an attacker can send
+// them as often as the attacker likes.
 var refusable = []badToken{
 	{"no-dots", func(_ testing.TB, _ *issuer, good, _ string) string { return strings.Repeat("a", len(good)) }},
 	{"three-parts", func(_ testing.TB, _ *issuer, good, _ string) string {
@@ -94,8 +94,9 @@ func refusing(p peer) (name string, skipped bool) {
 	return strings.TrimSuffix(p.name, "-cached"), false
 }
 
-// offered are the tokens of one cause: of an unknown kid a lap, each with another
-// one, which nobody needs a key to make; else one.
+// offered returns the tokens for one cause. For an unknown kid, it is a lap of tokens
+// with different kids, because an attacker can make these without a key. For other
+// causes it is one token.
 func offered(tb testing.TB, i *issuer, bad badToken) (tokens []string) {
 	tb.Helper()
 	good := i.tokens(tb, 2)

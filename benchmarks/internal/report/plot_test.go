@@ -91,7 +91,7 @@ func (e element) number(t *testing.T, attribute string) float64 {
 	return value
 }
 
-// elements reads an image, and fails if it is no XML.
+// elements reads an image, and fails if it is not XML.
 func elements(t *testing.T, image []byte) (all []element) {
 	t.Helper()
 	var open []int
@@ -341,7 +341,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Lines differ in colour or in dashes, up to a number that nobody can read.
+// Lines differ in colour or dashes, up to a number of lines that is unreadable anyway.
 func TestLinesCanBeToldApart(t *testing.T) {
 	seen := map[string]int{}
 	for n, e := range named(elements(t, report.Lines("Many", "x", "y", manyLines()[:12])), "polyline") {
