@@ -30,13 +30,13 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// The tests of this file are the call sites that must go on compiling: programs
-// kept elsewhere are written like this. They may be added to, not changed.
+// The tests of this file are call sites that must continue to compile, because programs
+// elsewhere are written like this. You can add to them, but should not change them.
 
 // orderspb stands in for generated code.
 var orderspb = struct{ Orders_Create_FullMethodName string }{"/orders.Orders/Create"}
 
-// is holds a value to its type.
+// is fails to compile if a value does not have the type.
 func is[T any](T) {}
 
 // shared is one authorization server for all tests: its keys take a while.
