@@ -31,8 +31,8 @@ var carriers = []struct {
 	{"grpc", throughGRPC},
 }
 
-// BenchmarkMiddleware is one request through a whole adapter, RS256, with a
-// scope to demand.
+// BenchmarkMiddleware measures one request with an RS256 token through a whole adapter
+// that requires a scope.
 func BenchmarkMiddleware(b *testing.B) {
 	i := issuerOf(b, "RS256")
 	for _, carrier := range carriers {
@@ -74,7 +74,7 @@ func prepared() (r *http.Request, line []string) {
 	return r, line
 }
 
-// nowhere is a ResponseWriter that keeps nothing.
+// nowhere is a ResponseWriter that discards everything.
 type nowhere struct{ header http.Header }
 
 func (w nowhere) Header() http.Header         { return w.header }

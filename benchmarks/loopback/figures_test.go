@@ -78,7 +78,7 @@ func TestMarkdown(t *testing.T) {
 			t.Errorf("got\n%s; want\n%s\nin it", got, want)
 		}
 	}
-	for way, rounds := range r.rounds { // as on a system that does not tell
+	for way, rounds := range r.rounds { // as on a system that does not provide these figures
 		for n := range rounds {
 			r.rounds[way][n].cpu, r.rounds[way][n].busy = 0, 0
 		}

@@ -94,8 +94,8 @@ func TestARehearsalHasWhatAReleaseHas(t *testing.T) {
 	}
 }
 
-// What is tagged requires the version, and its go.sum has the sum of the module that
-// will be downloaded.
+// A tagged module requires the other modules at the new version, and its go.sum has the
+// sum of the module that will be downloaded.
 func TestATaggedModuleRequiresTheTaggedVersion(t *testing.T) {
 	r, out := commit(t, files()), filepath.Join(t.TempDir(), "out")
 	if err := r.rehearse("v0.2.0", out); err != nil {
@@ -177,7 +177,7 @@ func TestNoReleaseIsMadeOfWhatIsNotReady(t *testing.T) {
 	}
 }
 
-// The maintainer pushes the tag, and the workflow builds what it names.
+// The maintainer pushes the tag, and the workflow builds the commit that it names.
 func TestATagOnTheCommitItselfIsTaken(t *testing.T) {
 	r := commit(t, files())
 	git(t, r, "tag", "v0.2.0")

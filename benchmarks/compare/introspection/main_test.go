@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The comparison is fair only if all say the same.
+// The comparison is fair only if all implementations give the same answers.
 func TestTheImplementationsAgree(t *testing.T) {
 	for _, i := range implementations {
 		t.Run(i.name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func newTestTrial(t *testing.T, i implementation) *trial {
 	return trial
 }
 
-// Everything real, but for the length of it.
+// Everything is real, but shorter.
 func TestSmoke(t *testing.T) {
 	for _, i := range implementations {
 		t.Run(i.name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestAConnectionIsCountedOnce(t *testing.T) {
 	}
 }
 
-// wait is for what the server notices by itself.
+// wait waits for a change that the server notices by itself.
 func wait(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -289,7 +289,7 @@ func TestTheScenariosDoWhatTheySay(t *testing.T) {
 	}
 	for _, s := range scenarios {
 		if s.sockets {
-			continue // which no bubble has
+			continue // a synctest bubble has no sockets
 		}
 		t.Run(s.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -302,7 +302,7 @@ func TestTheScenariosDoWhatTheySay(t *testing.T) {
 	}
 }
 
-// A client that remembers its last outage loses look-ups afterwards.
+// If a client remembers an outage, it loses lookups after the outage.
 func TestWhatIsLostWhileTheServerIsWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, c := range map[string]struct {
@@ -333,7 +333,7 @@ func TestATokenThatIsPushedOutIsNoticed(t *testing.T) {
 	})
 }
 
-// newInMemoryTrial listens nowhere, and its heap doubles.
+// newInMemoryTrial uses no sockets, and its heap size is simulated.
 func newInMemoryTrial(t *testing.T, c *simple) *trial {
 	c.server = &server{count: counts{connections: 7}}
 	heap := 1 << 20
@@ -351,11 +351,11 @@ func newInMemoryTrial(t *testing.T, c *simple) *trial {
 	}
 }
 
-// simple asks for each token that it does not hold.
+// simple calls the server for each token that it does not hold.
 type simple struct {
 	server      *server
-	leavesAlone time.Duration // the server, after a failure
-	keeps       int           // tokens
+	leavesAlone time.Duration // pause after a failure, without calls
+	keeps       int           // number of tokens in its cache
 	cacheFor    time.Duration
 
 	failed time.Time

@@ -28,8 +28,8 @@ func measureRaw(b *testing.B, i *issuer) {
 	}
 }
 
-// measure offers good credentials in turn. A row that is renewed is so before each
-// lap through them, while the clock stands still.
+// measure offers good credentials in turn. If a row has renew, it is called before each
+// lap, while the timer is stopped.
 func measure(b *testing.B, r row, credentials []string) {
 	b.Helper()
 	prime(b, r, credentials)
