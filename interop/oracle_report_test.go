@@ -30,8 +30,8 @@ type explanation struct {
 // one algorithm at least.
 type difference struct{ mutation, oracle string }
 
-// readExplanations returns them, and the number of the one for each difference,
-// from 1.
+// readExplanations returns the explanations, and for each difference the number of its
+// explanation, from 1.
 func readExplanations(t *testing.T, file string) (list []explanation, number map[difference]int) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -74,8 +74,8 @@ func differences(answers []answer) map[difference]bool {
 	return seen
 }
 
-// compareExplanations demands one for each difference, and a difference for each
-// whose oracle runs.
+// compareExplanations fails if a difference has no explanation, or if an explanation has
+// no difference although its oracle runs.
 func compareExplanations(t *testing.T, file string, answers []answer, number map[difference]int, oracles []oracle) {
 	t.Helper()
 	seen := differences(answers)

@@ -14,16 +14,16 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// fewestTokens is how many changed tokens have to be asked about.
+// fewestTokens is the minimum number of changed tokens in a run.
 const fewestTokens = 500
 
 // unchanged is the name of a token without a mutation.
 const unchanged = "unchanged"
 
-// reportFile is what a run with -update writes, and others compare.
+// reportFile is the file that a run with -update writes. Other runs compare it.
 const reportFile = "ORACLES.md"
 
-// An answer is what became of one request at each resource server.
+// An answer has the verdicts of all resource servers on one request.
 type answer struct {
 	mutation  mutation
 	algorithm string
@@ -31,7 +31,7 @@ type answer struct {
 	theirs    map[string]int // statuses, by oracle
 }
 
-// accepted reads a status.
+// accepted reports whether a status means that the token was accepted.
 func accepted(status int) bool { return status == http.StatusOK }
 
 // TestOracles sends the same tokens to our resource server and to those of other
@@ -60,7 +60,7 @@ func TestOracles(t *testing.T) {
 			}
 		}
 	}
-	expectGoodBases(t, rs, oracles, list) // still: none was refused because it had expired meanwhile
+	expectGoodBases(t, rs, oracles, list) // again: no token was refused because it had expired meanwhile
 	if len(answers) < fewestTokens {
 		t.Errorf("got %d changed tokens; want %d at least", len(answers), fewestTokens)
 	}
@@ -69,8 +69,8 @@ func TestOracles(t *testing.T) {
 	compareReport(t, reportFile, report(answers, explanations, number, oracles), oracles)
 }
 
-// compareReport holds a report against what was seen, or writes it. Where an
-// oracle is missing it does neither.
+// compareReport compares a report with the results, or writes it. If an oracle is
+// missing, it does neither.
 func compareReport(t *testing.T, file, want string, oracles []oracle) {
 	t.Helper()
 	complete := true

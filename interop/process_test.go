@@ -21,7 +21,7 @@ const (
 	ending   = 10 * time.Second // of a server, after an interrupt
 )
 
-// A process is a server at work.
+// A process is the process of a running server.
 type process struct {
 	t      *testing.T
 	name   string

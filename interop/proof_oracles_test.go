@@ -51,8 +51,8 @@ func TestProofs(t *testing.T) {
 	compareReport(t, proofReport, reportProofs(answers, explanations, number, oracles), oracles)
 }
 
-// serveProofs starts our resource server, which clients know as the resource, and
-// which answers to every method and path.
+// serveProofs starts our resource server under the resource's URL. It answers every
+// method and path.
 func serveProofs(t *testing.T, s *server) *resourceServer {
 	t.Helper()
 	verifier, err := dpop.NewVerifier(dpop.Config{URLs: []string{resource}})
@@ -65,7 +65,7 @@ func serveProofs(t *testing.T, s *server) *resourceServer {
 	})
 }
 
-// presentProof makes the proof anew for this moment.
+// presentProof makes the proof again with the current time.
 func presentProof(t *testing.T, rs *resourceServer, oracles []oracle, b *base, m mutation) answer {
 	t.Helper()
 	head := m.lines(b.fresh())
