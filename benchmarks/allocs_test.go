@@ -1,7 +1,7 @@
 //go:build !race
 
-// The race detector makes pools forget on purpose, and so allocations of its
-// own: these promises are for programs without it.
+// These promises are for programs without the race detector, because that makes pools
+// drop their contents on purpose and so adds allocations.
 
 package benchmarks_test
 
@@ -24,7 +24,7 @@ func TestAVerifiedTokenCostsNoAllocation(t *testing.T) {
 	}
 }
 
-// Two are what handing the claims on costs: the context and the request.
+// To pass the claims on takes two allocations: the context and the request.
 func TestAVerifiedTokenCostsAnAdapterTwoAllocations(t *testing.T) {
 	i := issuerOf(t, "RS256")
 	line := lines(i.tokens(t, 1))[0]
@@ -65,7 +65,7 @@ func TestAProofCostsFewAllocations(t *testing.T) {
 	t.Logf("%v allocations", got)
 }
 
-// What costs a stranger nothing to send must cost next to nothing to refuse.
+// If an attacker can send a token at no cost, its refusal must cost almost nothing.
 func TestGarbageCostsNoAllocation(t *testing.T) {
 	for _, refused := range refusedCases(t) {
 		if !slices.Contains([]string{"missing", "no-dots", "too-large"}, refused.cause) {

@@ -11,7 +11,8 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// BenchmarkAlways is a JWT that is verified and whose introspection answer is cached.
+// BenchmarkAlways measures a JWT that was verified, and whose introspection answer is
+// cached.
 func BenchmarkAlways(b *testing.B) {
 	as := accesstokentest.NewServer(b)
 	client, err := introspection.NewClient(introspection.Config{

@@ -19,8 +19,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// many is the largest number of tokens that is signed, on first use, on all
-// cores. They are as long as RS256 ones.
+// many is the largest number of tokens. They are signed at first use, on all cores, and
+// are as long as RS256 tokens.
 const many = 100_000
 
 var manyTokens = struct {
@@ -59,8 +59,8 @@ func onAllCores(n int, do func(k int)) {
 	wait.Wait()
 }
 
-// A watched validator tells hits from verifications: what was read from a token
-// lies in one place as long as it is remembered.
+// A watched validator distinguishes hits from verifications: while a token is cached, its
+// claims are in the same place in memory.
 type watched struct {
 	validator *accesstoken.Validator
 	tokens    []string
@@ -71,7 +71,7 @@ func watch(v *accesstoken.Validator, tokens []string) *watched {
 	return &watched{v, tokens, make([]atomic.Pointer[byte], len(tokens))}
 }
 
-// serve validates token k, and reports whether it was remembered.
+// serve validates token k, and reports whether it was cached.
 func (w *watched) serve(k int) (hit bool, err error) {
 	claims, err := w.validator.Validate(context.Background(), accesstoken.Bearer(w.tokens[k]))
 	if err != nil {
@@ -95,11 +95,11 @@ func (w *watched) fill(tb testing.TB) {
 	})
 }
 
-// BenchmarkWorkingSet is a service with more and more callers, on all cores, in
-// no order. A million tokens are too many to sign: they are in the rows of the
-// store alone, with entries of the size that facts are reckoned at. It has room
-// for one in ten of them, and what a miss costs beside, the verification, is not
-// in these rows.
+// BenchmarkWorkingSet measures a service with more and more callers, on all cores and in
+// random order. A million tokens are too many to sign, so they are used only in the rows
+// of the store alone, with entries of the size that is charged for facts. The store has
+// room for one in ten of them. The verification after a miss is not included in these
+// rows.
 func BenchmarkWorkingSet(b *testing.B) {
 	for _, size := range []int{1, 100, 10_000, many} {
 		w := watch(issuerOf(b, "EdDSA").validator(b), longTokens(b, size))
@@ -133,8 +133,8 @@ func BenchmarkWorkingSet(b *testing.B) {
 }
 
 const (
-	cacheBytes = 64 << 20 // what a validator's memory is bounded by
-	factBytes  = 516      // what the facts about one of these tokens are reckoned at
+	cacheBytes = 64 << 20 // bound of a validator's cache
+	factBytes  = 516      // size that is charged for the facts about one of these tokens
 )
 
 // numbered returns a key as random as that of a token.
@@ -144,7 +144,7 @@ func numbered(n int) (key tokencache.Key) {
 	return key
 }
 
-// parallel measures what reports whether it was a hit, on all cores.
+// parallel measures a function on all cores, which reports whether it was a hit.
 func parallel(b *testing.B, do func(*rand.Rand) (hit bool)) {
 	var hits atomic.Int64
 	b.ReportAllocs()
@@ -160,8 +160,8 @@ func parallel(b *testing.B, do func(*rand.Rand) (hit bool)) {
 	b.ReportMetric(100*float64(hits.Load())/float64(b.N), "%hits")
 }
 
-// BenchmarkNewTokens is a thousand callers, some of whom come with a token that
-// was never seen, on all cores.
+// BenchmarkNewTokens measures a thousand callers on all cores, some of which send a token
+// that was never seen.
 func BenchmarkNewTokens(b *testing.B) {
 	const callers = 1_000
 	tokens := longTokens(b, many)
@@ -191,8 +191,8 @@ func BenchmarkNewTokens(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory is what the facts about a token occupy, all told, and not the
-// token itself. Its time is that of verifying one.
+// BenchmarkMemory measures the memory of all facts about a token, without the token
+// itself. Its time is that of one verification.
 func BenchmarkMemory(b *testing.B) {
 	const tokens = 50_000
 	w := watch(nil, longTokens(b, tokens))
@@ -219,7 +219,7 @@ func BenchmarkMemory(b *testing.B) {
 
 // heap returns the bytes that are in use.
 func heap() int64 {
-	for range 3 { // pools give up what they hold at the second
+	for range 3 { // pools drop their contents at the second collection
 		runtime.GC()
 	}
 	var m runtime.MemStats
@@ -227,8 +227,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// BenchmarkGC is 10,000 callers while the garbage collector has nothing to do,
-// while handlers produce garbage, and while it never ends. One request in a
+// BenchmarkGC measures 10,000 callers while the garbage collector has nothing to do,
+// while handlers produce garbage, and while collections never stop. One request in a
 // hundred takes longer than p99-ns.
 func BenchmarkGC(b *testing.B) {
 	const callers = 10_000
@@ -321,7 +321,7 @@ func (d *durations) quantile(share float64) float64 {
 	return 0
 }
 
-// The benchmark above measures what it says only if this holds.
+// The benchmark above is valid only if this test passes.
 func TestQuantilesAreThoseOfASortedList(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var counted durations
@@ -340,7 +340,7 @@ func TestQuantilesAreThoseOfASortedList(t *testing.T) {
 	}
 }
 
-// What the rows above call a hit is one.
+// The hits of the rows above are real hits.
 func TestAWatchedValidatorKnowsAHit(t *testing.T) {
 	w := watch(issuerOf(t, "EdDSA").validator(t), longTokens(t, 2))
 	for _, test := range []struct {

@@ -1,4 +1,4 @@
-// Package benchmarks measures the hot path beside the raw cryptography, in one
-// run, and holds the promises about allocations. README.md says how to run it
-// and how to read it.
+// Package benchmarks compares the hot path with the raw cryptography in the same run,
+// and tests the promises about allocations. README.md says how you run the benchmarks
+// and read their results.
 package benchmarks

@@ -17,7 +17,7 @@ import (
 	"github.com/accesstoken/accesstoken/dpop"
 )
 
-// A boundClient has a token that is bound to its key, and signs proofs with that.
+// A boundClient has a token that is bound to its key, and signs proofs with that key.
 type boundClient struct {
 	key    *ecdsa.PrivateKey
 	signer *dpop.Signer
@@ -33,7 +33,8 @@ func newBoundClient(tb testing.TB, i *issuer) *boundClient {
 	return &boundClient{key, signer, i.sign(tb, 0, map[string]any{"cnf": map[string]string{"jkt": signer.Thumbprint()}})}
 }
 
-// requests returns n requests, each with a proof of its own: one is good once.
+// requests returns n requests, each with a proof of its own, because a proof is good
+// only once.
 func (c *boundClient) requests(tb testing.TB, n int) (requests []*http.Request) {
 	tb.Helper()
 	for range n {
@@ -49,8 +50,8 @@ func (c *boundClient) requests(tb testing.TB, n int) (requests []*http.Request) 
 	return requests
 }
 
-// proving returns a validator that has seen the client before: its token and its
-// key are known.
+// proving returns a validator that has seen the client before, so that token and key
+// are cached.
 func proving(tb testing.TB, i *issuer, c *boundClient) func(r *http.Request) error {
 	tb.Helper()
 	proofs, err := dpop.NewVerifier(dpop.Config{URLs: []string{resource}})
@@ -68,7 +69,7 @@ func proving(tb testing.TB, i *issuer, c *boundClient) func(r *http.Request) err
 	return serve
 }
 
-// rawProof is what a proof costs at the least: SHA-256 of it, and ECDSA.
+// rawProof is the minimum work for a proof: its SHA-256, and ECDSA.
 func (c *boundClient) rawProof(tb testing.TB, r *http.Request) func() bool {
 	tb.Helper()
 	proof := r.Header["Dpop"][0]
@@ -82,9 +83,8 @@ func (c *boundClient) rawProof(tb testing.TB, r *http.Request) func() bool {
 	}
 }
 
-// BenchmarkDPoP is a request with a token that was verified before and a proof that
-// was not (RFC 9449), beside the raw verification of that proof, in turns as in
-// BenchmarkOverRaw.
+// BenchmarkDPoP measures a request with a cached token and a new proof (RFC 9449), and
+// the raw verification of that proof, alternating as in BenchmarkOverRaw.
 func BenchmarkDPoP(b *testing.B) {
 	i := issuerOf(b, "RS256")
 	c := newBoundClient(b, i)

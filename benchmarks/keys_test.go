@@ -16,8 +16,8 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// BenchmarkKeys is what every request asks a fetched key set, whether its token
-// was verified before or not. A map of the kids alone stands beside it.
+// BenchmarkKeys measures the lookup in a fetched key set that every request makes,
+// whether its token is cached or not. For comparison, it measures a plain map of kids.
 func BenchmarkKeys(b *testing.B) {
 	for _, count := range []int{3, 100} {
 		cache, kids := fetchedKeys(b, count)

@@ -7,12 +7,11 @@ import (
 	"testing"
 )
 
-// TestRatioSmoke notices when the hot path has become slow: a new token must not
-// cost more than 1.4 times the raw cryptography, and one that was verified before
-// not more than 1.5 times the SHA-256 of it, whatever makes its key. The best of
-// many rounds are compared: other work on the machine slows some rounds, and does
-// not slow all of this alike. It is the one test that looks at a clock, so it has
-// a build tag of its own.
+// TestRatioSmoke fails if the hot path has become slow. A new token must not take more
+// than 1.4 times as long as the raw cryptography. A cached token must not take more than
+// 1.5 times as long as its SHA-256, whatever makes the cache's key. The best of many
+// rounds are compared, because other work on the machine slows some rounds more than
+// others. This is the only test that measures time, so it has a build tag of its own.
 func TestRatioSmoke(t *testing.T) {
 	const rounds, misses, hits = 64, lap / 64, 256
 	i := issuerOf(t, "RS256")
@@ -48,5 +47,5 @@ func TestRatioSmoke(t *testing.T) {
 	t.Logf("new %.2f × raw, verified before %.2f × SHA-256", miss, hit)
 }
 
-// sum keeps the compiler from leaving the hash out.
+// sum prevents the compiler from removing the hash.
 var sum [sha256.Size]byte

@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// BenchmarkRaw is the floor under all else: one signature, verified by the
-// standard library and nothing more. The digest of the signing input is
-// included; parsing, base64 and claims are not.
+// BenchmarkRaw measures the minimum for all other benchmarks: the standard library
+// verifies one signature. The digest of the signing input is included; parsing, base64
+// and claims are not.
 func BenchmarkRaw(b *testing.B) {
 	for _, alg := range algorithms {
 		b.Run("alg="+alg, func(b *testing.B) {
@@ -66,7 +66,7 @@ func rawVerifier(tb testing.TB, i *issuer, token string) func() bool {
 	return nil
 }
 
-// derOf turns the 64 bytes of RFC 7518 §3.4 into what crypto/ecdsa reads.
+// derOf converts the 64 bytes of RFC 7518 §3.4 to the form that crypto/ecdsa reads.
 func derOf(tb testing.TB, signature []byte) []byte {
 	tb.Helper()
 	half := len(signature) / 2

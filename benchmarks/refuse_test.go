@@ -13,8 +13,8 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A refused case is what somebody who may not pass can make a validator do,
-// as often as he likes.
+// A refused case is work that an attacker can cause in a validator as often as the
+// attacker likes.
 type refusedCase struct {
 	cause       string
 	validator   *accesstoken.Validator
@@ -23,7 +23,7 @@ type refusedCase struct {
 	want        accesstoken.Reason
 }
 
-// refusedCases are RS256 where there is a signature.
+// refusedCases use RS256 if there is a signature.
 func refusedCases(tb testing.TB) []refusedCase {
 	i := issuerOf(tb, "RS256")
 	v := i.validator(tb)
@@ -48,9 +48,9 @@ func refusedCases(tb testing.TB) []refusedCase {
 	}
 }
 
-// unknownKeys are tokens with a made-up kid each, offered to a key set that is
-// fetched over the network, so that the miss budget has to hold: it is spent
-// before the measuring begins.
+// unknownKeys are tokens that each have a made-up kid. The key set is fetched over the
+// network, so the miss budget has to limit the fetches. The budget is spent before the
+// measurement begins.
 func unknownKeys(tb testing.TB) refusedCase {
 	as, err := accesstokentest.Start()
 	must(tb, err)
@@ -97,7 +97,7 @@ func tampered(token string) string {
 	return token[:middle] + string(other) + token[middle+1:]
 }
 
-// BenchmarkRefuse is what a request costs that may not pass.
+// BenchmarkRefuse measures a request that is refused.
 func BenchmarkRefuse(b *testing.B) {
 	for _, refused := range refusedCases(b) {
 		b.Run("cause="+refused.cause, func(b *testing.B) {
@@ -115,7 +115,7 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-// The benchmark above measures what it says only if this holds.
+// The benchmark above is valid only if this test passes.
 func TestRefusalsHaveTheirCause(t *testing.T) {
 	for _, refused := range refusedCases(t) {
 		_, err := refused.validator.Authorize(t.Context(), refused.credentials[0], refused.policy)

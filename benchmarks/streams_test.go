@@ -22,7 +22,7 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// patient has streams that answer each message and wait for the next.
+// patient is a service whose streams answer each message and wait for the next.
 type patient struct {
 	testpb.UnimplementedTestServiceServer
 }
@@ -69,7 +69,7 @@ func interceptors(tb testing.TB, v *accesstoken.Validator) *grpcauth.Interceptor
 	return auth
 }
 
-// open opens a stream for each token, and has an answer on each.
+// open opens a stream for each token, and waits for an answer on each.
 func open(tb testing.TB, client testpb.TestServiceClient, tokens []string) []testpb.TestService_FullDuplexCallClient {
 	tb.Helper()
 	streams := make([]testpb.TestService_FullDuplexCallClient, len(tokens))
@@ -86,10 +86,10 @@ func open(tb testing.TB, client testpb.TestServiceClient, tokens []string) []tes
 	return streams
 }
 
-// inMemory returns what the streams of the tokens take, gRPC's part included.
+// inMemory returns the memory of the streams of the tokens, including gRPC's part.
 func inMemory(tb testing.TB, v *accesstoken.Validator, tokens []string, first ...grpc.StreamServerInterceptor) (heaped, stacked int64, goroutines int) {
 	tb.Helper()
-	if v != nil { // the facts about the tokens are there before
+	if v != nil { // the facts about the tokens are cached before
 		for _, token := range tokens {
 			must(tb, validating(v)(token))
 		}
@@ -110,8 +110,8 @@ func stacks() int64 {
 	return int64(m.StackInuse)
 }
 
-// BenchmarkStreams is what streams that are open take beside gRPC's own, and how
-// long it is after their common end until the last of them has ended.
+// BenchmarkStreams measures the memory that open streams take in addition to gRPC's own,
+// and how long after the end of their tokens the last stream ends.
 func BenchmarkStreams(b *testing.B) {
 	const streams = 10_000
 	for _, way := range []struct {
@@ -163,8 +163,8 @@ func asItIs(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, hand
 	return handler(server, stream)
 }
 
-// withoutWriteStatus hides what gRPC's transport streams can do, so that methods
-// run apart, in a goroutine each.
+// withoutWriteStatus hides a method of gRPC's transport streams, so that each method runs
+// in a goroutine of its own.
 func withoutWriteStatus(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	bare := struct{ grpc.ServerTransportStream }{grpc.ServerTransportStreamFromContext(stream.Context())}
 	return handler(server, &contextStream{stream, grpc.NewContextWithServerTransportStream(stream.Context(), bare)})
@@ -177,7 +177,7 @@ type contextStream struct {
 
 func (s *contextStream) Context() context.Context { return s.ctx }
 
-// BenchmarkRecv is one message of an open stream.
+// BenchmarkRecv measures one message of an open stream.
 func BenchmarkRecv(b *testing.B) {
 	i := issuerOf(b, "RS256")
 	auth := interceptors(b, i.validator(b))
@@ -202,12 +202,12 @@ func BenchmarkRecv(b *testing.B) {
 	})
 }
 
-// transport is a transport stream of nothing.
+// transport is a transport stream that does nothing.
 type transport struct{ grpc.ServerTransportStream }
 
 func (transport) WriteStatus(*status.Status) error { return nil }
 
-// still is a stream with a message whenever one is wanted.
+// still is a stream that always has a message.
 type still struct{ ctx context.Context }
 
 func (s still) Context() context.Context     { return s.ctx }

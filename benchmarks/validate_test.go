@@ -10,12 +10,12 @@ import (
 	"github.com/accesstoken/accesstoken/benchmarks/internal/report"
 )
 
-// A lap is how many different tokens a benchmark of misses goes through before
-// it needs a new validator.
+// A lap is the number of different tokens that a benchmark of misses uses before it
+// needs a new validator.
 const lap = 1024
 
-// BenchmarkValidate is the whole decision about a bare token. A hit is a token
-// that was verified before, a miss one that was not.
+// BenchmarkValidate measures the whole check of a bare token. A hit is a cached token, a
+// miss is a new one.
 func BenchmarkValidate(b *testing.B) {
 	for _, alg := range algorithms {
 		i := issuerOf(b, alg)
@@ -28,8 +28,8 @@ func BenchmarkValidate(b *testing.B) {
 	}
 }
 
-// BenchmarkOverRaw is a miss as a multiple of the raw cryptography, both in turns
-// of a millisecond, so that what else the machine does touches them alike: the
+// BenchmarkOverRaw reports a miss as a multiple of the raw cryptography. The two
+// alternate every millisecond, so that other work on the machine affects both alike. The
 // rows of BenchmarkRaw and BenchmarkValidate are seconds apart.
 func BenchmarkOverRaw(b *testing.B) {
 	for _, alg := range algorithms {
@@ -76,7 +76,7 @@ func each(n int, do func(n int)) float64 {
 	return float64(time.Since(start)) / float64(n)
 }
 
-// BenchmarkValidateParallel is the twin of the hits above, on all cores.
+// BenchmarkValidateParallel measures the hits of BenchmarkValidate on all cores.
 func BenchmarkValidateParallel(b *testing.B) {
 	for _, alg := range algorithms {
 		i := issuerOf(b, alg)
@@ -86,9 +86,9 @@ func BenchmarkValidateParallel(b *testing.B) {
 	}
 }
 
-// BenchmarkValidateMany is a service with many callers at once: 10,000 tokens,
-// all verified before, in no order, on all cores. They are signed with EdDSA,
-// which is quick to set up, and padded to the length of an RS256 one.
+// BenchmarkValidateMany measures a service with many concurrent callers: 10,000 cached
+// tokens in random order, on all cores. They are signed with EdDSA, because this is fast,
+// and padded to the length of an RS256 token.
 func BenchmarkValidateMany(b *testing.B) {
 	i := issuerOf(b, "EdDSA")
 	short := len(issuerOf(b, "RS256").tokens(b, 1)[0]) - len(i.tokens(b, 1)[0])
@@ -101,8 +101,7 @@ func BenchmarkValidateMany(b *testing.B) {
 	})
 }
 
-// An entrance leads into a validator, and returns an error if the request did
-// not pass.
+// An entrance calls a validator, and returns an error if the request was refused.
 type entrance func(*accesstoken.Validator) func(credential string) error
 
 // hitting measures a token that the validator has verified before.
@@ -117,10 +116,9 @@ func hitting(b *testing.B, i *issuer, credential string, enter entrance) {
 	}
 }
 
-// missing measures tokens that the validator has never seen. What it remembers
-// lies in its cache, so each lap through the tokens begins with a new
-// validator, made while the clock stands still. That a fact is stored at the
-// end is part of what is measured.
+// missing measures tokens that the validator has never seen. The validator caches tokens,
+// so each lap through them begins with a new validator, which is made while the timer is
+// stopped. The storing of the facts at the end is part of the measurement.
 func missing(b *testing.B, i *issuer, credentials []string, enter entrance) {
 	var v *accesstoken.Validator
 	var serve func(string) error

@@ -22,8 +22,8 @@ import (
 // bound is a good request with a token that is bound to a key.
 var bound = vector{Config: offered, Token: boundTo("jkt"), Proof: &recipe{}}
 
-// TestChallengesOfBothSchemes writes down the lines of WWW-Authenticate to the
-// letter: clients read them, and some by comparing text.
+// TestChallengesOfBothSchemes compares the exact lines of WWW-Authenticate, because
+// some clients compare them as text.
 func TestChallengesOfBothSchemes(t *testing.T) {
 	const (
 		realm = `realm="https://api.example.com"`
@@ -76,8 +76,8 @@ func TestChallengesOfBothSchemes(t *testing.T) {
 	}
 }
 
-// TestAClientIsGivenANonce plays RFC 9449 §9 as a client does: it is refused, takes
-// the nonce out of the refusal, and comes again.
+// TestAClientIsGivenANonce behaves like a client of RFC 9449 §9: it is refused, takes
+// the nonce from the refusal, and tries again.
 func TestAClientIsGivenANonce(t *testing.T) {
 	v := bound
 	v.Config.DPoP = &dpopSetup{Nonces: true}
@@ -95,9 +95,9 @@ func TestAClientIsGivenANonce(t *testing.T) {
 	}
 }
 
-// TestAProofIsGoodOnceWhateverTheCarrier: the resource is the same, whichever version
-// of HTTP it is asked for in, and so is the memory of proofs.
-func TestAProofIsGoodOnceWhateverTheCarrier(t *testing.T) {
+// TestAProofIsGoodOnceOverAllTransports checks that all versions of HTTP share one
+// store of used proofs, because the resource is the same.
+func TestAProofIsGoodOnceOverAllTransports(t *testing.T) {
 	s := earth.play(t, bound)
 	stage := earth.set(t, s)
 	all := earth.only(true)
@@ -116,8 +116,8 @@ func TestAProofIsGoodOnceWhateverTheCarrier(t *testing.T) {
 	}
 }
 
-// TestOfAHundredEqualProofsOnePasses, when all come at once and over all versions of
-// HTTP.
+// TestOfAHundredEqualProofsOnePasses sends equal proofs concurrently, over all versions
+// of HTTP.
 func TestOfAHundredEqualProofsOnePasses(t *testing.T) {
 	s := earth.play(t, bound)
 	stage := earth.set(t, s)
@@ -151,8 +151,8 @@ func TestOfAHundredEqualProofsOnePasses(t *testing.T) {
 	}
 }
 
-// TestAStreamNeedsOneProof: a stream that is judged again while it is open has shown
-// its proof, and has no second one.
+// TestAStreamNeedsOneProof checks a stream whose token is checked again while it is
+// open. It has sent its proof already, and cannot send a second one.
 func TestAStreamNeedsOneProof(t *testing.T) {
 	opaque := canary + "-opaque"
 	v := bound
@@ -188,7 +188,7 @@ func TestAStreamNeedsOneProof(t *testing.T) {
 	}
 }
 
-// await waits until something has happened that takes its time.
+// await waits until a condition becomes true.
 func await(t *testing.T, happened func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -203,8 +203,8 @@ func await(t *testing.T, happened func() bool) {
 	}
 }
 
-// TestNoSpellingOfATargetGetsAroundAProof: the request line may be written in many
-// ways, and a proof for one resource opens another in none of them.
+// TestNoSpellingOfATargetGetsAroundAProof writes the request line in many ways. In none
+// of them does a proof for one resource open another.
 func TestNoSpellingOfATargetGetsAroundAProof(t *testing.T) {
 	s := earth.play(t, bound)
 	stage := earth.set(t, s)
@@ -230,7 +230,7 @@ func TestNoSpellingOfATargetGetsAroundAProof(t *testing.T) {
 	}
 }
 
-// TestTheFieldAsItIsWritten: lines that a client of net/http does not send.
+// TestTheFieldAsItIsWritten sends header lines that net/http's client would not send.
 func TestTheFieldAsItIsWritten(t *testing.T) {
 	s := earth.play(t, bound)
 	stage := earth.set(t, s)
@@ -265,7 +265,7 @@ func TestTheFieldAsItIsWritten(t *testing.T) {
 	}
 }
 
-// raw sends what is written to the server of net/http, and returns the status.
+// raw sends the literal text to the server of net/http, and returns the status.
 func (w *world) raw(t *testing.T, text string) (status int) {
 	t.Helper()
 	config := w.network.clients[""].http1.Transport.(*http.Transport).TLSClientConfig.Clone()

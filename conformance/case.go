@@ -13,7 +13,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// A vector is one case. Zero fields mean that nothing is out of the ordinary.
+// A vector is one case. If a field is zero, that part of the case is ordinary.
 type vector struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
@@ -24,28 +24,28 @@ type vector struct {
 	Method  string           `json:"method"`  // HTTP only; "" is GET
 	Query   string           `json:"query"`   // HTTP only
 	Form    string           `json:"form"`    // HTTP only: the body of a form
-	Headers map[string]words `json:"headers"` // beside Authorization; metadata on gRPC
-	Only    string           `json:"only"`    // "http", "grpc", "cleartext", or "direct" for what no client would send
+	Headers map[string]words `json:"headers"` // besides Authorization; metadata on gRPC
+	Only    string           `json:"only"`    // "http", "grpc", "cleartext", or "direct" for a value that no client would send
 
-	Proof       *recipe  `json:"proof"`       // how to make ${proof}, a DPoP proof; the scheme is then DPoP, if Lines is nil
+	Proof       *recipe  `json:"proof"`       // how to make ${proof}, a DPoP proof; if Lines is nil, the scheme is then DPoP
 	Proofs      []string `json:"proofs"`      // DPoP lines; nil: "${proof}", if there is a Proof
-	Twice       bool     `json:"twice"`       // the same was sent before, and let in
-	Certificate string   `json:"certificate"` // the client's, of the TLS connection: "sender", "thief" or "" for none
+	Twice       bool     `json:"twice"`       // the same request was sent before, and accepted
+	Certificate string   `json:"certificate"` // the client's, on the TLS connection: "sender", "thief" or "" for none
 
 	Config setup `json:"config"`
 	Issuer state `json:"issuer"`
 
 	Expect    string             `json:"expect"`
 	Reason    accesstoken.Reason `json:"reason"`
-	Scope     string             `json:"scope"`     // what the challenge asks for
+	Scope     string             `json:"scope"`     // the scope of the challenge
 	Granted   *string            `json:"granted"`   // the scopes that the handler finds, unless nil
 	Subject   *string            `json:"subject"`   // the subject that the handler finds, unless nil
 	Client    *string            `json:"client"`    // the client that the handler finds, unless nil
 	Itself    *bool              `json:"itself"`    // whether the client acts for itself, unless nil
-	Untouched []string           `json:"untouched"` // servers that get no request: "as", "other"
+	Untouched []string           `json:"untouched"` // servers that must get no request: "as", "other"
 }
 
-// words are a text, or several.
+// words are one text or several.
 type words []string
 
 func (w *words) UnmarshalJSON(data []byte) error {
@@ -58,15 +58,15 @@ func (w *words) UnmarshalJSON(data []byte) error {
 
 // A recipe makes a token, or a DPoP proof, from a good one.
 type recipe struct {
-	Signer  string                    `json:"signer"`  // "as" or "other"; "" is as. Of a proof: "sender" or "thief"; "" is sender
-	Sign    string                    `json:"sign"`    // the algorithm of the signature; "" is the header's, or RS256; of a proof ES256
+	Signer  string                    `json:"signer"`  // "as" or "other"; "" is as. For a proof: "sender" or "thief"; "" is sender
+	Sign    string                    `json:"sign"`    // the algorithm of the signature; "" is the header's, or RS256; for a proof ES256
 	Header  map[string]jsontext.Value `json:"header"`  // set or, with null, removed
 	Claims  map[string]jsontext.Value `json:"claims"`  // set or, with null, removed
-	Raw     *rawParts                 `json:"raw"`     // in place of Header and Claims
-	Mutate  string                    `json:"mutate"`  // what happens to it after signing
-	Pad     int                       `json:"pad"`     // bring it up to so many bytes, with another claim
+	Raw     *rawParts                 `json:"raw"`     // replaces Header and Claims
+	Mutate  string                    `json:"mutate"`  // a change after signing: one of mutations
+	Pad     int                       `json:"pad"`     // size in bytes, reached with an extra claim
 	Literal *string                   `json:"literal"` // any text in place of a JWT
-	Answer  map[string]jsontext.Value `json:"answer"`  // what introspection says about it; {} is a good answer
+	Answer  map[string]jsontext.Value `json:"answer"`  // changes to the introspection answer; {} is a good answer
 }
 
 type rawParts struct {
@@ -74,7 +74,7 @@ type rawParts struct {
 	Payload string `json:"payload"` // "" is the good one
 }
 
-// A setup is what the resource server is configured with.
+// A setup is the configuration of the resource server.
 type setup struct {
 	Audience    []string            `json:"audience"`
 	Leeway      string              `json:"leeway"`
@@ -83,14 +83,14 @@ type setup struct {
 	Optional    bool                `json:"optional"`
 	CORS        bool                `json:"cors"`
 	Deadline    string              `json:"deadline"`     // of each request
-	HTTPTimeout string              `json:"http_timeout"` // of each question to the issuer
+	HTTPTimeout string              `json:"http_timeout"` // of each request to the issuer
 	Implies     map[string][]string `json:"implies"`      // broader scopes
 	Issuer      issuerSetup         `json:"issuer"`
-	Other       *issuerSetup        `json:"other"` // nil: not an issuer of ours
+	Other       *issuerSetup        `json:"other"` // nil: the server is not a configured issuer
 	DPoP        *dpopSetup          `json:"dpop"`  // nil: the scheme is not offered
 	FAPI2       bool                `json:"fapi2"`
 	Constrained bool                `json:"sender_constrained"` // the route's policy
-	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no field is trusted
+	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no header field is trusted
 }
 
 type dpopSetup struct {
@@ -103,7 +103,7 @@ type dpopSetup struct {
 type forwardedSetup struct {
 	Format  string   `json:"format"` // "Client-Cert", "NGINX", "Envoy" or "ALB"
 	Field   string   `json:"field"`
-	Proxies []string `json:"proxies"` // nil: the loopback addresses, from which every request comes here
+	Proxies []string `json:"proxies"` // nil: the loopback addresses, from which all requests of the tests come
 }
 
 type issuerSetup struct {
@@ -127,25 +127,25 @@ type issuerSetup struct {
 	MaxAge           string              `json:"max_age"`
 	MaxLifetime      string              `json:"max_lifetime"`
 	SingleAudience   bool                `json:"single_audience"`
-	Accept           string              `json:"accept"` // what the hook says: see accept
+	Accept           string              `json:"accept"` // the result of the hook: see accept
 }
 
-// A state is what is the matter with the authorization server "as". A fault is a
-// status (302 leads to the other server), "junk", "hang", "drop", "huge", or
-// "body:" and the JSON to answer.
+// A state says what is wrong with the authorization server "as". A fault is a
+// status (302 redirects to the other server), "junk", "hang", "drop", "huge", or
+// "body:" followed by the JSON to answer with.
 type state struct {
-	Warm          bool     `json:"warm"`     // the keys were fetched before anything went wrong
-	Invented      int      `json:"invented"` // then so many tokens with made-up kids came
+	Warm          bool     `json:"warm"`     // the keys were fetched before the faults began
+	Invented      int      `json:"invented"` // number of tokens with made-up kids that came after that
 	Metadata      string   `json:"metadata"`
 	JWKS          string   `json:"jwks"`
 	Introspection string   `json:"introspection"`
-	Keys          []keyDoc `json:"keys"` // what the key set holds, unless nil
+	Keys          []keyDoc `json:"keys"` // the key set, unless nil
 }
 
-// A keyDoc is a JWK: one of a server's, changed, or made up.
+// A keyDoc is a JWK: a server's own key, possibly changed, or a made-up one.
 type keyDoc struct {
 	Of  string                    `json:"of"`  // "as" or "other"; "" is as
-	Alg string                    `json:"alg"` // whose key to start from; "" starts from nothing
+	Alg string                    `json:"alg"` // start from the server's key for this; "" starts from nothing
 	Set map[string]jsontext.Value `json:"set"` // set or, with null, removed
 }
 
@@ -160,8 +160,8 @@ type group struct {
 //go:embed testdata/*.json testdata/cases/*.json
 var data embed.FS
 
-// load reads a file strictly: a misspelt member would be a case that does not
-// test what it says.
+// load reads a file strictly. If it accepted a misspelt member, a case would not
+// test what its name says.
 func load[T any](t *testing.T, file string) (content T) {
 	t.Helper()
 	raw, err := data.ReadFile(file)
@@ -176,7 +176,8 @@ func load[T any](t *testing.T, file string) (content T) {
 
 var loadedGroups []group
 
-// groups returns the cases of every file. They are read once; do not change them.
+// groups returns the cases of every file. They are read once, and a caller must not
+// change them.
 func groups(t *testing.T) []group {
 	t.Helper()
 	if loadedGroups == nil {
@@ -198,5 +199,5 @@ func loadGroups(t *testing.T) (all []group) {
 	return all
 }
 
-// ids are the rows of the matrix and the requirements that a case shows.
+// ids are the matrix rows and requirements that a case tests.
 func (v vector) ids() []string { return strings.Split(v.ID, "/") }

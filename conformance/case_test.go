@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// TestTheCasesAreWellMade looks at the data alone.
+// TestTheCasesAreWellMade checks only the data.
 func TestTheCasesAreWellMade(t *testing.T) {
 	matrix := load[[]row](t, "testdata/matrix.json")
 	known := knownIDs(t, matrix)
@@ -53,7 +53,7 @@ func TestTheCasesAreWellMade(t *testing.T) {
 // listed in requirements.json.
 var elsewhere = []string{"ACT", "RAR", "RES"}
 
-// knownIDs reports what a case may say that it shows.
+// knownIDs returns the ids of rows and requirements that a case may have.
 func knownIDs(t *testing.T, matrix []row) func(id string) bool {
 	t.Helper()
 	ids := regexp.MustCompile(`^([A-Z]+)-\d\d$`)
@@ -66,8 +66,8 @@ func knownIDs(t *testing.T, matrix []row) func(id string) bool {
 	}
 }
 
-// faults finds what would be passed over in silence, so that the case would not
-// test what it says.
+// faults finds mistakes that would be ignored silently, so that the case would not test
+// what its name says.
 func (v vector) faults() (faults []string) {
 	fault := func(wrong bool, text string) {
 		if wrong {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// earth is the world in which all tests play, and rpc its gRPC server.
+// earth is the world that all tests use, and rpc is its gRPC server.
 var (
 	earth *world
 	rpc   caller
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// settles waits for goroutines that were told to end.
+// settles waits for goroutines that are about to end.
 func settles(want int) bool {
 	deadline := time.Now().Add(5 * time.Second)
 	for runtime.NumGoroutine() > want {

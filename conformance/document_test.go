@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite CONFORMANCE.md")
 
-// TestTheDocumentIsCurrent: CONFORMANCE.md says what the requirements and the
-// cases say, and nothing else.
+// TestTheDocumentIsCurrent checks that CONFORMANCE.md is generated from the current
+// requirements and cases.
 func TestTheDocumentIsCurrent(t *testing.T) {
 	file := filepath.Join(top, "CONFORMANCE.md")
 	want := document(t)
@@ -67,7 +67,7 @@ func document(t *testing.T) string {
 	for _, g := range groups(t) {
 		all = all.plus(count(g.vectors))
 	}
-	p.say(introduction, all.total(), all.accepted, all.refused, carrierList())
+	p.say(introduction, all.total(), all.accepted, all.refused, transportList())
 	writeOutcomes(p)
 	writeSummary(t, p)
 	p.say("%s", revocation)
@@ -82,27 +82,27 @@ const introduction = `<!-- Written by make conformance, from conformance/testdat
 
 # Conformance
 
-What accesstoken demands of itself as an OAuth 2.0 resource server: requirement by requirement, where each comes from, and
-the cases and tests that show it. This page is generated from the data that the tests read; a test fails when the two
-differ, so a commit whose tests pass does what is said here.
+The requirements that accesstoken meets as an OAuth 2.0 resource server: the source of each, and the cases and tests that
+show it. This page is generated from the data that the tests read. A test fails if the two differ, so if the tests of a
+commit pass, this page is true for it.
 
-**What was tested.** %d cases: %d requests that must be accepted, %d that must be refused or not decided. A case
-describes what is out of the ordinary; all else is good: the token, the resource server, the authorization server.
+**What was tested.** %d cases: %d requests that must be accepted, %d that must be refused or remain undecided. A case
+describes only what is unusual. Everything else is good: the token, the resource server, the authorization server.
 
-**Through what.** Each case is sent through
+**Over which transports.** Each case is sent over
 %s,
-unless it concerns one kind only ("HTTP", "gRPC", "cleartext" for the one without TLS), or no client would send it
-("direct": the validator is called). A client that has a certificate is not sent where there is no TLS to show it in. Servers
-and clients are real and speak over loopback sockets, with TLS except where it is said; since the resource has another name,
-they stand to it as servers behind a proxy do. Metadata, keys and introspection
-answers come over TLS from an authorization server that each case can spoil. The clock stands still, so that a second more
-or less decides.
+unless it concerns only one kind ("HTTP", "gRPC", "cleartext" for the transport without TLS), or no client would send it
+("direct": the validator is called). If a case has a client certificate, it is not sent over a transport without TLS. Servers
+and clients are real and use loopback sockets, with TLS unless the transport says otherwise. The resource has a different
+name than these servers, as if they were behind a proxy. Metadata, keys and introspection answers come over TLS from an
+authorization server in which each case can cause faults. The clock is stopped, so a case can test a limit to the second.
 
 **What is compared.** The status or code; the challenge, parameter by parameter; all header fields and status details;
-whether the handler ran, and the caller it found; what the refusal hook was told; which servers were asked, and whether the
-memory of used proofs was. No part of a token, a proof, a claim, a key id or an upstream message may come back, or appear in the log. All carriers have to agree.
+whether the handler ran, and which caller it found; what the refusal hook got; which servers were called, and whether the
+store of used proofs was. No part of a token, a proof, a claim, a key id or an upstream message may appear in the answer or
+in the log. All transports have to agree.
 
-**How to repeat it**, with Go and this repository alone:
+**How you can repeat it** with Go and this repository:
 
 ` + "```sh" + `
 go test ./conformance                                   # everything on this page
@@ -110,9 +110,9 @@ go test -v -run 'TestConformance/jose' ./conformance    # one group, case by cas
 make check                                              # all tests that are named here, with the race detector
 ` + "```" + `
 
-**Levels.** MUST: a published specification demands it, or leaving it out is a known attack. SHOULD: on by default. MAY: by
-choice. "Ours" marks a level that this project has set where the texts are silent. **Results.** "Shown": the evidence is
-named, and passes. "Different": deliberately not offered, or done otherwise, with the reason.
+**Levels.** MUST: a published specification requires it, or its absence allows a known attack. SHOULD: on by default. MAY:
+optional. "Ours" marks a level that this project has set because the specifications do not. **Results.** "Shown": the
+evidence is named, and passes. "Different": deliberately not offered, or done in another way, with the reason.
 `
 
 const revocation = `
@@ -120,14 +120,14 @@ const revocation = `
 
 | the token | a revocation is noticed |
 |---|---|
-| a JWT, verified by its signature alone | when it ends (exp and the leeway), or when its key is withdrawn and the key set refreshed |
+| a JWT, verified only by its signature | when it ends (exp plus the leeway), or when its key is withdrawn and the key set refreshed |
 | a JWT of an issuer with AlwaysIntrospect, or an opaque token | on the next request; with CacheFor set, at most that much later |
 | the same, on a route with FreshIntrospection | on the next request |
-| the same, while the endpoint cannot be asked | refused as undecided; with DangerouslyServeStaleFor set, that much later |
+| the same, while the endpoint does not answer | refused as undecided; with DangerouslyServeStaleFor set, that much later |
 
 Security events and status lists are not offered.`
 
-func carrierList() string {
+func transportList() string {
 	var names []string
 	for _, c := range earth.transports {
 		names = append(names, c.name)
@@ -144,19 +144,19 @@ func writeOutcomes(p *page) {
 		{"ANON", "the handler runs, without a caller"},
 		{"NOCRED", "there is no access token"},
 		{"BADREQ", "the credentials are malformed or ambiguous"},
-		{"INVTOK", "the token is bad, or comes from somebody else than whom it is bound to"},
+		{"INVTOK", "the token is bad, or was not sent by the client that it is bound to"},
 		{"PROOF", "the DPoP proof is missing, bad, or used up"},
-		{"NONCE", "the DPoP proof needs a nonce, which the answer has"},
-		{"SCOPE", "the token is good and lacks a scope"},
-		{"FORBID", "the application says no"},
-		{"UNAVAIL", "nobody knows: whoever has to be asked is out of order"},
-		{"CONFIG", "this resource server is set up wrongly"},
-		{"DEADLINE", "the caller's time was up before it was decided"},
+		{"NONCE", "the DPoP proof needs the nonce that the answer has"},
+		{"SCOPE", "the token is good but lacks a scope"},
+		{"FORBID", "the application refuses the request"},
+		{"UNAVAIL", "undecided, because a server that has to be asked does not work"},
+		{"CONFIG", "this resource server is misconfigured"},
+		{"DEADLINE", "the caller's deadline passed before the decision"},
 	} {
 		wire := outcomes[o.code]
 		p.row(o.code, fmt.Sprint(wire.status), wire.oauth, wire.code, o.meaning)
 	}
-	p.say("\nThe ids M01 to M40 of cases are rows of the [outcome matrix](conformance/testdata/matrix.json), which is walked whole.")
+	p.say("\nThe ids M01 to M40 of cases are rows of the [outcome matrix](conformance/testdata/matrix.json), all of which are tested.")
 }
 
 func writeSummary(t *testing.T, p *page) {
@@ -175,7 +175,7 @@ func writeSummary(t *testing.T, p *page) {
 		}
 		p.row(cells...)
 	}
-	p.say("\nA case that shows requirements of two groups counts in both.")
+	p.say("\nIf a case shows requirements of two groups, it counts in both.")
 }
 
 func writeRequirements(t *testing.T, p *page, name, title string) {
@@ -192,7 +192,7 @@ func writeRequirements(t *testing.T, p *page, name, title string) {
 	}
 }
 
-// evidence names what shows the requirement, with links to the tests.
+// evidence names the cases and tests that show the requirement, with links to the tests.
 func (r requirement) evidence(t *testing.T, cases tally) string {
 	t.Helper()
 	var shown []string
@@ -228,7 +228,7 @@ func writeCases(t *testing.T, p *page) {
 	}
 }
 
-// circumstances are what is set up out of the ordinary, if that is short.
+// circumstances returns the unusual configuration of a case, if it is short.
 func (v vector) circumstances(config jsontext.Value) string {
 	const most = 64
 	said := map[string]string{"": "", "http": "HTTP", "grpc": "gRPC", "cleartext": "cleartext", "direct": "direct"}[v.Only]

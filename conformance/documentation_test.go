@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestTheRevocationDelayIsDocumented is OPS-19, where an operator looks: at the
-// settings that make it, and in what the project promises about security.
+// TestTheRevocationDelayIsDocumented is OPS-19. It looks where an operator would: at
+// the settings that cause the delay, and in the security promises of the project.
 func TestTheRevocationDelayIsDocumented(t *testing.T) {
 	for _, field := range []struct{ file, name string }{
 		{"introspection/config.go", "CacheFor"},
@@ -51,8 +51,8 @@ func docOf(t *testing.T, file, field string) (text string) {
 	return text
 }
 
-// TestNoMACIsComparedByteByByte is OPS-12: where a MAC is made, nothing is
-// compared in a time that tells how much of it was right.
+// TestNoMACIsComparedByteByByte is OPS-12: code that makes a MAC must not compare in a
+// time that depends on how much of it is right.
 func TestNoMACIsComparedByteByByte(t *testing.T) {
 	slow := []string{"bytes.Equal", "bytes.Compare", "strings.Compare", "slices.Equal", "slices.Compare", "reflect.DeepEqual"}
 	makers := 0

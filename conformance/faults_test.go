@@ -14,8 +14,8 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// TestNoFaultLetsAnybodyIn is OPS-02: whatever goes wrong where the library asks
-// somebody, nobody passes, and no good token is called bad for it.
+// TestNoFaultLetsAnybodyIn is OPS-02: if a server that the library asks fails in any
+// way, no request passes, and no good token is called bad.
 func TestNoFaultLetsAnybodyIn(t *testing.T) {
 	opaque := canary + "-opaque"
 	introspected := setup{Issuer: issuerSetup{Introspection: true}}
@@ -45,7 +45,7 @@ func TestNoFaultLetsAnybodyIn(t *testing.T) {
 	}
 }
 
-// everyFault are those of the cases, and answers that are none.
+// everyFault are the faults of the cases, and more answers that are not usable.
 func everyFault() []string {
 	all := slices.Sorted(maps.Keys(faults))
 	for _, status := range []int{204, 205, 300, 301, 302, 307, 308, 400, 401, 403, 404, 410, 418, 429, 500, 502, 503, 504} {
@@ -58,8 +58,8 @@ func everyFault() []string {
 	return all
 }
 
-// TestBadTokensCannotBeToldApart is OPS-13: whichever check refuses, the answer
-// says the same.
+// TestBadTokensCannotBeToldApart is OPS-13: the answer is the same, whichever check
+// fails.
 func TestBadTokensCannotBeToldApart(t *testing.T) {
 	wire := wireReasons(t)
 	first, played := map[string]string{}, map[string]bool{}
@@ -103,8 +103,8 @@ func wantSameAnswer(t *testing.T, v vector, first map[string]string) {
 	}
 }
 
-// TestReasonsStayFew is OPS-14: a reason is a label of a metric, so no sender may
-// make new ones.
+// TestReasonsStayFew is OPS-14: reasons are labels of metrics, so a client must not be
+// able to create new ones.
 func TestReasonsStayFew(t *testing.T) {
 	known := slices.Collect(maps.Values(reasons(t)))
 	s := earth.play(t, vector{Issuer: state{Warm: true}})
@@ -125,7 +125,7 @@ func TestReasonsStayFew(t *testing.T) {
 	}
 }
 
-// madeUp is a token with text that nobody has configured.
+// madeUp returns a token with random texts.
 func madeUp(random *rand.Rand) recipe {
 	text := members(fmt.Sprintf(`{"x": "MADE_UP_%d"}`, random.Uint64()))["x"]
 	changes := members("{}")
@@ -138,7 +138,7 @@ func madeUp(random *rand.Rand) recipe {
 	return recipe{Header: members(`{"alg": "Ed25519"}`), Claims: changes}
 }
 
-// spoilt changes a part of every other token.
+// spoilt changes a part of every second token.
 func spoilt(random *rand.Rand, token string) string {
 	if random.IntN(2) == 0 {
 		return token

@@ -13,12 +13,12 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// inFIPSMode makes TestMain play another part: that of a program in which
-// everything but approved cryptography fails.
+// inFIPSMode is the environment variable that makes TestMain run verifyInFIPSMode, as a
+// program in which all cryptography fails that is not approved.
 const inFIPSMode = "CONFORMANCE_FIPS"
 
-// TestTheDefaultsWorkInFIPSMode is OPS-20: this test binary once more, with
-// GODEBUG=fips140=only, which is read at the start of a program.
+// TestTheDefaultsWorkInFIPSMode is OPS-20. It runs this test binary again with
+// GODEBUG=fips140=only, because Go reads that only at the start of a program.
 func TestTheDefaultsWorkInFIPSMode(t *testing.T) {
 	program, err := os.Executable()
 	if err != nil {

@@ -32,7 +32,7 @@ import (
 
 const service = "conformance.Resource"
 
-// A caller is a gRPC server, and those who call it.
+// A caller is a gRPC server with its clients.
 type caller struct {
 	network *network
 	server  *grpc.Server
@@ -72,7 +72,7 @@ func (c *caller) protect(r *Resource) error {
 	return err
 }
 
-// guard replaces the interceptors of the case that is played.
+// guard replaces the interceptors with those of the current case.
 func (c *caller) guard(options *grpcauth.Options) {
 	r := c.now.Load().resource
 	c.now.Store(&intercepted{r, must(grpcauth.New(r.Validator, options))})
@@ -127,8 +127,8 @@ type limitedStream struct {
 
 func (s *limitedStream) Context() context.Context { return s.ctx }
 
-// description is what protoc would generate for two methods with a rule and two
-// without.
+// description describes a service, as protoc would generate it, of two methods with a
+// rule and two without.
 var description = grpc.ServiceDesc{
 	ServiceName: service,
 	HandlerType: (*any)(nil),

@@ -13,7 +13,7 @@ import (
 type row struct {
 	Row       string             `json:"row"`
 	Cause     string             `json:"cause"`
-	Walk      string             `json:"walk"` // how it is reached: one of walks
+	Walk      string             `json:"walk"` // how the row is reached: one of walks
 	Reason    accesstoken.Reason `json:"reason"`
 	Wire      string             `json:"wire"` // the ErrorInfo reason; "" for no ErrorInfo
 	Status    int                `json:"status"`
@@ -26,16 +26,15 @@ func (r row) expectation() expectation {
 	return expectation{outcome: outcome{r.Status, r.Code, r.Error, r.Challenge}, reason: r.Reason, wire: r.Wire}
 }
 
-// A walk says how a row is reached on a stage. The zero walk is a handler that
-// refuses with the row's error, whose feature need not exist yet.
+// A walk describes a request whose outcome is a row of the matrix.
 type walk struct {
-	says    func(t *testing.T, w *world, s *scene, r row) error // by the handlers; nil: they let every request in
-	vector  vector                                              // what is sent, and to whom
+	says    func(t *testing.T, w *world, s *scene, r row) error // makes the error that the handlers return; nil: they accept every request
+	vector  vector                                              // the request and its resource server
 	scene   func(t *testing.T, w *world, s *scene)              // changes the validator
-	rpc     string                                              // method without a rule
-	only    string                                              // name of the transport
-	told    accesstoken.Reason                                  // what OnRefuse hears, if not the row's reason
-	unheard bool                                                // OnRefuse heard of it when it was made
+	rpc     string                                              // a method without a rule
+	only    string                                              // the name of the only transport
+	told    accesstoken.Reason                                  // the reason that OnRefuse gets, if not the row's
+	unheard bool                                                // OnRefuse was called when the error was made, not for the response
 }
 
 var walks = map[string]walk{
@@ -57,7 +56,7 @@ var walks = map[string]walk{
 	"no nonce":                   {vector: vector{Config: setup{DPoP: &dpopSetup{Nonces: true}}, Token: boundTo("jkt"), Proof: &recipe{}}},
 	"no memory of proofs":        {vector: vector{Config: setup{DPoP: &dpopSetup{Store: "down"}}, Token: boundTo("jkt"), Proof: &recipe{}}},
 	"another certificate":        {vector: vector{Token: boundTo("x5t"), Certificate: "thief"}},
-	"bound to nobody knows what": {vector: vector{Token: recipe{Claims: members(`{"cnf": {"kid": "${canary}"}}`)}}},
+	"bound to something unknown": {vector: vector{Token: recipe{Claims: members(`{"cnf": {"kid": "${canary}"}}`)}}},
 	"no rule":                    {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return accesstoken.Deny(r.Reason, nil) }, rpc: "Unlisted"},
 }
 
@@ -69,13 +68,13 @@ func boundTo(what string) recipe {
 	return recipe{Claims: members(`{"cnf": {"` + name + `": "${` + what + `}"}}`)}
 }
 
-// anyError is what a hook's error becomes: its meaning is unknown.
+// anyError returns the refusal that an unknown error of a hook becomes.
 func anyError(_ *testing.T, _ *world, s *scene, _ row) error {
 	return s.validator.Refuse(context.Background(), errors.New("a hook does not work"))
 }
 
-// contextError returns what the validator says when the caller's context ends
-// while the keys are being fetched.
+// contextError returns the validator's error for a caller whose context ends while
+// the keys are being fetched.
 func contextError(cause error) func(*testing.T, *world, *scene, row) error {
 	return func(t *testing.T, w *world, s *scene, _ row) error {
 		t.Helper()
@@ -128,7 +127,7 @@ func (noKeys) Keys(context.Context, string, string) ([]crypto.PublicKey, uint64,
 	panic("the key source does not work")
 }
 
-// walkAll walks every row on every transport, those that are wanted.
+// walkAll walks every wanted row on every transport.
 func (w *world) walkAll(t *testing.T, wanted func(walk) bool) {
 	t.Helper()
 	for _, r := range load[[]row](t, "testdata/matrix.json") {
@@ -152,7 +151,7 @@ func walkRow(t *testing.T, w *world, r row, way walk) {
 	var says error
 	if way.says != nil {
 		says = way.says(t, w, s, r)
-		s.told() // what making the error has told
+		s.told() // drop the refusals that were reported when the error was made
 	}
 	stage := w.set(t, s)
 	stage.says = says

@@ -16,9 +16,9 @@ import (
 	"github.com/accesstoken/accesstoken/grpcauth"
 )
 
-// TestEachCarrierIsWhatItSays: the protocol that is spoken, and whether TLS is
-// under it. Without it all transports could be one.
-func TestEachCarrierIsWhatItSays(t *testing.T) {
+// TestEachTransportUsesItsProtocol checks the HTTP version and TLS of each transport.
+// Without this test, all transports could be the same one by mistake.
+func TestEachTransportUsesItsProtocol(t *testing.T) {
 	s := earth.play(t, vector{})
 	earth.set(t, s)
 	type connection struct {
@@ -44,8 +44,8 @@ func TestEachCarrierIsWhatItSays(t *testing.T) {
 	}
 }
 
-// TestEveryRequestToAnIssuerIsCounted: that a server is untouched would be easy
-// to say if nobody looked.
+// TestEveryRequestToAnIssuerIsCounted checks the counter on which "untouched" in the
+// cases depends.
 func TestEveryRequestToAnIssuerIsCounted(t *testing.T) {
 	before := earth.requests()
 	s := earth.play(t, vector{})
@@ -66,8 +66,8 @@ func TestEveryRequestToAnIssuerIsCounted(t *testing.T) {
 	}
 }
 
-// TestMatrix walks every row on every transport (OUT-01), against a table that
-// was written from the requirements and not from the library's own.
+// TestMatrix tests every row on every transport (OUT-01) with a table that was written
+// from the requirements, not from the library's own table.
 func TestMatrix(t *testing.T) {
 	earth.walkAll(t, func(walk) bool { return true })
 	rows := load[[]row](t, "testdata/matrix.json")
@@ -79,8 +79,8 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// reasons reads the constants of type Reason out of the library's source, so
-// that none can be forgotten here.
+// reasons reads the constants of type Reason from the library's source, so that none
+// can be forgotten here.
 func reasons(t *testing.T) map[string]accesstoken.Reason {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../reason.go", nil, 0)
@@ -101,8 +101,8 @@ func reasons(t *testing.T) map[string]accesstoken.Reason {
 	return found
 }
 
-// TestReasons holds the form of google.rpc.ErrorInfo (OUT-04), and that the
-// matrix knows every reason and the library every one of the matrix.
+// TestReasons checks the form of google.rpc.ErrorInfo (OUT-04), and that the matrix and
+// the library have the same reasons.
 func TestReasons(t *testing.T) {
 	form := regexp.MustCompile(`^[A-Z][A-Z0-9_]+[A-Z0-9]$`)
 	inMatrix := map[accesstoken.Reason]bool{accesstoken.TokenInvalid: true, accesstoken.Unavailable: true, "": true}
@@ -123,12 +123,12 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestUnavailableNeverBlamesTheToken is OUT-02 for every reason: where the
-// status is 5xx, a client must find nothing that makes it throw its token away.
+// TestUnavailableNeverBlamesTheToken is OUT-02 for every reason: if the status is 5xx,
+// nothing in the response may make a client discard its token.
 func TestUnavailableNeverBlamesTheToken(t *testing.T) {
 	for name, reason := range reasons(t) {
 		if reason == accesstoken.TokenInvalid || reason == accesstoken.Unavailable {
-			continue // a name on the wire and a class: no error has them
+			continue // these are a name on the wire and a class, which no error has
 		}
 		refused := &accesstoken.Error{Reason: reason}
 		header := refused.Header()
@@ -147,13 +147,13 @@ func TestUnavailableNeverBlamesTheToken(t *testing.T) {
 	}
 }
 
-// TestDeny: an application's own no is row M25 whatever it is called, and on
-// gRPC it has its own name if that has the form of one.
+// TestDeny checks that a denial by the application is row M25, whatever its name. If
+// the name has the right form, it is sent on gRPC.
 func TestDeny(t *testing.T) {
 	for given, want := range map[accesstoken.Reason]string{
 		"ACCOUNT_CLOSED":          "ACCOUNT_CLOSED",
 		"POLICY_DENIED":           "POLICY_DENIED",
-		accesstoken.TokenExpired:  "TOKEN_EXPIRED", // a name only: the status stays that of a denial
+		accesstoken.TokenExpired:  "TOKEN_EXPIRED", // only a name: the status is still that of a denial
 		"":                        "POLICY_DENIED",
 		"account closed":          "POLICY_DENIED",
 		"ACCOUNT_CLOSED_":         "POLICY_DENIED",
@@ -175,9 +175,9 @@ func TestDeny(t *testing.T) {
 	}
 }
 
-// TestGRPCMethodsWithoutARule: no spelling of a method gets around the rules
-// (GRPC-04, GRPC-05), of single methods or of a whole service, and what does not
-// exist cannot be told from what is closed.
+// TestGRPCMethodsWithoutARule checks that no spelling of a method bypasses the rules for
+// single methods or a whole service (GRPC-04, GRPC-05). A client cannot distinguish a
+// method that does not exist from one that is closed.
 func TestGRPCMethodsWithoutARule(t *testing.T) {
 	s := earth.play(t, vector{})
 	stage := earth.set(t, s)
@@ -207,8 +207,8 @@ func TestGRPCMethodsWithoutARule(t *testing.T) {
 	}
 }
 
-// TestATokenEndsBetweenTwoRequests on the same connection (BEARER-19): nothing
-// that was remembered outlives exp and the leeway by a second.
+// TestATokenEndsBetweenTwoRequests uses one connection (BEARER-19): a cached token is
+// refused when exp plus the leeway has passed.
 func TestATokenEndsBetweenTwoRequests(t *testing.T) {
 	s := earth.play(t, vector{})
 	stage := earth.set(t, s)
@@ -229,8 +229,8 @@ func TestATokenEndsBetweenTwoRequests(t *testing.T) {
 	}
 }
 
-// TestNothingIsAskedForNothing is OPS-06: what a look at the token refuses costs
-// no request to anybody, however much of it comes.
+// TestNothingIsAskedForNothing is OPS-06: if a token can be refused by its text alone,
+// it causes no request to an issuer, however often it is sent.
 func TestNothingIsAskedForNothing(t *testing.T) {
 	free := []accesstoken.Reason{
 		accesstoken.CredentialsMissing, accesstoken.SchemeUnsupported, accesstoken.CredentialsMalformed, accesstoken.CredentialsAmbiguous,
@@ -251,8 +251,8 @@ func TestNothingIsAskedForNothing(t *testing.T) {
 	}
 }
 
-// TestTheCanarySings: every reason that this library can find by itself is
-// among the cases, and so was played with a canary in the token.
+// TestTheCanarySings checks that the cases have every reason that this library can find
+// by itself, so that each was tested with a canary in the token.
 func TestTheCanarySings(t *testing.T) {
 	played := map[accesstoken.Reason]bool{accesstoken.TokenInvalid: true, accesstoken.Unavailable: true}
 	for _, g := range groups(t) {

@@ -8,8 +8,8 @@ import (
 )
 
 // NetHTTP returns the Adapter of package middleware. It is reached over HTTP/1.1,
-// and over HTTP/2 with and without TLS. Play it beside your own: the runner compares
-// what they answer.
+// and over HTTP/2 with and without TLS. A caller should pass it to [Run] together
+// with its own Adapter, because Run compares their answers.
 func NetHTTP() Adapter {
 	return Adapter{func(n *network) *servers {
 		front := &front{protect: protectNetHTTP}
@@ -26,7 +26,7 @@ func NetHTTP() Adapter {
 	}}
 }
 
-// cleartext is the name of the transport without TLS, and so without certificates.
+// cleartext is the name of the transport without TLS, which has no client certificates.
 const cleartext = "net/http over HTTP/2 without TLS"
 
 func protectNetHTTP(r *Resource) http.Handler {

@@ -32,8 +32,8 @@ import (
 	"github.com/accesstoken/accesstoken/dpop"
 )
 
-// dpopProof is what RFC 9449 §4.2 wants of a proof that goes with a token. Neither
-// it nor the thumbprints are made by the library.
+// dpopProof is a proof with the members that RFC 9449 §4.2 requires if a token is sent
+// along. The library makes neither the proof nor the thumbprints.
 var dpopProof = form{goodProofHeader, goodProofClaims, "ES256", "jwk", func(alg string) string { return `"raw:{${public:` + alg + `}}"` }}
 
 func goodProofHeader() map[string]jsontext.Value {
@@ -44,10 +44,10 @@ func goodProofClaims() map[string]jsontext.Value {
 	return members(`{"jti": "${canary}-${next}", "htm": "${htm}", "htu": "${htu}", "iat": "now", "ath": "${ath}"}`)
 }
 
-// A target is what a proof is made for.
+// A target is the request that a proof is made for.
 type target struct{ method, path string }
 
-// target is that of the request; on gRPC it is what a call is to HTTP/2.
+// target returns the method and path of the request. A gRPC call is a POST in HTTP/2.
 func (v vector) target(c transport) target {
 	if c.http {
 		return target{v.method(), c.path}
@@ -55,7 +55,7 @@ func (v vector) target(c transport) target {
 	return target{"POST", c.path}
 }
 
-// proof makes what a recipe asks for.
+// proof makes a DPoP proof from a recipe.
 func (w *world) proof(t *testing.T, x texts, r recipe) string {
 	t.Helper()
 	if r.Literal != nil {
@@ -93,8 +93,8 @@ func (x texts) ofProof(word, argument string) string {
 	return base64.RawURLEncoding.EncodeToString(digest[:])
 }
 
-// nonce returns a nonce that is good now, "" from the server that is asked, or one
-// that is not: "old", "early", or of "another" server.
+// nonce returns a nonce. If which is "", the nonce is good; if it is "old" or "early",
+// its time is wrong; and "another" is a nonce of another server.
 func (w *world) nonce(which string) string {
 	config := w.nonces
 	switch which {
@@ -108,15 +108,15 @@ func (w *world) nonce(which string) string {
 	return must(dpop.NewVerifier(config)).Nonce()
 }
 
-// keyText writes the thumbprint of a client's key, or its members without braces.
-// The argument is an algorithm of the sender, or "thief".
+// keyText returns the thumbprint of a client's key, or for "public" its members
+// without braces. The argument is the algorithm of a key of the sender, or "thief".
 func (w *world) keyText(word, argument string) string {
 	owner, alg := w.sender, argument
 	if argument == "thief" {
 		owner, alg = w.thief, "ES256"
 	}
 	if !slices.Contains(signable[:11], alg) {
-		alg = "ES256" // nothing is signed by a key that is for no algorithm
+		alg = "ES256" // for "none" and HS256 there is no public key
 	}
 	key := w.publicOf(keyID{owner, alg})
 	if word == "public" {
@@ -126,8 +126,8 @@ func (w *world) keyText(word, argument string) string {
 	return base64.RawURLEncoding.EncodeToString(digest[:])
 }
 
-// publicOf writes the members that RFC 7638 §3.2 makes a thumbprint of, in the
-// order that it has them in.
+// publicOf returns the members over which a thumbprint is computed, in the order of
+// RFC 7638 §3.2.
 func (w *world) publicOf(id keyID) string {
 	for _, key := range id.of.Keys() {
 		if key.Marshal().ALG.String() != id.alg {
@@ -145,7 +145,7 @@ func (w *world) publicOf(id keyID) string {
 	panic("conformance: no key is for " + id.alg)
 }
 
-// A certificate is a client's, signed by itself.
+// A certificate is a client's self-signed certificate.
 type certificate struct{ tls.Certificate }
 
 // newCertificate makes a certificate for a new key. All have the same subject.
@@ -162,7 +162,7 @@ func newCertificate() *certificate {
 	return &certificate{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
 }
 
-// text writes the certificate, or its thumbprint, in the form that the word asks for.
+// text returns the certificate or its thumbprint, in the form that word names.
 func (c *certificate) text(word string) string {
 	der := c.Certificate.Certificate[0]
 	digest := sha256.Sum256(der)
@@ -177,7 +177,7 @@ func (c *certificate) text(word string) string {
 	return base64.RawURLEncoding.EncodeToString(digest[:])
 }
 
-// offer gives the scene a verifier of proofs.
+// offer gives the scene a DPoP verifier, if the case offers the scheme.
 func (s *scene) offer(t *testing.T, w *world, c *dpopSetup, clock func() time.Time) {
 	t.Helper()
 	if c == nil {
@@ -195,7 +195,7 @@ func (s *scene) offer(t *testing.T, w *world, c *dpopSetup, clock func() time.Ti
 	s.dpop = must(dpop.NewVerifier(config))
 }
 
-// A countingStore counts how often it was asked.
+// A countingStore counts its calls.
 type countingStore struct {
 	memory *dpop.Memory
 	down   bool
@@ -205,13 +205,13 @@ type countingStore struct {
 func (s *countingStore) Use(ctx context.Context, use dpop.Use) (bool, error) {
 	s.uses.Add(1)
 	if s.down {
-		return true, errors.New("the store is down") // which true must not hide
+		return true, errors.New("the store is down") // true must not hide the error
 	}
 	return s.memory.Use(ctx, use)
 }
 
-// checkUses: what is refused for another reason than the store's leaves nothing in
-// it, so only a client that can sign fills it (DPOP-06).
+// checkUses checks that the store is called only if the token and the proof are good,
+// so that only a client that can sign fills the store (DPOP-06).
 func (s *scene) checkUses(t *testing.T, transport string, v vector) {
 	t.Helper()
 	if s.store == nil {
@@ -226,7 +226,7 @@ func (s *scene) checkUses(t *testing.T, transport string, v vector) {
 	}
 }
 
-// usesProof reports whether the proof of the case is a good one.
+// usesProof reports whether the case has a good proof, which is put into the store.
 func (v vector) usesProof() bool {
 	switch v.Reason {
 	case accesstoken.DPoPProofReplayed, accesstoken.ReplayStoreUnavailable, accesstoken.ScopeInsufficient, accesstoken.PolicyDenied, "":
@@ -235,7 +235,7 @@ func (v vector) usesProof() bool {
 	return false
 }
 
-// letIn sends a request that has to be let in.
+// letIn sends a request that has to be accepted.
 func (s *scene) letIn(t *testing.T, stage *Resource, c transport, r request) {
 	t.Helper()
 	e := expectation{outcome: outcomes["OK"]}
@@ -251,11 +251,11 @@ func (s *scene) letIn(t *testing.T, stage *Resource, c transport, r request) {
 	}
 }
 
-// An offer is what challenges say of the scheme DPoP.
+// An offer is what challenges should contain about the scheme DPoP.
 type offer struct {
 	algs   string
-	used   bool // by the client
-	nonces bool // are demanded
+	used   bool // the client used the scheme
+	nonces bool // the server requires nonces
 }
 
 func (v vector) offer(s *scene) *offer {
@@ -265,7 +265,7 @@ func (v vector) offer(s *scene) *offer {
 	return &offer{algs: strings.Join(s.dpop.Algorithms(), " "), used: v.scheme() == "DPoP", nonces: s.dpop.Nonce() != ""}
 }
 
-// scheme is what the client uses, as far as that is clear.
+// scheme returns DPoP if the client clearly uses it, and otherwise Bearer.
 func (v vector) scheme() string {
 	if v.Lines == nil && v.Proof != nil || len(v.Lines) == 1 && strings.HasPrefix(strings.ToLower(v.Lines[0])+" ", "dpop ") {
 		return "DPoP"
@@ -273,8 +273,8 @@ func (v vector) scheme() string {
 	return "Bearer"
 }
 
-// schemes are those of the challenges, in their order: the one that the client used
-// comes first.
+// schemes returns the schemes of the challenges in their order. The scheme that the
+// client used comes first.
 func (o *offer) schemes() []string {
 	switch {
 	case o == nil:
@@ -285,8 +285,9 @@ func (o *offer) schemes() []string {
 	return []string{"Bearer", "DPoP"}
 }
 
-// givesNonce: where a proof needs a nonce the client is given one, and where it had
-// one, the next; nowhere else (RFC 9449 §8.2, §9).
+// givesNonce reports whether the response must have a nonce: if the proof lacked a good
+// one, or if it had one and the request was accepted. In the second case the nonce is
+// the next one. Otherwise there must not be a nonce (RFC 9449 §8.2, §9).
 func (e expectation) givesNonce() bool {
 	if e.dpop == nil {
 		return false
@@ -294,7 +295,7 @@ func (e expectation) givesNonce() bool {
 	return e.reason == accesstoken.DPoPNonceRequired || e.status == http.StatusOK && e.dpop.used && e.dpop.nonces
 }
 
-// checkNonce compares what the client is given.
+// checkNonce checks the nonce that the client gets, or that it gets none.
 func (e expectation) checkNonce(t *testing.T, a answer) {
 	t.Helper()
 	want := 0
@@ -310,7 +311,7 @@ func (e expectation) checkNonce(t *testing.T, a answer) {
 // nonces returns the lines of DPoP-Nonce.
 func (a answer) nonces() []string { return a.fields().Values("DPoP-Nonce") }
 
-// nqchar are some of RFC 6749's, all that base64url has.
+// nqchar are the characters of base64url, a subset of NQCHAR in RFC 6749.
 const nqchar = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 func (c *forwardedSetup) forwarded(t *testing.T) accesstoken.ForwardedCertificate {

@@ -12,23 +12,23 @@ import (
 	"testing"
 )
 
-// A requirement is what a resource server does, and how that is shown: by the
-// cases that name it, by tests, or by the reason why it is done differently.
+// A requirement is something that a resource server should do. It is shown by the cases
+// that name it or by tests, or it has the reason why it is done differently.
 type requirement struct {
 	ID        string   `json:"id"`
 	Level     string   `json:"level"` // MUST, SHOULD or MAY
-	Own       bool     `json:"own"`   // the level is this project's decision, where the texts are silent
+	Own       bool     `json:"own"`   // the level is this project's decision, because no specification sets it
 	Text      string   `json:"text"`
 	Source    string   `json:"source"`    // RFC and section
-	Tests     []string `json:"tests"`     // what no case can show: "path/of/package TestName", "." for the root
-	Different string   `json:"different"` // why it is not done, or done otherwise
+	Tests     []string `json:"tests"`     // tests for what a case cannot show: "path/of/package TestName", "." for the root
+	Different string   `json:"different"` // why it is not done, or done in another way
 }
 
 // listed are the groups of requirements, in the order of the document.
 var listed = []struct{ name, title string }{
 	{"OUT", "Outcomes"},
 	{"BEARER", "Bearer tokens: RFC 6750, OAuth 2.1 §5"},
-	{"HTTP", "HTTP: carriers and browsers"},
+	{"HTTP", "HTTP: transports and browsers"},
 	{"SCOPE", "Scopes"},
 	{"JOSE", "Signed tokens: RFC 7515 to 7519, 8725"},
 	{"JWK", "Keys: RFC 7517"},
@@ -56,7 +56,7 @@ func requirements(t *testing.T) []requirement {
 	return loadedRequirements
 }
 
-// TestRequirementsAreWellMade: each is in its place, and says what it has to.
+// TestRequirementsAreWellMade checks the order and the members of the requirements.
 func TestRequirementsAreWellMade(t *testing.T) {
 	form := regexp.MustCompile(`^[A-Z]+-\d\d$`)
 	last, seen := 0, map[string]bool{}
@@ -80,8 +80,8 @@ func TestRequirementsAreWellMade(t *testing.T) {
 	}
 }
 
-// TestEveryRequirementIsShown, by a case or by a test that exists, or says why
-// not.
+// TestEveryRequirementIsShown checks that each requirement has a case, an existing test,
+// or a reason why it is done differently.
 func TestEveryRequirementIsShown(t *testing.T) {
 	cases := casesByID(t)
 	for _, r := range requirements(t) {
@@ -141,8 +141,8 @@ func fileOf(t *testing.T, test string) string {
 
 var testsByDirectory = map[string]map[string]string{}
 
-// testsOf maps the tests and fuzz targets of a package to their files. A file
-// that a build tag leaves out has none.
+// testsOf maps the tests and fuzz targets of a package to their files. It ignores files
+// that a build tag excludes.
 func testsOf(t *testing.T, directory string) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(top, directory, "*_test.go"))

@@ -18,8 +18,8 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// TestNoSpellingOfAPathGetsAroundARule is HTTP-09: beside a route that any token
-// opens, none of these paths leads to the handler that needs the scope.
+// TestNoSpellingOfAPathGetsAroundARule is HTTP-09: without the scope, none of these paths
+// reaches the handler that needs it, although another route accepts any token.
 func TestNoSpellingOfAPathGetsAroundARule(t *testing.T) {
 	s := earth.play(t, vector{})
 	var entered atomic.Int64
@@ -92,9 +92,9 @@ func visit(t *testing.T, client *http.Client, server *httptest.Server, method, p
 	_ = got.Body.Close()
 }
 
-// TestATokenInATrailerIsNoCredential: what comes after the body was not there
-// when the request was decided (RFC 9110 §6.5.1). Over HTTP/2 net/http's server
-// does not even take such a trailer.
+// TestATokenInATrailerIsNoCredential checks that a token in a trailer is ignored, because
+// a trailer arrives after the decision (RFC 9110 §6.5.1). Over HTTP/2, net/http's server
+// does not even accept such a trailer.
 func TestATokenInATrailerIsNoCredential(t *testing.T) {
 	s := earth.play(t, vector{})
 	stage := earth.set(t, s)

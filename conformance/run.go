@@ -15,7 +15,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// An outcome is how one of the codes of the requirements looks on the wire.
+// An outcome is how one outcome code of the requirements looks on the wire.
 type outcome struct {
 	status    int
 	code      string // as google.golang.org/grpc/codes prints it
@@ -38,9 +38,9 @@ var outcomes = map[string]outcome{
 	"DEADLINE": {503, "DeadlineExceeded", "", false},
 }
 
-// Run sends every case that concerns the adapters' transports through them, as
-// subtests of t, and walks the outcome matrix. It compares what each transport
-// answers with what is expected, and with what the others answer.
+// Run sends every case through the adapters' transports, if it concerns them, and
+// walks the outcome matrix. Cases and rows are subtests of t. Run compares each
+// answer with the expected one and with those of the other transports.
 func Run(t *testing.T, adapters ...Adapter) {
 	t.Helper()
 	w := newWorld(adapters...)
@@ -52,7 +52,7 @@ func Run(t *testing.T, adapters ...Adapter) {
 	w.walkAll(t, func(way walk) bool { return slices.ContainsFunc(w.transports, way.goesOver) })
 }
 
-// playAll plays every case that is wanted.
+// playAll plays every wanted case.
 func (w *world) playAll(t *testing.T, wanted func(vector) bool) {
 	t.Helper()
 	wire := wireReasons(t)
@@ -72,7 +72,7 @@ var grpcCodes = map[uint32]string{
 	4: "DeadlineExceeded", 7: "PermissionDenied", 13: "Internal", 14: "Unavailable", 16: "Unauthenticated",
 }
 
-// wireReasons maps a fine reason to the one that a gRPC client sees.
+// wireReasons maps each reason to the coarser one that a gRPC client sees.
 func wireReasons(t *testing.T) map[accesstoken.Reason]string {
 	t.Helper()
 	wire := map[accesstoken.Reason]string{}
@@ -109,8 +109,8 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 	}
 }
 
-// playDirectly is for what no client would send: the same questions, without a
-// wire.
+// playDirectly calls the validator without a connection, for credentials that no
+// client would send, and checks the same things.
 func playDirectly(t *testing.T, w *world, s *scene, v vector, token string, e expectation) {
 	t.Helper()
 	credentials := accesstoken.CredentialsFrom(http.Header{"Authorization": texts{w: w, token: token}.lines(v)})
@@ -180,9 +180,9 @@ func (v vector) goesOver(c transport) bool {
 	return v.Certificate == "" || c.name != cleartext
 }
 
-// checkBrowserFields: a response that depends on the credentials says so to
-// caches (RFC 9110 §12.5.5), and scripts may read a challenge where CORS is on.
-// Otherwise neither is said.
+// checkBrowserFields checks two header fields. If credentials are optional, Vary tells
+// caches that the response depends on them (RFC 9110 §12.5.5). If CORS is on, scripts
+// can read the challenge and the nonce. Otherwise both fields must be absent.
 func checkBrowserFields(t *testing.T, a answer, v vector) {
 	t.Helper()
 	want := map[string][]string{}
@@ -241,7 +241,7 @@ func (v vector) method() string {
 	return v.Method
 }
 
-// patience is for a broken library: no case takes as long.
+// patience ends a request if the library is broken. No case should take this long.
 const patience = 20 * time.Second
 
 func ask(t *testing.T, c transport, r request) answer {
@@ -256,11 +256,11 @@ func ask(t *testing.T, c transport, r request) answer {
 	return a
 }
 
-// An expectation is what an answer has to be.
+// An expectation is the answer that a request should get.
 type expectation struct {
 	outcome
-	reason accesstoken.Reason // fine, for OnRefuse
-	wire   string             // coarse, for ErrorInfo; "" for none
+	reason accesstoken.Reason // for OnRefuse
+	wire   string             // the coarser reason of ErrorInfo; "" for no ErrorInfo
 	scope  string             // of the challenge; "" for none
 	dpop   *offer             // nil: the scheme DPoP is not offered
 }
@@ -282,8 +282,8 @@ func (e expectation) checkHTTP(t *testing.T, a answer) {
 	e.checkChallenge(t, a)
 	e.checkNonce(t, a)
 	if e.status == http.StatusOK {
-		// Caching is the handler's decision (RFC 9111 §3.5), not the adapter's. But a
-		// nonce is for one client.
+		// The handler decides about caching (RFC 9111 §3.5), not the adapter. But if
+		// there is a nonce, it is for one client only.
 		var want []string
 		if e.givesNonce() {
 			want = []string{"no-store"}
@@ -305,8 +305,7 @@ func (e expectation) checkHTTP(t *testing.T, a answer) {
 	}
 }
 
-// checkChallenge demands the exact set of parameters: what is not listed here
-// must not be said.
+// checkChallenge requires the exact set of parameters. An additional one is an error.
 func (e expectation) checkChallenge(t *testing.T, a answer) {
 	t.Helper()
 	fields := a.challenge()
@@ -333,8 +332,8 @@ func (e expectation) checkChallenge(t *testing.T, a answer) {
 	}
 }
 
-// params are what the challenge number i has to say. The fault stands in that of the
-// scheme that the client used, and in both if it is unclear which one was meant.
+// params are the parameters that challenge number i should have. The error is in the
+// challenge of the scheme that the client used, or in both if the scheme is unclear.
 func (e expectation) params(i int, description string) map[string]string {
 	params := map[string]string{"realm": resource}
 	if e.dpop.schemes()[i] == "DPoP" {
@@ -352,12 +351,12 @@ func (e expectation) params(i int, description string) map[string]string {
 	return params
 }
 
-// unclear are the refusals of credentials that are of no scheme, or might be of two.
+// unclear are the refusals of credentials whose scheme is unclear.
 var unclear = []accesstoken.Reason{
 	accesstoken.CredentialsMissing, accesstoken.SchemeUnsupported, accesstoken.CredentialsMalformed, accesstoken.CredentialsAmbiguous,
 }
 
-// checkAlphabet holds RFC 6750 §3: no quote and no backslash but in the realm.
+// checkAlphabet checks RFC 6750 §3: only the realm may have a quote or a backslash.
 func checkAlphabet(t *testing.T, transport string, params map[string]string) {
 	t.Helper()
 	for name, value := range params {
@@ -399,8 +398,8 @@ func (e expectation) checkGRPC(t *testing.T, a answer) {
 	}
 }
 
-// checkMetadata: ErrorInfo says what the first challenge says, but for what belongs
-// to its scheme alone, and no more.
+// checkMetadata checks that the metadata of ErrorInfo are the parameters of the first
+// challenge, except algs, which belongs to the scheme alone.
 func (e expectation) checkMetadata(t *testing.T, a answer) {
 	t.Helper()
 	params := map[string]string{}
@@ -413,7 +412,7 @@ func (e expectation) checkMetadata(t *testing.T, a answer) {
 	}
 }
 
-// checkTold: the hook hears of each refusal once, with the fine reason.
+// checkTold checks that OnRefuse was called once, with the exact reason.
 func (e expectation) checkTold(t *testing.T, transport string, told []*accesstoken.Error, token string) {
 	t.Helper()
 	if len(told) != 1 {
@@ -430,7 +429,7 @@ func (e expectation) checkTold(t *testing.T, transport string, told []*accesstok
 	checkCanary(t, transport+", the error", fmt.Sprintf("%v %+v %#v %s", refused, refused, refused, refused.Public().Text), token)
 }
 
-// checkRuns: the handler runs once, and finds the caller.
+// checkRuns checks that the handler ran once and found the caller.
 func checkRuns(t *testing.T, transport string, runs []run, v vector, r request, w *world) {
 	t.Helper()
 	if len(runs) != 1 {
@@ -477,7 +476,7 @@ func checkClaims(t *testing.T, transport string, claims accesstoken.Claims, v ve
 	}
 }
 
-// checkAgreement: what one transport says, all say.
+// checkAgreement checks that all transports give the same answer.
 func checkAgreement(t *testing.T, answers []answer) {
 	t.Helper()
 	for i, a := range answers {
@@ -495,8 +494,9 @@ func checkAgreement(t *testing.T, answers []answer) {
 	}
 }
 
-// ours leaves out the fields of the server, and those of the code that writes the
-// body: in Echo that is the application's error handler. When to try again depends on the time.
+// ours removes the fields that the HTTP server sets, and those of the code that writes
+// the body, which in Echo is the application's error handler. It removes Retry-After,
+// because its value depends on the time.
 func ours(header http.Header) http.Header {
 	left := header.Clone()
 	for _, name := range []string{"Date", "Content-Length", "Content-Type", "X-Content-Type-Options", "Retry-After"} {
@@ -514,7 +514,7 @@ func (a answer) text() string {
 	return fmt.Sprint(a.header, a.body, a.message, a.trailer, info, a.retry)
 }
 
-// checkCanary finds what has come back of a token: a claim, a kid, the token.
+// checkCanary checks that a text contains no part of a token, no claim and no kid.
 func checkCanary(t *testing.T, where, text, token string) {
 	t.Helper()
 	if strings.Contains(text, canary) {
@@ -528,7 +528,7 @@ func checkCanary(t *testing.T, where, text, token string) {
 }
 
 // parseChallenge reads one challenge with quoted parameters (RFC 9110 §11.6.1),
-// and refuses one that names a parameter twice (RFC 6750 §3).
+// and rejects a duplicate parameter (RFC 6750 §3).
 func parseChallenge(text string) (scheme string, params map[string]string, err error) {
 	scheme, rest, _ := strings.Cut(text, " ")
 	params = map[string]string{}
@@ -539,7 +539,7 @@ func parseChallenge(text string) (scheme string, params map[string]string, err e
 			return scheme, params, fmt.Errorf("%q is not a parameter", rest)
 		}
 		if _, twice := params[name]; twice {
-			return scheme, params, fmt.Errorf("%s comes twice", name)
+			return scheme, params, fmt.Errorf("duplicate parameter %s", name)
 		}
 		params[name] = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(quoted[:end])
 		rest = strings.TrimPrefix(quoted[end+1:], ", ")

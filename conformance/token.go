@@ -20,13 +20,13 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 )
 
-// canary is in every claim of every token but iss, aud and typ, in every kid and
-// in every opaque token. It must come back nowhere.
+// canary is a part of every kid, every opaque token, and every claim except iss, aud
+// and typ. It must not appear in any response, error or log line.
 const canary = "canaryQ7Z"
 
 const resource = "https://api.example.com"
 
-// texts replaces what a case leaves open.
+// texts replaces the variables in the texts of a case.
 type texts struct {
 	w     *world
 	token string
@@ -114,7 +114,7 @@ func goodHeader() map[string]jsontext.Value {
 	return members(`{"typ": "at+jwt", "alg": "RS256", "kid": "${canary}-RS256"}`)
 }
 
-// goodClaims are what RFC 9068 §2.2 requires, a scope, and one claim more.
+// goodClaims are the claims that RFC 9068 §2.2 requires, a scope, and a private claim.
 func goodClaims() map[string]jsontext.Value {
 	return members(`{"iss": "${as}", "sub": "${canary}-subject", "aud": "` + resource + `", "client_id": "${canary}-client",
 		"iat": "now", "exp": "now+300s", "jti": "${canary}-id", "scope": "${canary}:scope",
@@ -134,7 +134,8 @@ func members(object string) (m map[string]jsontext.Value) {
 	return m
 }
 
-// object writes members, which may be changed by null, "now…" and "raw:…".
+// object encodes members. It omits a member that is null, and replaces the texts
+// "now…" and "raw:…".
 func (x texts) object(m map[string]jsontext.Value) []byte {
 	var fields []string
 	for _, name := range slices.Sorted(maps.Keys(m)) {
@@ -163,7 +164,7 @@ func inner(object []byte) string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(object), "{"), "}")
 }
 
-// token makes what a recipe asks for.
+// token makes a token from a recipe.
 func (w *world) token(t *testing.T, r recipe) string {
 	t.Helper()
 	x := texts{w: w}
@@ -192,10 +193,10 @@ func mutated(t *testing.T, token string, r recipe) string {
 	return mutate(token)
 }
 
-// A form is what a good JWT of some kind looks like.
+// A form describes a good JWT of one kind.
 type form struct {
 	header, claims func() map[string]jsontext.Value
-	alg            string              // of the signature, if the header does not say
+	alg            string              // of the signature, if the header has no usable alg
 	names          string              // the member of the header that names the key
 	key            func(string) string // its value, by the algorithm of the signature
 }
@@ -208,7 +209,7 @@ func (w *world) compact(x texts, r recipe, f form) string {
 	if alg == "" {
 		alg = signs(header["alg"], f.alg)
 	}
-	// The good key goes with the algorithm of the signature.
+	// If the recipe does not set the key, it is the good one for the signature's algorithm.
 	if _, set := r.Header[f.names]; !set {
 		header[f.names] = jsontext.Value(f.key(alg))
 	}
@@ -225,8 +226,8 @@ func (w *world) compact(x texts, r recipe, f form) string {
 	return w.server(r.Signer).SignRaw(alg, rawHeader, rawPayload)
 }
 
-// pad finds the header and the payload that make a token of exactly r.Pad bytes.
-// Base64url has no text of every length, so both parts give way.
+// pad finds a header and a payload that make a token of exactly r.Pad bytes. It varies
+// both, because some lengths cannot occur in base64url.
 func (w *world) pad(x texts, r recipe, alg string, header, claims map[string]jsontext.Value) (rawHeader, rawPayload []byte) {
 	text := func(length int) map[string]jsontext.Value {
 		return map[string]jsontext.Value{"pad": jsontext.Value(`"` + strings.Repeat("p", length) + `"`)}
@@ -250,7 +251,7 @@ func (w *world) pad(x texts, r recipe, alg string, header, claims map[string]jso
 
 func encoded(b []byte) int { return base64.RawURLEncoding.EncodedLen(len(b)) }
 
-// signs returns the algorithm that makes a signature for this alg.
+// signs returns the algorithm to sign with: alg if it is signable, else the other one.
 func signs(alg jsontext.Value, otherwise string) string {
 	var text string
 	if alg.Kind() == '"' && json.Unmarshal(alg, &text) == nil && slices.Contains(signable, text) {
@@ -264,7 +265,7 @@ var signable = []string{
 	"none", "HS256",
 }
 
-// with lays changes over members; null stays, and object leaves it out.
+// with applies changes to a copy of the members. null remains; object omits it.
 func with(m, changes map[string]jsontext.Value) map[string]jsontext.Value {
 	all := map[string]jsontext.Value{}
 	maps.Copy(all, m)
@@ -279,7 +280,7 @@ func (w *world) remember(t *testing.T, x texts, token string, r recipe) {
 	if err := json.Unmarshal(x.object(with(defaults, r.Answer)), &answer); err != nil {
 		t.Fatal(err)
 	}
-	// Remember has defaults of its own for what a case leaves out on purpose.
+	// Without this, Remember would add its defaults for members that a case removes.
 	for _, name := range []string{"iss", "sub", "aud", "client_id", "iat", "exp", "token_type"} {
 		if _, set := answer[name]; !set {
 			answer[name] = nil
@@ -289,7 +290,7 @@ func (w *world) remember(t *testing.T, x texts, token string, r recipe) {
 	t.Cleanup(func() { w.server(r.Signer).Revoke(token) })
 }
 
-// mutations are what happens to a token on its way.
+// mutations change a token after it was signed.
 var mutations = map[string]func(string) string{
 	"flip header":       func(t string) string { return change(t, 0, flip) },
 	"flip payload":      func(t string) string { return change(t, 1, flip) },
@@ -323,8 +324,8 @@ func change(token string, part int, do func([]byte) []byte) string {
 	return strings.Join(parts, ".")
 }
 
-// flip changes a bit inside of what is text in a header or a payload, so that
-// it stays JSON.
+// flip changes a bit inside a string of the header or payload, so that the part is
+// still JSON.
 func flip(part []byte) []byte {
 	part[len(part)-3] ^= 1
 	return part
@@ -336,15 +337,15 @@ func der(signature []byte) []byte {
 	return must(asn1.Marshal(struct{ R, S *big.Int }{r, s}))
 }
 
-// spareBits changes the bits of the last character that carry no data: a second
-// spelling of the same signature.
+// spareBits changes those bits of the last character that carry no data. The result is
+// a second spelling of the same signature.
 func spareBits(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])
 	return token[:len(token)-1] + alphabet[last^1:last^1+1]
 }
 
-// plant puts text into the middle of the payload.
+// plant inserts text into the payload.
 func plant(token, text string) string {
 	middle := strings.IndexByte(token, '.') + 9
 	return token[:middle] + text + token[middle:]

@@ -15,15 +15,15 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// An Adapter is what the cases are sent through: one or more transports to resource
-// servers that the adapter protects. [HTTP] and [NetHTTP] return one.
+// An Adapter protects resource servers and has one or more transports to them, over
+// which the cases are sent. [HTTP] and [NetHTTP] return one.
 type Adapter struct {
 	start func(*network) *servers
 }
 
 // HTTP returns an Adapter that protects handlers of net/http. It is reached over
-// HTTP/1.1 with TLS. For each case, protect returns the handler of the whole
-// server: it serves [Path], for every method, behind the adapter that is tested.
+// HTTP/1.1 with TLS. protect is called for each case and should return the handler of
+// the whole server, which serves [Path] for every method behind the adapter.
 func HTTP(name string, protect func(*Resource) http.Handler) Adapter {
 	return Adapter{func(n *network) *servers {
 		front := &front{protect: protect}
@@ -36,36 +36,36 @@ func HTTP(name string, protect func(*Resource) http.Handler) Adapter {
 	}}
 }
 
-// Path is where the resource is.
+// Path is the path of the resource.
 const Path = "/resource"
 
-// A Resource is what an adapter protects while one case is played.
+// A Resource is the resource of one case, which an adapter protects.
 type Resource struct {
 	Validator *accesstoken.Validator
 
 	// Optional and CORS are options of the adapter.
 	Optional, CORS bool
 
-	// Policy is what the route demands. Optional and CORS hold only for a route
-	// without a policy: if one of them is set, do not use Policy.
+	// Policy is the policy of the route. If Optional or CORS is set, the adapter
+	// should not use it, because they are for routes without a policy.
 	Policy accesstoken.Policy
 
 	deadline time.Duration // of each request; 0 is unlimited
-	says     error         // what the handler returns
+	says     error         // the error that the handler returns
 
 	mu   sync.Mutex
 	runs []run
 }
 
-// A run is one time that the handler ran.
+// A run is one call of the handler.
 type run struct {
 	claims accesstoken.Claims
 	ok     bool
 	body   string
 }
 
-// Handle is what the handler behind the adapter does. If it returns an error, the
-// handler must refuse the request with it.
+// Handle must be called by the handler behind the adapter. If it returns an error, the
+// handler must refuse the request with that error.
 func (r *Resource) Handle(ctx context.Context, body io.Reader) error {
 	claims, ok := accesstoken.FromContext(ctx)
 	read, _ := io.ReadAll(body)
@@ -84,7 +84,7 @@ func (r *Resource) ran() []run {
 	return runs
 }
 
-// limit does what a server in front does that gives every request so much time.
+// limit sets the deadline of a request, as a server in front of the adapter would.
 func (r *Resource) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if r.deadline == 0 {
 		return context.WithCancel(ctx)
@@ -92,7 +92,8 @@ func (r *Resource) limit(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, r.deadline)
 }
 
-// servers are those of one adapter. What they protect changes from case to case.
+// servers are the servers of one adapter. The resource that they protect changes with
+// each case.
 type servers struct {
 	transports []transport
 	protect    func(*Resource) error
@@ -111,7 +112,7 @@ type transport struct {
 // A request is what one client sends, whatever the transport.
 type request struct {
 	lines   []string            // Authorization
-	headers map[string][]string // their names as they are sent
+	headers map[string][]string // names are not canonicalised
 	method  string              // HTTP only, as are the next two
 	query   string
 	form    string
@@ -121,7 +122,7 @@ type request struct {
 	certificate string // the client's
 }
 
-// An answer is what came back.
+// An answer is the response, whatever the transport.
 type answer struct {
 	transport string
 
@@ -147,7 +148,7 @@ type errorInfo struct {
 
 func (a answer) isHTTP() bool { return a.status != 0 }
 
-// fields are those that refusals are written to.
+// fields returns the header or trailer to which refusals are written.
 func (a answer) fields() http.Header {
 	if a.isHTTP() {
 		return a.header
@@ -158,9 +159,9 @@ func (a answer) fields() http.Header {
 // challenge returns the lines of WWW-Authenticate.
 func (a answer) challenge() []string { return a.fields().Values("WWW-Authenticate") }
 
-// A network is what servers and clients share.
+// A network has the clients and what they share with the servers.
 type network struct {
-	trusting     *http.Client // has the certificate of every server's issuer
+	trusting     *http.Client // trusts the certificate of every server
 	certificates map[string]*certificate
 	clients      map[string]*clients // by the name of their certificate; "" for none
 }
@@ -181,7 +182,7 @@ func (n *network) close() {
 	}
 }
 
-// clients are those that have one certificate, or none.
+// clients are HTTP clients that have the same certificate, or none.
 type clients struct{ http1, http2, h2c *http.Client }
 
 func (n *network) newClients(certificate string) *clients {
@@ -192,7 +193,8 @@ func (n *network) newClients(certificate string) *clients {
 	}
 }
 
-// client speaks one version of HTTP, and fails where the server does not.
+// client returns a client of one HTTP version. It fails if the server does not
+// support that version.
 func (n *network) client(trust *tls.Config, allow func(*http.Protocols, bool)) *http.Client {
 	transport := n.trusting.Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig = trust
@@ -201,7 +203,8 @@ func (n *network) client(trust *tls.Config, allow func(*http.Protocols, bool)) *
 	return &http.Client{Transport: transport}
 }
 
-// trust is the TLS of a client with the certificate of that name, or with none.
+// trust returns the TLS configuration of a client. If certificate is "", the client
+// has no certificate.
 func (n *network) trust(certificate string) *tls.Config {
 	config := &tls.Config{RootCAs: n.trusting.Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	if certificate != "" {
@@ -210,11 +213,11 @@ func (n *network) trust(certificate string) *tls.Config {
 	return config
 }
 
-// roomy is more than the largest token of the cases, so that it is our own
-// check that refuses it and not a server's.
+// roomy is larger than the largest token of the cases, so that our own check rejects
+// it and not the server's limit.
 const roomy = 4 << 20
 
-// serve serves over HTTP/1.1 and HTTP/2 with TLS. A client may show any certificate.
+// serve serves over HTTP/1.1 and HTTP/2 with TLS. Any client certificate is accepted.
 func serve(h http.Handler) *httptest.Server {
 	server := httptest.NewUnstartedServer(h)
 	server.EnableHTTP2 = true
@@ -224,7 +227,7 @@ func serve(h http.Handler) *httptest.Server {
 	return server
 }
 
-// serveCleartext serves over HTTP/2 without TLS, as behind a proxy that ends it.
+// serveCleartext serves over HTTP/2 without TLS, as behind a proxy that terminates TLS.
 func serveCleartext(h http.Handler) *httptest.Server {
 	server := httptest.NewUnstartedServer(h)
 	server.Config.MaxHeaderBytes = roomy
@@ -234,7 +237,7 @@ func serveCleartext(h http.Handler) *httptest.Server {
 	return server
 }
 
-// A front serves the resource of the case that is played.
+// A front serves the resource of the current case.
 type front struct {
 	protect func(*Resource) http.Handler
 	now     atomic.Pointer[protected]
@@ -257,8 +260,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now.handler.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// overHTTP reaches a server with the client that choose picks among those with the
-// request's certificate.
+// overHTTP returns a transport to a server. choose picks one of the clients that have
+// the request's certificate.
 func (n *network) overHTTP(name string, server *httptest.Server, choose func(*clients) *http.Client) transport {
 	send := func(ctx context.Context, r request) (answer, error) {
 		sent, err := r.to(ctx, server.URL+Path)
@@ -276,7 +279,7 @@ func (n *network) overHTTP(name string, server *httptest.Server, choose func(*cl
 	return transport{name: name, http: true, path: Path, send: send, server: server}
 }
 
-// to makes an HTTP request of r.
+// to returns r as an HTTP request.
 func (r request) to(ctx context.Context, address string) (*http.Request, error) {
 	if r.query != "" {
 		address += "?" + r.query

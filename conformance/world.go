@@ -28,21 +28,21 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A world has what all cases share: two authorization servers, whose keys have
-// the same kids on purpose, and the resource servers. Cases run one by one.
+// A world is shared by all cases. It has two authorization servers, whose keys have
+// the same kids on purpose, and the resource servers. Cases must run one at a time.
 type world struct {
 	as, other *accesstokentest.Server
 
-	sender, thief *accesstokentest.Server // have the keys of clients, and get no requests
+	sender, thief *accesstokentest.Server // hold the keys of clients, and get no requests
 	certificates  map[string]*certificate // of clients
-	nonces        dpop.Config             // of the case that is played
+	nonces        dpop.Config             // of the current case
 
 	network    *network
 	servers    []*servers
 	transports []transport
 
 	outbound  *outbound                           // every request of the library
-	now       time.Time                           // the clock stands still while a case is played
+	now       time.Time                           // the time of the current case, during which the clock is stopped
 	published map[keyID]map[string]jsontext.Value // the good public keys
 	keySets   map[*accesstokentest.Server]http.Handler
 }
@@ -73,7 +73,7 @@ func newWorld(adapters ...Adapter) *world {
 	return w
 }
 
-// set puts every adapter in front of the resource of a scene.
+// set makes every adapter protect the resource of a scene.
 func (w *world) set(t *testing.T, s *scene) *Resource {
 	t.Helper()
 	next := &Resource{Validator: s.validator, Policy: s.policy, Optional: s.optional, CORS: s.cors, deadline: s.deadline}
@@ -85,9 +85,9 @@ func (w *world) set(t *testing.T, s *scene) *Resource {
 	return next
 }
 
-// publish writes down the good keys, once. Both servers call theirs alike,
-// canary included: a kid must never be repeated, and never find the key of
-// another issuer.
+// publish prepares the good key sets, once. Both servers use the same kids, so that a
+// kid that finds the key of another issuer is noticed. The kids contain the canary,
+// because they must not appear in a response.
 func (w *world) publish() {
 	w.published = map[keyID]map[string]jsontext.Value{}
 	w.keySets = map[*accesstokentest.Server]http.Handler{}
@@ -168,8 +168,7 @@ func (w *world) jwk(doc keyDoc) []byte {
 	return texts{w: w}.object(with(published, doc.Set))
 }
 
-// An outbound is the HTTP client that the library is given. It counts every
-// request by its host, whatever the path.
+// An outbound is the HTTP client that the library uses. It counts requests by host.
 type outbound struct {
 	client *http.Client
 	mu     sync.Mutex
@@ -179,7 +178,7 @@ type outbound struct {
 func newOutbound(trusting *http.Client) *outbound {
 	o := &outbound{hosts: map[string]int{}}
 	transport := trusting.Transport.(*http.Transport).Clone()
-	transport.Proxy = o.count // is called for every request; no proxy is used
+	transport.Proxy = o.count // called for every request; no proxy is used
 	o.client = &http.Client{Transport: transport}
 	return o
 }
@@ -191,8 +190,8 @@ func (o *outbound) count(r *http.Request) (*url.URL, error) {
 	return nil, nil
 }
 
-// requests counts what was asked of each server so far. Under "elsewhere" stands
-// the requests to any other host.
+// requests returns the number of requests to each server so far. The key "elsewhere"
+// has the requests to any other host.
 func (w *world) requests() map[string]int {
 	w.outbound.mu.Lock()
 	defer w.outbound.mu.Unlock()
@@ -256,8 +255,8 @@ var faults = map[string]http.HandlerFunc{
 	"hang": func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // net/http watches the connection only after the body
 		<-r.Context().Done()
-		// Returning would send an empty 200, which net/http's client takes even
-		// after its time is up, if it comes while the connection is being closed.
+		// A return would send an empty 200. If it arrived while the connection was
+		// being closed, net/http's client would accept it even after its timeout.
 		panic(http.ErrAbortHandler)
 	},
 	"drop": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
@@ -276,29 +275,29 @@ func answers(body string) http.Handler {
 	})
 }
 
-// A scene is one case being played: a validator, and everything that it says.
+// A scene is one case while it runs: a validator, its log and its refusals.
 type scene struct {
 	validator *accesstoken.Validator
 	policy    accesstoken.Policy
 	optional  bool
 	cors      bool
 	deadline  time.Duration
-	later     atomic.Int64 // how far the clock was put forward, in nanoseconds
+	later     atomic.Int64 // how far the clock was advanced, in nanoseconds
 	dpop      *dpop.Verifier
 	store     *countingStore
 
 	logs     safeBuffer
-	unclean  atomic.Bool // a control character came into the log
+	unclean  atomic.Bool // an attribute of the log had a control character
 	mu       sync.Mutex
 	refusals []*accesstoken.Error
 }
 
-// play sets a scene. It is struck when the test ends.
+// play prepares the scene of a case. The scene is closed when the test ends.
 func (w *world) play(t *testing.T, v vector) *scene {
 	t.Helper()
 	w.restore()
-	// Signed answers have the time of day: the clock must not fall behind it, on
-	// however slow a machine.
+	// Signed answers carry the real time, so the clock must not be behind it, even if
+	// the machine is slow.
 	now := time.Now().Truncate(time.Second)
 	w.now = now
 	s := &scene{policy: policyOf(v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
@@ -340,8 +339,8 @@ func (w *world) play(t *testing.T, v vector) *scene {
 	return s
 }
 
-// logger writes everything, so that everything can be looked at. What the text
-// handler would escape is noticed before: another handler may not.
+// logger logs at every level, so that the tests see all lines. It notices control
+// characters before the text handler escapes them, because another handler may not.
 func (s *scene) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if strings.ContainsFunc(a.Value.String(), unicode.IsControl) {
@@ -445,8 +444,8 @@ func profile(t *testing.T, name string) accesstoken.Profile {
 	return 0
 }
 
-// accept returns a hook that wants the private claim to be there and then
-// returns what a case says: "ok", "deny", "panic", "error", or a reason.
+// accept returns a hook that requires the private claim. The hook's result is named by
+// the case: "ok", "deny", "panic", "error", or a reason.
 func accept(t *testing.T, verdict string) func(context.Context, accesstoken.Claims) error {
 	t.Helper()
 	verdicts := map[string]error{
@@ -484,7 +483,7 @@ func (s *scene) onRefuse(_ context.Context, refused *accesstoken.Error) {
 	s.refusals = append(s.refusals, refused)
 }
 
-// told returns what OnRefuse was told since the last call.
+// told returns the refusals that OnRefuse got since the last call.
 func (s *scene) told() []*accesstoken.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -493,7 +492,7 @@ func (s *scene) told() []*accesstoken.Error {
 	return told
 }
 
-// A safeBuffer may be written by many.
+// A safeBuffer is safe for concurrent use.
 type safeBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -511,7 +510,7 @@ func (b *safeBuffer) String() string {
 	return b.text.String()
 }
 
-// grew returns how many requests arrived at each server since before.
+// grew returns the number of requests to each server since the counts in before.
 func (w *world) grew(before map[string]int) map[string]int {
 	grown := map[string]int{}
 	for name, count := range w.requests() {

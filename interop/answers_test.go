@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// introspect asks without the client under test, to see what a server really
-// answers.
+// introspect calls the endpoint without the client under test, to see the server's real
+// answer.
 func (s *server) introspect(t *testing.T, token string, accept ...string) (answer []byte) {
 	t.Helper()
 	return s.post(t, s.introspection, "resource-server", url.Values{"token": {token}}, accept...)

@@ -45,14 +45,14 @@ func prove(t *testing.T, signer *dpop.Signer, proof dpop.Proof) string {
 	return signed
 }
 
-// issueBound gets a token that is bound to a key which nobody has any more.
+// issueBound gets a token that is bound to a key, and discards the key.
 func (s *server) issueBound(t *testing.T, client, audience, scope string) string {
 	t.Helper()
 	return s.issueBoundTo(t, newSigner(t), client, audience, scope)
 }
 
-// issueBoundTo gets a token that is bound to a key (RFC 9449 §5). It asks again
-// where a nonce is demanded (§8).
+// issueBoundTo gets a token that is bound to a key (RFC 9449 §5). If the server requires
+// a nonce, it asks again with one (§8).
 func (s *server) issueBoundTo(t *testing.T, signer *dpop.Signer, client, audience, scope string) string {
 	t.Helper()
 	got := s.askBound(t, signer, client, audience, scope, "")
@@ -65,7 +65,7 @@ func (s *server) issueBoundTo(t *testing.T, signer *dpop.Signer, client, audienc
 	return got.Access
 }
 
-// A boundAnswer is what a token endpoint says to somebody with a proof.
+// A boundAnswer is the answer of a token endpoint to a client with a proof.
 type boundAnswer struct {
 	Access string `json:"access_token"`
 	Type   string `json:"token_type"`
@@ -95,8 +95,8 @@ func (s *server) askBound(t *testing.T, signer *dpop.Signer, client, audience, s
 	return got
 }
 
-// serveBound starts a resource server that clients prove their keys to. Its URL
-// stands for those of the setting.
+// serveBound starts a resource server that accepts DPoP. Its URL replaces those of the
+// setting.
 func serveBound(t *testing.T, issuer accesstoken.Issuer, setting dpop.Config) *resourceServer {
 	t.Helper()
 	web := httptest.NewUnstartedServer(nil)
@@ -108,7 +108,7 @@ func serveBound(t *testing.T, issuer accesstoken.Issuer, setting dpop.Config) *r
 	return serveOn(t, web, accesstoken.Config{Issuers: []accesstoken.Issuer{issuer}, DPoP: verifier}, routes)
 }
 
-// presentBound sets a resource server up, and presents a token to it with a proof.
+// presentBound starts a resource server, and presents a token to it with a proof.
 func presentBound(t *testing.T, issuer accesstoken.Issuer, token string, signer *dpop.Signer) string {
 	t.Helper()
 	rs := serveBound(t, issuer, dpop.Config{})
@@ -136,8 +136,7 @@ func changedProof(t *testing.T, key *ecdsa.PrivateKey, proof string, change func
 	return input + "." + encode(seal("ES256", key, input))
 }
 
-// runNodeClient runs testdata/oracles/client.mjs to its end, and returns what it
-// says.
+// runNodeClient runs testdata/oracles/client.mjs to its end, and returns its output.
 func runNodeClient(t *testing.T, setting map[string]string) string {
 	t.Helper()
 	script, err := os.Open("testdata/oracles/client.mjs")

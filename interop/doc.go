@@ -1,12 +1,16 @@
-// Package interop tests the validator and the introspection client against real
-// authorization servers on loopback: oidc-provider, on Node, Ory Hydra, Keycloak
-// and ZITADEL's library; holds our verdicts against those of other people's resource
-// servers: mod_oauth2, express-oauth2-jwt-bearer, oauth4webapi and Spring Security;
-// runs NGINX as docs/dpop.md configures it, in front of ours; and grpcurl and ghz
-// against examples/grpc.
+// Package interop tests the project together with other implementations on loopback:
+//
+//   - The validator and the introspection client use real authorization servers:
+//     oidc-provider on Node, Ory Hydra, Keycloak and ZITADEL's library.
+//   - The verdicts of the validator are compared with those of other resource servers:
+//     mod_oauth2, express-oauth2-jwt-bearer, oauth4webapi and Spring Security.
+//   - NGINX, configured as in docs/dpop.md, runs in front of a service of ours.
+//   - grpcurl and ghz call examples/grpc.
+//
+// Run the tests with:
 //
 //	go test -tags interop -count=1 -v .
 //
-// The first run installs them into a folder of the user's cache, which takes
-// minutes; README.md says what it needs, and what the servers answer.
+// The first run installs the programs into a folder of your cache, which takes
+// minutes. README.md lists what it needs, and the answers of the servers.
 package interop

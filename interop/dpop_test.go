@@ -15,8 +15,8 @@ import (
 	"github.com/accesstoken/accesstoken/dpop"
 )
 
-// TestDPoP has oidc-provider bind tokens to a client's key (RFC 9449), and presents
-// them as the client does and as a thief may.
+// TestDPoP makes oidc-provider bind tokens to a client's key (RFC 9449), and presents
+// them as the client and as a thief.
 func TestDPoP(t *testing.T) {
 	s := startOIDCProviderWith(t, map[string]any{"keys": []any{}, "nonces": true})
 	t.Run("the token endpoint demands a nonce", func(t *testing.T) { demandedNonces(t, s) })
@@ -39,7 +39,7 @@ func TestDPoP(t *testing.T) {
 	t.Run("oauth4webapi is the client", func(t *testing.T) { clientOfOthers(t, s) })
 }
 
-// demandedNonces shows that it is the nonce which the token endpoint misses.
+// demandedNonces checks that the token endpoint refuses because the nonce is missing.
 func demandedNonces(t *testing.T, s *server) {
 	signer := newSigner(t)
 	for name, nonce := range map[string]string{"none": "", "one that it has not given": "nobody-has-given-this"} {
@@ -54,7 +54,7 @@ func demandedNonces(t *testing.T, s *server) {
 	}
 }
 
-// thefts presents a token in every way that is not its client's.
+// thefts presents a token in every way that its client would not use.
 func thefts(t *testing.T, s *server, issuer accesstoken.Issuer, client string) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	signer, thief := signerOf(t, key), newSigner(t)
@@ -125,7 +125,7 @@ func (rs *resourceServer) expectProved(t *testing.T, scheme, token string, proof
 	return header
 }
 
-// resourceNonces demands nonces of our own (RFC 9449 §9).
+// resourceNonces requires nonces of the resource server (RFC 9449 §9).
 func resourceNonces(t *testing.T, s *server, issuer accesstoken.Issuer, client string) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	signer := signerOf(t, key)
@@ -153,7 +153,7 @@ func resourceNonces(t *testing.T, s *server, issuer accesstoken.Issuer, client s
 	rs.expectProved(t, "DPoP", token, []string{byThief}, invalid(accesstoken.BindingMismatch))
 }
 
-// clientOfOthers has oauth4webapi get a token and use it, with the nonces of both
+// clientOfOthers lets oauth4webapi get a token and use it, with the nonces of both
 // servers.
 func clientOfOthers(t *testing.T, s *server) {
 	for _, kind := range []struct {

@@ -33,7 +33,7 @@ func installGRPCTools(t *testing.T) (dir string) {
 	})
 }
 
-// A drive is the program examples/grpc at work, and what its callers need.
+// A drive is the running program examples/grpc, with what its callers need.
 type drive struct {
 	tools       string
 	addr        string
@@ -92,7 +92,7 @@ func (d *drive) shell(t *testing.T, line string) (output string, exit int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// What the README of the examples shows is what comes out.
+// The commands in the README of the examples have the output that it shows.
 func TestGRPCToolsPrintWhatTheReadmeShows(t *testing.T) {
 	readme, err := os.ReadFile("../examples/README.md")
 	if err != nil {
@@ -172,7 +172,7 @@ func TestGrpcurlSeesTheCodes(t *testing.T) {
 	}
 }
 
-// Under many calls at once each has the answer that one has.
+// With many concurrent calls, each one has the same answer as a single call.
 func TestGhzSeesTheCodes(t *testing.T) {
 	d := startDrive(t)
 	const calls = 2000
@@ -197,7 +197,7 @@ func TestGhzSeesTheCodes(t *testing.T) {
 	}
 }
 
-// denied says what becomes of good calls where the scope is missing.
+// denied returns the results of calls that are good except for a missing scope.
 func denied(codes map[string]int) map[string]int {
 	if calls, ok := codes["OK"]; ok {
 		return map[string]int{"PermissionDenied": calls}

@@ -55,7 +55,7 @@ func TestHydra(t *testing.T) {
 	t.Run("rotation", func(t *testing.T) { rotation(t, s) })
 }
 
-// hydraAnswers is what README.md says of it.
+// hydraAnswers tests what README.md says about Hydra.
 func hydraAnswers(t *testing.T, s *hydra) {
 	const withAudience = "active:true aud:array(1) client_id:string exp:number iat:number iss:string nbf:number scope:string sub:string token_type:string token_use:string"
 	opaque, user := s.issue(t, "opaque", resource, "read"), s.logIn(t, "app")
@@ -117,7 +117,7 @@ func withdrawnAfter(t *testing.T, rs *resourceServer, token string) {
 // keySet is where the administrators find the keys of access tokens.
 func (s *hydra) keySet() string { return s.admin + "/admin/keys/hydra.jwt.access-token" }
 
-// newKey has access tokens signed with a new key.
+// newKey makes Hydra sign access tokens with a new key.
 func (s *hydra) newKey(t *testing.T, kid string) {
 	t.Helper()
 	key := map[string]any{"alg": "ES256", "use": "sig", "kid": kid}
@@ -135,7 +135,7 @@ func TestHydraScopeClaim(t *testing.T) {
 	rs.expect(t, "/write", s.issue(t, "jwt", resource, "read write"), allowed())
 }
 
-// A hydra is Ory Hydra at work. Its second port is for its administrators.
+// A hydra is a running Ory Hydra. Its second port is for its administrators.
 type hydra struct {
 	*server
 	admin string
@@ -193,8 +193,8 @@ func startHydra(t *testing.T, settings ...string) *hydra {
 	return s
 }
 
-// makeKeys has Hydra make its signing keys. It does so when somebody first asks
-// for them, which may take longer than a request waits for keys.
+// makeKeys makes Hydra generate its signing keys. Hydra does so at the first request for
+// them, which may take longer than our request waits for keys.
 func (s *hydra) makeKeys(t *testing.T) {
 	t.Helper()
 	began := time.Now()
@@ -204,8 +204,8 @@ func (s *hydra) makeKeys(t *testing.T) {
 	t.Logf("Hydra made its keys in %v", time.Since(began).Round(time.Millisecond))
 }
 
-// pages are what Hydra leaves to others: they log alice in and have her consent
-// to everything, without asking.
+// pages are the login and consent pages, which Hydra does not have itself. They log
+// alice in and give her consent to everything, without a question.
 func (s *hydra) pages(t *testing.T) (url string) {
 	pages := http.NewServeMux()
 	pages.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
@@ -222,7 +222,7 @@ func (s *hydra) pages(t *testing.T) (url string) {
 	return web.URL
 }
 
-// accept says yes to a challenge, and sends the browser back.
+// accept accepts a challenge, and sends the browser back.
 func (s *hydra) accept(t *testing.T, w http.ResponseWriter, r *http.Request, what string, answer map[string]any) {
 	challenge := what + "_challenge"
 	query := url.Values{challenge: {r.FormValue(challenge)}}

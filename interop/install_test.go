@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// The versions of the servers stand in testdata/hydra/go.mod and
-// testdata/oidc-provider/package.json, with the hashes of all they need beside
-// them.
+// The versions of the servers are in testdata/hydra/go.mod and
+// testdata/oidc-provider/package.json. The hashes of their dependencies are in the files
+// beside these.
 const (
-	nodeVersion = "24.21.0" // from npm, where there is none or an old one
+	nodeVersion = "24.21.0" // installed from npm if Node is missing or too old
 	oldestNode  = 22        // that oidc-provider supports
 	installing  = 15 * time.Minute
 )
@@ -76,7 +76,7 @@ func major(version string) int {
 	return n
 }
 
-// cached returns a folder that install has filled, now or at an earlier time.
+// cached returns a folder that install has filled, now or in an earlier run.
 func cached(t *testing.T, name, version string, install func(dir string)) string {
 	t.Helper()
 	dir, err := cachedOr(t, name, version, func(dir string) error {
@@ -115,7 +115,7 @@ func cachedOr(t *testing.T, name, version string, install func(dir string) error
 		return "", err
 	}
 	if err := os.Rename(building, dir); err != nil {
-		if _, other := os.Stat(dir); other != nil { // another run was not faster
+		if _, other := os.Stat(dir); other != nil { // no other run has made it meanwhile
 			return "", err
 		}
 	}
@@ -123,7 +123,7 @@ func cachedOr(t *testing.T, name, version string, install func(dir string) error
 	return dir, nil
 }
 
-// fingerprint tells one content of some files from another.
+// fingerprint returns a hash of the contents of some files.
 func fingerprint(t *testing.T, files ...string) string {
 	t.Helper()
 	sum := sha256.New()

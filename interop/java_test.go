@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Keycloak comes from Maven Central, which has no lock file: its hash stands here.
+// Keycloak comes from Maven Central, which has no lock file, so its hash is here.
 const (
 	keycloakVersion = "26.7.3"
 	keycloakHash    = "27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f"
@@ -44,7 +44,7 @@ func installKeycloak(t *testing.T) (dir string, err error) {
 		if err := unzip(archive, dir); err != nil {
 			return err
 		}
-		// What is chosen at build time costs no time at each start.
+		// These options are set at build time, so that each start takes less time.
 		return attempt(dir, "nice", append([]string{"-n", "10", java}, inJava(dir, "build", "--db=dev-file")...)...)
 	})
 }
@@ -146,8 +146,8 @@ func installMaven() (program string, err error) {
 	return findOrInstall(func() (string, error) { return exec.LookPath("mvn") }, "maven")
 }
 
-// findOrInstall looks for a program, and has apt-get install its package where
-// there is none and we may.
+// findOrInstall looks for a program. If it is missing, and we have the permission,
+// apt-get installs its package.
 func findOrInstall(find func() (string, error), name string) (program string, err error) {
 	if program, err = find(); err == nil {
 		return program, nil
@@ -184,10 +184,10 @@ func javaVersion(words string) int {
 	return major(found[1])
 }
 
-// packages lets one apt-get work at a time.
+// packages ensures that only one apt-get runs at a time.
 var packages sync.Mutex
 
-// installPackage has apt-get install a package, where we are root or become it
+// installPackage lets apt-get install a package, if we are root or can become root
 // without a password.
 func installPackage(name string) error {
 	packages.Lock()

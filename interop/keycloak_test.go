@@ -48,8 +48,8 @@ var keycloakColumn = column{
 	),
 }
 
-// A keycloak is Keycloak at work. Its realm interop is the issuer, and master is
-// its administrators'.
+// A keycloak is a running Keycloak. Its realm interop is the issuer, and its realm
+// master is for the administrators.
 type keycloak struct {
 	*server
 	java, home string // the program, and the folder with the database
@@ -61,8 +61,8 @@ type keycloak struct {
 	adminSince  time.Time
 }
 
-// startKeycloak starts Keycloak with an empty database, and sets the realm up.
-// The error says why it cannot be had on this machine.
+// startKeycloak starts Keycloak with an empty database, and sets the realm up. If this
+// machine cannot run it, the error says why.
 func startKeycloak(t *testing.T) (*keycloak, error) {
 	t.Helper()
 	dist, err := installKeycloak(t)
@@ -86,7 +86,7 @@ func startKeycloak(t *testing.T) (*keycloak, error) {
 	return s, nil
 }
 
-// keycloakHome makes a folder for one server: all is as in the distribution, but
+// keycloakHome makes a folder for one server, which is as in the distribution except for
 // the database.
 func keycloakHome(t *testing.T, dist string) (home string) {
 	t.Helper()
@@ -120,9 +120,9 @@ func (s *keycloak) run(t *testing.T, realm string) {
 	s.process.await(s.url+"/realms/"+realm+"/.well-known/openid-configuration", s.url+"/realms/"+realm)
 }
 
-// makeRealm makes what testdata/keycloak/realm.json says. A realm that brings
-// client scopes gets none of Keycloak's own, so ours come after it, and the
-// clients, which may ask for all of them, come last.
+// makeRealm makes the realm of testdata/keycloak/realm.json. If a realm has client
+// scopes, it gets none of Keycloak's own. So our scopes are added after it, and the
+// clients, which may request all scopes, come last.
 func (s *keycloak) makeRealm(t *testing.T) {
 	t.Helper()
 	file, err := os.ReadFile("testdata/keycloak/realm.json")
@@ -153,7 +153,7 @@ func (s *keycloak) listen(t *testing.T) (url string) {
 	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case s.logout <- r.PostFormValue("logout_token"):
-		default: // of a login that nobody asks about
+		default: // of a login that no test uses
 		}
 	}))
 	t.Cleanup(web.Close)
@@ -172,7 +172,7 @@ func (s *keycloak) admin(t *testing.T, method, path string, document any, status
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	if time.Since(s.adminSince) > 30*time.Second { // it is good for a minute, and dear
+	if time.Since(s.adminSince) > 30*time.Second { // it is good for a minute, and slow to get
 		s.adminAccess, s.adminSince = s.adminToken(t), time.Now()
 	}
 	request.Header.Set("Authorization", "Bearer "+s.adminAccess)
@@ -320,7 +320,7 @@ func keycloakKinds(t *testing.T, s *keycloak) {
 	}
 }
 
-// keycloakConfirmed tests JWTs whose issuer is asked as well.
+// keycloakConfirmed tests JWTs that are also introspected.
 func keycloakConfirmed(t *testing.T, s *keycloak) {
 	asked := func(id string) *resourceServer {
 		config := s.asks()
@@ -347,7 +347,7 @@ func keycloakConfirmed(t *testing.T, s *keycloak) {
 	})
 }
 
-// keycloakCredentials tests how the resource server shows Keycloak who it is.
+// keycloakCredentials tests how the resource server authenticates to Keycloak.
 func keycloakCredentials(t *testing.T, s *keycloak) {
 	keys := newKeys(t)
 	set, err := json.Marshal(map[string]any{"keys": publicJWKs(keys)})
@@ -399,7 +399,7 @@ func keycloakCredentials(t *testing.T, s *keycloak) {
 	}
 }
 
-// keycloakShapes is what README.md says of its tokens.
+// keycloakShapes tests what README.md says about Keycloak's tokens.
 func keycloakShapes(t *testing.T, s *keycloak) {
 	const (
 		header  = "alg:string kid:string typ:string"
@@ -433,7 +433,7 @@ func keycloakShapes(t *testing.T, s *keycloak) {
 		"aud:string events:object exp:number iat:number iss:string jti:string sid:string sub:string typ:string")
 }
 
-// keycloakAnswers is what README.md says of its introspection.
+// keycloakAnswers tests what README.md says about Keycloak's introspection.
 func keycloakAnswers(t *testing.T, s *keycloak) {
 	const (
 		account = "acr:string active:true aud:string azp:string client_id:string email_verified:false exp:number iat:number iss:string jti:string preferred_username:string scope:string sub:string token_type:string typ:string username:string"

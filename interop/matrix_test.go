@@ -13,37 +13,35 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files: README.md's table, ORACLES.md, and the recorded shapes of tokens")
 
-// A column of the table is a server, and where it does not do what
-// the others do.
+// A column of the table is a server, with notes where it differs from the others.
 type column struct {
 	name    string
 	version string
-	start   func(t *testing.T) (*server, error) // an error says why it cannot be had on this machine
+	start   func(t *testing.T) (*server, error) // the error says why this machine cannot run the server
 	record  string                              // the file of its tokens' shapes
 	notes   map[string]note                     // by the name of a trial
 }
 
-// A note explains a cell that is not what the trial wants.
+// A note explains a cell that is not what the trial expects.
 type note struct {
 	cell string // notOffered, or what the trial finds
 	why  string
 }
 
-// What several notes say.
+// Texts of several notes.
 const (
 	noSuchThing = "It has no such thing."
 	otherType   = "The typ of its tokens is JWT; its profile is needed."
 	oneDocument = "There is no document at `/.well-known/oauth-authorization-server`; the other one is found all the same."
 )
 
-// notOffered is the cell of a trial that a server has nothing for.
+// notOffered is the cell of a trial for which a server has no feature.
 const notOffered = "–"
 
 var columns = []column{oidcProviderColumn, hydraColumn, keycloakColumn, zitadelColumn}
 
-// TestIssuers asks every issuer the same. A cell that is neither what the trial
-// wants nor what a note says is a failure, and so is a note that is no longer
-// needed.
+// TestIssuers runs the same trials with every issuer. It fails if a cell is neither what
+// the trial expects nor what a note says, or if a note is no longer needed.
 func TestIssuers(t *testing.T) {
 	found := map[string]map[string]string{}
 	for _, c := range columns {
@@ -93,8 +91,8 @@ func (c column) cell(trial trial) string {
 	return trial.want
 }
 
-// TestNotesAreOfUse holds the notes against the trials: each one is about a
-// trial that there is, and says something else than the trial.
+// TestNotesAreOfUse checks that each note is about an existing trial, and has a different
+// cell than the trial expects.
 func TestNotesAreOfUse(t *testing.T) {
 	wants := map[string]string{}
 	for _, trial := range trials {
@@ -114,8 +112,8 @@ const (
 	tableEnds   = "<!-- The end of the table. -->\n"
 )
 
-// TestTableInReadme holds the table in README.md against the trials and notes,
-// which TestIssuers holds against the servers.
+// TestTableInReadme compares the table in README.md with the trials and notes, which
+// TestIssuers compares with the servers.
 func TestTableInReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {

@@ -26,9 +26,9 @@ import (
 	"github.com/accesstoken/accesstoken/middleware"
 )
 
-// TestMTLS has oidc-provider bind tokens to a client's self-signed certificate (RFC
-// 8705), and presents them with that, with another and with none. The certificate is
-// that of the connection, or a proxy's field says which it is.
+// TestMTLS makes oidc-provider bind tokens to a client's self-signed certificate (RFC
+// 8705). It presents them with that certificate, with another, and without one. The
+// certificate comes from the connection, or from a proxy's header field.
 func TestMTLS(t *testing.T) {
 	listener, own, other := newCertificate(t, "127.0.0.1"), newCertificate(t, "client"), newCertificate(t, "client") // of the same name
 	s := startOIDCProviderWith(t, map[string]any{"keys": []any{}, "tls": listener.setting(t)})
@@ -51,7 +51,7 @@ func TestMTLS(t *testing.T) {
 	})
 }
 
-// A certificate signs itself.
+// A certificate is self-signed.
 type certificate struct{ tls.Certificate }
 
 func newCertificate(t *testing.T, name string) certificate {

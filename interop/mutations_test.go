@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// A mutation changes a good token, or the request around it, in one place. What is
-// changed inside of the token is signed again with the issuer's own key, so that
-// nothing but the change can be held against it.
+// A mutation changes a good token, or the request around it, in one place. If the change
+// is inside the token, it is signed again with the issuer's own key, so that the change
+// is the only possible reason for a refusal.
 type mutation struct {
 	group, name string
 	only        string                 // the one algorithm it is about; "" for every one
 	lines       func(b *base) []string // of the request's header
 }
 
-// mutations are all of them, in the order in which they are asked about.
+// mutations are all mutations, in the order in which they are sent.
 func mutations() (all []mutation) {
 	for _, group := range []struct {
 		name string
@@ -52,7 +52,7 @@ func mutations() (all []mutation) {
 
 func bearer(token string) []string { return []string{"Authorization: Bearer " + token} }
 
-// sends is a mutation that makes the token by itself.
+// sends returns a mutation with its own function that makes the token.
 func sends(name string, token func(b *base) string) mutation {
 	return mutation{name: name, lines: func(b *base) []string { return bearer(token(b)) }}
 }
@@ -87,7 +87,7 @@ func claimFrom(name, said string, value func(b *base) string) mutation {
 	return inClaims(name+" "+said, func(b *base) object { return b.claims.with(name, value(b)) })
 }
 
-// only keeps a list of mutations to one algorithm.
+// only restricts a list of mutations to one algorithm.
 func only(algorithm string, list ...mutation) []mutation {
 	for i := range list {
 		list[i].only = algorithm
@@ -95,7 +95,7 @@ func only(algorithm string, list ...mutation) []mutation {
 	return list
 }
 
-// shown is a value as a name has it.
+// shown returns a value in the form for names of mutations.
 func shown(value string) string {
 	if len(value) > 48 {
 		return fmt.Sprintf("%s… (%d characters)", value[:16], len(value))
@@ -313,7 +313,7 @@ func otherTokenMutations() []mutation {
 	return list
 }
 
-// requestMutations leave the token alone.
+// requestMutations change the request, not the token.
 func requestMutations() []mutation {
 	line := func(name, text string) mutation {
 		return mutation{name: name, only: "ES256", lines: func(b *base) []string {

@@ -63,7 +63,7 @@ func TestOIDCProvider(t *testing.T) {
 	t.Run("answers", func(t *testing.T) { oidcProviderAnswers(t, s) })
 }
 
-// oidcProviderAnswers is what README.md says of it.
+// oidcProviderAnswers tests what README.md says about oidc-provider.
 func oidcProviderAnswers(t *testing.T, s *server) {
 	opaque, user := s.issue(t, "opaque", resource, "read"), s.logIn(t, "app")
 	if len(opaque) != 43 || strings.Contains(opaque, ".") {
@@ -99,7 +99,7 @@ func signingAlgorithms(t *testing.T, s *server) {
 	})
 }
 
-// credentials tests how the resource server shows the endpoint who it is.
+// credentials tests how the resource server authenticates to the endpoint.
 func credentials(t *testing.T, s *server, keys map[string]crypto.Signer) {
 	token := s.issue(t, "opaque", resource, "read")
 	assertion := func(kid, algorithm string) func(*introspection.Config) {

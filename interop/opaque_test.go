@@ -10,8 +10,8 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// opaqueTokens tests what holds on every server about tokens that have to be
-// introspected. subject is that of a client that acts for itself.
+// opaqueTokens tests tokens that have to be introspected, in ways that apply to every
+// server. subject is the subject of a client that acts for itself.
 func opaqueTokens(t *testing.T, s *server, subject string) {
 	issuer := accesstoken.Issuer{URL: s.issuer, Introspection: newClient(t, s.asks())}
 	rs := serve(t, issuer)
@@ -34,8 +34,8 @@ const (
 	encrypted = "eyJhbGciOiJkaXIifQ..AAAA.AAAA.AAAA"
 )
 
-// crowd presents bad tokens of each kind, of which nobody may conclude that the
-// endpoint is out of order.
+// crowd presents bad tokens of each kind. From their failures, the client must not
+// conclude that the endpoint is down.
 func crowd(t *testing.T, s *server) {
 	good := s.issue(t, "opaque", resource, "read")
 	for name, bad := range map[string]string{
@@ -57,7 +57,7 @@ func crowd(t *testing.T, s *server) {
 	}
 }
 
-// remembered tests what an answer that is kept costs, and what gets around it.
+// remembered tests the delay that a cached answer causes, and how a route can avoid it.
 func remembered(t *testing.T, s *server) {
 	config := s.asks()
 	config.CacheFor = time.Hour

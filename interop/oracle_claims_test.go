@@ -101,7 +101,7 @@ func twice(name, bad string) []mutation {
 // escapedName writes a name with an escape.
 func escapedName(name string) string { return fmt.Sprintf(`"\u%04x%s"`, name[0], name[1:]) }
 
-// claimsTextMutations are about the JSON of the payload.
+// claimsTextMutations change the JSON text of the payload.
 func claimsTextMutations() (list []mutation) {
 	bad := map[string]string{
 		"iss": `"https://login.example.net"`, "aud": quote(otherResource), "exp": `1`, "sub": `"admin"`,
@@ -142,7 +142,7 @@ func claimsTextMutations() (list []mutation) {
 	return list
 }
 
-// A textChange makes other JSON of an object's text.
+// A textChange changes the JSON text of an object.
 type textChange struct {
 	name   string
 	change func(text string) string

@@ -109,8 +109,8 @@ func algorithmMutations() []mutation {
 		sends("ES512 with the P-256 key", func(b *base) string { return b.signedAs("ES512", b.header, b.key()) }))...)
 }
 
-// mislabelled are tokens whose header says one algorithm and whose signature is of
-// another.
+// mislabelled are tokens whose header names one algorithm, although another one made the
+// signature.
 func mislabelled(as string) (list []mutation) {
 	for _, algorithm := range []string{"RS256", "PS256", "ES256"} {
 		if as == algorithm {
@@ -185,8 +185,8 @@ func headerTextMutations() (list []mutation) {
 	return list
 }
 
-// spare sets bits of the last character that stand for nothing (RFC 4648 §3.5). The
-// part must have such bits.
+// spare sets bits of the last character that carry no data (RFC 4648 §3.5). The part
+// must have such bits.
 func spare(part string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	if len(part)%4 == 0 {
@@ -219,8 +219,8 @@ func other64(o object) string {
 func padded(part string) string { return part + strings.Repeat("=", (4-len(part)%4)%4) }
 
 func encodingMutations() []mutation {
-	// Before signing, so that a reader who tolerates it finds a good signature; and
-	// in the signature, which nobody signs.
+	// Before signing, so that a tolerant reader finds a good signature, and in the
+	// signature, which is not signed itself.
 	inHeader := func(name string, part func(b *base) string) mutation {
 		return sends("header "+name, func(b *base) string { return b.signed(part(b) + "." + b.parts()[1]) })
 	}
@@ -499,8 +499,8 @@ func rsaMutations() []mutation {
 		sends("RS256, n-1", func(b *base) string { return b.end(new(big.Int).Sub(b.rsa().N, big.NewInt(1)).Bytes()) }))...)
 }
 
-// saltless is PSS with an empty salt (RFC 8017 §9.1.1): to crypto/rsa the length 0
-// means another one.
+// saltless signs with PSS and an empty salt (RFC 8017 §9.1.1). crypto/rsa cannot do this,
+// because its length 0 has a different meaning.
 func saltless(key *rsa.PrivateKey, input string) []byte {
 	hash := digest(crypto.SHA256, input)
 	h := digest(crypto.SHA256, string(make([]byte, 8))+string(hash))

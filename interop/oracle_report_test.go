@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// explanationsFile says of every disagreement who is right, and why.
+// explanationsFile says for every disagreement which side is right, and why.
 const explanationsFile = "testdata/oracles/explanations.json"
 
 // An explanation is one reason for which resource servers differ from ours.
@@ -30,8 +30,8 @@ type explanation struct {
 // one algorithm at least.
 type difference struct{ mutation, oracle string }
 
-// readExplanations returns them, and the number of the one for each difference,
-// from 1.
+// readExplanations returns the explanations, and for each difference the number of its
+// explanation, from 1.
 func readExplanations(t *testing.T, file string) (list []explanation, number map[difference]int) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -74,8 +74,8 @@ func differences(answers []answer) map[difference]bool {
 	return seen
 }
 
-// compareExplanations demands one for each difference, and a difference for each
-// whose oracle runs.
+// compareExplanations fails if a difference has no explanation, or if an explanation has
+// no difference although its oracle runs.
 func compareExplanations(t *testing.T, file string, answers []answer, number map[difference]int, oracles []oracle) {
 	t.Helper()
 	seen := differences(answers)
@@ -152,7 +152,7 @@ func reportCounts(w *strings.Builder, answers []answer, oracles []oracle) {
 	w.WriteString("\n")
 }
 
-// unanimous tells whether everybody agrees with ours.
+// unanimous reports whether all verdicts agree with ours.
 func (a answer) unanimous() bool {
 	for _, status := range a.theirs {
 		if accepted(status) != accepted(a.ours.status) {
@@ -188,7 +188,7 @@ func reportGroups(w *strings.Builder, answers []answer, what string) {
 	w.WriteString("\n")
 }
 
-// reportAccepted lists the changes that leave a token good for everybody.
+// reportAccepted lists the changes after which all servers still accept a token.
 func reportAccepted(w *strings.Builder, answers []answer) {
 	w.WriteString("## What everybody accepts\n\n")
 	refused, names := map[string]bool{}, []string{}

@@ -33,7 +33,7 @@ const (
 	apacheModules = "/usr/lib/apache2/modules"
 )
 
-// An oracle is somebody else's resource server at work.
+// An oracle is a running resource server of another project.
 type oracle struct {
 	name    string
 	version string
@@ -41,7 +41,7 @@ type oracle struct {
 	absent  error // why it does not run here
 }
 
-// startOracles starts all that this machine can run.
+// startOracles starts all oracles that this machine can run.
 func startOracles(t *testing.T, s *server) []oracle {
 	t.Helper()
 	apache, java := startApache(t, s, "bearer"), startSpring(t, s)
@@ -206,8 +206,7 @@ func debianVersions(packages ...string) string {
 	return strings.Join(versions, ", ")
 }
 
-// provide installs packages of Debian where there is something missing and
-// somebody may install it.
+// provide installs Debian packages if they are missing and we have the permission.
 func provide(packages string, complete func() bool) error {
 	if complete() {
 		return nil
@@ -236,7 +235,7 @@ func installed(program string) bool {
 	return err == nil
 }
 
-// runs is run for what a machine may be unable to do.
+// runs is run for a command that may be impossible on this machine.
 func runs(dir string, command ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), installing)
 	defer cancel()
@@ -249,7 +248,7 @@ func runs(dir string, command ...string) error {
 	return nil
 }
 
-// cachedIf is cached for what a machine may be unable to do.
+// cachedIf is cached for an install that may be impossible on this machine.
 func cachedIf(name, version string, install func(dir string) error) (dir string, err error) {
 	root, err := os.UserCacheDir()
 	if err != nil {

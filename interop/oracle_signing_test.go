@@ -11,7 +11,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha1" // for signatures that nobody may accept
+	_ "crypto/sha1" // for signatures that no server may accept
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"encoding/base64"
@@ -37,7 +37,7 @@ const (
 var keyOf = map[string]string{"RS256": rsaKey, "PS256": rsaKey, "ES256": p256Key, "ES384": p384Key, "EdDSA": ed25519Key}
 
 // signingKeys makes the keys that the authorization server signs with, and as many
-// that nobody publishes under the same names.
+// others with the same names that are not published.
 func signingKeys(t *testing.T) (published, unpublished map[string]crypto.Signer) {
 	t.Helper()
 	made := []map[string]crypto.Signer{{}, {}}
@@ -55,7 +55,7 @@ func signingKeys(t *testing.T) (published, unpublished map[string]crypto.Signer)
 	return made[0], made[1]
 }
 
-// must is for what cannot fail with good keys.
+// must unwraps results that cannot be errors, because the keys are good.
 func must[V any](value V, err error) V {
 	if err != nil {
 		panic(err)
@@ -104,8 +104,7 @@ func digest(hash crypto.Hash, input string) []byte {
 	return h.Sum(nil)
 }
 
-// seal signs as an algorithm of RFC 7518 §3 or RFC 8037 says. HMAC takes a secret
-// for a key.
+// seal signs with an algorithm of RFC 7518 §3 or RFC 8037. For HMAC the key is a secret.
 func seal(algorithm string, key any, input string) []byte {
 	if edwards, ok := key.(ed25519.PrivateKey); ok {
 		return ed25519.Sign(edwards, []byte(input))
@@ -137,18 +136,18 @@ func signPoint(key *ecdsa.PrivateKey, hash crypto.Hash, input string) (r, s *big
 	return r, s
 }
 
-// joined writes r and s in so many bytes each (RFC 7518 §3.4).
+// joined writes r and s with the given number of bytes each (RFC 7518 §3.4).
 func joined(r, s *big.Int, size int) []byte {
 	return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
 }
 
-// A member is one of a JSON object, as it stands there.
+// A member is a member of a JSON object, with its JSON texts.
 type member struct{ name, value string }
 
 // An object is a JSON object whose members keep their order.
 type object []member
 
-// readObject takes an encoded object apart.
+// readObject splits an encoded object into its members.
 func readObject(t *testing.T, part string) (o object) {
 	t.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(part)
@@ -185,7 +184,7 @@ func (o object) index(name string) int {
 	return slices.IndexFunc(o, func(m member) bool { return m.name == quote(name) })
 }
 
-// get returns a member as it stands, and "" if there is none.
+// get returns the JSON text of a member, or "" if it is absent.
 func (o object) get(name string) string {
 	if i := o.index(name); i >= 0 {
 		return o[i].value
@@ -233,8 +232,8 @@ func (o object) named(name, written string) object {
 	return changed
 }
 
-// A base is a good token of the authorization server, and what it takes to make
-// others out of it.
+// A base is a good token of the authorization server, and all that is needed to make
+// changed tokens from it.
 type base struct {
 	algorithm      string
 	token          string
@@ -287,7 +286,7 @@ func (b *base) sign(header, claims string) string {
 	return b.signed(encode([]byte(header)) + "." + encode([]byte(claims)))
 }
 
-// signed signs what stands there already.
+// signed signs two texts that are already encoded.
 func (b *base) signed(input string) string { return b.signedBy(b.algorithm, b.key(), input) }
 
 func (b *base) signedBy(algorithm string, key any, input string) string {

@@ -14,16 +14,16 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// fewestTokens is how many changed tokens have to be asked about.
+// fewestTokens is the minimum number of changed tokens in a run.
 const fewestTokens = 500
 
-// unchanged names what is no mutation.
+// unchanged is the name of a token without a mutation.
 const unchanged = "unchanged"
 
-// reportFile is what a run with -update writes, and others compare.
+// reportFile is the file that a run with -update writes. Other runs compare it.
 const reportFile = "ORACLES.md"
 
-// An answer is what became of one request at each resource server.
+// An answer has the verdicts of all resource servers on one request.
 type answer struct {
 	mutation  mutation
 	algorithm string
@@ -31,11 +31,11 @@ type answer struct {
 	theirs    map[string]int // statuses, by oracle
 }
 
-// accepted reads a status.
+// accepted reports whether a status means that the token was accepted.
 func accepted(status int) bool { return status == http.StatusOK }
 
-// TestOracles shows the same tokens to our resource server and to those of
-// others. Where they differ, explanationsFile has to say who is right.
+// TestOracles sends the same tokens to our resource server and to those of other
+// projects. If their verdicts differ, explanationsFile has to say which one is right.
 func TestOracles(t *testing.T) {
 	published, unpublished := signingKeys(t)
 	var signing []any
@@ -60,7 +60,7 @@ func TestOracles(t *testing.T) {
 			}
 		}
 	}
-	expectGoodBases(t, rs, oracles, list) // still: none was refused because it had expired meanwhile
+	expectGoodBases(t, rs, oracles, list) // again: no token was refused because it had expired meanwhile
 	if len(answers) < fewestTokens {
 		t.Errorf("got %d changed tokens; want %d at least", len(answers), fewestTokens)
 	}
@@ -69,8 +69,8 @@ func TestOracles(t *testing.T) {
 	compareReport(t, reportFile, report(answers, explanations, number, oracles), oracles)
 }
 
-// compareReport holds a report against what was seen, or writes it. Where an
-// oracle is missing it does neither.
+// compareReport compares a report with the results, or writes it. If an oracle is
+// missing, it does neither.
 func compareReport(t *testing.T, file, want string, oracles []oracle) {
 	t.Helper()
 	complete := true
@@ -104,9 +104,9 @@ func compareReport(t *testing.T, file, want string, oracles []oracle) {
 	}
 }
 
-// expectGoodBases shows everybody the tokens as they were issued. Under RS256, whose
-// signatures are always the same, it also shows that to take a token apart and to
-// sign it again changes nothing.
+// expectGoodBases sends all servers the tokens as they were issued. Signatures of RS256
+// are deterministic, so for these it also checks that a token does not change if it is
+// taken apart and signed again.
 func expectGoodBases(t *testing.T, rs *resourceServer, oracles []oracle, list []*base) {
 	t.Helper()
 	for _, b := range list {
@@ -128,7 +128,8 @@ func expectGoodBases(t *testing.T, rs *resourceServer, oracles []oracle, list []
 	}
 }
 
-// present asks everybody at once: what is about time is made for this moment.
+// present sends a token to all servers at once, because its times are made for this
+// moment.
 func present(t *testing.T, rs *resourceServer, oracles []oracle, b *base, m mutation) answer {
 	t.Helper()
 	lines := m.lines(b)
@@ -138,7 +139,7 @@ func present(t *testing.T, rs *resourceServer, oracles []oracle, b *base, m muta
 	return askAll(t, rs, oracles, answer{mutation: m, algorithm: b.algorithm}, func(address string) []string { return get(address, lines...) })
 }
 
-// askAll fills an answer with what everybody says to a request.
+// askAll sends a request to all servers and stores their verdicts in an answer.
 func askAll(t *testing.T, rs *resourceServer, oracles []oracle, got answer, head func(address string) []string) answer {
 	t.Helper()
 	m, algorithm := got.mutation, got.algorithm

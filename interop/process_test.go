@@ -21,7 +21,7 @@ const (
 	ending   = 10 * time.Second // of a server, after an interrupt
 )
 
-// A process is a server at work.
+// A process is the process of a running server.
 type process struct {
 	t      *testing.T
 	name   string
@@ -127,7 +127,7 @@ func readJSON(t *testing.T, url string) (document map[string]any, err error) {
 	return document, err
 }
 
-// freeURL returns a loopback URL whose port nobody listens on at the moment.
+// freeURL returns a loopback URL whose port is not in use at the moment.
 func freeURL(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

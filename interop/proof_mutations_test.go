@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// What proofs are made for. The path has a character that needs no encoding, and
-// one that needs its encoding.
+// The request that proofs are made for. The path has an encoded character that needs no
+// encoding, and one that needs it.
 const (
 	provedPath = "/orders/~7%2Fb"
 	provedURL  = resource + provedPath
@@ -58,8 +58,8 @@ func jwkObject(key crypto.Signer) (jwk object) {
 	return jwk
 }
 
-// asks is the head of a request for what the proof is for, but for its method and
-// target where they are given. Both are those that a proxy hands on.
+// asks returns the head of a request that the proof is for. If method or target are
+// given, they replace those of the proof. Both are what a proxy would forward.
 func asks(method, target string, lines ...string) []string {
 	return append([]string{method + " " + target + " HTTP/1.1", "Host: " + strings.TrimPrefix(resource, "https://"), "X-Forwarded-Proto: https", "Content-Length: 0"}, lines...)
 }
@@ -69,7 +69,8 @@ func (b *base) proved(proof string) []string {
 	return asks("GET", provedPath, "Authorization: DPoP "+b.bound[0], "DPoP: "+proof)
 }
 
-// proofMutations are all of them. Those that change any JWT are the ones of tokens.
+// proofMutations are all mutations of proofs. They include those mutations of tokens
+// that apply to any JWT.
 func proofMutations() (all []mutation) {
 	for _, group := range []struct {
 		name  string
@@ -109,8 +110,8 @@ func proofMutations() (all []mutation) {
 	return all
 }
 
-// ofAnyJWT leaves out what is about the keys of an issuer, which a proof does not
-// name, and about typ.
+// ofAnyJWT leaves out mutations of typ, and of the issuer's keys, which a proof does not
+// name.
 func ofAnyJWT(list []mutation) []mutation {
 	return slices.DeleteFunc(list, func(m mutation) bool {
 		return slices.ContainsFunc([]string{"kid", "jwk", "jku", "typ", "issuer", "nobody publishes"}, func(word string) bool { return strings.Contains(m.name, word) }) ||
@@ -433,8 +434,8 @@ func proofClaimMutations() (list []mutation) {
 	return list
 }
 
-// fieldMutations leave the proof alone: {P} is a good one, {Q} another, {T} the token
-// and {U} another of the same key.
+// fieldMutations do not change the proof: {P} is a good proof, {Q} another one, {T} the
+// token and {U} another token with the same key.
 func fieldMutations() []mutation {
 	field := func(name, text string) mutation {
 		return mutation{name: name, lines: func(b *base) []string {
@@ -534,8 +535,8 @@ func proofRequestMutations() (list []mutation) {
 	return list
 }
 
-// hostMutations are requests under another name, which a server that collects
-// proofs for itself could play here.
+// hostMutations are requests with another host name. An attacker's server that collects
+// proofs for itself could replay them here.
 func hostMutations() []mutation {
 	named := func(name, htu string, lines ...string) mutation {
 		return mutation{name: name, lines: func(b *base) []string {

@@ -23,9 +23,9 @@ const (
 
 var proofOracleNames = []string{modOAuth2, expressJWT, oauth4webapi}
 
-// TestProofs shows the same proofs, each for the first time, to our resource server
-// and to those of others. Where they differ, proofExplanations has to say who is
-// right.
+// TestProofs sends the same proofs, each for the first time, to our resource server and
+// to those of other projects. If their verdicts differ, proofExplanations has to say
+// which one is right.
 func TestProofs(t *testing.T) {
 	s := startOIDCProvider(t)
 	oracles := append([]oracle{startApache(t, s, "dpop")}, startNodeOracles(t, s)...)
@@ -51,8 +51,8 @@ func TestProofs(t *testing.T) {
 	compareReport(t, proofReport, reportProofs(answers, explanations, number, oracles), oracles)
 }
 
-// serveProofs starts our resource server, which clients know as the resource, and
-// which answers to every method and path.
+// serveProofs starts our resource server under the resource's URL. It answers every
+// method and path.
 func serveProofs(t *testing.T, s *server) *resourceServer {
 	t.Helper()
 	verifier, err := dpop.NewVerifier(dpop.Config{URLs: []string{resource}})
@@ -65,14 +65,14 @@ func serveProofs(t *testing.T, s *server) *resourceServer {
 	})
 }
 
-// presentProof makes the proof anew for this moment.
+// presentProof makes the proof again with the current time.
 func presentProof(t *testing.T, rs *resourceServer, oracles []oracle, b *base, m mutation) answer {
 	t.Helper()
 	head := m.lines(b.fresh())
 	return askAll(t, rs, oracles, answer{mutation: m, algorithm: b.algorithm}, func(string) []string { return head })
 }
 
-// expectGoodProofs shows everybody proofs that nothing was done to.
+// expectGoodProofs sends unchanged proofs to all servers.
 func expectGoodProofs(t *testing.T, rs *resourceServer, oracles []oracle, bases []*base) {
 	t.Helper()
 	got := presentProof(t, rs, oracles, bases[0], mutation{name: unchanged, lines: func(b *base) []string { return b.proved(b.token) }})

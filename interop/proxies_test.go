@@ -23,8 +23,8 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// hardPaths are what clients may write after the prefix. A proxy that decodes a path
-// and writes it anew changes most of them.
+// hardPaths are paths that clients may write after the prefix. If a proxy decodes a path
+// and encodes it again, it changes most of them.
 var hardPaths = []string{
 	"/",
 	"/files",
@@ -55,8 +55,8 @@ var hardPaths = []string{
 	"/files/" + strings.Repeat("long%2F", 200),
 }
 
-// What docs/dpop.md has people copy lets proofs through, whatever the path: NGINX
-// runs the blocks of the page, with the addresses of this test in their place.
+// With the configuration that readers of docs/dpop.md copy, proofs are accepted for any
+// path. NGINX runs the blocks of the page, with the addresses of this test.
 func TestTheNGINXRecipesOfThePageKeepEveryPath(t *testing.T) {
 	for _, r := range nginxRecipes(t, "../docs/dpop.md") {
 		t.Run(r.urls, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestTheNGINXRecipesOfThePageKeepEveryPath(t *testing.T) {
 	}
 }
 
-// The paths are hard: a proxy_pass with a slash after the port decodes them. And the
-// second recipe does not guess where a client has written the prefix in another way.
+// The paths are hard indeed: a proxy_pass with a slash after the port decodes them. If a
+// client writes the prefix in another way, the second recipe does not accept it.
 func TestAPathThatNGINXChangesIsRefused(t *testing.T) {
 	recipes := nginxRecipes(t, "../docs/dpop.md")
 	if len(recipes) != 2 {
@@ -86,7 +86,7 @@ func TestAPathThatNGINXChangesIsRefused(t *testing.T) {
 		"/drive/files/a%3Ab":  "401 DPOP_PROOF_INVALID",
 		"/drive/files/a%2Fb":  "401 DPOP_PROOF_INVALID",
 		"/drive/files//a":     "401 DPOP_PROOF_INVALID",
-		"/drive/files/a%3fb":  "200 alice", // it encodes what would end the path
+		"/drive/files/a%3fb":  "200 alice", // NGINX encodes a character that would end the path
 		"/drive/files/100%25": "200 alice",
 	} {
 		if got := b.get(t, path); got != want {
@@ -162,7 +162,7 @@ func (b *backend) get(t *testing.T, path string) string {
 	}
 	written, query, hasQuery := strings.Cut(path, "?")
 	request.URL = &url.URL{Scheme: "http", Host: request.URL.Host, Opaque: written, RawQuery: query, ForceQuery: hasQuery}
-	if strings.HasPrefix(written, "//") { // which a client of net/http takes for a host
+	if strings.HasPrefix(written, "//") { // net/http's client would read the path as a host
 		request.URL.Opaque = "//" + request.URL.Host + written
 	}
 	request.Header.Set("Authorization", "DPoP "+b.token)
@@ -188,8 +188,8 @@ func (b *backend) get(t *testing.T, path string) string {
 }
 
 // startNGINX starts NGINX on the URL with a part of a configuration from a page: a
-// location, or what stands beside a server and in it. It needs no folder but its
-// own, and ends with the test.
+// location, or a part for a server and the level above. NGINX writes only to a folder of
+// its own, and ends with the test.
 func startNGINX(t *testing.T, at, part string) {
 	t.Helper()
 	program, err := findOrInstall(findNGINX, "nginx-light")
@@ -213,14 +213,14 @@ func startNGINX(t *testing.T, at, part string) {
 	p.awaitListener(strings.TrimPrefix(at, "http://"))
 }
 
-// nginxFrame keeps NGINX one process in the foreground, which ends by itself.
+// nginxFrame makes NGINX a single process in the foreground, which ends by itself.
 const nginxFrame = "daemon off; master_process off; pid nginx.pid; error_log stderr warn;\nevents {}\n"
 
 const nginxFolders = `client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
 uwsgi_temp_path uwsgi; scgi_temp_path scgi;
 `
 
-// findNGINX looks where Debian has it, too: not every user has that folder in PATH.
+// findNGINX also looks in Debian's folder, because not every user has that in PATH.
 func findNGINX() (program string, err error) {
 	if program, err = exec.LookPath("nginx"); err != nil {
 		return exec.LookPath("/usr/sbin/nginx")

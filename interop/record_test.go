@@ -14,9 +14,8 @@ import (
 	"testing"
 )
 
-// A record is what a server's JWTs look like, without anything that is secret or
-// that changes. The package's tests hold its profile against it, where there is
-// no server.
+// A record has the shapes of a server's JWTs, without anything that is secret or
+// changes. The tests of package accesstoken check the profile with it, without a server.
 type record struct {
 	Software string     `json:"software"`
 	Profile  string     `json:"profile"`
@@ -27,12 +26,12 @@ type record struct {
 // of what the protocol says about kinds: "string", but "=at+jwt".
 type recorded struct {
 	Kind    string         `json:"kind"`
-	Outcome string         `json:"outcome"` // OK, or why it is refused where nobody is asked
+	Outcome string         `json:"outcome"` // OK, or why it is refused without introspection
 	Header  map[string]any `json:"header"`
 	Claims  map[string]any `json:"claims"`
 }
 
-// compareRecord notices a server whose tokens have changed. With -update it
+// compareRecord fails if the shapes of a server's tokens have changed. With -update it
 // writes the record.
 func (s *server) compareRecord(t *testing.T, name, software string) {
 	file := filepath.Join("..", "testdata", "issuers", name+".json")
@@ -58,7 +57,7 @@ func (s *server) compareRecord(t *testing.T, name, software string) {
 	}
 }
 
-// record looks at each kind of token that the server gives.
+// record records each kind of token that the server issues.
 func (s *server) record(t *testing.T, software string) record {
 	profile, _, _ := strings.Cut(s.profile.String(), " ")
 	r := record{Software: software, Profile: profile}
@@ -89,7 +88,7 @@ func (s *server) record(t *testing.T, software string) record {
 	return r
 }
 
-// readJWT reads a token that anybody can read.
+// readJWT reads a token that is not encrypted.
 func readJWT(token string) (header, claims map[string]any, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -104,7 +103,7 @@ func readJWT(token string) (header, claims map[string]any, ok bool) {
 	return header, claims, true
 }
 
-// skeleton has types for the values of an object, but the values of some members.
+// skeleton replaces the values of an object by their types, except for some members.
 func skeleton(object map[string]any, kept ...string) map[string]any {
 	types := map[string]any{}
 	for name, value := range object {
@@ -117,7 +116,7 @@ func skeleton(object map[string]any, kept ...string) map[string]any {
 	return types
 }
 
-// typeOf keeps of an array the types that there are.
+// typeOf returns the JSON type of a value. For an array it has the types of the elements.
 func typeOf(value any) any {
 	switch v := value.(type) {
 	case string:

@@ -19,8 +19,9 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A resourceServer is ours: three routes over net/http behind a Validator. /write
-// demands the scope write, /fresh that the issuer is asked now, / any valid token.
+// A resourceServer is ours, with three routes over net/http behind a Validator. /write
+// requires the scope write, /fresh requires a new introspection, and / accepts any valid
+// token.
 type resourceServer struct {
 	url     string
 	refused atomic.Pointer[accesstoken.Error] // the last refusal
@@ -40,8 +41,8 @@ func serve(t *testing.T, issuer accesstoken.Issuer) *resourceServer {
 	return serveOn(t, httptest.NewUnstartedServer(nil), accesstoken.Config{Issuers: []accesstoken.Issuer{issuer}}, routes)
 }
 
-// serveOn starts one on a listener that is there already, so that its Config may
-// name the URL. It is over TLS if web has a setting for that.
+// serveOn starts a resource server on an existing listener, so that its Config can have
+// the URL. If web has a setting for TLS, it is over TLS.
 func serveOn(t *testing.T, web *httptest.Server, config accesstoken.Config, routes func(*middleware.Middleware) http.Handler) *resourceServer {
 	t.Helper()
 	rs := &resourceServer{}
@@ -94,14 +95,14 @@ func describe(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// A verdict is what became of a request.
+// A verdict is the result of a request.
 type verdict struct {
 	status    int
 	reason    accesstoken.Reason // "" for 200
 	challenge bool               // WWW-Authenticate was sent
 }
 
-// String is how a verdict stands in the table.
+// String returns the verdict in the form for the table.
 func (v verdict) String() string { return strings.TrimSpace(fmt.Sprint(v.status, " ", v.reason)) }
 
 // The verdicts that all servers share.
@@ -117,8 +118,8 @@ func misconfigured() verdict {
 	return verdict{http.StatusInternalServerError, accesstoken.ResourceServerMisconfigured, false}
 }
 
-// call presents a token, and returns who the handler found; that is nobody if
-// the request was refused.
+// call presents a token, and returns the caller that the handler found. If the request
+// was refused, the caller is zero.
 func (rs *resourceServer) call(t *testing.T, path, token string) (got verdict, found caller) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, rs.url+path, nil)
@@ -162,7 +163,7 @@ func (rs *resourceServer) expect(t *testing.T, path, token string, want verdict)
 	return found
 }
 
-// expectCaller compares who a handler found.
+// expectCaller compares the caller that a handler found.
 func expectCaller(t *testing.T, got, want caller) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
@@ -181,7 +182,7 @@ func newClient(t *testing.T, config introspection.Config) *introspection.Client 
 	return client
 }
 
-// asks is the Config of a resource server with a secret.
+// asks returns the Config of a resource server with a secret.
 func (s *server) asks() introspection.Config {
 	return introspection.Config{Endpoint: s.introspection, ClientID: "resource-server", ClientSecret: s.secret}
 }

@@ -26,12 +26,12 @@ const (
 	otherResource = "https://other.example.com"
 )
 
-// redirectURI is where codes are sent. Nobody listens: the flow stops there.
+// redirectURI is where codes are sent. No server listens there, and the flow stops.
 const redirectURI = "http://127.0.0.1:1/callback"
 
-// A server is an authorization server at work. On each, the clients opaque and
-// jwt act for themselves and get such tokens, and app and app-jwt act for the
-// user alice and get such tokens.
+// A server is a running authorization server. On each one, the clients opaque and jwt
+// act for themselves, and app and app-jwt act for the user alice. opaque and app get
+// opaque tokens, the others get JWTs.
 type server struct {
 	process       *process
 	issuer        string
@@ -42,15 +42,15 @@ type server struct {
 	secret        string            // of every client that has one
 	subjects      map[string]string // of the users whose sub is not their name
 
-	// rotate has the server sign with a new key. The one before it stays
+	// rotate makes the server sign with a new key. The previous one stays
 	// published.
 	rotate func(t *testing.T)
 
 	// away ends the server, and starts it again after during with the same keys.
 	away func(t *testing.T, during func())
 
-	// signIn gives a page of the server, if it has any, the answers that a person
-	// would give, and returns what comes next.
+	// signIn fills in the pages of the server, if it has any, as a person would, and
+	// returns the next response.
 	signIn func(t *testing.T, browser *http.Client, page *http.Response) *http.Response
 }
 
@@ -195,14 +195,14 @@ func (s *server) refresh(t *testing.T, client, token string) tokens {
 	return s.grant(t, client, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
 }
 
-// revoke takes a token back (RFC 7009).
+// revoke revokes a token (RFC 7009).
 func (s *server) revoke(t *testing.T, client, token string) {
 	t.Helper()
 	s.post(t, s.endpoint(t, "revocation_endpoint"), client, url.Values{"token": {token}})
 }
 
-// post sends a form as a client, and wants 200. accept, if there is any, is what
-// media types it asks for.
+// post sends a form as a client, and expects 200. If accept is given, it has the media
+// types for the Accept field.
 func (s *server) post(t *testing.T, endpoint, client string, form url.Values, accept ...string) (body []byte) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
@@ -218,7 +218,7 @@ func (s *server) post(t *testing.T, endpoint, client string, form url.Values, ac
 	return body
 }
 
-// sendJSON sends a document, and wants a status.
+// sendJSON sends a document, and expects a status.
 func sendJSON(ctx context.Context, method, url string, document any, status int) (body []byte, err error) {
 	content, err := json.Marshal(document)
 	if err != nil {
@@ -232,7 +232,7 @@ func sendJSON(ctx context.Context, method, url string, document any, status int)
 	return send(request, status)
 }
 
-// send makes a request, and wants a status.
+// send makes a request, and expects a status.
 func send(request *http.Request, status int) (body []byte, err error) {
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -14,9 +14,8 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// A trial is one row of the table: a token of each server is presented to a
-// resource server of ours. What is found is the answer's status, and the reason
-// of a refusal.
+// A trial is one row of the table: a token of each server is presented to a resource
+// server of ours. The result is the answer's status and the reason of a refusal.
 type trial struct {
 	name string
 	want string
@@ -128,7 +127,7 @@ func (s *server) both(t *testing.T) accesstoken.Issuer {
 	return accesstoken.Issuer{URL: s.issuer, Profile: s.profile, Introspection: newClient(t, s.asks())}
 }
 
-// asked has every JWT confirmed.
+// asked also introspects every JWT.
 func (s *server) asked(t *testing.T) accesstoken.Issuer {
 	issuer := s.both(t)
 	issuer.AlwaysIntrospect = true
@@ -149,14 +148,14 @@ func opaqueOf(client, path string) func(t *testing.T, s *server) string {
 	}
 }
 
-// present sets a resource server up, and presents a token to it.
+// present starts a resource server, and presents a token to it.
 func (s *server) present(t *testing.T, issuer accesstoken.Issuer, path, token string) string {
 	t.Helper()
 	got, _ := serve(t, issuer).call(t, path, token)
 	return got.String()
 }
 
-// presentAs presents a user's token, and looks who the handler found.
+// presentAs presents a user's token, and checks the caller that the handler found.
 func (s *server) presentAs(t *testing.T, user, token string) string {
 	t.Helper()
 	got, found := serve(t, s.both(t)).call(t, "/", token)
@@ -166,7 +165,7 @@ func (s *server) presentAs(t *testing.T, user, token string) string {
 	return got.String()
 }
 
-// revoked is a token that was good, and then revoked.
+// revoked presents a token that was good and then revoked.
 func (s *server) revoked(t *testing.T, client string) (token string) {
 	t.Helper()
 	token = s.issue(t, client, resource, "read")
@@ -180,9 +179,9 @@ func (s *server) revoked(t *testing.T, client string) (token string) {
 // rotatedUnderLoad presents tokens without a pause, new ones and old ones, while
 // the server begins to sign with another key.
 //
-// No token is asked for in the moment of the rotation itself. Hydra reads its
-// key twice for each token, for kid and for the signature, so that a token in
-// between names the old key and is signed with the new one.
+// No token is requested at the moment of the rotation itself. Hydra reads its key twice
+// for each token, for kid and for the signature. If the rotation is in between, a token
+// names the old key but is signed with the new one.
 func rotatedUnderLoad(t *testing.T, s *server) string {
 	const workers, after = 4, 100 // tokens under the new key, for each worker
 	rs := serve(t, s.jwts())
@@ -231,8 +230,8 @@ func rotatedUnderLoad(t *testing.T, s *server) string {
 	}
 }
 
-// jwtsInARestart finds what becomes of JWTs, seen before or not, when the server
-// is away, and of old and new ones when it is back.
+// jwtsInARestart tests JWTs, seen before or not, while the server is down, and old and
+// new ones when it is back.
 func jwtsInARestart(t *testing.T, s *server) string {
 	rs := serve(t, s.both(t))
 	seen, unseen := s.issue(t, "jwt", resource, "read"), s.issue(t, "jwt", resource, "read")
@@ -244,14 +243,14 @@ func jwtsInARestart(t *testing.T, s *server) string {
 		during = got.String()
 	})
 	rs.expect(t, "/", seen, allowed())
-	if got := s.present(t, s.jwts(), "/", unseen); got != "200" { // to somebody who has just started
+	if got := s.present(t, s.jwts(), "/", unseen); got != "200" { // to a resource server that has just started
 		t.Errorf("a token from before, when the server is back: got %s; want 200", got)
 	}
 	got, _ := rs.call(t, "/", s.issue(t, "jwt", resource, "read"))
 	return fmt.Sprintf("%s, %s", during, got)
 }
 
-// opaqueInARestart finds what becomes of opaque tokens.
+// opaqueInARestart tests opaque tokens while the server restarts.
 func opaqueInARestart(t *testing.T, s *server) string {
 	rs := serve(t, s.both(t))
 	token := s.issue(t, "opaque", resource, "read")
@@ -271,6 +270,6 @@ func opaqueInARestart(t *testing.T, s *server) string {
 	return fmt.Sprintf("%s, %s", during, got)
 }
 
-// backAgain is how long the introspection client may leave an endpoint alone
-// that did not answer.
+// backAgain is the maximum time for which the introspection client does not call an
+// endpoint that did not answer.
 const backAgain = 10 * time.Second

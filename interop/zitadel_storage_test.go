@@ -21,10 +21,9 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// A memory is what ZITADEL's library keeps its state in. The library has an
-// example of one, whose tokens are all for the client itself and opaque: its
-// types are of use here, its storage is not. What op.Storage has beyond the
-// methods below belongs to grants that no test uses.
+// A memory is the storage of ZITADEL's library. The library has an example storage, but
+// its tokens are all opaque and for the client itself, so only its types are used here.
+// The other methods of op.Storage belong to grants that no test uses.
 type memory struct {
 	op.Storage
 	issuer, secret string
@@ -59,7 +58,7 @@ var errUnknown = errors.New("the server does not know it")
 
 // Clients.
 
-// An opClient is the example's, but for what its name says.
+// An opClient is the example's client, except for what its name determines.
 type opClient struct {
 	*storage.Client
 	form   op.AccessTokenType
@@ -109,8 +108,8 @@ func (m *memory) ClientCredentialsTokenRequest(_ context.Context, id string, ask
 	return &oidc.JWTTokenRequest{Subject: id, Audience: audience, Scopes: scopes}, nil
 }
 
-// split tells the resource servers that a client asks for from the scopes. At
-// ZITADEL, too, a scope is the way to an audience.
+// split separates the resource servers that a client requests from the scopes. With
+// ZITADEL as well, a client requests an audience by a scope.
 func split(asked []string) (audience, scopes []string) {
 	for _, scope := range asked {
 		if scope == resource || scope == otherResource {

@@ -43,8 +43,7 @@ type zitadel struct {
 	web     *httptest.Server
 }
 
-// startZitadel starts one. Its issuer ends in the suffix, which is a slash or
-// nothing.
+// startZitadel starts a server. Its issuer ends in the suffix, which is "/" or "".
 func startZitadel(t *testing.T, suffix string) *zitadel {
 	t.Helper()
 	s := &zitadel{server: &server{profile: accesstoken.Zitadel, issuer: freeURL(t) + suffix, audience: "scope", secret: newSecret()}}
@@ -94,8 +93,7 @@ func (s *zitadel) rotate(t *testing.T) {
 	s.memory.addKey(t)
 }
 
-// away ends the server while during runs, and starts it again with all that it
-// knew.
+// away ends the server while during runs, and starts it again with the same state.
 func (s *zitadel) away(t *testing.T, during func()) {
 	t.Helper()
 	http.DefaultClient.CloseIdleConnections() // Close waits for those
@@ -116,7 +114,7 @@ func TestZitadel(t *testing.T) {
 	}
 }
 
-// zitadelKinds tests what op signs, with our audience wherever that can be.
+// zitadelKinds tests the tokens that op signs, with our audience wherever possible.
 func zitadelKinds(t *testing.T, s *zitadel) {
 	rs := serve(t, accesstoken.Issuer{URL: s.issuer, Profile: accesstoken.Zitadel, Introspection: newClient(t, s.asks())})
 	user := s.logInTo(t, "app-jwt", "openid offline_access read")
@@ -167,7 +165,7 @@ func (s *zitadel) implicitID(t *testing.T) string {
 	return s.authorize(t, request).Get("id_token")
 }
 
-// zitadelAnswers is what README.md says of it.
+// zitadelAnswers tests what README.md says about ZITADEL's library.
 func zitadelAnswers(t *testing.T, s *zitadel) {
 	const (
 		header = "alg:string kid:string typ:string"

@@ -43,7 +43,7 @@ func ExampleNewCache() {
 	// warm: <nil>
 	// known kid: 1 1 <nil>
 	// unknown kid: 0 1 <nil>
-	// wrong alg: jwks: the key is there, but not for this algorithm
+	// wrong alg: jwks: the key does not fit this algorithm
 }
 
 func ExampleCache_Keyfunc() {

@@ -1,6 +1,7 @@
 package main
 
-// The places of the cores that each side keeps to, among those it may use.
+// The indexes of the cores that the client and the server use, among the cores that
+// the process may use.
 const (
 	clientCore = iota
 	serverCore

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pin keeps this process on one core, if there are two, and reports whether it
-// does. Otherwise the system moves both sides from core to core, and has them
-// share one for a while.
+// pin binds this process to one core if there are at least two, and reports whether it
+// did. If it did not, the system may move client and server between the cores, so that
+// they share one for a while.
 func pin(place int) bool {
 	var allowed, one unix.CPUSet
 	if unix.SchedGetaffinity(0, &allowed) != nil || allowed.Count() < 2 {
@@ -25,7 +25,7 @@ func pin(place int) bool {
 		}
 		place--
 	}
-	for range 2 { // a thread that is made meanwhile may have been missed
+	for range 2 { // the first pass may miss a thread that starts during it
 		threads, err := os.ReadDir("/proc/self/task")
 		if err != nil {
 			return false
@@ -35,7 +35,7 @@ func pin(place int) bool {
 			if err == nil {
 				err = unix.SchedSetaffinity(id, &one)
 			}
-			if err != nil && err != unix.ESRCH { // one that has ended
+			if err != nil && err != unix.ESRCH { // ESRCH: the thread has ended
 				return false
 			}
 		}

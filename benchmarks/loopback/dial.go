@@ -16,15 +16,15 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// dial makes n ways to call the server, which work until the context ends.
-func dial(ctx context.Context, carrier, address string, n int) (calls []call, hangUp func(), err error) {
-	if carrier == unary {
+// dial returns n functions that call the server. They work until the context ends.
+func dial(ctx context.Context, transport, address string, n int) (calls []call, hangUp func(), err error) {
+	if transport == unary {
 		return dialGRPC(ctx, address, n)
 	}
 	return dialHTTP(ctx, address, n)
 }
 
-// dialHTTP opens n connections of HTTP/1.1 that are kept alive.
+// dialHTTP opens n persistent connections of HTTP/1.1.
 func dialHTTP(ctx context.Context, address string, n int) (calls []call, hangUp func(), err error) {
 	var open []net.Conn
 	hangUp = func() {
@@ -50,8 +50,8 @@ func dialHTTP(ctx context.Context, address string, n int) (calls []call, hangUp 
 	return calls, hangUp, nil
 }
 
-// A connection is an HTTP/1.1 client that knows the one answer it wants, and does
-// little else: the server is to be what keeps requests waiting.
+// A connection is an HTTP/1.1 client that accepts only one answer and does little else,
+// because the server should be the bottleneck and not the client.
 type connection struct {
 	conn          net.Conn
 	answers       *bufio.Reader
@@ -68,7 +68,7 @@ func (c *connection) call(token string) error {
 	return c.read()
 }
 
-// read takes one answer off the connection, and leaves nothing of it behind.
+// read reads one whole answer from the connection and checks it.
 func (c *connection) read() error {
 	status, err := c.line()
 	if err != nil {
@@ -102,13 +102,13 @@ func (c *connection) read() error {
 	return nil
 }
 
-// line returns the next line, without its end. It is good until the next one.
+// line returns the next line without its end. The slice is valid until the next read.
 func (c *connection) line() ([]byte, error) {
 	line, err := c.answers.ReadSlice('\n')
 	return bytes.TrimSuffix(line, []byte("\r\n")), err
 }
 
-// dialGRPC opens one connection of HTTP/2, which n callers share.
+// dialGRPC opens one HTTP/2 connection that n callers share.
 func dialGRPC(ctx context.Context, address string, n int) (calls []call, hangUp func(), err error) {
 	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
 	if err != nil {

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// patience is how long beyond its time a measurement may take before requests
-// that have no answer count as failed.
+// patience is how much longer than planned a measurement may take. If a request has no
+// answer by then, it counts as failed.
 const patience = 30 * time.Second
 
-// A call makes one request and returns an error unless it was answered as it
-// should be. It is for one goroutine.
+// A call makes one request and returns an error if the answer is not as it should be.
+// Only one goroutine may use it at a time.
 type call func(token string) error
 
-// A record is what happened while the server was driven.
+// A record is the result of a measurement.
 type record struct {
 	latencies []time.Duration // of every request, in no order
 	elapsed   time.Duration
@@ -26,12 +26,12 @@ func (r record) plus(other record) record {
 	return record{append(r.latencies, other.latencies...), r.elapsed + other.elapsed, r.cpu + other.cpu}
 }
 
-// drive keeps n requests on their way until the time or the tokens have run
-// out. The connections are there before the clock starts.
-func drive(carrier, address string, n int, next supply, limit time.Duration) (record, error) {
+// drive keeps n requests in flight until the time is over or there are no more tokens.
+// It opens the connections before it starts the clock.
+func drive(transport, address string, n int, next supply, limit time.Duration) (record, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit+patience)
 	defer cancel()
-	calls, hangUp, err := dial(ctx, carrier, address, n)
+	calls, hangUp, err := dial(ctx, transport, address, n)
 	if err != nil {
 		return record{}, err
 	}
@@ -47,12 +47,12 @@ func drive(carrier, address string, n int, next supply, limit time.Duration) (re
 	return d.record, d.err
 }
 
-// A driver is what the callers of one measurement share.
+// A driver is shared by the callers of one measurement.
 type driver struct {
 	sync.Mutex
 	next supply
 	end  time.Time
-	err  error // the first one, which ends them all
+	err  error // the first error, which stops all callers
 	record
 }
 

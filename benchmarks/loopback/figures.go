@@ -10,13 +10,13 @@ import (
 	"github.com/accesstoken/accesstoken/benchmarks/internal/report"
 )
 
-// figures are those of one setting in one round; times are in nanoseconds.
+// figures are the results of one setting in one round. Times are in nanoseconds.
 type figures struct {
 	requests int
-	rate     float64 // requests a second
+	rate     float64 // requests per second
 	p50, p99 float64
-	cpu      float64 // processor time of the server for one request; zero if not known
-	busy     float64 // the part of the time that its processor worked
+	cpu      float64 // processor time of the server per request; zero if unknown
+	busy     float64 // the share of the time that its processor worked
 }
 
 func figuresOf(r record) figures {
@@ -32,31 +32,33 @@ func figuresOf(r record) figures {
 	}
 }
 
-// percentile returns the least of the sorted latencies that so many percent of
-// them do not exceed. It is one of them, never an estimate.
+// percentile returns the smallest latency that at least the given percent of the
+// latencies do not exceed. They must be sorted. For example, the 50th percentile of 1,
+// 2, 3, 4 is 2; there is no interpolation.
 func percentile(sorted []time.Duration, percent float64) float64 {
 	rank := int(math.Ceil(percent / 100 * float64(len(sorted))))
 	return float64(sorted[rank-1])
 }
 
-// markdown has a row for each carrier, and one for tokens that are not cached.
+// markdown returns a table with a row for each transport, and one for tokens that are
+// not cached.
 func (r *results) markdown() string {
 	var out strings.Builder
-	cores := "on a core each"
+	cores := "on one core each"
 	if !r.pin {
-		cores = "where the system puts them"
+		cores = "on any core"
 	}
 	fmt.Fprintf(&out, "%s; medians of %d rounds of %v, and their ranges; server and client run %s, %d requests at a time, %s tokens.\n\n",
 		report.Machine(), r.plan.rounds, r.time, cores, r.connections, thousands(float64(r.tokens)))
-	fmt.Fprintln(&out, "| carrier | without: requests/s | p50 | p99 | with: requests/s | p50 | p99 | cost | server CPU per request | cost | server busy |")
+	fmt.Fprintln(&out, "| transport | without: requests/s | p50 | p99 | with: requests/s | p50 | p99 | cost | server CPU per request | cost | server busy |")
 	fmt.Fprintln(&out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
-	for _, carrier := range []string{netHTTP, echoV4, unary} {
-		bare := r.rounds[setting{carrier, without}]
-		row(&out, carrier, client(bare), bare, r.rounds[setting{carrier, with}])
+	for _, transport := range []string{netHTTP, echoV4, unary} {
+		bare := r.rounds[setting{transport, without}]
+		row(&out, transport, client(bare), bare, r.rounds[setting{transport, with}])
 	}
 	row(&out, netHTTP+", tokens never seen", "as above | |", r.rounds[setting{netHTTP, without}], r.rounds[setting{netHTTP, uncached}])
-	out.WriteString("\n*cost* is how much more time a request takes, by requests/s, and how much more processor time, each against *without* in the same round. ")
-	out.WriteString("Where the server was not busy all the time, the client or others on the machine set the pace, and the processor time tells more.\n")
+	out.WriteString("\n*cost* is how much more time (from requests/s) and processor time a request takes, compared with *without* in the same round. ")
+	out.WriteString("If the server was not busy all the time, the client or other programs limited the rate, and you should look at the processor time instead.\n")
 	return out.String()
 }
 
@@ -64,7 +66,7 @@ func row(out *strings.Builder, name, first string, bare, ours []figures) {
 	fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", name, first, client(ours), spread(ratios(ours, bare, gap), percent), atServer(bare, ours))
 }
 
-// atServer writes what only Linux tells.
+// atServer writes the figures that only Linux provides.
 func atServer(bare, ours []figures) string {
 	if median(bare, cpu) == 0 {
 		return "– | – | –"
@@ -74,7 +76,7 @@ func atServer(bare, ours []figures) string {
 		percent(median(bare, busy)), percent(median(ours, busy)))
 }
 
-// client writes what a client sees of a setting.
+// client writes the figures that the client measures.
 func client(rounds []figures) string {
 	return strings.Join([]string{
 		spread(each(rounds, rate), thousands),
@@ -102,8 +104,8 @@ func median(rounds []figures, of func(figures) float64) float64 {
 	return report.Median(each(rounds, of))
 }
 
-// ratios says by which part ours are more, round by round: that repeats better
-// than the figures do.
+// ratios returns by what share ours are larger than bare in each round. These ratios
+// vary less between runs than the figures themselves.
 func ratios(ours, bare []figures, of func(figures) float64) []float64 {
 	more := make([]float64, len(bare))
 	for round := range bare {
@@ -112,7 +114,7 @@ func ratios(ours, bare []figures, of func(figures) float64) []float64 {
 	return more
 }
 
-// spread is the median and the range.
+// spread writes the median and the range.
 func spread(values []float64, write func(float64) string) string {
 	return fmt.Sprintf("%s (%s – %s)", write(report.Median(values)), write(slices.Min(values)), write(slices.Max(values)))
 }

@@ -70,7 +70,7 @@ func TestMarkdown(t *testing.T) {
 	client := "5,000 (1,000 – 8,000) | 4.00 ms (2.00 ms – 9.00 ms) | 6.00 ms (4.00 ms – 30.0 ms) | 25 % (0 % – 100 %)"
 	server := "20.0 µs → 30.0 µs | 10 % (10 % – 50 %) | 98 % → 99 %"
 	for _, want := range []string{
-		"medians of 3 rounds of 1s, and their ranges; server and client run where the system puts them, 32 requests at a time, 10,000 tokens.",
+		"medians of 3 rounds of 1s, and their ranges; server and client run on any core, 32 requests at a time, 10,000 tokens.",
 		"| Echo | 10,000 (1,000 – 10,000) | 2.00 ms (1.00 ms – 9.00 ms) | 5.00 ms (3.00 ms – 30.0 ms) | " + client + " | " + server + " |\n",
 		"| net/http, tokens never seen | as above | | | " + client + " | " + server + " |\n",
 	} {
@@ -78,7 +78,7 @@ func TestMarkdown(t *testing.T) {
 			t.Errorf("got\n%s; want\n%s\nin it", got, want)
 		}
 	}
-	for way, rounds := range r.rounds { // as on a system that does not tell
+	for way, rounds := range r.rounds { // as on a system that does not provide these figures
 		for n := range rounds {
 			r.rounds[way][n].cpu, r.rounds[way][n].busy = 0, 0
 		}

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// What takes two rounds and two slices of each works with any number of them.
+// If two rounds of two slices work, any number of them does.
 func TestEverySettingIsMeasured(t *testing.T) {
 	p := plan{time: slice + slice/4, rounds: 2, connections: 4, tokens: 64}
 	found, err := p.run()
@@ -74,14 +74,14 @@ func TestAPlanOfNothingIsRefused(t *testing.T) {
 		{time: 1, rounds: 1, tokens: 1},
 		{time: 1, rounds: 1, connections: 1},
 	} {
-		if _, err := p.run(); err == nil || !strings.Contains(err.Error(), "more than none") {
+		if _, err := p.run(); err == nil || !strings.Contains(err.Error(), "greater than zero") {
 			t.Errorf("%+v: got %v; want it refused", p, err)
 		}
 	}
 }
 
-// Where a token is asked for, a wrong one ends the program with an error. The
-// others never look at it.
+// If a setting has a validator, a wrong token ends the program with an error. The other
+// settings ignore the token.
 func TestARefusalIsAnError(t *testing.T) {
 	s, tokens := started(t)
 	refusals := map[string]string{netHTTP: "401 Unauthorized", echoV4: "401 Unauthorized", unary: "Unauthenticated"}
@@ -89,7 +89,7 @@ func TestARefusalIsAnError(t *testing.T) {
 	wrong := []string{tokens[0][:len(tokens[0])-8] + "AAAAAAAA"}
 	for _, way := range settings {
 		_, err := p.observe(s, way, atRandom(wrong), p.time)
-		want := refusals[way.carrier]
+		want := refusals[way.transport]
 		if way.auth == without {
 			want = ""
 		}
@@ -105,16 +105,16 @@ func TestARefusalIsAnError(t *testing.T) {
 func TestTheServerEndsWithItsOrders(t *testing.T) {
 	s, _ := started(t)
 	address := s.addresses[setting{unary, with}]
-	if err := s.orders.Close(); err != nil { // as when the parent has died
+	if err := s.orders.Close(); err != nil { // as if the parent had died
 		t.Fatal(err)
 	}
 	if err := s.command.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	for _, carrier := range []string{netHTTP, unary} {
-		if _, hangUp, err := dial(t.Context(), carrier, address, 1); err == nil {
+	for _, transport := range []string{netHTTP, unary} {
+		if _, hangUp, err := dial(t.Context(), transport, address, 1); err == nil {
 			hangUp()
-			t.Errorf("%s: somebody still listens on %s", carrier, address)
+			t.Errorf("%s: got a connection to %s; want the server to be gone", transport, address)
 		}
 	}
 	if _, err := s.order(tell); err == nil {
@@ -128,7 +128,7 @@ func TestAServerThatCannotStartIsAnError(t *testing.T) {
 	}
 }
 
-// Each cold round needs a validator that has seen nothing.
+// Each round without a cache needs a validator that has not seen a token.
 func TestForgettingIsANewValidator(t *testing.T) {
 	key, tokens, err := mint(1)
 	if err != nil {
@@ -150,8 +150,8 @@ func TestForgettingIsANewValidator(t *testing.T) {
 	}
 }
 
-// Both ways of a carrier do the same work but for us, so a handler that finds no
-// claims must not answer as if it had.
+// With and without a validator, the work is otherwise the same. So a handler that finds
+// no claims must not answer as if it had.
 func TestHandlersWithoutClaimsFail(t *testing.T) {
 	key, _, err := mint(1)
 	if err != nil {
@@ -162,8 +162,8 @@ func TestHandlersWithoutClaimsFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = v.Close() })
-	if _, err := callerOf(t.Context(), v); err != errNobody {
-		t.Errorf("got %v; want %v", err, errNobody)
+	if _, err := callerOf(t.Context(), v); err != errNoClaims {
+		t.Errorf("got %v; want %v", err, errNoClaims)
 	}
 	if got, err := callerOf(t.Context(), nil); err != nil || got.Subject != subject {
 		t.Errorf("without a validator got %+v, %v; want the subject %q", got, err, subject)
@@ -192,14 +192,14 @@ func TestAConnectionTakesOneAnswerOnly(t *testing.T) {
 		})
 	}
 	c := connection{answers: bufio.NewReader(strings.NewReader(strings.Repeat(fmt.Sprintf("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: %d\r\n\r\n%s", len(good), good), 2)))}
-	for range 2 { // nothing of the first is left behind
+	for range 2 { // nothing of the first answer is left in the connection
 		if err := c.read(); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// The request must be one that net/http understands as it was meant.
+// net/http must read the request as it is meant.
 func TestRequestsSayWhatTheyShould(t *testing.T) {
 	got := make(chan *http.Request, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -268,6 +268,6 @@ func started(t *testing.T) (*server, []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.stop() }) // again, where the test has done so
+	t.Cleanup(func() { _ = s.stop() }) // for the second time, if the test has stopped it
 	return s, tokens
 }

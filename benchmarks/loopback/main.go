@@ -1,12 +1,12 @@
-// Command loopback measures what the validator costs a service that is asked
-// over real connections: requests per second and how long they take, behind
-// net/http, Echo and gRPC, each with us in front of the handler and without.
+// Command loopback measures the cost of the validator in a service that is called over
+// real connections. It measures requests per second and latencies for net/http, Echo
+// and gRPC, with and without the validator in front of the handler.
 //
 //	go run ./benchmarks/loopback -time 2s -rounds 6
 //
-// The server is a process of its own on one core, and the client that keeps it
-// busy has another. Both ways get the same requests, byte for byte; the one
-// without us does not look at the token.
+// The server is a separate process on one core, and the client that keeps it busy uses
+// another core. With and without the validator, the requests are the same byte for
+// byte; without it, the token is ignored.
 package main
 
 import (
@@ -28,10 +28,10 @@ func main() {
 	}
 	p := plan{pin: true}
 	flag.DurationVar(&p.time, "time", 2*time.Second, "time for each row in a round")
-	flag.IntVar(&p.rounds, "rounds", 6, "rounds")
-	flag.IntVar(&p.connections, "connections", 32, "requests at a time: connections, or streams of one HTTP/2 connection")
-	flag.IntVar(&p.tokens, "tokens", 10_000, "different tokens")
-	write := flag.String("write", "", "file whose section loopback is replaced")
+	flag.IntVar(&p.rounds, "rounds", 6, "number of rounds")
+	flag.IntVar(&p.connections, "connections", 32, "number of concurrent requests: connections, or streams of one HTTP/2 connection")
+	flag.IntVar(&p.tokens, "tokens", 10_000, "number of different tokens")
+	write := flag.String("write", "", "Markdown file whose section \"loopback\" to replace with the table")
 	flag.Parse()
 	found, err := p.run()
 	exitOn(err)

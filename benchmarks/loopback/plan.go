@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// A setting is one thing that is measured: a carrier, and what stands before
+// A setting is one thing to measure: a transport, and the authentication in front of
 // its handler.
-type setting struct{ carrier, auth string }
+type setting struct{ transport, auth string }
 
 const (
 	netHTTP = "net/http"
 	echoV4  = "Echo"
 	unary   = "gRPC unary"
 
-	without  = "without"  // nothing
+	without  = "without"  // no validator
 	with     = "with"     // a validator that has verified all tokens before
-	uncached = "uncached" // one that has seen none of them
+	uncached = "uncached" // a validator that has not seen any token before
 )
 
-// settings are in the order in which the server names its addresses.
+// settings are in the order in which the server reports its addresses.
 var settings = []setting{
 	{netHTTP, without}, {netHTTP, with},
 	{echoV4, without}, {echoV4, with},
@@ -32,17 +32,17 @@ var settings = []setting{
 	{netHTTP, uncached},
 }
 
-func (s setting) String() string { return s.carrier + " " + s.auth }
+func (s setting) String() string { return s.transport + " " + s.auth }
 
-// A plan says how much is measured.
+// A plan says how much to measure.
 type plan struct {
 	time                time.Duration // for each setting in a round
 	rounds, connections int
 	tokens              int
-	pin                 bool // keep server and client on a core each
+	pin                 bool // bind server and client to one core each
 }
 
-// results are what was found, by setting and round.
+// results are the figures by setting and round.
 type results struct {
 	plan
 	rounds map[setting][]figures
@@ -51,7 +51,7 @@ type results struct {
 // run starts a server and measures every setting once a round.
 func (p plan) run() (_ *results, err error) {
 	if p.time <= 0 || p.rounds <= 0 || p.connections <= 0 || p.tokens <= 0 {
-		return nil, errors.New("time, rounds, connections and tokens have to be more than none")
+		return nil, errors.New("time, rounds, connections and tokens must be greater than zero")
 	}
 	log.Printf("signing %d tokens", p.tokens)
 	key, tokens, err := mint(p.tokens)
@@ -83,7 +83,7 @@ func (p plan) measure(s *server, tokens []string) (*results, error) {
 		}
 		for way, r := range records {
 			if len(r.latencies) == 0 {
-				return nil, fmt.Errorf("%v: got no request through; want some", way)
+				return nil, fmt.Errorf("%v: no request succeeded; want at least one", way)
 			}
 			found.rounds[way] = append(found.rounds[way], figuresOf(r))
 		}
@@ -91,22 +91,22 @@ func (p plan) measure(s *server, tokens []string) (*results, error) {
 	return found, nil
 }
 
-// warm lets the validator verify all tokens. It is the same one behind every
-// carrier, so that one of them is enough.
+// warm makes the validator verify all tokens. It uses one transport, because the same
+// validator is behind every transport.
 func warm(s *server, connections int, tokens []string) error {
 	way := setting{netHTTP, with}
-	if _, err := drive(way.carrier, s.addresses[way], connections, inTurn(tokens), time.Minute); err != nil {
+	if _, err := drive(way.transport, s.addresses[way], connections, inTurn(tokens), time.Minute); err != nil {
 		return fmt.Errorf("before the first round, %v: %w", way, err)
 	}
 	return nil
 }
 
-// A slice is how long a setting is measured before it is the next one's turn. A
-// slow second of the machine then touches them all, and no ratio of two.
+// A slice is how long one setting is measured before the next one. If the machine is
+// slow for a second, all settings are affected alike, and their ratios stay the same.
 const slice = 200 * time.Millisecond
 
-// round measures every setting for the time of the plan, in slices. Every other
-// time they go backwards, so that none is always the heir of the same one.
+// round measures every setting for the time of the plan, in slices. The order is
+// reversed each time, so that a setting does not always follow the same other one.
 func (p plan) round(s *server, tokens []string) (map[setting]record, error) {
 	if _, err := s.order(forget); err != nil {
 		return nil, err
@@ -132,12 +132,12 @@ func (p plan) round(s *server, tokens []string) (map[setting]record, error) {
 
 // observe measures one setting, at the client and at the server.
 func (p plan) observe(s *server, way setting, next supply, limit time.Duration) (record, error) {
-	runtime.GC() // what was before is not for this one to clear away
+	runtime.GC() // this setting should not pay for garbage of the one before
 	before, err := s.order(tell)
 	if err != nil {
 		return record{}, err
 	}
-	r, err := drive(way.carrier, s.addresses[way], p.connections, next, limit)
+	r, err := drive(way.transport, s.addresses[way], p.connections, next, limit)
 	if err != nil {
 		return record{}, err
 	}
@@ -146,7 +146,7 @@ func (p plan) observe(s *server, way setting, next supply, limit time.Duration) 
 	return r, err
 }
 
-// A supply hands out tokens until it has no more. Callers take turns.
+// A supply returns tokens until it has no more. It is not safe for concurrent use.
 type supply func() (token string, ok bool)
 
 func inTurn(tokens []string) supply {

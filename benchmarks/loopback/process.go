@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A server is the process that serves, seen from its parent.
+// A server is the server's process, as its parent uses it.
 type server struct {
 	command   *exec.Cmd
 	orders    io.WriteCloser
@@ -17,8 +17,8 @@ type server struct {
 	addresses map[setting]string
 }
 
-// startServer runs this program once more. Its child has one processor, and ends
-// by itself if this process does.
+// startServer runs this program as a child process, which uses one processor. If this
+// process ends, the child ends as well.
 func startServer(key string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -42,7 +42,7 @@ func startServer(key string) (*server, error) {
 	var listening []string
 	if err := s.answers.Decode(&listening); err != nil || len(listening) != len(settings) {
 		_ = s.stop()
-		return nil, fmt.Errorf("the server names the addresses %q (%v); want %d", listening, err, len(settings))
+		return nil, fmt.Errorf("the server reported the addresses %q (%v); want %d", listening, err, len(settings))
 	}
 	for n, way := range settings {
 		s.addresses[way] = listening[n]
@@ -50,11 +50,11 @@ func startServer(key string) (*server, error) {
 	return s, nil
 }
 
-// order tells the server something, and returns what processor time it has used
-// so far.
+// order sends a command to the server, and returns the processor time that the server
+// has used so far.
 func (s *server) order(word string) (cpu time.Duration, err error) {
 	if _, err := fmt.Fprintln(s.orders, word); err != nil {
-		return 0, fmt.Errorf("the server takes no orders: %w", err)
+		return 0, fmt.Errorf("cannot send a command to the server: %w", err)
 	}
 	if err := s.answers.Decode(&cpu); err != nil {
 		return 0, fmt.Errorf("the server does not answer: %w", err)
@@ -62,13 +62,14 @@ func (s *server) order(word string) (cpu time.Duration, err error) {
 	return cpu, nil
 }
 
-// stop ends the process and waits for that.
+// stop makes the process end and waits until it has. If the process does not end in
+// time, stop kills it.
 func (s *server) stop() error {
 	stuck := time.AfterFunc(patience, func() { _ = s.command.Process.Kill() })
 	defer stuck.Stop()
 	_ = s.orders.Close()
 	if err := s.command.Wait(); err != nil {
-		return fmt.Errorf("the server ended badly: %w", err)
+		return fmt.Errorf("the server process failed: %w", err)
 	}
 	return nil
 }

@@ -27,21 +27,21 @@ import (
 
 const path = "/orders"
 
-// What the server's process is told, a word a line. Its answer to each is the
-// processor time that it has used up to then, in nanoseconds.
+// The commands to the server's process, one per line. It answers each one with the
+// processor time that it has used so far, in nanoseconds.
 const (
 	tell   = "tell"
-	forget = "forget" // go on, where nothing is cached, with a new validator
+	forget = "forget" // replace the validator of the setting uncached with a new one
 )
 
 // serveFlag is followed by the public key of the tokens.
 const serveFlag = "-serve"
 
-// isServer reports whether this process was started to be the server.
+// isServer reports whether this process was started as the server.
 func isServer() bool { return len(os.Args) == 3 && os.Args[1] == serveFlag }
 
-// serve is the whole life of the server's process. It prints its addresses, and
-// ends when there are no more orders, which is also when its parent has died.
+// serve runs the server's process. It prints its addresses, and returns when the
+// commands end, which also happens if the parent process ends.
 func serve(key string, orders io.Reader, answers io.Writer) error {
 	pin(serverCore)
 	remembering, err := newValidator(key)
@@ -89,9 +89,9 @@ func listen(remembering *accesstoken.Validator, forgetting http.Handler) (addres
 		switch {
 		case way.auth == uncached:
 			go serveHTTP(listener, forgetting)
-		case way.carrier == netHTTP:
+		case way.transport == netHTTP:
 			go serveHTTP(listener, handlerOfNetHTTP(v))
-		case way.carrier == echoV4:
+		case way.transport == echoV4:
 			go serveHTTP(listener, handlerOfEcho(v))
 		default:
 			server, err := serverOfGRPC(v)
@@ -108,27 +108,28 @@ func serveHTTP(listener net.Listener, handler http.Handler) {
 	exitOn((&http.Server{Handler: handler}).Serve(listener))
 }
 
-// A profile is what the handlers answer with.
+// A profile is the answer of the handlers.
 type profile struct {
 	Subject string `json:"subject"`
 }
 
-var errNobody = errors.New("the handler found no claims")
+var errNoClaims = errors.New("the handler found no claims")
 
-// callerOf returns who is calling. Where nobody has asked for a token, it is
-// always the same one.
+// callerOf returns the caller of a request. If there is no validator, it is always the
+// same caller.
 func callerOf(ctx context.Context, v *accesstoken.Validator) (profile, error) {
 	if v == nil {
 		return profile{subject}, nil
 	}
 	claims, ok := accesstoken.FromContext(ctx)
 	if !ok {
-		return profile{}, errNobody
+		return profile{}, errNoClaims
 	}
 	return profile{claims.Subject}, nil
 }
 
-// handlerOfNetHTTP lets everybody in if there is no validator, as its siblings do.
+// handlerOfNetHTTP returns the handler for net/http. If there is no validator, it
+// accepts every request; so do handlerOfEcho and serverOfGRPC.
 func handlerOfNetHTTP(v *accesstoken.Validator) http.Handler {
 	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := callerOf(r.Context(), v)
@@ -137,7 +138,7 @@ func handlerOfNetHTTP(v *accesstoken.Validator) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(caller) // the client sees what is missing
+		_ = json.NewEncoder(w).Encode(caller) // the client notices an incomplete answer
 	})
 	if v != nil {
 		handler = middleware.New(v, nil).Require(scopes.All(writing)).Wrap(handler)
@@ -179,7 +180,8 @@ func serverOfGRPC(v *accesstoken.Validator) (*grpc.Server, error) {
 	return server, nil
 }
 
-// health stands for a service: its messages are at hand, and tiny.
+// health is used as an example of a service, because its messages exist already and
+// are tiny.
 type health struct {
 	grpc_health_v1.UnimplementedHealthServer
 	validator *accesstoken.Validator
@@ -196,8 +198,8 @@ func (h health) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest)
 	return &grpc_health_v1.HealthCheckResponse{Status: grpc_health_v1.HealthCheckResponse_SERVING}, nil
 }
 
-// A forgetful handler is that of net/http, with a validator that is replaced
-// when it shall know no token.
+// A forgetful handler is that of net/http with a validator that can be replaced by one
+// with an empty cache.
 type forgetful struct {
 	key     string
 	current atomic.Pointer[guarded]
@@ -212,7 +214,7 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.current.Load().handler.ServeHTTP(w, r)
 }
 
-// renew is called between measurements.
+// renew replaces the validator. It should be called only between measurements.
 func (f *forgetful) renew() error {
 	v, err := newValidator(f.key)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// The tokens are those of package benchmarks.
+// The tokens are the same as in package benchmarks.
 const (
 	resource  = "https://api.example.com"
 	issuerURL = "https://login.example.com"
@@ -28,8 +28,8 @@ const (
 	granted   = "openid profile email orders:read " + writing + " invoices:read reports:read offline_access"
 )
 
-// mint signs n different tokens with a new RSA key, and returns its public half
-// as the server takes it. It uses all cores; there is no clock yet.
+// mint signs n different tokens with a new RSA key, and returns its public key in the
+// form that newValidator expects. It uses all cores, because nothing is measured yet.
 func mint(n int) (key string, tokens []string, err error) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -80,7 +80,7 @@ func sign(private *rsa.PrivateKey, id int) (string, error) {
 	return token.SignedString(private)
 }
 
-// newValidator returns one that trusts the key that mint returned.
+// newValidator returns a validator that trusts a key from mint.
 func newValidator(key string) (*accesstoken.Validator, error) {
 	der, err := base64.StdEncoding.DecodeString(key)
 	if err != nil {

@@ -1,10 +1,10 @@
-// Command rounds runs the benchmarks of a package several times over and prints
-// their medians as Markdown tables.
+// Command rounds runs the benchmarks of a package several times and prints their
+// medians as Markdown tables.
 //
 //	go run ./benchmarks/rounds -n 6 -bench Validate
 //
-// A round is the whole set, once. Rounds one after another let a slow minute of
-// the machine touch every benchmark, where -count would let it spoil one.
+// In each round, all benchmarks run once. If the machine is slow for a minute, this
+// affects one round of every benchmark. With -count it would affect all runs of one.
 package main
 
 import (
@@ -24,11 +24,11 @@ func main() {
 	log.SetPrefix("rounds: ")
 	var (
 		dir   = flag.String("dir", "benchmarks", "folder of the package")
-		n     = flag.Int("n", 6, "rounds")
-		bench = flag.String("bench", ".", "which benchmarks, as in go test -bench")
-		each  = flag.Duration("benchtime", 250*time.Millisecond, "time for each, as in go test -benchtime")
-		write = flag.String("write", "", "file whose tables are replaced")
-		plots = flag.String("plots", "", "folder for plots")
+		n     = flag.Int("n", 6, "number of rounds")
+		bench = flag.String("bench", ".", "which benchmarks to run, as in go test -bench")
+		each  = flag.Duration("benchtime", 250*time.Millisecond, "time for each benchmark, as in go test -benchtime")
+		write = flag.String("write", "", "Markdown file whose tables to replace")
+		plots = flag.String("plots", "", "folder to write plots to")
 	)
 	flag.Parse()
 	all, err := run(*dir, *n, *bench, *each)

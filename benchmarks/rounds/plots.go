@@ -9,7 +9,8 @@ import (
 	"github.com/accesstoken/accesstoken/benchmarks/internal/report"
 )
 
-// plots draws what a picture says better than a table, of what was measured.
+// plots draws those results that are easier to read in a picture than in a table. If a
+// benchmark was not run, its plot is not written.
 func (all *results) plots(folder string) error {
 	for name, draw := range map[string]func() []byte{
 		"verify.svg":      all.peers,
@@ -27,7 +28,7 @@ func (all *results) plots(folder string) error {
 	return nil
 }
 
-// peers has a bar for each that verifies an RS256 token.
+// peers draws a bar for each library that verifies an RS256 token.
 func (all *results) peers() []byte {
 	var bars []report.Bar
 	for _, name := range all.order {
@@ -41,24 +42,24 @@ func (all *results) peers() []byte {
 	return report.Bars("One RS256 token, until its claims are there", "ns", bars)
 }
 
-// workingSet is the cost of a hit by the number of tokens.
+// workingSet draws the time of a cache hit by the number of tokens.
 func (all *results) workingSet() []byte {
 	points := all.points("WorkingSet/", "/cache=hit", "tokens", func(r *row) float64 { return report.Median(r.times) })
 	if points == nil {
 		return nil
 	}
-	return report.Lines("A token that was verified before, on all cores", "tokens in use", "ns for each",
+	return report.Lines("A token that was verified before, on all cores", "tokens in use", "ns per token",
 		[]report.Series{{Name: "accesstoken", Points: points, Ours: true}})
 }
 
-// newTokens is how many tokens are decided about in a second, by the share of
-// those never seen.
+// newTokens draws the number of tokens validated per second, by the share of tokens
+// that were never seen before.
 func (all *results) newTokens() []byte {
 	points := all.points("NewTokens/", "", "new", func(r *row) float64 { return 1e9 / report.Median(r.times) })
 	if points == nil {
 		return nil
 	}
-	return report.Lines("Tokens decided about, on all cores (EdDSA)", "% never seen before", "tokens a second",
+	return report.Lines("Tokens validated, on all cores (EdDSA)", "% never seen before", "tokens per second",
 		[]report.Series{{Name: "accesstoken", Points: points, Ours: true}})
 }
 

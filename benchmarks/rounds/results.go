@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// results are what all rounds measured.
+// results are the measurements of all rounds.
 type results struct {
 	order []string // of the rows
 	rows  map[string]*row
@@ -14,13 +14,13 @@ type results struct {
 
 // A row is one benchmark.
 type row struct {
-	times         []float64 // nanoseconds, one a round
+	times         []float64 // nanoseconds, one per round
 	bytes, allocs float64
-	units         []string             // of what else it reports
-	more          map[string][]float64 // by unit, one a round
+	units         []string             // of the other metrics that the benchmark reports
+	more          map[string][]float64 // those metrics by unit, one value per round
 }
 
-// read takes what go test prints of one round.
+// read reads the output of go test for one round.
 func (all *results) read(out string) {
 	for line := range strings.Lines(out) {
 		fields := strings.Fields(line)
@@ -40,7 +40,7 @@ func (all *results) row(name string) *row {
 	return all.rows[name]
 }
 
-// read takes pairs of a value and its unit.
+// read reads pairs of a value and its unit.
 func (r *row) read(fields []string) {
 	for i := 0; i+1 < len(fields); i += 2 {
 		value, err := strconv.ParseFloat(fields[i], 64)
@@ -63,7 +63,7 @@ func (r *row) read(fields []string) {
 	}
 }
 
-// suffix is what go test adds to a name.
+// suffix returns the text that go test adds to a benchmark's name.
 func suffix() string {
 	if cores := runtime.GOMAXPROCS(0); cores > 1 {
 		return "-" + strconv.Itoa(cores)
@@ -71,7 +71,8 @@ func suffix() string {
 	return ""
 }
 
-// part returns what a name says of a key, as in alg=RS256, or "".
+// part returns the value of a key in a benchmark's name, or "". For example, the value
+// of alg in "Verify/alg=RS256/by=raw" is "RS256".
 func part(name, key string) string {
 	for part := range strings.SplitSeq(name, "/") {
 		if value, ok := strings.CutPrefix(part, key+"="); ok {

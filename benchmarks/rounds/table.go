@@ -9,11 +9,12 @@ import (
 	"github.com/accesstoken/accesstoken/benchmarks/internal/report"
 )
 
-// A section is one table. Its name is that of its place in a file.
+// A section is one table. Its name is the name of the section in the Markdown file.
 type section struct{ name, table string }
 
-// sections returns a table of all rows, or one for each top-level benchmark that
-// compares several, which its names tell: BenchmarkVerify/alg=RS256/by=go-oidc.
+// sections returns the tables. If a top-level benchmark compares libraries, which its
+// names show by the key "by", for example BenchmarkVerify/alg=RS256/by=go-oidc, it has
+// a table of its own. All other rows are in one table.
 func (all *results) sections() (sections []section) {
 	var single []string
 	for _, name := range all.order {
@@ -32,9 +33,9 @@ func (all *results) sections() (sections []section) {
 	return sections
 }
 
-// listed prints one row after another. Where the raw cryptography is among them,
-// each is compared with that of its algorithm, which is RS256 unless its name says
-// another.
+// listed returns a table with a row for each name. If there are rows for the raw
+// cryptography, each row is compared with that of its algorithm, which is RS256 unless
+// its name has another alg.
 func (all *results) listed(names []string) string {
 	var out strings.Builder
 	fmt.Fprintln(&out, "| benchmark | median | range | × raw | B/op | allocs/op | |")
@@ -51,7 +52,7 @@ func (all *results) listed(names []string) string {
 	return out.String()
 }
 
-// others prints what a benchmark reports beside time and memory.
+// others returns the metrics that a benchmark reports besides time and memory.
 func (r *row) others() string {
 	list := make([]string, len(r.units))
 	for i, unit := range r.units {
@@ -60,21 +61,21 @@ func (r *row) others() string {
 	return strings.Join(list, ", ")
 }
 
-// compared prints who is compared one below the other, and the cases side by
-// side. Each is compared with the raw cryptography, or else with ours.
+// compared returns a table with a row for each library and a column for each case. The
+// base of the comparison is the raw cryptography, or ours if that was not measured.
 func (all *results) compared(top string) string {
-	var who, cases []string
+	var peers, cases []string
 	found := map[[2]string]*row{}
 	for _, name := range all.order {
 		if by := part(name, "by"); by != "" && strings.HasPrefix(name, top+"/") {
-			who, cases = add(who, by), add(cases, caseOf(name))
+			peers, cases = add(peers, by), add(cases, caseOf(name))
 			found[[2]string{caseOf(name), by}] = all.rows[name]
 		}
 	}
-	base := who[slices.IndexFunc(who, isBase)]
+	base := peers[slices.IndexFunc(peers, isBase)]
 	var out strings.Builder
 	fmt.Fprintf(&out, "| %s | %s | B, allocs of the first |\n|---|%s--:|\n", "× "+base, strings.Join(cases, " | "), strings.Repeat("--:|", len(cases)))
-	for _, by := range who {
+	for _, by := range peers {
 		fmt.Fprintf(&out, "| %s |", by)
 		memory := "–"
 		for _, c := range cases {
@@ -95,7 +96,7 @@ func (all *results) compared(top string) string {
 
 func isBase(by string) bool { return by == "raw" || strings.HasPrefix(by, "accesstoken") }
 
-// caseOf is what a name says beside the top and who it is measured for.
+// caseOf returns a name without its first part and without "by".
 func caseOf(name string) string {
 	parts := strings.Split(name, "/")[1:]
 	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return strings.HasPrefix(p, "by=") }), " ")
@@ -116,7 +117,8 @@ func cell(r, base *row) string {
 	return text
 }
 
-// times is the median of the rounds' own ratios, which repeat better than times.
+// times returns the median of the ratios of the single rounds, because these vary less
+// between runs than the times do.
 func times(r, base *row) string {
 	if base == nil || base == r || len(base.times) != len(r.times) {
 		return "–"

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// oneRound is what go test prints on a machine with two cores.
+// oneRound is the output of go test on a machine with two cores.
 const oneRound = `goos: linux
 BenchmarkRaw/alg=RS256-2 1000 40000 ns/op 1376 B/op 9 allocs/op
 BenchmarkHit-2 1000 400 ns/op 0 B/op 0 allocs/op

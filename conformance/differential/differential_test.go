@@ -55,7 +55,7 @@ func (t *tally) note(text, token string, count int) {
 	t.unexplained[text] = s
 }
 
-// try has everybody judge a token, and counts.
+// try lets all judges check a token, and counts the differences.
 func (t *tally) try(w *world, classes []class, token string) {
 	t.tokens++
 	somebody := false

@@ -1,12 +1,12 @@
-// Package differential holds the Validator against other JOSE libraries: the
-// same keys, clock and rules, tokens made up at random, and every difference of
-// opinion has to be explained in testdata/explained.json.
+// Package differential compares the Validator with other JOSE libraries. All get the
+// same keys, clock, rules and randomly made tokens. If their verdicts differ, the
+// difference has to be explained in testdata/explained.json.
 //
 //	go test -C conformance/differential
 //	make differential DIFFTIME=10m
 //
-// A difference is explained when a property of the token itself, found by
-// readers that share no code with the library, says why. The properties are held
-// to be exact: a token that has one is refused by us whatever else is in it, or,
-// where we accept it, refused by the library that the explanation names.
+// A difference is explained by a property of the token, which is found by readers that
+// share no code with the library. For example, a header member zip is such a property.
+// The properties are tested to be exact. If a token has one, we refuse it, whatever
+// else is in it, or we accept it and the library that the explanation names refuses it.
 package differential

@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// A document is JSON as a reader of its own sees it: RFC 8259 by hand, so that
-// nobody's parser explains its own mistakes. What other parsers overlook is
-// noted and read over.
+// A document is JSON as read by a separate parser, written from RFC 8259, so that no
+// tested parser explains its own mistakes. Faults that other parsers overlook are
+// noted, and reading goes on.
 type document struct {
 	text      string
-	root      *node // nil when the text is not JSON
+	root      *node // nil if the text is not JSON
 	members   int   // of the outermost object
 	commas    int   // outside strings
 	depth     int
@@ -95,7 +95,7 @@ type scanner struct {
 	at int
 }
 
-// peek returns 0 at the end; a NUL in the text is no JSON either way.
+// peek returns 0 at the end. A NUL in the text is not valid JSON either.
 func (s *scanner) peek() byte {
 	if s.at >= len(s.document.text) {
 		return 0

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Texts of examples have three short cuts: <good> for the members of a good header
-// or payload, <good but exp> for all of them but one, and <16*[> for 16 brackets,
-// in which # counts.
+// Texts of examples have three abbreviations: <good> for the members of a good header
+// or payload, <good but exp> for all of them except one, and <16*[> for 16 brackets. In
+// a repeated text, # is the number of the repetition.
 var (
 	good     = regexp.MustCompile(`<good(?: but ([a-z_]+))?>`)
 	repeated = regexp.MustCompile(`<(\d+)\*([^>]*)>`)
@@ -40,7 +40,7 @@ func expand(text string, document object) string {
 	return strings.ReplaceAll(text, "<xff>", "\xff")
 }
 
-// token makes the example. What its header says chooses algorithm and key.
+// token makes the example. Its header determines algorithm and key.
 func (e example) token(w *world) string {
 	d := w.newDraft(mustAlgorithm("ES256"))
 	header, payload := expand(e.Header, d.header), expand(e.Payload, d.payload)
@@ -105,8 +105,8 @@ func wantShown(t *testing.T, w *world, c class, e example) {
 	wantPeers(t, w, c, token)
 }
 
-// wantPeers fails the test unless those accept who are said to, and the others
-// refuse for the reason that is given.
+// wantPeers fails the test unless the named libraries accept the token, and the others
+// refuse it with the given reason.
 func wantPeers(t *testing.T, w *world, c class, token string) {
 	t.Helper()
 	for _, peer := range w.peers {
@@ -121,8 +121,8 @@ func wantPeers(t *testing.T, w *world, c class, token string) {
 	}
 }
 
-// What stands just within a bound, or only looks like something that is refused, is
-// accepted by all, who read the same in it.
+// If a token is just within a bound, or only resembles one that is refused, all accept
+// it and read the same claims.
 func TestEverybodyAcceptsWhatIsNearby(t *testing.T) {
 	wantAgreement(t, map[string]string{
 		"a date of 64 characters":              `{<good but exp>,"exp":1800000300.<53*0>}`,
@@ -142,8 +142,8 @@ func TestEverybodyAcceptsWhatIsNearby(t *testing.T) {
 	})
 }
 
-// A claim that decides nothing refuses nothing, whatever its value (RFC 7519 §4: a
-// claim that is not understood is ignored). Duplicate names and bad text refuse it.
+// If no check uses a claim, it never makes a token fail, whatever its value (RFC 7519
+// §4: a claim that is not understood is ignored). Duplicate names and bad text do.
 func TestEverybodyAcceptsWhatDecidesNothing(t *testing.T) {
 	for _, name := range []string{"acr", "amr", "auth_time", "act", "authorization_details", "typ", "token_use"} {
 		payloads := map[string]string{}

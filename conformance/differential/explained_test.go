@@ -19,22 +19,22 @@ var explained []byte
 // A class explains differences of one kind.
 type class struct {
 	Name       string
-	WeSay      []string          `json:"we_say"`      // how our error may begin; none when we accept
-	AcceptedBy []string          `json:"accepted_by"` // who accepts what we refuse
-	RefusedBy  map[string]string `json:"refused_by"`  // who refuses what we accept, and a piece of their error
-	ReadBy     []string          `json:"read_by"`     // who reads another exp in what all accept
-	When       string            // the property of the token, and after a colon what of
+	WeSay      []string          `json:"we_say"`      // beginnings that our error may have; empty if we accept
+	AcceptedBy []string          `json:"accepted_by"` // the libraries that accept what we refuse
+	RefusedBy  map[string]string `json:"refused_by"`  // the libraries that refuse what we accept, and a part of their error
+	ReadBy     []string          `json:"read_by"`     // the libraries that read a different exp, although all accept
+	When       string            // the property of the token, and after a colon its argument
 	Why        string
 	Example    example
-	Also       []string // payloads of which the same holds
+	Also       []string // payloads with the same result
 }
 
 // An example is a token as text. {header}, {payload} and {signature} in Token
 // stand for the encoded parts.
 type example struct {
 	Header, Payload string
-	Profile         string // whose verdict it shows; "relaxed" when left out
-	Salt            int    // of PSS, when it is not as long as the hash
+	Profile         string // the profile of our judge; "relaxed" if left out
+	Salt            int    // length of the PSS salt, if it is not that of the hash
 	Token           string
 }
 
@@ -81,7 +81,7 @@ func (c class) holds(in *input) bool {
 	return properties[c.property()](in, of)
 }
 
-// A verdict is what one judge says.
+// A verdict is the answer of one judge.
 type verdict struct {
 	judge string
 	reading
@@ -90,11 +90,11 @@ type verdict struct {
 
 // A finding is a difference, explained by a class or by none.
 type finding struct {
-	class string // "" when nothing explains it
-	text  string // what differs, without what is special to one token
+	class string // "" if no class explains it
+	text  string // the difference, without details of the single token
 }
 
-// compare holds our verdict on a token against the others'.
+// compare compares our verdict on a token with the others.
 func (w *world) compare(classes []class, in *input, ours verdict, theirs []verdict) (found []finding) {
 	if ours.err == nil {
 		found = append(found, contradictions(classes, in, ours, theirs)...)
@@ -123,8 +123,8 @@ func oddity(err error) string {
 	return ""
 }
 
-// contradictions finds classes that claim more than is true: that we refuse, or
-// that another refuses, what has the property.
+// contradictions finds classes that claim too much: a token has the property, but we
+// do not refuse it, or the named library does not.
 func contradictions(classes []class, in *input, ours verdict, theirs []verdict) (found []finding) {
 	for _, c := range classes {
 		if !c.holds(in) {
@@ -142,8 +142,8 @@ func contradictions(classes []class, in *input, ours verdict, theirs []verdict) 
 	return found
 }
 
-// explainReading compares what two judges read in a token that both accept. Only
-// of the dates may they think differently.
+// explainReading compares the claims that two judges read in a token that both accept.
+// Only the dates may differ.
 func explainReading(classes []class, in *input, ours, peer verdict) []finding {
 	if ours.reading == peer.reading {
 		return nil
@@ -187,11 +187,10 @@ func (c class) says(err error) bool {
 	return slices.ContainsFunc(c.WeSay, func(beginning string) bool { return strings.HasPrefix(said, beginning) })
 }
 
-// shorter drops what jwx says on the way, and names of members.
+// shorter removes the prefixes of jwx's errors, and names of members.
 var shorter = regexp.MustCompile(`jwt.ParseString: failed to parse string: |(field |key )[^:]*:`)
 
-// normal leaves out of an error what is special to one token: quoted text and
-// digits.
+// normal removes from an error the details of the single token: quoted text and digits.
 func normal(err error) string {
 	var out strings.Builder
 	var quote rune

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// choices are the bytes that a token is made from. When they run out, every
-// choice is the first one.
+// choices are the bytes that a token is made from. If they run out, every choice is the
+// first one.
 type choices struct{ rest []byte }
 
 func (c *choices) byte() byte {
@@ -35,7 +35,7 @@ func pick[T any](c *choices, list []T) T { return list[c.below(len(list))] }
 // A draft is a token before it is put together. Names and values are JSON texts,
 // so that they can be wrong.
 type draft struct {
-	algorithm algorithm // that signs
+	algorithm algorithm // to sign with
 	key       crypto.Signer
 	salt      int // of PSS
 	header    object
@@ -85,7 +85,7 @@ func (o object) String() string {
 
 func quote(text string) string { return `"` + text + `"` }
 
-// newDraft is a token that everybody accepts.
+// newDraft returns a token that all judges accept.
 func (w *world) newDraft(a algorithm) *draft {
 	d := &draft{algorithm: a, key: w.keys[a.kid]}
 	d.header = object{{`"alg"`, quote(a.name)}, {`"kid"`, quote(a.kid)}, {`"typ"`, `"at+jwt"`}}
@@ -113,8 +113,8 @@ func (d *draft) token() string {
 	return d.compact.make(signed + "." + encode(signature))
 }
 
-// generate makes a token of the bytes: mostly a good one with one or two things
-// about it that somebody might stumble over.
+// generate makes a token from the bytes. It is mostly a good token with one or two
+// changes that a library might mishandle.
 func (w *world) generate(data []byte) string {
 	c := &choices{data}
 	d := w.newDraft(pick(c, algorithms))
@@ -128,7 +128,7 @@ func (w *world) generate(data []byte) string {
 // A change does one thing to a draft.
 type change func(w *world, c *choices, d *draft)
 
-// everything is weighted: what is rare here would be common noise otherwise.
+// everything has weights, because otherwise noise would be too frequent.
 var everything = slices.Concat(
 	repeat(6, change(changeType), changeKeyID, changeAlgorithm, changeHeaderMember),
 	repeat(5, change(changeNames)),
@@ -172,8 +172,8 @@ func changeKeyID(_ *world, c *choices, d *draft) {
 	}))
 }
 
-// changeAlgorithm changes what the header says, and then now and then what is
-// done as well.
+// changeAlgorithm changes the header's alg, and sometimes also the algorithm that is
+// used.
 func changeAlgorithm(w *world, c *choices, d *draft) {
 	if c.chance(40) {
 		other := pick(c, algorithms)
@@ -256,7 +256,7 @@ var values = []string{
 	`12345678901234567890e-10`, `1.0000000000000000000000001`, `4.9e-324`, `1e308`, `1e309`, `-1.8e308`,
 }
 
-// A named claim has a meaning to somebody, and values that suit it or nearly do.
+// A named claim has a meaning to some library, and values that are valid or nearly so.
 type named struct {
 	name   string
 	values []string
@@ -294,8 +294,8 @@ var claims = []named{
 	{`"email"`, []string{`"alice@example.com"`, `["alice@example.com"]`}}, {`"email_verified"`, []string{`true`, `"true"`}}, {`"name"`, nil},
 }
 
-// kinds are what issuers call their tokens in token_use or typ, and what they
-// might.
+// kinds are the names that issuers give, or might give, to their tokens in token_use or
+// typ.
 var kinds = []string{
 	`"id"`, `"access"`, `"ID"`, `"Refresh"`, `"Bearer"`, `"logout"`, `"\u0069d"`, `"access_token"`, `"id_token"`, `"Offline"`, `"refresh_token"`, `"DPoP"`, `"id "`, `"\u0131d"`, `["id"]`, `"JWT"`,
 }
@@ -316,7 +316,7 @@ func elements(values []string) (arrays []string) {
 	return arrays
 }
 
-// wide makes an object of 257 members, one more than is read.
+// wide makes an object of 257 members, one more than the maximum.
 func wide(member string) string {
 	var out strings.Builder
 	for i := range 256 {
@@ -373,7 +373,7 @@ func changeAudience(_ *world, c *choices, d *draft) {
 	}
 }
 
-// changeExtra adds a member that means nothing to anybody.
+// changeExtra adds a member that no library uses.
 func changeExtra(_ *world, c *choices, d *draft) {
 	o, _ := d.document(c)
 	name := pick(c, []string{`"x"`, `"extra"`, `""`, `"\u0000"`, `"__proto__"`, `"a.b"`, `"` + "\u00e9" + `"`, `"\ud83d\ude00"`, `"` + "\uFFFD" + `"`, `"\ud800"`, "\"\xff\"", `"\/"`, `"keys"`, `"kty"`, `"payload"`, `"ciphertext"`, `"signatures"`})
@@ -406,7 +406,7 @@ func changeShape(_ *world, c *choices, d *draft) {
 	}
 }
 
-// changeText does to the JSON text what is no matter of members.
+// changeText changes the JSON text in ways that do not concern single members.
 func changeText(_ *world, c *choices, d *draft) {
 	_, which := d.document(c)
 	at, b, wide := c.below(1024), c.byte(), strings.Repeat(" ", 10+c.below(4))
@@ -489,7 +489,7 @@ func respell(c *choices) func(string) string {
 	})
 }
 
-// spareBits sets a bit that no byte is made of, where there is one.
+// spareBits sets a bit of the last character that carries no data, if there is one.
 func spareBits(s string) string {
 	if len(s)%4 < 2 {
 		return s
@@ -538,7 +538,7 @@ func flattened(token string) string {
 	return `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`
 }
 
-// changePayload puts something else in the place of the claims.
+// changePayload replaces the claims with something else.
 func changePayload(w *world, c *choices, d *draft) {
 	whole := pick(c, []string{`null`, `[]`, `"x"`, ``, `1`, `{}`, `nested`, `{}{}`, `true`, "nested text"})
 	switch whole {
@@ -561,7 +561,7 @@ func changeSalt(w *world, c *choices, d *draft) {
 	d.salt = pick(c, []int{0, 20, 32, 48, 64, 31, 33, 1, 128})
 }
 
-// changeSigner has a key sign that does not go with the header.
+// changeSigner signs with a key that does not fit the header.
 func changeSigner(w *world, c *choices, d *draft) {
 	switch c.below(4) {
 	case 0:
@@ -589,8 +589,8 @@ func (d *draft) signWithOtherCurve(w *world, c *choices) {
 	d.header.set(`"kid"`, quote(kid))
 }
 
-// changeBounds makes the header, or the payload and with it the whole token, long:
-// around the bounds, or far beyond. White space is no member to trip over.
+// changeBounds makes the header, or the payload and so the whole token, long: around
+// the bounds, or far beyond. It uses white space, which no library rejects as a member.
 func changeBounds(_ *world, c *choices, d *draft) {
 	which := c.below(2)
 	length := 12150 + c.below(64) // of the payload of a token of 16 KiB, with a short header and signature

@@ -11,10 +11,11 @@ type input struct {
 	parts   []part
 	header  *document // never nil
 	payload *document
-	strict  bool // judged by the profile RFC9068 to the letter
+	strict  bool // checked by the unrelaxed profile RFC9068
 }
 
-// A part is what stands between dots, decoded as leniently as anybody does.
+// A part is the text between two dots, decoded at least as leniently as any library
+// does.
 type part struct {
 	text    string
 	raw     []byte
@@ -71,7 +72,7 @@ func readPart(text string) part {
 // compact reports three parts.
 func (in *input) compact() bool { return len(in.parts) == 3 }
 
-// claim returns a member of the payload; nil when there is none.
+// claim returns a member of the payload, or nil.
 func (in *input) claim(name string) *node { return in.payload.get(name) }
 
 // text returns a claim that is a string, or "".
@@ -91,7 +92,7 @@ func textOf(n *node) string {
 // A date is a claim's number, exactly.
 type date struct{ *big.Rat }
 
-// dateOf is false for what is no number, or one that is written long.
+// dateOf returns false if the value is not a number, or is written too long.
 func dateOf(n *node) (date, bool) {
 	if n == nil || n.kind != '0' || writtenLong(n) {
 		return date{}, false
@@ -100,8 +101,8 @@ func dateOf(n *node) (date, bool) {
 	return date{rat}, ok
 }
 
-// writtenLong reports a number that is longer than the library documents that it
-// reads a date, or whose exponent would make it so: 64 either way.
+// writtenLong reports a number that is longer than the documented maximum for a date of
+// 64 characters, or whose exponent is outside of -64 to 64.
 func writtenLong(n *node) bool {
 	_, exponent, _ := strings.Cut(strings.ToLower(n.raw), "e")
 	digits := strings.TrimLeft(strings.TrimLeft(exponent, "+-"), "0")
@@ -121,8 +122,8 @@ func (d date) inFloat() date {
 	return date{new(big.Rat).SetFloat64(nearest)}
 }
 
-// cut returns the date as the library documents that it reads it: in whole
-// nanoseconds, nothing rounded up.
+// cut returns the date as the library's documentation describes it: in whole
+// nanoseconds, not rounded up.
 func (d date) cut() *big.Rat {
 	scale := seconds(1_000_000_000)
 	scaled := date{new(big.Rat).Mul(d.Rat, scale)}

@@ -17,13 +17,13 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// A judge says whether a token is good, and what it reads in a good one.
+// A judge decides whether a token is good, and reads the claims of a good one.
 type judge struct {
 	name  string
 	judge func(token string) (reading, error)
 }
 
-// A reading is what a judge makes of the claims that all of them hand out.
+// A reading has the claims that all judges return, as one of them reads them.
 type reading struct {
 	Issuer, Subject, ID string
 	Audience            string // %q of the list
@@ -43,8 +43,8 @@ func (j *judge) ask(token string) (read reading, err error) {
 	return j.judge(token)
 }
 
-// errTwice is no verdict on the token: the second answer differs from the first,
-// which was remembered.
+// errTwice is not a verdict: the second answer, which came from the cache, differs from
+// the first.
 var errTwice = errors.New("the second answer differs from the first")
 
 func judgeWith(v *accesstoken.Validator) func(string) (reading, error) {

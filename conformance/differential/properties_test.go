@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// A property is what can be about a token that explains a difference. It looks at
-// the token only. What a class gives after its name goes to it as of.
+// A property is a fact about a token that explains a difference. It depends only on the
+// token. The text after the property's name in a class is passed as of.
 type property func(in *input, of string) bool
 
 var properties = map[string]property{
@@ -193,8 +193,8 @@ func (in *input) anotherKind() bool {
 	return slices.ContainsFunc(marks, func(name string) bool { return in.claim(name) != nil })
 }
 
-// anotherUse reports a token_use or typ of what is no access token, alone or in a
-// list.
+// anotherUse reports a token_use or typ of another kind of token than an access token,
+// alone or in a list.
 func anotherUse(n *node) bool {
 	others := []string{"id", "refresh", "offline", "logout", "id_token", "refresh_token"}
 	isOther := func(n node) bool { return slices.Contains(others, strings.ToLower(n.text)) }
@@ -209,7 +209,7 @@ func isUnreadableKey(n *node) bool {
 	})
 }
 
-// forClient reports an aud that names the client. The empty string names nobody.
+// forClient reports an aud that names the client. The empty string is not a client.
 func (in *input) forClient() bool {
 	aud := in.claim("aud")
 	list := []node{}
@@ -227,47 +227,47 @@ func (in *input) forClient() bool {
 	return false
 }
 
-// outOfRange reports a number that is no date from 1970 to 9999: a negative one,
-// -0 included, or a later one.
+// outOfRange reports a number that is not a date from 1970 to 9999: it is negative, -0
+// included, or later.
 func outOfRange(n *node) bool {
 	d, ok := dateOf(n)
 	return ok && (strings.HasPrefix(n.raw, "-") || d.cut().Cmp(seconds(latest)) > 0)
 }
 
-// Our clock with the leeway is at a whole second. What ends or comes between it and
-// the next one is where those differ from us who read a float64 and cut its
-// fraction off.
+// Our clock with the leeway is at a whole second. If a token ends or begins before the
+// next second, libraries that read a float64 and cut its fraction off differ from us.
 var (
 	end       = seconds(now - leeway)
 	beginning = seconds(now + leeway)
 )
 
-// endedThisSecond reports an end that is over, by less than others see.
+// endedThisSecond reports an exp that has passed less than a second ago, which others
+// do not notice.
 func endedThisSecond(n *node) bool {
 	d, ok := dateOf(n)
 	return ok && d.cut().Cmp(end) <= 0 && d.inFloat().floor().Cmp(end) == 0
 }
 
-// endsThisSecond reports an end to come that is over for others.
+// endsThisSecond reports an exp in the future that has passed for others.
 func endsThisSecond(n *node) bool {
 	d, ok := dateOf(n)
 	return ok && d.cut().Cmp(end) > 0 && d.inFloat().floor().Cmp(end) == 0
 }
 
-// comesThisSecond reports a beginning to come that is there for others.
+// comesThisSecond reports an nbf or iat in the future that has passed for others.
 func comesThisSecond(n *node) bool {
 	d, ok := dateOf(n)
 	return ok && d.cut().Cmp(beginning) > 0 && d.inFloat().floor().Cmp(beginning) == 0
 }
 
-// roundsUp reports a date whose nearest float64 lies in a later second: near our
-// time they are 240 ns apart.
+// roundsUp reports a date whose nearest float64 is in a later second. At the present
+// time, neighbouring float64 values are 240 ns apart.
 func roundsUp(n *node) bool {
 	d, ok := dateOf(n)
 	return ok && !outOfRange(n) && d.inFloat().floor().Cmp(d.floor()) > 0
 }
 
-// otherSalt reports a PSS signature that is good but for the length of its salt.
+// otherSalt reports a PSS signature that is good except for the length of its salt.
 func (in *input) otherSalt() bool {
 	a, ok := algorithmNamed(in.alg())
 	if !ok || !a.pss || !in.compact() {

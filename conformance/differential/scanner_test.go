@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The scanner and encoding/json call the same texts JSON. That one reads over bad
-// UTF-8 and lone surrogates, as the scanner does.
+// The scanner and encoding/json accept the same texts as JSON. Both tolerate bad UTF-8
+// and lone surrogates.
 func TestTheScannerKnowsJSON(t *testing.T) {
 	w, known := theWorld(), 0
 	for n := range uint64(300) {
@@ -56,7 +56,7 @@ func TestTheScannerNotes(t *testing.T) {
 	}
 }
 
-// A property that no class uses explains nothing.
+// Each property should be used by a class, because otherwise it explains nothing.
 func TestEveryPropertyIsUsed(t *testing.T) {
 	used := map[string]bool{}
 	for _, c := range mustClasses(t) {
@@ -69,8 +69,8 @@ func TestEveryPropertyIsUsed(t *testing.T) {
 	}
 }
 
-// A document that is cut off anywhere is read to its end, and as encoding/json has
-// it.
+// If a document is cut off anywhere, it is read to its end, with the same result as
+// encoding/json.
 func TestTheScannerReadsBeginnings(t *testing.T) {
 	w := theWorld()
 	for n := range uint64(100) {

@@ -14,8 +14,8 @@ import (
 	"slices"
 )
 
-// An algorithm is a JWS algorithm with the kid of a key that goes with it (RFC
-// 7518 §3.1, RFC 9864).
+// An algorithm is a JWS algorithm with the kid of a key for it (RFC 7518 §3.1, RFC
+// 9864).
 type algorithm struct {
 	name string
 	kid  string
@@ -24,8 +24,8 @@ type algorithm struct {
 	size int // of r and of s, in bytes
 }
 
-// algorithms begin with the cheap ones, and hold them several times: what is tried
-// out is reading, more than arithmetic.
+// algorithms begins with the cheap ones and has them several times, because the tests
+// are about reading more than about arithmetic.
 var algorithms = append(
 	slices.Repeat([]algorithm{
 		{name: "EdDSA", kid: "ed25519"},
@@ -93,9 +93,9 @@ func sum(hash crypto.Hash, text string) []byte {
 	return h.Sum(nil)
 }
 
-// genuine reports whether the signature is one of the header's algorithm under a
-// published key that fits it, by nothing but the standard library. Without a kid
-// any key will do.
+// genuine reports whether the signature is good for the header's algorithm and a
+// published key that fits it. It uses only the standard library. If there is no kid,
+// any key may fit.
 func (w *world) genuine(in *input) bool {
 	a, ok := algorithmNamed(in.alg())
 	if !ok || !in.compact() || in.kid() != "" && in.kid() != a.kid {

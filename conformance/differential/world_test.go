@@ -26,15 +26,15 @@ const (
 	resource = "https://api.example.com"
 	leeway   = 30
 	now      = 1_800_000_000
-	latest   = 253_402_300_799 // 9999-12-31T23:59:59Z, the last date that there is
+	latest   = 253_402_300_799 // 9999-12-31T23:59:59Z, the last date that is accepted
 )
 
 func clock() time.Time { return time.Unix(now, 0) }
 
-// A world is the issuer's keys by kid, and everybody who judges its tokens.
+// A world has the issuer's keys by kid, and the judges of its tokens.
 type world struct {
 	keys      map[string]crypto.Signer
-	strangers map[string]crypto.Signer // keys that nobody publishes, by the kid they pretend to
+	strangers map[string]crypto.Signer // keys that are not published, by the kid that they are used with
 	ours      []*judge                 // one for each configuration
 	peers     []*judge
 }
@@ -66,7 +66,7 @@ func (w *world) validator(relax accesstoken.Relax) *accesstoken.Validator {
 		Resource: resource,
 		Issuers: []accesstoken.Issuer{{
 			URL: issuer, Keys: jwks.Static(keys...), Relax: relax,
-			Accept: func(context.Context, accesstoken.Claims) error { return nil }, // Relax of everything demands one
+			Accept: func(context.Context, accesstoken.Claims) error { return nil }, // required if everything is relaxed
 		}},
 		Leeway: leeway * time.Second,
 		Logger: slog.New(slog.DiscardHandler),
@@ -106,8 +106,8 @@ func newEC(random *rand.ChaCha8, curve elliptic.Curve) *ecdsa.PrivateKey {
 	return must(ecdsa.ParseRawPrivateKey(curve, scalar))
 }
 
-// newRSA does by hand what [rsa.GenerateKey] does: that one takes its own
-// randomness whatever it is given.
+// newRSA makes a key from the given randomness. [rsa.GenerateKey] would ignore it and
+// use its own.
 func newRSA(random *rand.ChaCha8) *rsa.PrivateKey {
 	const exponent = 65537
 	p, q, one := newPrime(random), newPrime(random), big.NewInt(1)

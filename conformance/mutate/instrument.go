@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// chosenVariable is the variable that every mutated package gets: the number of the
-// mutant to be, or 0.
+// chosenVariable is a variable that is added to every mutated package. It has the
+// number of the chosen mutant, or 0.
 const chosenVariable = "mutantChosen"
 
-// switchFile is the text of the file that a mutated package gets.
+// switchFile is the text of a file that is added to every mutated package.
 const switchFile = `package %s
 
 import (
@@ -50,10 +50,11 @@ func mutantUnbounded[T any](unbounded bool, first, bounded T) T {
 }
 `
 
-// variable is where a test program reads the number of its mutant.
+// variable is the environment variable from which a test program reads the number of
+// its mutant.
 const variable = "MUTANT"
 
-// switches returns the file for the package of this source.
+// switches returns switchFile for the package of this source.
 func switches(source []byte) []byte {
 	tree, err := parser.ParseFile(token.NewFileSet(), "", source, parser.PackageClauseOnly)
 	if err != nil {
@@ -64,15 +65,15 @@ func switches(source []byte) []byte {
 
 // An insertion is half of a mutant's change.
 type insertion struct {
-	at, other int // where it is, and where its other half is
+	at, other int // offsets of this half and of the other half
 	mutant    int
 	closing   bool
 	text      string
 }
 
-// instrument writes all the mutants into their source, each asleep until its
-// number is chosen. Compiling them once is what makes trying hundreds of them
-// a matter of minutes. The lines stay where they are.
+// instrument writes all mutants into their source. A mutant has no effect unless its
+// number is chosen. Because all are compiled at once, it takes only minutes to try
+// hundreds of them. Line numbers do not change.
 func instrument(source []byte, mutants []mutant) []byte {
 	var insertions []insertion
 	for i, m := range mutants {
@@ -93,8 +94,8 @@ func instrument(source []byte, mutants []mutant) []byte {
 	return out.Bytes()
 }
 
-// inside orders insertions so that changes nest as what they change does; of
-// two at the same place the first is the outer one.
+// inside orders insertions so that changes nest like the code that they change. If two
+// changes are in the same place, the first is the outer one.
 func inside(a, b insertion) int {
 	switch {
 	case a.at != b.at:

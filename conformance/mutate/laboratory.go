@@ -16,29 +16,29 @@ import (
 	"time"
 )
 
-// A verdict is what became of a mutant.
+// A verdict is the result for one mutant.
 type verdict struct {
 	mutant
-	by   string // package and first failing test; "" when it survived
+	by   string // package and first failing test; "" if the mutant survived
 	took time.Duration
 }
 
-// A laboratory has the test programs with all the mutants in them.
+// A laboratory has the compiled test programs, which contain all mutants.
 type laboratory struct {
 	top     string // absolute
 	folder  string // outside the tree
 	chosen  []mutant
 	stages  map[string][]stage
 	overlay string
-	limits  map[string]time.Duration // for the tests of a package
+	limits  map[string]time.Duration // time limit for the tests of a package
 
 	lock    sync.Mutex
-	killers map[string][]string // the tests of a package that killed mutants of a file
+	killers map[string][]string // tests that killed mutants, by package and file
 }
 
-// newLaboratory compiles the tests that judge the chosen mutants, and runs them
-// while all mutants sleep: they have to pass, and their time sets the limit for
-// mutants that hang.
+// newLaboratory compiles the tests for the chosen mutants, and runs them without a
+// mutant. They have to pass. Their time determines the limit after which a mutant
+// counts as hanging.
 func newLaboratory(ctx context.Context, top string, all, chosen []mutant, stages map[string][]stage) (*laboratory, error) {
 	top, err := filepath.Abs(top)
 	if err != nil {
@@ -73,8 +73,8 @@ func (l *laboratory) prepare(ctx context.Context, all []mutant) error {
 	return nil
 }
 
-// writeOverlay writes the instrumented files, one more file for each of their
-// packages, and what tells the go command to read them.
+// writeOverlay writes the instrumented files, one additional file for each of their
+// packages, and the overlay file that makes the go command use them.
 func (l *laboratory) writeOverlay(all []mutant) error {
 	replaced, written := map[string]string{}, 0
 	write := func(original string, content []byte) error {
@@ -131,7 +131,7 @@ func (l *laboratory) baseline(ctx context.Context, s stage) error {
 	}
 	start := time.Now()
 	if out, passed := l.execute(ctx, s, 0, 5*time.Minute, ""); !passed {
-		return fmt.Errorf("%s fails while all mutants sleep\n%s", named(s.pkg), out)
+		return fmt.Errorf("the tests of %s fail without a mutant\n%s", named(s.pkg), out)
 	}
 	l.limits[s.pkg] = 20*time.Second + 5*time.Since(start)
 	return nil
@@ -161,7 +161,7 @@ func (l *laboratory) tryAll(ctx context.Context, jobs int) ([]verdict, error) {
 	return verdicts, ctx.Err()
 }
 
-// try runs one stage after another until one fails.
+// try runs the stages of a mutant in turn until one fails.
 func (l *laboratory) try(ctx context.Context, m mutant) verdict {
 	start := time.Now()
 	v := verdict{mutant: m}
@@ -175,9 +175,9 @@ func (l *laboratory) try(ctx context.Context, m mutant) verdict {
 	return v
 }
 
-// failure returns the first test that fails, or "". Those that killed mutants
-// of the same file are asked before the others. A test that does not fail again
-// by itself shows nothing, unless all of them together fail twice.
+// failure returns the first test that fails, or "". Tests that killed mutants of the
+// same file run first. A failing test is run again by itself, in case it is flaky. If
+// it then passes, the failure counts only if the whole package fails a second time.
 func (l *laboratory) failure(ctx context.Context, s stage, m mutant) string {
 	limit := l.limits[s.pkg]
 	for _, first := range []string{l.likely(s, m), ""} {
@@ -203,7 +203,8 @@ func (l *laboratory) fails(ctx context.Context, s stage, m mutant, run string) b
 	return !passed
 }
 
-// likely matches the tests to ask first; none, when none has killed yet.
+// likely returns a pattern for the tests to run first. If no test has killed a mutant
+// of the file yet, the pattern matches none.
 func (l *laboratory) likely(s stage, m mutant) string {
 	l.lock.Lock()
 	defer l.lock.Unlock()
@@ -213,7 +214,7 @@ func (l *laboratory) likely(s stage, m mutant) string {
 // remember puts the test at the head of a short list.
 func (l *laboratory) remember(s stage, m mutant, test string) {
 	if !strings.HasPrefix(test, "Test") {
-		return // a panic, or no end
+		return // a panic or a timeout
 	}
 	l.lock.Lock()
 	defer l.lock.Unlock()
@@ -222,7 +223,7 @@ func (l *laboratory) remember(s stage, m mutant, test string) {
 	l.killers[key] = append([]string{test}, others[:min(len(others), 7)]...)
 }
 
-// execute runs the tests, or those that match run, up to the first failure.
+// execute runs the tests, or only those that match run, up to the first failure.
 func (l *laboratory) execute(ctx context.Context, s stage, number int, limit time.Duration, run string) (out string, passed bool) {
 	ctx, stop := context.WithTimeout(ctx, limit+10*time.Second)
 	defer stop()
@@ -236,10 +237,10 @@ func (l *laboratory) execute(ctx context.Context, s stage, number int, limit tim
 
 var failed = regexp.MustCompile(`(?m)^( *)--- FAIL: (\S+)`)
 
-// byTimeout stands for the test where none ended.
+// byTimeout is used as the name of the test if the tests did not end in time.
 const byTimeout = "by timeout"
 
-// failing finds the first test that failed, and the first subtest of it.
+// failing returns the first test that failed, with its first failed subtest.
 func failing(output string) (name string) {
 	if timedOut(output) {
 		return byTimeout

@@ -106,7 +106,7 @@ func TestAMutantIsKilledByATestThatNeedsItsCheck(t *testing.T) {
 	}
 }
 
-// A verdict means nothing when the tests fail by themselves.
+// If the tests fail without a mutant, a verdict means nothing.
 func TestNothingIsTriedWhileTheTestsFail(t *testing.T) {
 	for name, content := range map[string]string{
 		"they fail":           "package sample\n\nimport \"testing\"\n\nfunc TestA(t *testing.T) { t.Error() }\n",

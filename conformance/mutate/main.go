@@ -1,31 +1,30 @@
-// Command mutate shows that every check is needed by some test. It takes the
-// checks of the validator and of the strict reader away or turns them round, one
-// at a time, and runs the tests: a mutant that no test kills is a check that could
-// be lost unseen.
+// Command mutate shows that every check is covered by a test. It removes or inverts
+// the checks of the validator and of the strict reader, one at a time, and runs the
+// tests. If no test kills a mutant, its check could be lost without a failing test.
 //
-//	go run ./conformance/mutate                   # all of them; what make mutate does
-//	go run ./conformance/mutate -list             # only their ids
+//	go run ./conformance/mutate                   # all mutants, like make mutate
+//	go run ./conformance/mutate -list             # only print their ids
 //	go run ./conformance/mutate -run 'Parse never'
 //	go run ./conformance/mutate -only ./grpcauth,scopes/set.go   # make mutate ONLY=./grpcauth
 //
-// The checks are found in the syntax tree, and a mutant's id is made of what it
-// changes: file, function, operator, source text. No file of the tree is written:
-// the tests are compiled with an overlay that holds all mutants asleep, once for
-// each package, and a variable of the environment wakes one of them. Tests that do
-// not end are stopped, which kills the mutant too; the table says so.
+// The checks are found in the syntax tree. A mutant's id consists of the file, the
+// function, the operator and the source text that it changes. No file of the tree is
+// changed: the tests of each package are compiled once, with an overlay that contains
+// all mutants, and an environment variable enables one of them. Tests that take too
+// long are stopped. This kills the mutant as well, and the table says so.
 //
 // The operators:
 //
-//	never     a condition for a refusal never holds
-//	inverted  any other condition, turned round
-//	always    a truth value that is returned is true
-//	removed   one operand of && or ||, or one value of a case, is taken out
+//	never     a condition for a refusal is always false
+//	inverted  any other condition is negated
+//	always    a returned bool is always true
+//	removed   one operand of && or ||, or one value of a case, is removed
 //	boundary  < becomes <=, and so on; Before becomes "not After"
-//	dropped   a verdict that is returned becomes nil
+//	dropped   a returned error becomes nil
 //	unbounded min or max returns its first argument
 //
-// Mutants that survive for a reason stand in survivors.txt. The command fails
-// when another one survives, and when the list says what is no longer so.
+// survivors.txt lists the mutants that may survive, with the reasons. The command
+// fails if any other mutant survives, or if the list has an entry that is obsolete.
 package main
 
 import (
@@ -45,10 +44,10 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("mutate: ")
 	var (
-		list = flag.Bool("list", false, "print the ids of the mutants, and do nothing else")
+		list = flag.Bool("list", false, "only print the ids of the mutants")
 		run  = flag.String("run", "", "try only the mutants whose id matches this regular expression")
-		only = flag.String("only", "", "try only the mutants of these packages or files, with a comma between them")
-		jobs = flag.Int("j", 2, "mutants tried at the same time")
+		only = flag.String("only", "", "try only the mutants of these packages or files, separated by commas")
+		jobs = flag.Int("j", 2, "number of mutants to try at the same time")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -103,8 +102,8 @@ func matching(all []mutant, pattern *regexp.Regexp) (chosen []mutant) {
 	return chosen
 }
 
-// within returns the mutants of the packages and files that are named, with a comma
-// between them; all of them for "". A name that no mutant has is a slip.
+// within returns the mutants of the named packages and files, which are separated by
+// commas. If only is "", it returns all. A name without mutants is an error.
 func within(all []mutant, only string) (chosen []mutant, err error) {
 	if only == "" {
 		return all, nil

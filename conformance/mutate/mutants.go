@@ -14,15 +14,16 @@ type mutant struct {
 	file     string // slash-separated, below the top folder
 	function string // Func or Type.Method
 	operator string
-	check    string // source text of what is changed
-	ordinal  int    // from 1, among those that are otherwise the same
+	check    string // source text that is changed
+	ordinal  int    // from 1, among mutants that are otherwise the same
 
-	number        int    // from 1, among all that are tried together
-	start, end    int    // bytes of the source around which the change is written
-	before, after string // where $ stands for "this mutant is the chosen one"
+	number        int    // from 1, among all mutants that are tried together
+	start, end    int    // byte offsets in the source around which the change is written
+	before, after string // inserted there; $ stands for "this mutant is chosen"
 }
 
-// id names the mutant by what it changes, so that it moves with the code.
+// id names the mutant by what it changes, so that the id stays the same if the code
+// is moved.
 func (m mutant) id() string {
 	id := fmt.Sprintf("%s %s %s: %s", m.file, m.function, m.operator, m.check)
 	if m.ordinal > 1 {
@@ -31,8 +32,8 @@ func (m mutant) id() string {
 	return id
 }
 
-// find returns the mutants of one file, in their order and numbered after those
-// before it, and the names of its functions.
+// find returns the mutants of one file in their order, and the names of its functions.
+// The numbers of the mutants follow before.
 func find(file string, source []byte, skip []string, before int) (found []mutant, functions []string, err error) {
 	positions := token.NewFileSet()
 	tree, err := parser.ParseFile(positions, file, source, parser.SkipObjectResolution)
@@ -76,21 +77,21 @@ type finder struct {
 	before   int
 	function string
 	found    []mutant
-	seen     map[string]int // ids, for the ordinals
+	seen     map[string]int // how often an id was used, for the ordinals
 }
 
 func (f *finder) text(node ast.Node) string {
 	return string(f.source[int(node.Pos())-f.base : int(node.End())-f.base])
 }
 
-// What a check in several lines has more than one in a single line.
+// A check that spans several lines is written in one, without its comments.
 var (
 	comment   = regexp.MustCompile(`[ \t]// .*`)
 	lineBreak = regexp.MustCompile(`\s*\n\s*`)
 )
 
-// add remembers a mutant of the check: what is written before and after it, or
-// before and after the nodes given.
+// add adds a mutant of the check. The texts before and after are inserted around the
+// check, or, if there are other nodes in around, around these.
 func (f *finder) add(operator, before string, check ast.Node, after string, around ...ast.Node) {
 	first, last := check, check
 	if len(around) > 0 {
@@ -111,7 +112,7 @@ func (f *finder) never(check ast.Node)    { f.add("never", "(!$ && (", check, ")
 func (f *finder) always(check ast.Node)   { f.add("always", "($ || (", check, "))") }
 func (f *finder) inverted(check ast.Node) { f.add("inverted", "((", check, ") != $)") }
 
-// without takes a check out of what the operator joins.
+// without removes a check from the operands of the operator.
 func (f *finder) without(check ast.Node, operator token.Token) {
 	if operator == token.LOR {
 		f.add("removed", "(!$ && (", check, "))")
@@ -120,11 +121,11 @@ func (f *finder) without(check ast.Node, operator token.Token) {
 	f.add("removed", "($ || (", check, "))")
 }
 
-// A part is a function, or a literal inside one: what return means there.
+// A part is a function or a function literal, to which return statements belong.
 type part struct {
 	*finder
-	results []ast.Expr               // their types
-	covered map[*ast.ReturnStmt]bool // those that are all there is under a condition, which is mutated itself
+	results []ast.Expr               // the types of its results
+	covered map[*ast.ReturnStmt]bool // returns that are the only statement under a condition, which is mutated itself
 }
 
 func (f *finder) body(signature *ast.FuncType, body *ast.BlockStmt) {
@@ -137,7 +138,7 @@ func (p part) walk(node ast.Node) {
 		case *ast.FuncLit:
 			p.body(n.Type, n.Body)
 			return false
-		case *ast.ForStmt: // not its condition: a loop without end shows nothing
+		case *ast.ForStmt: // not its condition: an endless loop tells nothing about the tests
 			p.walk(n.Body)
 			return false
 		case *ast.IfStmt:
@@ -177,9 +178,9 @@ func (p part) clauses(body *ast.BlockStmt, tagged bool) {
 	}
 }
 
-// condition mutates what decides whether the statements run. Where they refuse,
-// what counts is that fewer are refused; elsewhere it is turned round. Of what ||
-// or && joins, each part counts by itself.
+// condition mutates the condition under which the statements run. If they refuse, the
+// mutant refuses less; otherwise it negates the condition. If || or && joins several
+// conditions, each one is mutated by itself.
 func (p part) condition(condition ast.Expr, run []ast.Stmt) {
 	switch operator := logical(condition); {
 	case operator == token.LOR:
@@ -191,12 +192,12 @@ func (p part) condition(condition ast.Expr, run []ast.Stmt) {
 	default:
 		p.inverted(condition)
 	}
-	if p.text(condition) != "err == nil" { // which leads to the verdict
+	if p.text(condition) != "err == nil" { // its return has the verdict, which is mutated by itself
 		p.cover(run)
 	}
 }
 
-// cover remembers a return statement that stands alone.
+// cover marks a return statement that is the only statement.
 func (p part) cover(run []ast.Stmt) {
 	if len(run) != 1 {
 		return
@@ -206,8 +207,8 @@ func (p part) cover(run []ast.Stmt) {
 	}
 }
 
-// values takes the values of a case out, one by one. Numbers and characters have
-// no type of their own; they go together.
+// values removes the values of a case one by one. Numbers and characters are removed
+// together, because as untyped constants they would get the wrong type in mutantCase.
 func (p part) values(clause *ast.CaseClause) {
 	if slices.ContainsFunc(clause.List, isNumber) {
 		p.whole(clause)
@@ -223,22 +224,22 @@ func isNumber(value ast.Expr) bool {
 	return ok && literal.Kind != token.STRING
 }
 
-// whole takes a case out, as those of a type switch have to be: its body is
-// stepped over.
+// whole removes a whole case by skipping its body. In a type switch there is no other
+// way.
 func (p part) whole(clause *ast.CaseClause) {
 	if len(clause.List) > 0 && len(clause.Body) > 0 {
 		p.add("removed", "if !$ { ", list(clause.List), " }", clause.Body[0], clause.Body[len(clause.Body)-1])
 	}
 }
 
-// A list is nodes that follow each other.
+// A list is a sequence of nodes that follow each other in the source.
 type list []ast.Expr
 
 func (l list) Pos() token.Pos { return l[0].Pos() }
 func (l list) End() token.Pos { return l[len(l)-1].End() }
 
-// returned mutates verdicts: a bool among the results, and an error that is the
-// only one.
+// returned mutates verdicts: each bool among the results, and an error if it is the
+// only result.
 func (p part) returned(statement *ast.ReturnStmt) {
 	if len(statement.Results) != len(p.results) {
 		return
@@ -255,7 +256,7 @@ func (p part) returned(statement *ast.ReturnStmt) {
 
 func isVerdict(kind string) bool { return kind == "error" || kind == "*Error" }
 
-// boolean mutates a truth value that is returned.
+// boolean mutates a returned bool.
 func (f *finder) boolean(result ast.Expr) {
 	if operator := logical(result); operator != token.ILLEGAL {
 		f.operands(result, operator)
@@ -276,7 +277,7 @@ func resultTypes(signature *ast.FuncType) (types []ast.Expr) {
 	return types
 }
 
-// kept mutates what is written to a variable or a field.
+// kept mutates the conditions in values that are assigned to a variable or a field.
 func (f *finder) kept(values []ast.Expr) {
 	for _, value := range values {
 		if operator := logical(value); operator != token.ILLEGAL {
@@ -286,7 +287,7 @@ func (f *finder) kept(values []ast.Expr) {
 }
 
 func (f *finder) comparison(n *ast.BinaryExpr) {
-	if isZero := f.text(n.Y) == "0"; isZero { // a length is never below
+	if isZero := f.text(n.Y) == "0"; isZero { // a length is never negative
 		return
 	}
 	equal := f.text(n.X) + " == " + f.text(n.Y)
@@ -298,7 +299,7 @@ func (f *finder) comparison(n *ast.BinaryExpr) {
 	}
 }
 
-// operands takes the parts that && or || joins out, one by one.
+// operands removes the operands of && or ||, one by one.
 func (f *finder) operands(joined ast.Expr, operator token.Token) {
 	switch n := joined.(type) {
 	case *ast.ParenExpr:
@@ -316,8 +317,8 @@ func (f *finder) operands(joined ast.Expr, operator token.Token) {
 	f.without(joined, operator)
 }
 
-// opposites turn a strict comparison of moments into the other one, whose
-// negation holds for equal ones as well.
+// opposites map a strict comparison of times to the opposite one. Its negation is also
+// true for equal times: for example, "not After" is "Before or equal".
 var opposites = map[string]string{"Before": "After", "After": "Before"}
 
 func (f *finder) call(n *ast.CallExpr) {
@@ -333,7 +334,7 @@ func (f *finder) call(n *ast.CallExpr) {
 	}
 }
 
-// logical returns && or || for what they join, and otherwise nothing.
+// logical returns && or || if the expression is joined by it, and otherwise ILLEGAL.
 func logical(expression ast.Expr) token.Token {
 	switch n := expression.(type) {
 	case *ast.ParenExpr:
@@ -346,8 +347,8 @@ func logical(expression ast.Expr) token.Token {
 	return token.ILLEGAL
 }
 
-// refuses reports statements that end in a refusal: they return something
-// other than nil, true or false last, or add a fault to a list.
+// refuses reports whether the statements end in a refusal: their last result is not
+// nil, true or false, or they add a fault to a list.
 func refuses(statements []ast.Stmt) bool {
 	if len(statements) == 0 {
 		return false
@@ -366,7 +367,7 @@ func refuses(statements []ast.Stmt) bool {
 	return false
 }
 
-// isPlain reports a name or a literal: nothing is decided there.
+// isPlain reports whether the expression is a name or a literal, which decides nothing.
 func isPlain(expression ast.Expr) bool {
 	switch expression.(type) {
 	case *ast.Ident, *ast.BasicLit:

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// sourceOf is a file with this body of a function with this result.
+// sourceOf returns a file with a function that has this result and body.
 func sourceOf(result, body string) []byte {
 	return []byte("package p\nfunc (r *reader[T]) check(a, b bool, n int) " + result + " {\n" + body + "\n}\n")
 }
 
 // mutations returns, for each mutant of such a file, its operator, its check,
-// and what is written there.
+// and the text that replaces it.
 func mutations(t *testing.T, result, body string) (lines []string) {
 	t.Helper()
 	source := sourceOf(result, body)
@@ -146,7 +146,7 @@ func TestAFunctionCanBeLeftOut(t *testing.T) {
 	}
 }
 
-// An id names one mutant, or the list of survivors would excuse another one.
+// Each id names only one mutant, because the list of survivors would otherwise excuse others.
 func TestTheTargetsHaveMutantsWithIDsOfTheirOwn(t *testing.T) {
 	all, err := collect("../..")
 	if err != nil {
@@ -159,12 +159,12 @@ func TestTheTargetsHaveMutantsWithIDsOfTheirOwn(t *testing.T) {
 		}
 		seen[m.id()] = true
 		if len(stages[path.Dir(m.file)]) == 0 {
-			t.Errorf("%s: no tests judge it; give its folder stages", m.id())
+			t.Errorf("%s: no tests are run for it; add its folder to stages", m.id())
 		}
 	}
 	for _, one := range targets {
 		if !slices.ContainsFunc(all, func(m mutant) bool { return m.file == one.file }) {
-			t.Errorf("%s has no mutants; take it out of targets", one.file)
+			t.Errorf("%s has no mutants; remove it from targets", one.file)
 		}
 	}
 	if len(all) < 100 {

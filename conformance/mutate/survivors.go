@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// survivorsFile lists the mutants that may survive: an id, and its reason in
-// the lines below it, indented.
+// survivorsFile lists the mutants that may survive. Below each id is its reason, in
+// indented lines.
 const survivorsFile = "conformance/mutate/survivors.txt"
 
-// A survivor is a mutant that no test kills, and why that is no loss.
+// A survivor is a mutant that no test kills, and the reason why that is acceptable.
 type survivor struct{ id, reason string }
 
 func readSurvivors(file string) ([]survivor, error) {
@@ -32,7 +32,7 @@ func parseSurvivors(text string) (listed []survivor, err error) {
 		case line[0] != '\t':
 			listed = append(listed, survivor{id: line})
 		case len(listed) == 0:
-			return nil, fmt.Errorf("%s: a reason stands before the first id", survivorsFile)
+			return nil, fmt.Errorf("%s: an indented reason comes before the first id", survivorsFile)
 		default:
 			last := &listed[len(listed)-1]
 			last.reason = strings.TrimSpace(last.reason + " " + said)
@@ -46,10 +46,10 @@ func faultsOf(listed []survivor) error {
 	seen := map[string]bool{}
 	for _, s := range listed {
 		if s.reason == "" {
-			faults = append(faults, fmt.Errorf("%s gives no reason for %q", survivorsFile, s.id))
+			faults = append(faults, fmt.Errorf("%s has no reason for %q", survivorsFile, s.id))
 		}
 		if seen[s.id] {
-			faults = append(faults, fmt.Errorf("%s has %q twice", survivorsFile, s.id))
+			faults = append(faults, fmt.Errorf("%s has a duplicate entry for %q", survivorsFile, s.id))
 		}
 		seen[s.id] = true
 	}
@@ -66,17 +66,17 @@ func reasonFor(listed []survivor, id string) string {
 	return ""
 }
 
-// gone reports what is listed and is no mutant of today's source.
+// gone returns an error for each listed mutant that the present source does not have.
 func gone(all []mutant, listed []survivor) (faults []error) {
 	for _, s := range listed {
 		if !slices.ContainsFunc(all, func(m mutant) bool { return m.id() == s.id }) {
-			faults = append(faults, fmt.Errorf("there is no such mutant any more; take it out of %s: %s", survivorsFile, s.id))
+			faults = append(faults, fmt.Errorf("the source no longer has this mutant; remove it from %s: %s", survivorsFile, s.id))
 		}
 	}
 	return faults
 }
 
-// complaints holds the verdicts against the list.
+// complaints compares the verdicts with the list.
 func complaints(all []mutant, verdicts []verdict, listed []survivor) error {
 	faults := gone(all, listed)
 	for _, v := range verdicts {
@@ -85,7 +85,7 @@ func complaints(all []mutant, verdicts []verdict, listed []survivor) error {
 		case v.by == "" && !known:
 			faults = append(faults, fmt.Errorf("no test needs this check: %s", v.id()))
 		case v.by != "" && known:
-			faults = append(faults, fmt.Errorf("it does not survive any more; take it out of %s: %s", survivorsFile, v.id()))
+			faults = append(faults, fmt.Errorf("a test kills this mutant now; remove it from %s: %s", survivorsFile, v.id()))
 		}
 	}
 	return errors.Join(faults...)

@@ -23,7 +23,7 @@ func TestTheListGivesEachSurvivorAReason(t *testing.T) {
 	}
 }
 
-// When this fails, the code has moved on: see what became of the check.
+// If this fails, the code has changed: look where the check is now.
 func TestTheListNamesMutantsOfThisSource(t *testing.T) {
 	listed, err := readSurvivors("survivors.txt")
 	if err != nil {
@@ -49,8 +49,8 @@ func TestTheCommandFailsWhenTheListIsWrong(t *testing.T) {
 		{"killed, not listed", "p TestA", nil, ""},
 		{"survives, listed", "", excused, ""},
 		{"survives, not listed", "", nil, "no test needs this check"},
-		{"killed, listed", "p TestA", excused, "take it out"},
-		{"listed, of an older source", "p TestA", []survivor{{"b.go f never: y", "gone"}}, "no such mutant"},
+		{"killed, listed", "p TestA", excused, "remove it"},
+		{"listed, of an older source", "p TestA", []survivor{{"b.go f never: y", "gone"}}, "no longer has this mutant"},
 	} {
 		err := complaints([]mutant{m}, []verdict{{mutant: m, by: test.by}}, test.listed)
 		if got := err != nil; got != (test.want != "") || got && !strings.Contains(err.Error(), test.want) {

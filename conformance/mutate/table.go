@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// String says in a few words what became of the mutant.
+// String returns which test killed the mutant, or that it survived.
 func (v verdict) String() string {
 	if v.by == "" {
 		return "SURVIVED"
@@ -16,8 +16,7 @@ func (v verdict) String() string {
 	return v.by
 }
 
-// printTable prints a row for each verdict, the totals, and the survivors with
-// their reasons.
+// printTable prints a row for each verdict, the totals, and the reason of each survivor.
 func printTable(out io.Writer, verdicts []verdict, listed []survivor) {
 	fmt.Fprintln(out, "| package | function | check | operator | killed by | time |")
 	fmt.Fprintln(out, "|---|---|---|---|---|--:|")
@@ -59,7 +58,7 @@ func printTotals(out io.Writer, verdicts []verdict) {
 
 func orUnknown(reason string) string {
 	if reason == "" {
-		return "NOT LISTED: write the test that needs the check, or the reason in " + survivorsFile
+		return "NOT LISTED: write a test that needs the check, or add the reason to " + survivorsFile
 	}
 	return reason
 }

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// A target is a file whose checks are mutated. Functions that check nothing are
-// left out by name.
+// A target is a file whose checks are mutated. If a function checks nothing, its name
+// should be in skip.
 type target struct {
 	file string
 	skip []string
@@ -16,7 +16,7 @@ type target struct {
 
 var targets = []target{
 	{file: "internal/jose/jose.go"},
-	{file: "internal/jose/headers.go", skip: []string{"Headers.Remember"}}, // what is not remembered is read again
+	{file: "internal/jose/headers.go", skip: []string{"Headers.Remember"}}, // a header that is not cached is read again
 	{file: "internal/jose/json.go"},
 	{file: "internal/jose/scanner.go"},
 	{file: "internal/jose/claims.go"},
@@ -28,8 +28,8 @@ var targets = []target{
 	{file: "scopes/set.go"},
 	{file: "scopes/requirement.go", skip: []string{"Requirement.String"}}, // for people
 	{file: "jwks/keyset.go", skip: []string{
-		"keySet.held", "keySet.find", "keySet.has", "generationOf", // finding; what is refused is decided by its caller
-		"identify", "entry.equals", "firstOf", "omission.expected", // whether a set has changed; log lines
+		"keySet.held", "keySet.find", "keySet.has", "generationOf", // they find keys; their callers decide what is refused
+		"identify", "entry.equals", "firstOf", "omission.expected", // they detect changes of a set, and write log lines
 	}},
 	{file: "jwks/view.go"},
 	{file: "jwks/rotation.go"},
@@ -59,12 +59,12 @@ var targets = []target{
 	{file: "tenants.go"},
 	{file: "hierarchy.go"},
 	{file: "issuer.go", skip: []string{
-		"newIssuers", "keySource", "issuer.warm", "issuer.ready", "issuer.close", // beginning and end
+		"newIssuers", "keySource", "issuer.warm", "issuer.ready", "issuer.close", // construction and shutdown
 	}},
 	{file: "verify.go"},
 	{file: "complete.go"},
 	{file: "validator.go", skip: []string{
-		"NewValidator", "Validator.addIssuers", "Validator.Ready", "Validator.eachIssuer", "Validator.Close", // beginning and end
+		"NewValidator", "Validator.addIssuers", "Validator.Ready", "Validator.eachIssuer", "Validator.Close", // construction and shutdown
 	}},
 	{file: "config.go"},
 	{file: "internal/adapter/adapter.go"},
@@ -89,35 +89,35 @@ var targets = []target{
 // A stage is a package whose tests are run.
 type stage struct {
 	pkg  string
-	skip string // tests left out, which can only let a mutant survive
+	skip string // tests that are not run; at worst, a mutant survives
 }
 
 var (
 	root    = stage{pkg: "."}
 	cases   = stage{pkg: "conformance"}
-	keySets = stage{pkg: "jwks", skip: "^(TestSoak|TestFaultsOfARealServer)$"} // they wait for real time
+	keySets = stage{pkg: "jwks", skip: "^(TestSoak|TestFaultsOfARealServer)$"} // they take real time
 	proofs  = stage{pkg: "dpop", skip: "^TestWhatAProofTakes$"}                // measures
-	carrier = stage{pkg: "middleware"}
+	netHTTP = stage{pkg: "middleware"}
 	echo    = stage{pkg: "middleware/echoauth"}
 	grpc    = stage{pkg: "grpcauth"}
 )
 
-// stages are the packages that judge a file's mutants, by its folder: its own
-// tests first, then those that see more.
+// stages are the packages whose tests are run for a file's mutants, by its folder: its
+// own package first, then packages that use it.
 var stages = map[string][]stage{
 	"internal/jose":       {{pkg: "internal/jose"}, cases, root},
 	"internal/challenge":  {{pkg: "internal/challenge"}, cases, root},
-	"scopes":              {{pkg: "scopes"}, cases, root, carrier},
+	"scopes":              {{pkg: "scopes"}, cases, root, netHTTP},
 	"jwks":                {keySets, cases, root},
 	"dpop":                {proofs},
 	"internal/clientcert": {{pkg: "internal/clientcert"}, cases, root},
-	"internal/adapter":    {{pkg: "internal/adapter"}, carrier, echo, grpc, cases},
+	"internal/adapter":    {{pkg: "internal/adapter"}, netHTTP, echo, grpc, cases},
 	"internal/tokencache": {{pkg: "internal/tokencache"}, root},
-	"middleware":          {carrier, cases},
+	"middleware":          {netHTTP, cases},
 	"middleware/echoauth": {echo, cases},
 	"grpcauth":            {grpc, cases},
 	"introspection":       {{pkg: "introspection"}, root},
-	".":                   {root, cases, carrier},
+	".":                   {root, cases, netHTTP},
 }
 
 // collect finds the mutants of every target below the top folder.
@@ -125,7 +125,7 @@ func collect(top string) (all []mutant, err error) {
 	for _, t := range targets {
 		source, err := os.ReadFile(filepath.Join(top, filepath.FromSlash(t.file)))
 		if err != nil {
-			return nil, fmt.Errorf("%w; mutate runs in the root of the module", err)
+			return nil, fmt.Errorf("%w; run mutate in the root of the module", err)
 		}
 		found, functions, err := find(t.file, source, t.skip, len(all))
 		if err != nil {
@@ -133,7 +133,7 @@ func collect(top string) (all []mutant, err error) {
 		}
 		for _, name := range t.skip {
 			if !slices.Contains(functions, name) {
-				return nil, fmt.Errorf("%s has no %s any more; take it out of targets", t.file, name)
+				return nil, fmt.Errorf("%s no longer has %s; remove it from targets", t.file, name)
 			}
 		}
 		all = append(all, found...)

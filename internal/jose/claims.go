@@ -7,14 +7,14 @@ import (
 )
 
 // Claims are the members of a JWT payload or an introspection answer that the
-// checks are about, each with the type its RFC gives it. Zero means absent.
+// checks use, each with the type that its RFC gives it. Zero means absent.
 type Claims struct {
 	Issuer          string    // iss
 	Subject         string    // sub
 	ClientID        string    // client_id
 	AuthorizedParty string    // azp
 	ID              string    // jti
-	Audience        []string  // aud: a string or an array of strings (RFC 7519 §4.1.3); an empty one is not nil
+	Audience        []string  // aud: a string or an array of strings (RFC 7519 §4.1.3); an empty array is not nil
 	Expiry          time.Time // exp
 	NotBefore       time.Time // nbf
 	IssuedAt        time.Time // iat
@@ -23,13 +23,13 @@ type Claims struct {
 
 	Nonce     bool // has a nonce, as ID tokens do
 	OtherKind bool // has other marks of an ID or logout token: at_hash, c_hash, s_hash, events
-	OtherUse  bool // says of itself, in token_use or typ, that it is an ID, refresh or logout token
+	OtherUse  bool // token_use or typ says that this is an ID, refresh or logout token
 
 	Confirmation Confirmation // cnf (RFC 7800)
 	Actor        *Actor       // act (RFC 8693 §4.1), the outermost; nil if absent or malformed
 
-	// What single issuers say in their own way. Here a wrong type is an absent
-	// one: who reads these demands a value.
+	// Claims of single issuers. If one has the wrong type, it counts as absent,
+	// because every check that uses one requires a value.
 	Scp             Scope  // scp: Entra ID, Okta, Hydra
 	Use             string // token_use: Cognito, Hydra
 	Type            string // typ in the payload: Keycloak
@@ -43,35 +43,36 @@ type Claims struct {
 	HasRoles        bool   // roles is an array that begins with a string: Entra ID
 	UnverifiedEmail bool   // email without email_verified true: Google
 
-	// Fault says what is wrong with the first member that is not what its RFC
-	// demands, beginning with the member's name, or is "". It covers the members
-	// by which a token is judged: iss, sub, aud, exp, nbf, iat, jti, scope, cnf,
-	// client_id, azp and token_type. One of the wrong type is never taken for an
-	// absent one. A member that only an accessor reads, such as amr, has no faults:
-	// a claim that decides nothing refuses nothing.
+	// Fault describes the first member that is not as its RFC requires, and begins
+	// with the member's name. It is "" if there is no such member. It covers the
+	// members that checks depend on: iss, sub, aud, exp, nbf, iat, jti, scope, cnf,
+	// client_id, azp and token_type. If one of them has the wrong type, it never
+	// counts as absent. A member that only an accessor reads, such as amr, causes no
+	// fault, because a claim that no check uses should not make a token fail.
 	Fault string
 }
 
-// A Scope is a scope claim in one of the forms that are in use.
+// A Scope is a scope claim in one of the forms that issuers use.
 type Scope struct {
 	Present bool     // the token has the claim
 	Text    string   // space-delimited (RFC 6749 §3.3)
-	List    []string // an array of strings in its place; an empty one is not nil
-	Fault   bool     // it has another type
+	List    []string // an array of strings instead; an empty array is not nil
+	Fault   bool     // the claim is neither
 }
 
-// A Confirmation tells what a token is bound to.
+// A Confirmation says what a token is bound to.
 type Confirmation struct {
-	Present               bool   // there is a cnf
+	Present               bool   // the token has a cnf
 	KeyThumbprint         string // jkt: of a DPoP key (RFC 9449 §6.1)
 	CertificateThumbprint string // x5t#S256: of a client certificate (RFC 8705 §3.1)
 }
 
-// An Actor is who acts on behalf of the subject.
+// An Actor is the party that acts on behalf of the subject.
 type Actor struct{ Issuer, Subject, ClientID string }
 
 // ReadClaims reads the claims of a payload. Its errors match [ErrMalformed]. The
-// texts are parts of the payload: who keeps one keeps all of it, or clones it.
+// strings are substrings of the payload. If a caller keeps one, it should clone it,
+// because a substring keeps the whole payload alive.
 func ReadClaims(payload string) (Claims, error) {
 	var r claimsReader
 	if err := Object(payload, r.read); err != nil {
@@ -81,8 +82,9 @@ func ReadClaims(payload string) (Claims, error) {
 	return r.Claims, nil
 }
 
-// ReadAnswer is [ReadClaims] for an introspection answer: a member that is null is one
-// that the server leaves out, as some write it. In a JWT it is of a wrong type.
+// ReadAnswer is [ReadClaims] for an introspection answer. If a member is null, it
+// counts as absent, because some servers write null for a member that they do not
+// have. In a JWT, null is a wrong type.
 func ReadAnswer(answer string) (Claims, error) {
 	var r claimsReader
 	err := Object(answer, func(name, value string) error {
@@ -157,7 +159,8 @@ func (c *claimsReader) fault(what string) {
 	}
 }
 
-// readDate tells a number that is no date from what is no number.
+// readDate reads a date. Its faults distinguish a number that is not a date from a
+// value that is not a number.
 func (c *claimsReader) readDate(name, value string) time.Time {
 	date, ok := NumericDate(value)
 	switch {
@@ -170,7 +173,7 @@ func (c *claimsReader) readDate(name, value string) time.Time {
 	return date
 }
 
-// readOwn reads what only some issuers have.
+// readOwn reads the claims that only some issuers use.
 func (c *claimsReader) readOwn(name, value string) {
 	switch name {
 	case "scp":
@@ -198,8 +201,9 @@ func (c *claimsReader) readOwn(name, value string) {
 	}
 }
 
-// readKind reads the members by which issuers tell their tokens apart in the
-// payload. What is not a string names no kind, but a list still says what it says.
+// readKind reads token_use or typ, with which issuers mark the kind of a token in
+// the payload. If the value is not a string, the kind is "". But a list is still
+// searched: for example, ["refresh"] sets OtherUse.
 func (c *claimsReader) readKind(value string) (kind string) {
 	kind, ok := String(value)
 	kinds := []string{kind}
@@ -259,8 +263,8 @@ func thumbprint(to *string, value string) error {
 	return nil
 }
 
-// readActor reads an object (RFC 8693 §4.1), and returns nil for anything else.
-// What it says of further actors is information, and left where it is.
+// readActor reads an object (RFC 8693 §4.1), and returns nil for anything else. It
+// ignores nested actors, which are only informational.
 func readActor(value string) *Actor {
 	a := new(Actor)
 	err := eachMember(value, func(name, value string) error {

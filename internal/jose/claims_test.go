@@ -81,7 +81,7 @@ func TestADateOutOfRangeIsToldFromWhatIsNoDate(t *testing.T) {
 	}
 }
 
-// Some servers write it for a token that is for nobody in particular.
+// Some servers write an empty list if a token has no particular audience.
 func TestReadClaimsOfNoAudience(t *testing.T) {
 	got, err := jose.ReadClaims(`{"aud":[]}`)
 	if err != nil || got.Fault != "" || got.Audience == nil || len(got.Audience) != 0 {
@@ -181,8 +181,8 @@ func TestReadClaimsIDTokenMarks(t *testing.T) {
 	}
 }
 
-// A cnf is present whatever is wrong with it: a bound token must not become a
-// bearer token by a member that nobody understands.
+// A cnf counts as present even if it cannot be read: a bound token must not become a
+// bearer token because of a member that is not understood.
 func TestReadClaimsConfirmation(t *testing.T) {
 	for payload, want := range map[string]jose.Confirmation{
 		`{}`:                                     {},
@@ -218,7 +218,7 @@ func TestReadClaimsActor(t *testing.T) {
 	}
 }
 
-// What only some issuers have is no fault of a token, whatever its type.
+// A claim that only some issuers use causes no fault, whatever its type.
 func TestReadClaimsOfSingleIssuers(t *testing.T) {
 	good := `{"scp":["a"],"token_use":"access","typ":"Bearer","appid":"1","cid":"2","uid":"u","uti":"3","tid":"4","idtyp":"app","ver":1,"roles":["x"],"email":"e"}`
 	want := jose.Claims{
@@ -240,7 +240,7 @@ func TestReadClaimsOfSingleIssuers(t *testing.T) {
 	}
 }
 
-// What is read here is not verified yet: anybody can make it as dear as it gets.
+// The input is not verified yet, so an attacker can make it as costly as possible.
 func BenchmarkReadClaims(b *testing.B) {
 	names := strings.Builder{}
 	for i := range 1300 {

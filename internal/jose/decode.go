@@ -11,8 +11,8 @@ import (
 )
 
 // Unmarshal reads the members of an object into v, a pointer to a struct or a
-// map. Names match exactly, also in their case, and numbers stay exact. The error
-// says where something does not fit, and nothing of what was there.
+// map. Names match exactly, including their case, and numbers stay exact. If a
+// value does not fit, the error names its member but does not contain the value.
 func Unmarshal(data []byte, v any) error {
 	if err := jsonv2.Unmarshal(data, v, exactNumbers); err != nil {
 		return shapeOf(err)
@@ -20,8 +20,8 @@ func Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// exactNumbers keeps numbers that land in an any: float64 would turn
-// 9007199254740993 into its neighbour.
+// exactNumbers reads numbers into an any as json.Number, because float64 would, for
+// example, turn 9007199254740993 into 9007199254740992.
 var exactNumbers = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, v *any) error {
 	if d.PeekKind() != '0' {
 		return errors.ErrUnsupported
@@ -31,12 +31,12 @@ var exactNumbers = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *json
 	return err
 }))
 
-// shapeOf says where a value does not fit, and leaves the value out: the error
-// of the JSON package quotes it.
+// shapeOf returns an error that says which member does not fit. It leaves out the
+// value, which the error of the JSON package quotes.
 func shapeOf(err error) error {
 	var semantic *jsonv2.SemanticError
 	if errors.As(err, &semantic) && semantic.JSONKind != jsontext.KindInvalid {
-		// Of the path only the member's name: further down, names may be data.
+		// Keep only the member's name of the path: further down, names may be data.
 		name, _, _ := strings.Cut(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/")
 		return fmt.Errorf("%q: a JSON %v does not fit %v", name, semantic.JSONKind, semantic.GoType)
 	}

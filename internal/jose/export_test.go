@@ -3,7 +3,7 @@ package jose
 // SmallOrder is the list of refused Ed25519 points, in hex.
 var SmallOrder = smallOrder
 
-// Len returns how many headers are remembered.
+// Len returns the number of cached headers.
 func (h *Headers) Len() int {
 	known := h.known.Load()
 	if known == nil {

@@ -9,8 +9,8 @@ import (
 )
 
 // A slowReader reads JSON by recursive descent, straight from the grammar of RFC
-// 8259, with the strictness that this package promises. It is what the fuzz
-// targets hold the package against, so it shares no code with it.
+// 8259, with the strictness that this package promises. The fuzz targets compare the
+// package with it, so it shares no code with the package.
 type slowReader struct {
 	text     string
 	at       int
@@ -42,7 +42,7 @@ func (r *slowReader) peek() byte {
 
 func (r *slowReader) fail() { r.failures++; r.at = len(r.text) }
 
-// take steps over c, or fails.
+// take skips c, or fails.
 func (r *slowReader) take(c byte) {
 	if r.at == len(r.text) || r.text[r.at] != c {
 		r.fail()
@@ -65,7 +65,7 @@ func (r *slowReader) open(c byte) {
 	}
 }
 
-// list reads what stands between two brackets.
+// list reads the elements between two brackets.
 func (r *slowReader) list(first, last byte, element func()) {
 	r.open(first)
 	r.space()
@@ -102,7 +102,7 @@ func (r *slowReader) object() (members []slowMember) {
 	return members
 }
 
-// value returns the text of a value as it stands there.
+// value returns the JSON text of a value.
 func (r *slowReader) value() string {
 	from := r.at
 	switch c := r.peek(); {
@@ -204,7 +204,7 @@ func (r *slowReader) escape(text *strings.Builder) {
 	}
 	r.take('\\')
 	pair := utf16.DecodeRune(unit, r.hexadecimal())
-	if pair == utf8.RuneError { // a lone one names no character
+	if pair == utf8.RuneError { // a lone surrogate is not a character
 		r.fail()
 	}
 	text.WriteRune(pair)
@@ -224,7 +224,7 @@ func (r *slowReader) hexadecimal() (unit rune) {
 	return unit
 }
 
-// readStringSlowly and readStringsSlowly take values that have been read before.
+// readStringSlowly and readStringsSlowly expect values that have been read before.
 func readStringSlowly(value string) (text string, ok bool) {
 	if !strings.HasPrefix(value, `"`) {
 		return "", false
@@ -292,7 +292,7 @@ func readTokenSlowly(text string) (token slowToken, ok bool) {
 	return token, true
 }
 
-// A slowToken is what Parse has to find.
+// A slowToken is the result that Parse should return.
 type slowToken struct {
 	alg, kid, typ      string
 	hasType            bool

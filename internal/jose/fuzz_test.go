@@ -15,7 +15,7 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// traps are payloads and headers that other readers of JSON stumble over.
+// traps are payloads and headers that other JSON readers get wrong.
 var traps = []string{
 	`{}`, ` {} `, `{"a":1}`, `{"iss":"x","is\u0073":"y"}`, `{"sub":"\ud800"}`, "{\"sub\":\"\xff\"}", "\xef\xbb\xbf{}", `{}{}`, `[]`, `null`,
 	`{"exp":1e999}`, `{"exp":-1}`, `{"exp":1700000000.5}`, `{"aud":["a",1]}`, `{"cnf":{"jkt":"a"}}`, `{"scope":["a b"]}`, `{"a":[[[[{"b":{}}]]]]}`,
@@ -23,8 +23,8 @@ var traps = []string{
 	`{"n":9007199254740993,"m":123456789012345678901234567890}`, `{"":""}`, "{\"a\u0000\":1}", `{"b64":false}`,
 }
 
-// Object accepts what the slow reader does, nothing else, and finds the same
-// members with the same values in it.
+// Object accepts exactly the texts that the slow reader accepts, and finds the same
+// members and values in them.
 func FuzzObject(f *testing.F) {
 	for _, data := range traps {
 		f.Add([]byte(data))
@@ -64,7 +64,7 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// wantSameValue compares what String and Strings make of a value.
+// wantSameValue compares the results of String and Strings with the slow reader's.
 func wantSameValue(t *testing.T, value string) {
 	t.Helper()
 	text, isText := jose.String(value)
@@ -79,8 +79,8 @@ func wantSameValue(t *testing.T, value string) {
 	}
 }
 
-// Parse accepts what the slow reader does, nothing else; and what it accepts is
-// put together again to the very same text, so that a token has one spelling.
+// Parse accepts exactly the texts that the slow reader accepts. If an accepted token
+// is encoded again, the text is the same, so a token has only one spelling.
 func FuzzParse(f *testing.F) {
 	for _, header := range traps {
 		f.Add(part(header) + "." + part(`{}`) + ".AAAA")
@@ -122,8 +122,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// wantKnownRefusal: what has the form of a JWT is never taken for an opaque
-// token, which would be shown to somebody; nor the reverse.
+// wantKnownRefusal checks that a JWT never counts as an opaque token, which would be
+// sent to an introspection endpoint, nor the reverse.
 func wantKnownRefusal(t *testing.T, text string, err error) {
 	t.Helper()
 	if !errors.Is(err, jose.ErrNotJWT) && !errors.Is(err, jose.ErrMalformed) && !errors.Is(err, jose.ErrType) {
@@ -140,7 +140,7 @@ func wantKnownRefusal(t *testing.T, text string, err error) {
 	}
 }
 
-// ReadClaims reads what the slow reader does, and names the first member of a
+// ReadClaims reads the same as the slow reader, and names the first member of a
 // wrong type.
 func FuzzReadClaims(f *testing.F) {
 	for _, payload := range traps {
@@ -240,8 +240,8 @@ func readClaimSlowly(claims *jose.Claims, m slowMember) bool {
 	return true
 }
 
-// readMembersSlowly reads an object of so many members at least, in which some
-// have to be strings, and perhaps not empty.
+// readMembersSlowly reads an object with at least the given number of members. Some
+// of them have to be strings, and perhaps not empty.
 func readMembersSlowly(object string, least int, texts map[string]*string, full bool) bool {
 	members, ok := readObjectSlowly(object)
 	for _, m := range members {
@@ -254,8 +254,8 @@ func readMembersSlowly(object string, least int, texts map[string]*string, full 
 	return ok && len(members) >= least
 }
 
-// NumericDate reads what moving the point by hand reads: cut off, never rounded
-// up, so that a date is never later than the number says.
+// NumericDate agrees with moving the decimal point by hand. It cuts digits off and
+// never rounds up, so a date is never later than the number.
 func FuzzNumericDate(f *testing.F) {
 	for _, value := range []string{
 		"0", "1.5", "1700000000.999999999999", "1.7e9", "1E+9", "17e8", "1e999", "-1", `"1"`, "253402300799", "253402300800", "1e-9", "0.1e10",
@@ -265,7 +265,7 @@ func FuzzNumericDate(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		if !json.Valid([]byte(value)) || strings.TrimSpace(value) != value {
-			return // Object hands on no such value
+			return // Object never returns such a value
 		}
 		got, ok := jose.NumericDate(value)
 		want, wantOK := readDateSlowly(value)
@@ -278,16 +278,16 @@ func FuzzNumericDate(f *testing.F) {
 	})
 }
 
-// theirs is how golang-jwt reads a token when it is told to be strict. It knows
-// Ed25519 under its old name only.
+// theirs is golang-jwt's reading of a token with its strict options. It knows Ed25519
+// only under the old name.
 func theirs(text string, key any) (*jwt.Token, error) {
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"RS256", "PS256", "ES256", "EdDSA"}),
 		jwt.WithJSONNumber(), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
 	return parser.Parse(text, func(*jwt.Token) (any, error) { return key, nil })
 }
 
-// wantAcceptedByOthers fails the test when golang-jwt refuses what is accepted
-// here, or reads something else in it.
+// wantAcceptedByOthers fails the test if golang-jwt refuses a token that this package
+// accepts, or reads something else in it.
 func wantAcceptedByOthers(t *testing.T, text string, key any) (accepted bool) {
 	t.Helper()
 	token, err := jose.Parse(text)
@@ -322,8 +322,8 @@ const (
 	goodPayload = `{"iss":"https://login.example.com","sub":"alice","aud":["a"],"exp":1700000000.5,"cnf":{"jkt":"x"}}`
 )
 
-// FuzzDifferential signs whatever header and payload come, so that the
-// signature does not hide what the readers make of them.
+// FuzzDifferential signs every header and payload, so that a wrong signature does not
+// hide a difference between the readers.
 func FuzzDifferential(f *testing.F) {
 	for _, trap := range traps {
 		f.Add(goodHeader, trap)
@@ -336,7 +336,7 @@ func FuzzDifferential(f *testing.F) {
 	})
 }
 
-// Of all the mutations of a signed token only the token itself is accepted.
+// If a signed token is mutated, only the unchanged token is accepted.
 func TestMutationsOfValidTokens(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, a := range algorithms() {
@@ -355,8 +355,8 @@ func TestMutationsOfValidTokens(t *testing.T) {
 	}
 }
 
-// The same mutations before signing: what is accepted then is read by others in
-// the same way.
+// The same mutations before signing: if such a token is accepted, the other readers
+// read it in the same way.
 func TestMutationsBeforeSigning(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	accepted := 0

@@ -6,19 +6,19 @@ import (
 	"sync/atomic"
 )
 
-// Headers remembers headers that have stood over a good signature: an issuer
-// writes one for each of its keys, and reading it is a good part of the work that
-// is not the signature. The zero Headers remembers none yet. It is safe for
-// concurrent use.
+// Headers caches the headers of tokens whose signature was good. An issuer usually
+// writes one header for each of its keys, and apart from the signature, reading it
+// is a large part of the work. The zero Headers is empty and ready to use. It is
+// safe for concurrent use.
 type Headers struct {
-	known atomic.Pointer[map[string]*Header] // by what stands in the token; never changed, only replaced
+	known atomic.Pointer[map[string]*Header] // by the encoded header; the map is replaced, never changed
 }
 
-// maxHeaders bounds what an issuer that writes a new header each time can fill.
+// maxHeaders bounds the cache if an issuer writes a new header into each token.
 const maxHeaders = 64
 
-// Remember keeps the header of a token whose signature is good, and returns the one
-// to keep with what is known of the token.
+// Remember caches the header of a token and returns the copy that the caller should
+// keep. The caller must have verified the signature.
 func (h *Headers) Remember(token *Token) *Header {
 	text := token.raw[:token.headerLength]
 	known := h.known.Load()
@@ -33,12 +33,12 @@ func (h *Headers) Remember(token *Token) *Header {
 	if known != nil {
 		maps.Copy(more, *known)
 	}
-	more[strings.Clone(text)] = header // a part of the token would keep all of it
+	more[strings.Clone(text)] = header // a substring would keep the whole token alive
 	h.known.CompareAndSwap(known, &more)
 	return header
 }
 
-// read returns the header as it was read before, or reads it.
+// read returns the header from the cache, or reads it if it is not there.
 func (h *Headers) read(header string) (*Header, error) {
 	if known := h.known.Load(); known != nil {
 		if held, ok := (*known)[header]; ok {

@@ -14,7 +14,7 @@ func begin(t *testing.T, headers *jose.Headers, header string) (jose.Token, erro
 	return headers.Begin(part(header) + "." + part(goodPayload) + "." + part("signature"))
 }
 
-// A header that is remembered says what it said when it was read.
+// A cached header has the values that it had when it was read.
 func TestHeadersAreRemembered(t *testing.T) {
 	var headers jose.Headers
 	const good = `{"alg":"RS256","kid":"1","typ":"at+jwt"}`
@@ -38,7 +38,7 @@ func TestHeadersAreRemembered(t *testing.T) {
 	}
 }
 
-// What was not remembered is read as strictly as ever.
+// A header that is not in the cache is read with the same strictness.
 func TestHeadersThatAreNotRemembered(t *testing.T) {
 	var headers jose.Headers
 	first, err := begin(t, &headers, `{"alg":"RS256"}`)
@@ -56,7 +56,7 @@ func TestHeadersThatAreNotRemembered(t *testing.T) {
 	}
 }
 
-// An issuer that writes a new header each time fills no memory.
+// If an issuer writes a new header into each token, the cache stays small.
 func TestFewHeadersAreRemembered(t *testing.T) {
 	var headers jose.Headers
 	var wait sync.WaitGroup

@@ -19,7 +19,7 @@ import (
 // part encodes one part of a compact serialization.
 func part[T string | []byte](raw T) string { return base64.RawURLEncoding.EncodeToString([]byte(raw)) }
 
-// unpart decodes what a test has written down.
+// unpart decodes one part that a test has as text.
 func unpart(t testing.TB, text string) []byte {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(text)
@@ -29,7 +29,7 @@ func unpart(t testing.TB, text string) []byte {
 	return raw
 }
 
-// mustParse parses what a test knows to be well-formed.
+// mustParse parses a token that is known to be well-formed.
 func mustParse(t testing.TB, token string) jose.Token {
 	t.Helper()
 	parsed, err := jose.Parse(token)
@@ -75,7 +75,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// An algorithm is one that this package knows, with a key that goes with it.
+// An algorithm is one that this package supports, with a key for it.
 type algorithm struct {
 	name   string
 	method jwt.SigningMethod

@@ -1,6 +1,6 @@
-// Package jose reads compact JWS tokens and JSON strictly: bytes in, header
-// and claims out. What it returns is not to be believed before [Verify] has
-// said yes.
+// Package jose reads compact JWS tokens and JSON strictly. It turns bytes into a
+// header and claims, which a caller should not trust before [Token.Verify] has
+// succeeded.
 package jose
 
 import (
@@ -11,25 +11,26 @@ import (
 	"unsafe"
 )
 
-// The kinds of refusal; every error of this package matches one of them.
+// The kinds of refusal. Every error of [Parse], [ReadClaims] and [Token.Verify]
+// matches one of them.
 var (
 	ErrNotJWT    = errors.New("the token does not have the form of a JWT")
 	ErrMalformed = errors.New("the JWT is malformed")
-	ErrType      = errors.New("the JWT is of a kind that is not accepted")
-	ErrAlgorithm = errors.New("the key is there, but not for this algorithm")
+	ErrType      = errors.New("the JWT header has a crit, b64, zip, enc or nested cty, or a typ that is not a string")
+	ErrAlgorithm = errors.New("the key does not fit this algorithm")
 	ErrSignature = errors.New("the signature is wrong")
 )
 
-// Bounds of a header; RFC 7515 sets none.
+// Bounds of a header in bytes; RFC 7515 does not set any.
 const (
-	maxHeader = 4096
+	maxHeader = 4096 // decoded
 	maxKeyID  = 256
 )
 
 // A Token is a JWT in compact serialization, taken apart and not yet verified.
 type Token struct {
-	*Header             // shared by the tokens that have it; nobody writes to it
-	SigningInput string // header and payload as they came (RFC 7515 §5.2)
+	*Header             // shared by all tokens with the same header; read-only
+	SigningInput string // header and payload as they were received (RFC 7515 §5.2)
 	Payload      string
 	Signature    []byte
 
@@ -37,19 +38,20 @@ type Token struct {
 	headerLength int // in raw
 }
 
-// A Header is what a JOSE header says, as far as it is of use here. Members
-// that name or carry keys (jku, jwk, x5u, x5c, x5t) are deliberately not among
-// it: they never choose a key (RFC 8725 §3.10).
+// A Header holds the members of a JOSE header that are used here. Members that
+// name or carry keys (jku, jwk, x5u, x5c, x5t) are left out on purpose, because
+// they must never choose a key (RFC 8725 §3.10).
 type Header struct {
-	Algorithm string // "" when the member is absent or no string
+	Algorithm string // "" if the member is absent or not a string
 	KeyID     string
 	Type      string
 	HasType   bool
-	HasNonce  bool // as tokens for Microsoft Graph have: their signature is none over what is sent
+	HasNonce  bool // true for tokens for Microsoft Graph, whose signature does not cover the header as sent
 }
 
-// Parse takes a token apart. It returns [ErrNotJWT] for what does not have the
-// form of a JWT: three parts, the first of which begins an encoded JSON object.
+// Parse splits and decodes a token. It returns [ErrNotJWT] if the token does not
+// have the form of a JWT: three parts, the first of which begins an encoded JSON
+// object.
 func Parse(token string) (Token, error) {
 	t, err := new(Headers).Begin(token)
 	if err == nil {
@@ -61,8 +63,9 @@ func Parse(token string) (Token, error) {
 	return t, nil
 }
 
-// Begin reads the header only, or recalls it: what the header says may be reason
-// enough to read no further. [Token.Open] reads the rest.
+// Begin splits a token and reads only its header, or finds the header in the
+// cache, so that a caller can reject the token by its header before it decodes
+// the rest with [Token.Open].
 func (h *Headers) Begin(token string) (Token, error) {
 	header, rest, _ := strings.Cut(token, ".")
 	payload, signature, found := strings.Cut(rest, ".")
@@ -75,7 +78,7 @@ func (h *Headers) Begin(token string) (Token, error) {
 	return t, err
 }
 
-// Open decodes the payload and the signature, into one piece of memory.
+// Open decodes the payload and the signature into one allocation.
 func (t *Token) Open() error {
 	payload, signature := t.SigningInput[t.headerLength+1:], t.raw[len(t.SigningInput)+1:]
 	whole := make([]byte, strict.DecodedLen(len(payload))+strict.DecodedLen(len(signature)))
@@ -92,40 +95,44 @@ func (t *Token) Open() error {
 	return nil
 }
 
-// text returns bytes that nobody writes to any more as a string.
+// text returns the bytes as a string without copying them. The caller must not
+// write to them afterwards.
 func text(raw []byte) string { return unsafe.String(unsafe.SliceData(raw), len(raw)) }
 
-// PayloadAt returns where the encoded payload begins and ends in the token. A token
-// of 64 KiB, the largest that callers hand over, fits: the payload ends before the
-// second dot, which is at 65535 at the latest.
+// PayloadAt returns the offsets at which the encoded payload begins and ends in the
+// token. They fit in 16 bits because callers pass tokens of at most 64 KiB: the
+// payload ends at the second dot, whose offset is then at most 65535.
 func (t *Token) PayloadAt() [2]uint16 {
 	return [2]uint16{uint16(t.headerLength + 1), uint16(len(t.SigningInput))}
 }
 
-// beginsObject looks at the first bytes of an encoded header, leniently: a JWT
-// that is broken further on is a broken JWT, and not an opaque token that might
-// be shown to somebody.
+// beginsObject reports whether an encoded header begins a JSON object. It is
+// lenient, because a JWT that is broken further on should be rejected as a
+// malformed JWT. If it passed for an opaque token, it might be sent to an
+// introspection endpoint.
 func beginsObject(header string) bool {
 	var first [12]byte
 	n, _ := base64.RawURLEncoding.Decode(first[:], []byte(header[:min(len(header), 16)]))
 	text := trimStart(first[:n])
 	if len(text) == 0 && len(header) > 16 {
-		all, _ := base64.RawURLEncoding.DecodeString(header) // as far as it goes
+		all, _ := base64.RawURLEncoding.DecodeString(header) // up to the first error
 		text = trimStart(all)
 	}
 	return bytes.HasPrefix(text, []byte("{"))
 }
 
-// trimStart takes away what may stand before an object, or should not and does.
+// trimStart removes the whitespace that JSON allows before an object, and a byte
+// order mark, which JSON does not allow.
 func trimStart(text []byte) []byte {
 	return bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n")
 }
 
 var strict = base64.RawURLEncoding.Strict()
 
-// decode reads base64url without padding, in its only spelling: two spellings
-// of one token must not both pass (RFC 7515 §2, 8725bis §3.14). Even the
-// strict decoder of the standard library skips CR and LF.
+// decode reads base64url without padding and accepts only its canonical form,
+// because one token must not pass in two spellings (RFC 7515 §2, 8725bis §3.14).
+// It rejects CR and LF, which even the strict decoder of the standard library
+// skips.
 func decode(to []byte, part string) (int, error) {
 	if strings.IndexByte(part, '\r') >= 0 || strings.IndexByte(part, '\n') >= 0 {
 		return 0, ErrMalformed
@@ -150,13 +157,13 @@ func readHeader(raw string) (*Header, error) {
 		case "nonce":
 			h.HasNonce = true
 		case "cty":
-			// A nested JWT (RFC 7519 §5.2) is never taken for a plain one.
+			// A nested JWT (RFC 7519 §5.2) is never accepted as a plain one.
 			if content, ok := String(value); !ok || isMediaType(content, "jwt") {
 				return ErrType
 			}
 		case "crit", "b64", "zip", "enc":
-			// No critical extension is understood here (RFC 7515 §4.1.11), no
-			// JWT may have b64 (RFC 7797 §7), and the others belong to JWE.
+			// No critical extension is supported (RFC 7515 §4.1.11), a JWT must
+			// not have b64 (RFC 7797 §7), and zip and enc belong to JWE.
 			return ErrType
 		}
 		return nil
@@ -170,8 +177,8 @@ func readHeader(raw string) (*Header, error) {
 	return h, nil
 }
 
-// clone returns a header that is kept without what stood around it: x5c may be
-// long.
+// clone copies the strings, because a substring would keep the whole JSON text
+// alive; for example, x5c may be long.
 func (h Header) clone() *Header {
 	h.Algorithm, h.KeyID, h.Type = strings.Clone(h.Algorithm), strings.Clone(h.KeyID), strings.Clone(h.Type)
 	return &h
@@ -192,9 +199,10 @@ func (h *Header) readType(value string) (err error) {
 	return nil
 }
 
-// HasMediaType reports whether the header's typ is this media type, written
-// without "application/" and in lower case. typ is compared without regard to
-// case, and its prefix may be left out (RFC 7515 §4.1.9).
+// HasMediaType reports whether the header's typ is this media type, which the
+// caller writes in lower case and without "application/". The case of typ does not
+// matter, and its prefix is optional (RFC 7515 §4.1.9): for example,
+// "Application/AT+JWT" matches "at+jwt".
 func (h Header) HasMediaType(mediaType string) bool {
 	return h.HasType && isMediaType(h.Type, mediaType)
 }

@@ -8,37 +8,39 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds on what one object may cost before anything in it is believed.
+// Bounds on the work for an object that is not verified yet.
 const (
 	maxDepth    = 16
 	maxMembers  = 256  // of the object itself
-	maxElements = 2048 // of it and everything inside, roughly: its commas
-	maxOfShell  = 8192 // the same, of a document of many values
+	maxElements = 2048 // of the object and everything inside it, counted as commas
+	maxOfShell  = 8192 // the same for [Shell]
 )
 
-// Object reads text as exactly one JSON object and calls member for each of
-// its members, in order. It is strict where encoding/json is not: a duplicate
-// name at any depth (RFC 7515 §4, RFC 7519 §4), invalid UTF-8 or a lone
-// surrogate, a byte order mark, anything after the object, nesting deeper than
-// 16, more than 256 members, and more than 2048 of everything inside are errors.
-// Names come unquoted and are never folded in case, and values as they stand.
+// Object reads text as exactly one JSON object and calls member for each of its
+// members, in order. It is stricter than encoding/json: it rejects a duplicate name
+// at any depth (RFC 7515 §4, RFC 7519 §4), invalid UTF-8 or a lone surrogate, a
+// byte order mark, anything after the object, nesting deeper than 16, more than 256
+// members, and more than about 2048 elements in total. member gets the name with its
+// escapes decoded and its case unchanged, and the JSON text of the value. If member
+// returns an error, Object stops and returns it.
 //
-// The errors never quote text.
+// The errors of Object itself never quote text.
 func Object(text string, member func(name, value string) error) error {
 	s := scanner{text: text, most: maxElements, unique: true}
 	return s.document(member)
 }
 
-// Shell is [Object] for a document whose values are read one by one: duplicate
-// names are left to whoever reads them, so that one bad value does not spoil its
-// neighbours, and there may be 8192 of everything inside.
+// Shell is [Object] for a document whose values are read one by one, such as a key
+// set. It accepts duplicate names, so that one bad value does not invalidate the
+// others; the caller should reject them when it reads a value. The document may have
+// about 8192 elements in total.
 func Shell(text string, member func(name, value string) error) error {
 	s := scanner{text: text, most: maxOfShell}
 	return s.document(member)
 }
 
-// eachMember is [Object] for a value of one, which was held against all of this: it
-// only hands the members out.
+// eachMember is [Object] for a value inside an object that Object has read: duplicate
+// names and the number of elements have been checked before.
 func eachMember(value string, member func(name, value string) error) error {
 	s := scanner{text: value, most: len(value)}
 	return s.document(member)
@@ -71,8 +73,8 @@ func Strings(value string) (elements []string, ok bool) {
 	return elements, err == nil
 }
 
-// Elements returns the elements of a JSON array as they stand. Duplicate names in
-// them are left to whoever reads them.
+// Elements returns the JSON texts of the elements of an array. It accepts duplicate
+// names in them; the caller should reject those when it reads an element.
 func Elements(value string) (elements []string, ok bool) {
 	s := scanner{text: value, most: len(value)}
 	err := s.array(func(element string) error {
@@ -82,19 +84,19 @@ func Elements(value string) (elements []string, ok bool) {
 	return elements, err == nil
 }
 
-// longestDate is the most digits, points and signs in which a date is written: a
-// number of 11,000 digits would cost as much as a signature.
+// longestDate is the maximum length of a date in characters. To read a number of
+// 11,000 digits would take as long as to verify a signature.
 const longestDate = 64
 
-// latest is 9999-12-31T23:59:59Z, the last second that RFC 3339 can write. A
-// later one is no date: time.Unix near the ends of int64 compares as the past.
+// latest is 9999-12-31T23:59:59Z, the last second that RFC 3339 can write. Later
+// dates are rejected, because time.Unix near the ends of int64 returns times that
+// compare as the past.
 const latest = 253402300799
 
-// NumericDate returns the moment that a JSON number of seconds names (RFC 7519
-// §2: fractions are allowed, and so are JSON's exponents). What does not fit a
-// nanosecond is cut off, never rounded up, so that no token gains life by it.
-// Negative numbers, those after the year 9999, and those of more than 64
-// characters are refused.
+// NumericDate returns the time that a JSON number of seconds stands for. Fractions
+// and JSON's exponents are allowed (RFC 7519 §2). Digits below a nanosecond are cut
+// off and never rounded up, so that no token is valid for longer. ok is false if the
+// number is negative, after the year 9999, or longer than 64 characters.
 func NumericDate(value string) (moment time.Time, ok bool) {
 	if len(value) == 0 || len(value) > longestDate || value[0] == '-' {
 		return time.Time{}, false
@@ -112,7 +114,8 @@ func NumericDate(value string) (moment time.Time, ok bool) {
 }
 
 // decimal returns the digits of a number before and after its point, with the
-// exponent worked in. One beyond what longestDate could write out is refused.
+// exponent applied. ok is false if the exponent is larger than longestDate, or
+// smaller than -longestDate.
 func decimal(number string) (whole, fraction string, ok bool) {
 	e := strings.IndexAny(number, "eE")
 	if e < 0 {

@@ -180,7 +180,7 @@ func TestObjectInsideObject(t *testing.T) {
 	}
 }
 
-// A member that panics must not spoil the reader for whoever comes next.
+// If member panics, the reader must still work for the next caller.
 func TestObjectAfterPanic(t *testing.T) {
 	for range 10 {
 		func() {
@@ -307,7 +307,7 @@ func TestNumericDateIsNeverRoundedUp(t *testing.T) {
 	}
 }
 
-// wantNotAfter compares what NumericDate makes of a number with the number.
+// wantNotAfter checks that a date from NumericDate is not after the number.
 func wantNotAfter(t *testing.T, value string) {
 	t.Helper()
 	got, ok := jose.NumericDate(value)

@@ -19,10 +19,12 @@ var (
 	errKeyType   = errors.New("it is not RSA, EC on P-256, P-384 or P-521, or Ed25519")
 )
 
-// ReadJWK reads a public key that somebody shows along with a signature, a value of
-// an [Object]. It is stricter than one is with a published key set: RFC 7518 §6 and
-// RFC 8037 §2 give each key one form, and a thumbprint is of the form (RFC 7638 §3).
-// Only what makes up the key is looked at.
+// ReadJWK reads a public key that a client sends along with a signature, for example
+// in a DPoP proof. value is a member's value as [Object] returns it. The key must be
+// in the only form that RFC 7518 §6 and RFC 8037 §2 give it, because a thumbprint is
+// computed over that form (RFC 7638 §3). This is stricter than package jwks, which
+// accepts, for example, a modulus with leading zeros. Members that are not part of a
+// key, such as kid, are ignored.
 func ReadJWK(value string) (crypto.PublicKey, error) {
 	var k jwk
 	if err := eachMember(value, k.read); err != nil {
@@ -38,7 +40,7 @@ func ReadJWK(value string) (crypto.PublicKey, error) {
 	return key, nil
 }
 
-// whyNot keeps what is said of the key, and not where JSON is no object.
+// whyNot keeps the errors for private and symmetric keys, and replaces any other.
 func whyNot(err error) error {
 	if errors.Is(err, ErrPrivate) || errors.Is(err, ErrSymmetric) {
 		return err
@@ -46,13 +48,13 @@ func whyNot(err error) error {
 	return errKeyObject
 }
 
-// A jwk has the members of the key types that are supported.
+// A jwk has the members of the supported key types.
 type jwk struct{ kty, crv, x, y, n, e string }
 
-// read tells of private members, which make the whole no public key, and otherwise
-// keeps what makes up one.
+// read keeps a member of a public key. If the member is private, it returns an error,
+// because the JWK is then not a public key.
 func (k *jwk) read(name, value string) (err error) {
-	if value == "null" { // what some serializers write for an absent member
+	if value == "null" { // some serializers write this for an absent member
 		return nil
 	}
 	switch name {
@@ -100,7 +102,7 @@ func (k *jwk) public() (crypto.PublicKey, error) {
 
 var curves = map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
 
-// ec demands coordinates of full length (RFC 7518 §6.2.1.2).
+// ec requires coordinates of full length (RFC 7518 §6.2.1.2).
 func (k *jwk) ec(curve elliptic.Curve) (crypto.PublicKey, error) {
 	x, errX := Base64(k.x)
 	y, errY := Base64(k.y)
@@ -111,12 +113,12 @@ func (k *jwk) ec(curve elliptic.Curve) (crypto.PublicKey, error) {
 	const uncompressed = 4 // SEC 1 §2.3.3
 	key, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{uncompressed}, x...), y...))
 	if err != nil {
-		return nil, ErrKeyValues // a point off the curve, or none
+		return nil, ErrKeyValues // not a point on the curve
 	}
 	return key, nil
 }
 
-// rsa demands numbers without leading zeros (RFC 7518 §6.3.1).
+// rsa requires numbers without leading zeros (RFC 7518 §6.3.1).
 func (k *jwk) rsa() (crypto.PublicKey, error) {
 	n, errN := Base64(k.n)
 	e, errE := Base64(k.e)
@@ -137,8 +139,8 @@ func (k *jwk) ed25519() (crypto.PublicKey, error) {
 	return ed25519.PublicKey(x), nil
 }
 
-// WriteJWK returns the public key as a JWK of its required members alone, in the
-// form that a thumbprint is made of (RFC 7638 §3).
+// WriteJWK returns the public key as a JWK with only its required members. This is
+// the form over which a thumbprint is computed (RFC 7638 §3).
 func WriteJWK(key crypto.PublicKey) (string, error) {
 	if err := CheckKey(key); err != nil {
 		return "", err
@@ -169,7 +171,7 @@ func writeEC(key *ecdsa.PublicKey) (string, error) {
 	return fmt.Sprintf(`{"crv":"%s","kty":"EC","x":"%s","y":"%s"}`, name, encode(x), encode(y)), nil
 }
 
-// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638), encoded.
+// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638) in base64url.
 func Thumbprint(key crypto.PublicKey) (string, error) {
 	form, err := WriteJWK(key)
 	if err != nil {
@@ -179,15 +181,15 @@ func Thumbprint(key crypto.PublicKey) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(digest[:]), nil
 }
 
-// Base64 decodes base64url without padding, in its only spelling.
+// Base64 decodes base64url without padding, and accepts only its canonical form.
 func Base64(text string) ([]byte, error) {
 	raw := make([]byte, strict.DecodedLen(len(text)))
 	n, err := decode(raw, text)
 	return raw[:n], err
 }
 
-// Split takes a JWS apart whose header the caller reads, and returns that encoded.
-// [Token.Open] decodes the rest.
+// Split splits a JWS for a caller that reads the header itself. It returns the
+// encoded header; [Token.Open] decodes the rest.
 func Split(jws string) (header string, t Token, err error) {
 	header, rest, _ := strings.Cut(jws, ".")
 	payload, signature, found := strings.Cut(rest, ".")

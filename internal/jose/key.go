@@ -11,20 +11,20 @@ import (
 	"slices"
 )
 
-// The reasons for which a key is of no use. They name no value of it: what is in
-// there may be secret.
+// The reasons why a key cannot be used. Their texts contain no value of the key,
+// because it may be secret.
 var (
 	ErrPrivate   = errors.New("it carries private key material and must be considered disclosed")
 	ErrSymmetric = errors.New("it is symmetric; a shared secret has no place in a key set")
 	ErrKeyValues = errors.New("its key values are missing or wrong")
 
-	errRSASize  = errors.New("its RSA modulus is not of 2048 to 8192 bits and odd")
-	errExponent = errors.New("its RSA exponent is not odd, or not from 3 to 2^17")
-	errSmall    = errors.New("it is an Ed25519 point of small order, under which others can sign")
+	errRSASize  = errors.New("its RSA modulus is even, or not 2048 to 8192 bits long")
+	errExponent = errors.New("its RSA exponent is even, or not from 3 to 2^17")
+	errSmall    = errors.New("it is an Ed25519 point of small order, for which signatures can be forged")
 )
 
-// CheckKey gives the reason for which a key is of no use, where there is a
-// better one than its type.
+// CheckKey returns the reason why a key cannot be used, or nil. It also returns nil
+// if it does not know the key's type, which the caller should check by itself.
 func CheckKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -43,9 +43,10 @@ func CheckKey(key crypto.PublicKey) error {
 	return nil
 }
 
-// Bounds of RSA keys. A verification takes time with the square of the modulus
-// and the length of the exponent: one of 8192 bits costs 16 of 2048, and an
-// exponent of 2^31-1 more than 3 of the usual 65537.
+// Bounds of RSA keys, in bits except for the exponent. The time of a verification
+// grows with the square of the modulus' length and with the length of the exponent.
+// For example, 8192 bits take 16 times as long as 2048, and an exponent of 2^31-1
+// takes more than 3 times as long as the usual 65537.
 const (
 	shortestRSA = 2048
 	longestRSA  = 8192
@@ -53,15 +54,15 @@ const (
 	maxExponent = 1 << 17
 )
 
-// IsLarge reports an RSA key of more than 4096 bits. A caller should try at most
-// one such key for a signature.
+// IsLarge reports whether the key is an RSA key of more than 4096 bits. A caller
+// should try at most one such key for a signature.
 func IsLarge(key crypto.PublicKey) bool {
 	k, ok := key.(*rsa.PublicKey)
 	return ok && k != nil && k.N != nil && k.N.BitLen() > largeRSA
 }
 
-// checkRSA bounds the modulus from below for strength (RFC 7518 §3.3), and from
-// above, as the exponent, for the time a verification takes.
+// checkRSA requires a minimum length of the modulus for strength (RFC 7518 §3.3). It
+// limits the modulus and the exponent because of the time that a verification takes.
 func checkRSA(key *rsa.PublicKey) error {
 	switch {
 	case key == nil || key.N == nil:
@@ -74,9 +75,10 @@ func checkRSA(key *rsa.PublicKey) error {
 	return nil
 }
 
-// smallOrder lists the y coordinates, sign bit cleared, of the Ed25519 points
-// of order 1, 2, 4 and 8, the last two of them written above the modulus. Under
-// such a key a signature verifies for every eighth message at the least.
+// smallOrder lists the y coordinates, with the sign bit cleared, of the Ed25519
+// points of order 1, 2, 4 and 8. The last two entries are 0 and 1 again, written
+// non-canonically as p and p+1. Under such a key, one signature verifies for at
+// least one message in eight.
 var smallOrder = []string{
 	"0100000000000000000000000000000000000000000000000000000000000000",
 	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -87,7 +89,7 @@ var smallOrder = []string{
 	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 }
 
-// checkEd25519 looks at the length first: crypto/ed25519 panics on another one.
+// checkEd25519 checks the length first, because crypto/ed25519 panics if it is wrong.
 func checkEd25519(key ed25519.PublicKey) error {
 	if len(key) != ed25519.PublicKeySize {
 		return ErrKeyValues

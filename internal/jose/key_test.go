@@ -19,8 +19,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// The list of small-order points is believed because each of them is shown to
-// verify, under one signature, messages that nobody signed.
+// Each point on the list of small order verifies messages under one signature that
+// was never made for them.
 func TestPointsOfSmallOrderAreDangerous(t *testing.T) {
 	forged := make([]byte, ed25519.SignatureSize)
 	forged[0] = 1 // R is the identity, S is zero
@@ -32,7 +32,7 @@ func TestPointsOfSmallOrderAreDangerous(t *testing.T) {
 				t.Errorf("%x: got nil; want it refused", key)
 			}
 			if sign != 0 && point[:2] != "26" && point[:2] != "c7" && point[:2] != "00" && point[:2] != "ed" {
-				continue // x is zero, and the sign of zero is no point for some decoders
+				continue // x is zero, and some decoders reject a negative zero
 			}
 			verified := 0
 			for i := range 400 {
@@ -97,7 +97,7 @@ func checkRoundTrip(t *testing.T, key crypto.PublicKey) {
 	}
 }
 
-// DPOP-05: private, symmetric, weak and malformed keys are no public keys.
+// DPOP-05: private, symmetric, weak and malformed keys are rejected.
 func TestWhichKeysAreRead(t *testing.T) {
 	const (
 		ec  = `"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"`
@@ -217,7 +217,7 @@ func TestWhyAKeyIsOfNoUse(t *testing.T) {
 
 func second(_ crypto.PublicKey, err error) error { return err }
 
-// A keyService is a crypto.Signer that answers as it is told.
+// A keyService is a crypto.Signer with a configured answer.
 type keyService struct {
 	public    crypto.PublicKey
 	signature []byte
@@ -230,7 +230,7 @@ func (k keyService) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return k.signature, k.err
 }
 
-// What is signed with each algorithm verifies, and under no other.
+// A signature verifies with the algorithm that made it, and with no other.
 func TestSign(t *testing.T) {
 	for _, a := range algorithms() {
 		signature, err := jose.Sign(a.key, a.name, "header.payload")

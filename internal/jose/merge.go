@@ -2,9 +2,9 @@ package jose
 
 import "github.com/go-json-experiment/json/jsontext"
 
-// Merge returns an object with the members of two, each of which [Object] has read
-// before. Of a member that both have it takes the newer one's, unless that is null.
-// decide has the last word about each value, as JSON.
+// Merge returns one object with the members of both. Each must have been read by
+// [Object] before. If both have a member, the newer value wins, unless it is null.
+// decide gets each value as JSON and returns the JSON to write in its place.
 func Merge(older, newer []byte, decide func(name, value string) string) []byte {
 	merged := []byte{'{'}
 	taken := map[string]bool{}
@@ -20,7 +20,7 @@ func Merge(older, newer []byte, decide func(name, value string) string) []byte {
 		merged = append(append(merged, ':'), decide(name, value)...)
 		return nil
 	}
-	_ = Object(string(newer), func(name, value string) error { // it was read before
+	_ = Object(string(newer), func(name, value string) error { // no error: it was read before
 		if value == "null" {
 			return nil
 		}
@@ -30,8 +30,8 @@ func Merge(older, newer []byte, decide func(name, value string) string) []byte {
 	return append(merged, '}')
 }
 
-// Quote returns a text that was read from JSON as a JSON string.
+// Quote returns a text as a JSON string. The text must have been read from JSON.
 func Quote(text string) string {
-	quoted, _ := jsontext.AppendQuote(nil, text) // its one error is invalid UTF-8, which was refused
+	quoted, _ := jsontext.AppendQuote(nil, text) // its only error is invalid UTF-8, which was rejected before
 	return string(quoted)
 }

@@ -26,8 +26,8 @@ func TestParse(t *testing.T) {
 
 const plainHeader = `{"alg":"RS256"}`
 
-// What is no JWT may be an opaque token: those with dots exist, and so do
-// those with five parts.
+// A token that is not a JWT may be opaque: for example, there are opaque tokens with
+// dots, and with five parts.
 func TestParseNotJWT(t *testing.T) {
 	h, p := part(plainHeader), part(`{}`)
 	for name, token := range map[string]string{
@@ -70,8 +70,8 @@ func respell(t testing.TB, text string) string {
 	return text[:last] + string(alphabet[strings.IndexByte(alphabet, text[last])+1])
 }
 
-// A JWT is never taken for an opaque token, or it would be shown to the
-// introspection endpoint of an issuer that it does not come from.
+// A JWT never counts as an opaque token, because it would then be sent to the
+// introspection endpoint of an issuer that did not issue it.
 func TestParseMalformed(t *testing.T) {
 	h, p := part(plainHeader), part(`{"iss":"x"}`)
 	for name, token := range map[string]string{
@@ -131,8 +131,8 @@ func TestParseMalformed(t *testing.T) {
 	}
 }
 
-// A header over the bound is one of a JWT all the same: x5c makes real ones
-// that long.
+// A token with a header over the bound is still a JWT: x5c makes real headers that
+// long.
 func TestParseLongHeader(t *testing.T) {
 	long := func(length int) string {
 		const frame = `{"alg":"RS256","x5c":[""]}`
@@ -232,8 +232,8 @@ func TestHasMediaType(t *testing.T) {
 	}
 }
 
-// A token has one spelling: whatever is changed in one, it is another token, or
-// none. Caches and replay stores count on it.
+// A token has only one spelling: if anything in it is changed, it is a different
+// token, or not a token. Caches and replay stores depend on this.
 func TestParseHasOneSpelling(t *testing.T) {
 	token := part(`{"alg":"RS256"} `) + "." + part(`{"a":1}`) + "." + part("signature of 25 bytes....")
 	want := mustParse(t, token)

@@ -8,33 +8,33 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A scanner steps over JSON (RFC 8259) in one pass, and copies nothing. It reads
-// what nobody has vouched for yet, on every new token, and a decoder that is made
-// for more takes three times as long. Strings with an escape in them, which
-// tokens rarely have, it leaves to jsontext.
+// A scanner reads JSON (RFC 8259) in one pass, without copying. It runs for every
+// new token, on input that is not verified yet, and a general decoder would take
+// three times as long. If a string has an escape, which is rare in tokens, the
+// scanner leaves the string to jsontext.
 type scanner struct {
 	text   string
-	at     int  // of the first byte that is not read yet
-	depth  int  // of the brackets that are open
-	commas int  // so far
-	most   int  // of them
-	unique bool // no object may have a name twice
+	at     int  // offset of the first unread byte
+	depth  int  // number of open brackets
+	commas int  // read so far
+	most   int  // maximum number of commas
+	unique bool // reject an object that has a name twice
 
-	unquoted []byte // what was read last with an escape in it
+	unquoted []byte // the last string that had an escape, decoded
 }
 
 var (
 	errValue   = errors.New("expected a JSON value, an object at the top")
 	errString  = errors.New("expected a JSON string in valid UTF-8")
 	errNumber  = errors.New("expected a JSON number")
-	errNext    = errors.New("expected a comma, a colon or a closing bracket in its place")
+	errNext    = errors.New("expected a comma, a colon or a closing bracket")
 	errUnique  = errors.New("expected unique member names")
 	errMembers = errors.New("expected at most 256 members")
-	errMuch    = errors.New("expected nesting of at most 16, and fewer elements")
+	errMuch    = errors.New("expected nesting of at most 16 and fewer elements")
 	errEnd     = errors.New("expected nothing after the JSON object")
 )
 
-// document reads one object, and nothing after it.
+// document reads one object. Anything after it is an error.
 func (s *scanner) document(member func(name, value string) error) error {
 	s.space()
 	if err := s.object(member); err != nil {
@@ -46,7 +46,7 @@ func (s *scanner) document(member func(name, value string) error) error {
 	return nil
 }
 
-// object reads an object. member is nil for one that is only stepped over.
+// object reads an object. If member is nil, the members are only skipped.
 func (s *scanner) object(member func(name, value string) error) error {
 	var seen names
 	count := 0
@@ -72,7 +72,7 @@ func (s *scanner) object(member func(name, value string) error) error {
 	})
 }
 
-// array reads an array. element is nil for one that is only stepped over.
+// array reads an array. If element is nil, the elements are only skipped.
 func (s *scanner) array(element func(value string) error) error {
 	return s.list('[', ']', func() error {
 		value, err := s.value()
@@ -83,7 +83,7 @@ func (s *scanner) array(element func(value string) error) error {
 	})
 }
 
-// list reads what stands between two brackets, with a comma between each two.
+// list reads the elements between two brackets, which are separated by commas.
 func (s *scanner) list(first, last byte, element func() error) error {
 	if s.depth++; s.depth > maxDepth {
 		return errMuch
@@ -111,7 +111,7 @@ func (s *scanner) list(first, last byte, element func() error) error {
 	return nil
 }
 
-// value reads a value and returns it as it stands.
+// value reads a value and returns its JSON text.
 func (s *scanner) value() (value string, err error) {
 	s.space()
 	from := s.at
@@ -134,8 +134,8 @@ func (s *scanner) value() (value string, err error) {
 	return s.text[from:s.at], err
 }
 
-// name reads the name of a member. "is\u0073" is iss: a comparison of the raw
-// bytes would step over it.
+// name reads the name of a member and decodes its escapes. For example, "is\u0073"
+// is iss, which a comparison of the raw bytes would miss.
 func (s *scanner) name() (string, error) {
 	from := s.at
 	escaped, err := s.quoted()
@@ -148,7 +148,7 @@ func (s *scanner) name() (string, error) {
 	return s.text[from+1 : s.at-1], nil
 }
 
-// quoted steps over a string.
+// quoted skips a string and reports whether it has an escape.
 func (s *scanner) quoted() (escaped bool, err error) {
 	if !s.take('"') {
 		return false, errString
@@ -173,7 +173,8 @@ func (s *scanner) quoted() (escaped bool, err error) {
 	return false, errString
 }
 
-// check looks at a string that has more in it than plain ASCII.
+// check validates a string. If the string has an escape, check decodes it into
+// s.unquoted.
 func (s *scanner) check(quoted string, ascii, escaped bool) (err error) {
 	if !ascii && !utf8.ValidString(quoted) {
 		return errString
@@ -187,7 +188,7 @@ func (s *scanner) check(quoted string, ascii, escaped bool) (err error) {
 	return nil
 }
 
-// number steps over -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?.
+// number skips -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?.
 func (s *scanner) number() error {
 	s.take('-')
 	ok := s.take('0') || s.digits()
@@ -204,7 +205,7 @@ func (s *scanner) number() error {
 	return nil
 }
 
-// digits steps over one digit or more.
+// digits skips digits, and reports whether there was at least one.
 func (s *scanner) digits() bool {
 	from := s.at
 	for s.peek() >= '0' && s.peek() <= '9' {
@@ -221,7 +222,7 @@ func (s *scanner) literal(text string) error {
 	return nil
 }
 
-// peek returns the next byte, or 0 at the end: no JSON begins or goes on with it.
+// peek returns the next byte, or 0 at the end, which is not a valid byte of JSON.
 func (s *scanner) peek() byte {
 	if s.at == len(s.text) {
 		return 0
@@ -229,7 +230,7 @@ func (s *scanner) peek() byte {
 	return s.text[s.at]
 }
 
-// take steps over c, if it comes next.
+// take skips c and returns true, if c comes next.
 func (s *scanner) take(c byte) bool {
 	if s.at == len(s.text) || s.text[s.at] != c {
 		return false
@@ -249,8 +250,8 @@ func (s *scanner) space() {
 	}
 }
 
-// names are those of one object. Few are compared one by one; many, which would
-// make that dear, are kept in a map.
+// names are the member names of one object. Up to 32 are compared one by one. If
+// there are more, they are kept in a map, because comparing each would be slow.
 type names struct {
 	few  [32]string
 	len  int

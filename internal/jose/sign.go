@@ -11,8 +11,8 @@ import (
 	"math/big"
 )
 
-// signing says how to ask a crypto.Signer for each algorithm (RFC 7518 §3.1,
-// RFC 8037 §3.1).
+// signing has the options to pass to a crypto.Signer for each algorithm (RFC 7518
+// §3.1, RFC 8037 §3.1).
 var signing = map[string]crypto.SignerOpts{
 	"RS256":   crypto.SHA256,
 	"RS384":   crypto.SHA384,
@@ -27,10 +27,11 @@ var signing = map[string]crypto.SignerOpts{
 	"EdDSA":   crypto.Hash(0),
 }
 
-var errNoSignature = errors.New("the key did not return the ASN.1 of an ECDSA signature")
+var errNoSignature = errors.New("the crypto.Signer did not return an ECDSA signature in ASN.1")
 
-// Sign signs the input of a JWS. It is here because golang-jwt signs with keys in
-// memory only, and the point of a crypto.Signer is that the key may be elsewhere.
+// Sign signs the input of a JWS. golang-jwt cannot do this, because it signs only
+// with keys in memory. The key of a crypto.Signer may be elsewhere, for example in
+// a KMS.
 func Sign(key crypto.Signer, algorithm string, input string) ([]byte, error) {
 	if !Fits(algorithm, key.Public()) {
 		return nil, ErrAlgorithm
@@ -45,8 +46,8 @@ func Sign(key crypto.Signer, algorithm string, input string) ([]byte, error) {
 	return signature, nil
 }
 
-// fixed turns the ASN.1 of an ECDSA signature into r and s of half the length each,
-// as a JWS has them (RFC 7518 §3.4).
+// fixed converts an ECDSA signature from ASN.1 to the form of a JWS: r and s, each
+// padded to half the length (RFC 7518 §3.4).
 func fixed(signature []byte, length int) ([]byte, error) {
 	var pair struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(signature, &pair)

@@ -10,23 +10,23 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// DefaultAlgorithms lists the signature algorithms that are safe to accept
-// without being asked: asymmetric, registered, and with keys of one kind each.
-// EdDSA is deprecated for Ed25519 (RFC 9864), but most issuers still send the
-// old name; it is taken for Ed25519 keys only.
+// DefaultAlgorithms lists the signature algorithms that are safe to accept if none
+// are configured: asymmetric, registered, and each with keys of one kind. RFC 9864
+// deprecates EdDSA in favour of Ed25519, but most issuers still send the old name.
+// It is accepted for Ed25519 keys only.
 func DefaultAlgorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"}
 }
 
-// Supported reports whether [Verify] knows the algorithm. HMAC is not among
-// them: a secret shared with the issuer is no key of a key set.
+// Supported reports whether [Token.Verify] supports the algorithm. HMAC is not
+// supported, because a secret that is shared with the issuer is not a public key.
 func Supported(algorithm string) bool {
 	_, ok := methods[algorithm]
 	return ok
 }
 
-// A method is one algorithm together with the only keys it goes with. The key
-// object selects the primitive, never the header (8725bis §3.1).
+// A method is one algorithm together with the only keys that it is used with. The
+// type of the key selects the primitive; the header never does (8725bis §3.1).
 type method struct {
 	jwt.SigningMethod
 	fits      func(crypto.PublicKey) bool
@@ -47,8 +47,8 @@ var methods = map[string]method{
 	"EdDSA":   {jwt.SigningMethodEdDSA, isEd25519, ed25519.SignatureSize},
 }
 
-// pss fixes the salt to the length of the hash (RFC 7518 §3.5); golang-jwt
-// verifies with any length.
+// pss requires a salt of the hash's length (RFC 7518 §3.5), because golang-jwt
+// accepts a salt of any length.
 func pss(m *jwt.SigningMethodRSAPSS) *jwt.SigningMethodRSAPSS {
 	options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: options, VerifyOptions: options}
@@ -59,17 +59,17 @@ func isRSA(key crypto.PublicKey) bool {
 	return ok && checkRSA(k) == nil
 }
 
-// isCurve ties an ECDSA algorithm to its curve (RFC 7518 §3.4): golang-jwt
+// isCurve binds an ECDSA algorithm to its curve (RFC 7518 §3.4), because golang-jwt
 // alone would verify ES512 with a P-256 key.
 func isCurve(name string) func(crypto.PublicKey) bool {
 	return func(key crypto.PublicKey) bool {
 		k, ok := key.(*ecdsa.PublicKey)
-		//lint:ignore SA1019 only whether the point is there is looked at
+		//lint:ignore SA1019 this checks only that the point is set
 		return ok && k != nil && k.Curve != nil && k.X != nil && k.Y != nil && k.Curve.Params().Name == name
 	}
 }
 
-// isEd25519 looks at the length first: crypto/ed25519 panics on another one.
+// isEd25519 checks the length, because crypto/ed25519 panics if it is wrong.
 func isEd25519(key crypto.PublicKey) bool {
 	k, ok := key.(ed25519.PublicKey)
 	return ok && len(k) == ed25519.PublicKeySize
@@ -81,7 +81,7 @@ func Fits(algorithm string, key crypto.PublicKey) bool {
 	return ok && m.fits(key)
 }
 
-// Contains reports whether a key is among others, by value.
+// Contains reports whether keys has a key that is equal to this one.
 func Contains(keys []crypto.PublicKey, key crypto.PublicKey) bool {
 	return slices.ContainsFunc(keys, func(other crypto.PublicKey) bool {
 		comparable, ok := other.(interface{ Equal(crypto.PublicKey) bool }) // as crypto.PublicKey promises
@@ -89,8 +89,8 @@ func Contains(keys []crypto.PublicKey, key crypto.PublicKey) bool {
 	})
 }
 
-// HasPossibleSignature reports whether the signature could be one of the
-// header's algorithm, by its length. It is worth a look before a key is fetched.
+// HasPossibleSignature reports whether the signature has a length that is possible
+// for the header's algorithm. A caller should check this before it fetches a key.
 func (t Token) HasPossibleSignature() bool {
 	const shortest, longest = shortestRSA / 8, longestRSA / 8
 	m := methods[t.Algorithm]
@@ -100,9 +100,9 @@ func (t Token) HasPossibleSignature() bool {
 	return len(t.Signature) == m.signature
 }
 
-// Verify checks the token's signature under the key. It returns [ErrAlgorithm]
-// when the key is not one of the header's algorithm and [ErrSignature] when
-// the signature is wrong, whatever the way in which it is.
+// Verify checks the token's signature under the key. It returns [ErrAlgorithm] if
+// the key does not fit the header's algorithm, and [ErrSignature] if the signature
+// is wrong in any way.
 func (t Token) Verify(key crypto.PublicKey) error {
 	m, ok := methods[t.Algorithm]
 	if !ok || !m.fits(key) {

@@ -37,7 +37,7 @@ func TestDefaultAlgorithms(t *testing.T) {
 	}
 	got[0] = "none"
 	if jose.DefaultAlgorithms()[0] != "RS256" {
-		t.Error("a caller could change the list for everybody")
+		t.Error("a caller can change the list for other callers")
 	}
 }
 
@@ -81,8 +81,8 @@ func TestVerifyCrossTable(t *testing.T) {
 	}
 }
 
-// The header's alg is part of what is signed, and each alg has its own hash and
-// padding: no signature is good under another one.
+// No signature is good under another alg, because the header's alg is signed as well,
+// and each alg has its own hash and padding.
 func TestVerifyUnderAnotherName(t *testing.T) {
 	for _, signed := range algorithms() {
 		for _, named := range algorithms() {
@@ -124,7 +124,7 @@ func newEd25519() (ed25519.PublicKey, error) {
 	return public, err
 }
 
-// Whatever is changed in a signature, it is wrong.
+// If anything in a signature is changed, it is wrong.
 func TestVerifyChangedSignature(t *testing.T) {
 	for _, a := range algorithms() {
 		good := mustParse(t, sign(t, a.method, a.key, `{"alg":"`+a.name+`"}`, `{}`))
@@ -255,8 +255,8 @@ func TestVerifyPSSSaltLength(t *testing.T) {
 	}
 }
 
-// The RSA public key, in whatever form an attacker may guess it, is no HMAC
-// secret (RFC 8725 §2.1).
+// The RSA public key does not work as an HMAC secret, in any form that an attacker
+// may guess (RFC 8725 §2.1).
 func TestVerifyHMACConfusion(t *testing.T) {
 	public := rsaKey().Public().(*rsa.PublicKey)
 	der := must(x509.MarshalPKIXPublicKey(public))
@@ -297,8 +297,8 @@ func TestVerifyNone(t *testing.T) {
 	}
 }
 
-// What is no public key of the algorithm, or a weak one, verifies nothing, and
-// panics nowhere: a key source may be somebody else's code.
+// A weak key, or a value that is not a public key of the algorithm, verifies nothing
+// and causes no panic, because a key source may be the application's own code.
 func TestVerifyRefusesKeys(t *testing.T) {
 	weak := newRSA1024(t)
 	wide := uint32(math.MaxUint32) // as an int of 32 bits it is negative
@@ -406,7 +406,7 @@ func TestVerifyWeakRSA(t *testing.T) {
 	}
 }
 
-// A key that the header brings along is not looked at (RFC 8725 §3.10).
+// A key in the header is ignored (RFC 8725 §3.10).
 func TestVerifyIgnoresKeysInTheHeader(t *testing.T) {
 	x := part([]byte(edKey().Public().(ed25519.PublicKey)))
 	header := `{"alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"` + x + `"},"jku":"https://evil.example/jwks"}`
@@ -453,7 +453,7 @@ func TestVerifyRSASignatureBeyondTheModulus(t *testing.T) {
 	}
 }
 
-// The measure of all that happens before it.
+// The work before a verification should be small compared with these times.
 func BenchmarkVerify(b *testing.B) {
 	for _, a := range algorithms() {
 		b.Run("alg="+a.name, func(b *testing.B) {

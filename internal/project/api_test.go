@@ -19,8 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the listings in testdata/api")
 
-// An exported name that comes, goes or changes is a decision, and shows in the
-// commit as a changed listing.
+// If an exported name is added, removed or changed, this should be a decision, so the
+// commit has to change the listing as well.
 func TestAPIChangesAreNoticed(t *testing.T) {
 	for _, pkg := range public {
 		p, _ := parsed(t, pkg)
@@ -40,7 +40,8 @@ func TestAPIChangesAreNoticed(t *testing.T) {
 	}
 }
 
-// A package whose names fit on a screen is read; one that grows is looked past.
+// The exported names of a package should fit on one screen, because readers skip longer
+// lists.
 func TestPackagesStaySmall(t *testing.T) {
 	for _, pkg := range public {
 		p, _ := parsed(t, pkg)
@@ -67,7 +68,7 @@ func write(t *testing.T, name string, lines []string) {
 	}
 }
 
-// difference names the lines that only one side has.
+// difference returns the lines that only one side has.
 func difference(old, now []string) string {
 	var diff strings.Builder
 	for _, line := range old {
@@ -84,7 +85,7 @@ func difference(old, now []string) string {
 }
 
 // listing has one line for each exported name, field and method, sorted.
-// Names of parameters are left out: to change one breaks nobody.
+// Names of parameters are left out, because a change of one breaks no caller.
 func listing(p *doc.Package) []string {
 	lines := append(values(p.Consts), values(p.Vars)...)
 	lines = append(lines, functions(p.Funcs)...)
@@ -112,7 +113,7 @@ func functions(functions []*doc.Func) (lines []string) {
 
 func values(values []*doc.Value) (lines []string) {
 	for _, v := range values {
-		var typ ast.Expr // holds until the next one: an iota list states it once
+		var typ ast.Expr // valid until the next type, because an iota list states it once
 		for _, spec := range v.Decl.Specs {
 			spec := spec.(*ast.ValueSpec)
 			if spec.Type != nil || len(spec.Values) > 0 {

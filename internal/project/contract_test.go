@@ -30,13 +30,13 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// The tests of this file are the call sites that must go on compiling: programs
-// kept elsewhere are written like this. They may be added to, not changed.
+// The tests of this file are call sites that must continue to compile, because programs
+// elsewhere are written like this. You can add to them, but should not change them.
 
 // orderspb stands in for generated code.
 var orderspb = struct{ Orders_Create_FullMethodName string }{"/orders.Orders/Create"}
 
-// is holds a value to its type.
+// is fails to compile if a value does not have the type.
 func is[T any](T) {}
 
 // shared is one authorization server for all tests: its keys take a while.
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 		log.Fatal(err)
 	}
 	defer as.Close()
-	as.Token(nil) // makes the keys, so that nobody waits for them
+	as.Token(nil) // makes the keys, so that no test has to wait for them
 	shared = as
 	m.Run()
 }
@@ -149,7 +149,7 @@ func TestContractOfAnIssuerUnderSeveralNames(t *testing.T) {
 	is[*http.Client](issuer.HTTPClient)
 }
 
-// A keySource has the method that anybody's own source of keys has.
+// A keySource has the method that an application's own key source must have.
 type keySource struct{}
 
 func (keySource) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {

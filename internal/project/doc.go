@@ -1,4 +1,4 @@
-// Package project holds tests about the project itself: the direction of its
-// imports, its exported names, its documentation, the call sites that must not
-// break, and the rules of the house.
+// Package project holds tests of the project itself: the direction of its imports,
+// its exported names, its documentation, the call sites that must not break, and the
+// project's rules of style.
 package project

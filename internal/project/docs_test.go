@@ -52,8 +52,8 @@ func blocks(t *testing.T, page, language string) (found []block) {
 	return found
 }
 
-// What people copy must compile; and a configuration must be one, or a field that
-// the profile demands is missing on the page.
+// Code that readers copy must compile, and a configuration must be valid. If it is not,
+// the page may lack a field that the profile requires.
 func TestTheDocumentsCompile(t *testing.T) {
 	root, err := filepath.Abs(top)
 	if err != nil {
@@ -91,16 +91,16 @@ func issuerPages(t *testing.T) []string {
 	return slices.DeleteFunc(pages(t, "docs/issuers"), func(page string) bool { return path.Base(page) == "README.md" })
 }
 
-// isConfig tells the blocks that make a configuration.
+// isConfig reports whether a block makes a configuration.
 func (b block) isConfig() bool { return strings.Contains("\n"+b.text, "\nconfig := ") }
 
-// isDeclarations tells the blocks that could stand in a file as they are.
+// isDeclarations reports whether a block has only declarations, as at the top of a file.
 func (b block) isDeclarations() bool {
 	_, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+b.text, parser.SkipObjectResolution)
 	return err == nil
 }
 
-// importable are the packages that a fragment may use without saying so.
+// importable are the packages that a fragment can use without an import.
 var importable = []string{
 	"context", "crypto", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "slices", "time",
 	module, module + "/introspection", module + "/jwks", module + "/scopes",
@@ -109,25 +109,25 @@ var importable = []string{
 	"google.golang.org/genproto/googleapis/rpc/errdetails",
 }
 
-// given are what a fragment finds there, as a handler or a main would.
+// given are the variables that a fragment can use, as if it were in a handler or main.
 const given = "claims accesstoken.Claims, validator *accesstoken.Validator, auth *middleware.Middleware, " +
 	"mux *http.ServeMux, w http.ResponseWriter, r *http.Request, ctx context.Context, err error"
 
-// A workshop has the blocks of all pages as packages, which the go command sees in
-// a folder of the module that is not there: nothing is written into the module.
+// A workshop has the blocks of all pages as packages. By an overlay, the go command sees
+// them in a folder of the module that does not exist, so nothing is written there.
 type workshop struct {
 	root, dir string
-	overlay   map[string]string // what the go command sees, by where it is
+	overlay   map[string]string // the real file for each path that the go command sees
 	programs  []string          // the packages that are pages' own programs
 	tests     []string          // the packages that are pages' own tests
-	calls     []string          // what builds the configurations
+	calls     []string          // the calls that make the configurations
 	fragments int
 }
 
-const unreal = "docs/unreal" // the folder that is not there
+const unreal = "docs/unreal" // the folder that does not exist
 
-// add takes a block in: a test or a program if it says package, declarations, or else
-// the body of a function.
+// add adds a block. If it has a package clause, it is a test or a program; otherwise it
+// has declarations, or is the body of a function.
 func (w *workshop) add(t *testing.T, b block) {
 	t.Helper()
 	at := fmt.Sprintf("//line %s:%d\n", filepath.Join(w.root, b.page), b.line)
@@ -177,9 +177,9 @@ func (w *workshop) write(t *testing.T, name, text string) {
 	}
 }
 
-// constructor makes a Validator of each configuration. It reaches nobody: a
-// Validator asks for keys when a token comes. What it warns of is a mistake on a
-// page that people copy.
+// constructor makes a Validator from each configuration. This causes no request, because
+// a Validator fetches keys only when a token comes. A warning counts as a mistake on the
+// page, because readers copy it.
 const constructor = `package main
 
 import (
@@ -205,7 +205,7 @@ func construct(place string, config accesstoken.Config) {
 }
 `
 
-// build compiles everything at once, and runs what makes the Validators.
+// build compiles everything at once, and runs the code that makes the Validators.
 func (w *workshop) build(t *testing.T) {
 	t.Helper()
 	w.write(t, unreal+"/fragments/use.go", use)
@@ -229,12 +229,12 @@ func (w *workshop) build(t *testing.T) {
 	run.Env = append(os.Environ(), "CLIENT_SECRET=secret") // which the pages read
 	said, err := run.CombinedOutput()
 	if err != nil || len(said) > 0 {
-		t.Errorf("got %v, and these are no good configurations:\n%s", err, said)
+		t.Errorf("got %v; these configurations are invalid:\n%s", err, said)
 	}
 }
 
-// What a page says that a profile relaxes and demands is what the profile says of
-// itself, and each profile has its page.
+// Each profile has a page, which quotes the text of the profile about what it relaxes
+// and demands.
 func TestThePagesQuoteTheProfiles(t *testing.T) {
 	quoted := map[string]string{}
 	for _, page := range issuerPages(t) {
@@ -246,7 +246,7 @@ func TestThePagesQuoteTheProfiles(t *testing.T) {
 		}
 		for _, set := range regexp.MustCompile(`(?m)^\s*Profile: +accesstoken\.(\w+),|"profile": "(\w+)"`).FindAllStringSubmatch(text, -1) {
 			if name := set[1] + set[2]; !names[name] {
-				t.Errorf("%s has a block with the profile %s, and does not quote it", page, name)
+				t.Errorf("%s has a block with the profile %s, but does not quote its text", page, name)
 			}
 		}
 	}
@@ -258,7 +258,7 @@ func TestThePagesQuoteTheProfiles(t *testing.T) {
 		delete(quoted, line)
 	}
 	for line, page := range quoted {
-		t.Errorf("%s quotes what no profile says: %s", page, line)
+		t.Errorf("%s has a quotation that is not in any profile: %s", page, line)
 	}
 }
 
@@ -271,8 +271,8 @@ func TestTheIndexHasEveryIssuer(t *testing.T) {
 	}
 }
 
-// Whether somebody has seen such tokens is said at the foot of each page, and in
-// the index: what make interop has run, it has recorded.
+// The foot of each page and the index say whether such tokens have been seen. If make
+// interop has run with an issuer, there is a record of its tokens.
 func TestThePagesSayWhatWasRun(t *testing.T) {
 	index := content(t, "docs/issuers/README.md")
 	for _, page := range issuerPages(t) {
@@ -292,7 +292,7 @@ func TestThePagesSayWhatWasRun(t *testing.T) {
 	}
 }
 
-// recorded returns whose tokens the page's record has, or "".
+// recorded returns the name of the software whose tokens the page's record has, or "".
 func recorded(t *testing.T, page string) string {
 	t.Helper()
 	name := strings.TrimSuffix(path.Base(page), ".md") + ".json"

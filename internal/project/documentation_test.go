@@ -44,7 +44,7 @@ func explained(report func(name string), name, doc string) {
 	}
 }
 
-// explainedValues takes a comment on the whole block for each of its names.
+// explainedValues counts a comment on a whole block for each of its names.
 func explainedValues(report func(name string), values []*doc.Value) {
 	for _, v := range values {
 		for _, spec := range v.Decl.Specs {
@@ -58,8 +58,8 @@ func explainedValues(report func(name string), values []*doc.Value) {
 	}
 }
 
-// explainedFields takes the comment on a field for those in the lines directly
-// below it that it names: "ClientID and ClientSecret are ...".
+// explainedFields counts the comment on a field also for the fields directly below it
+// that it names, for example "ClientID and ClientSecret are ...".
 func explainedFields(report func(name string), typ *doc.Type, positions *token.FileSet) {
 	structure, ok := typ.Decl.Specs[0].(*ast.TypeSpec).Type.(*ast.StructType)
 	if !ok {
@@ -80,8 +80,7 @@ func explainedFields(report func(name string), typ *doc.Type, positions *token.F
 	}
 }
 
-// exemplified are the calls that a newcomer looks up, by the name that their
-// Example has.
+// exemplified are the calls that a new user looks up, by the names of their Examples.
 var exemplified = map[string][]string{
 	".": {
 		"NewValidator", "Validator_Authorize", "Validator_Check", "CredentialsFrom",
@@ -112,7 +111,7 @@ func TestEveryContractCallHasARunnableExample(t *testing.T) {
 	}
 }
 
-// runnableExamples returns the names of those that go test runs.
+// runnableExamples returns the names of the Examples that go test runs.
 func runnableExamples(t *testing.T, pkg string) (names []string) {
 	t.Helper()
 	var trees []*ast.File

@@ -20,8 +20,8 @@ func workflows(t *testing.T) map[string]string {
 	return all
 }
 
-// A tag of an action can be moved; a commit cannot. The comment is what dependabot
-// reads and writes.
+// Actions are named by commits, because a tag can be moved. dependabot reads and writes
+// the comment.
 func TestActionsArePinnedToACommit(t *testing.T) {
 	pinned := regexp.MustCompile(`^[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
 	commits := map[string]string{}
@@ -42,8 +42,8 @@ func TestActionsArePinnedToACommit(t *testing.T) {
 	}
 }
 
-// A workflow may read, unless a job says what it writes; a job ends; and the token of
-// the run is not left in the checkout, but for the job that pushes tags.
+// A workflow may only read, unless a job lists what it writes. Each job has a time limit.
+// The token of the run is not left in the checkout, except in the job that pushes tags.
 func TestWorkflowsAskForLittle(t *testing.T) {
 	for file, text := range workflows(t) {
 		if !strings.Contains(text, "\npermissions: read-all\n") {
@@ -62,8 +62,8 @@ func TestWorkflowsAskForLittle(t *testing.T) {
 	}
 }
 
-// What a workflow makes has a rule, and every lane that make check leaves out runs
-// somewhere.
+// If a workflow runs a make target, the target has a rule. Each lane that make check
+// leaves out runs in some workflow.
 func TestWorkflowsRunEveryLane(t *testing.T) {
 	makefile, made := content(t, "Makefile"), map[string]bool{}
 	for file, text := range workflows(t) {
@@ -99,7 +99,7 @@ func TestDependabotKnowsEveryModule(t *testing.T) {
 	}
 }
 
-// RELEASE.md has what the rehearsal builds, and the tool runs by what it says.
+// RELEASE.md lists what the rehearsal builds, and has the commands that run the tool.
 func TestReleaseSaysHow(t *testing.T) {
 	text := content(t, "RELEASE.md")
 	for _, want := range []string{"make release-rehearsal VERSION=v0.1.0", "tags.txt", "notes.md", "apidiff.txt", "SHA256SUMS", ".cdx.json", "integrations/"} {

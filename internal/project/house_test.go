@@ -21,7 +21,7 @@ import (
 	"github.com/accesstoken/accesstoken/middleware/echoauth"
 )
 
-// A field added later must break no literal, nor change what == means.
+// If a field is added later, this must not break a literal or change the meaning of ==.
 func TestUnkeyedLiteralsAreImpossible(t *testing.T) {
 	settings := []any{
 		accesstoken.Config{}, accesstoken.Issuer{}, accesstoken.Policy{},
@@ -39,8 +39,8 @@ func TestUnkeyedLiteralsAreImpossible(t *testing.T) {
 	}
 }
 
-// selections returns where the file says qualifier.name, for any of the names.
-// An empty qualifier is any.
+// selections returns the places of qualifier.name in a file, for any of the names. If
+// qualifier is empty, any qualifier matches.
 func selections(t *testing.T, file, qualifier string, names ...string) (places []string) {
 	t.Helper()
 	tree, positions := parse(t, file)
@@ -57,7 +57,8 @@ func selections(t *testing.T, file, qualifier string, names ...string) (places [
 	return places
 }
 
-// Two clocks in one decision give two answers.
+// Only one place reads the clock, because two times in one decision could contradict
+// each other.
 func TestTheRootPackageReadsTheClockInOnePlace(t *testing.T) {
 	var places []string
 	inRoot := func(name string) bool { return filepath.Dir(name) == top && isGo(name) && !isTest(name) }
@@ -69,8 +70,7 @@ func TestTheRootPackageReadsTheClockInOnePlace(t *testing.T) {
 	}
 }
 
-// In a file that imports testing/synctest, Sleep moves the clock of a bubble
-// and costs nothing.
+// If a file imports testing/synctest, Sleep only moves the clock of a bubble.
 func TestNoTestSleeps(t *testing.T) {
 	hasBubbles := func(file string) bool {
 		tree, _ := parse(t, file)
@@ -91,7 +91,7 @@ func TestNoTestIsSkipped(t *testing.T) {
 	}
 }
 
-// What is said here must hold on every machine.
+// The files must not contain paths of one machine.
 func TestNoFileNamesAMachine(t *testing.T) {
 	absolute := regexp.MustCompile(`(^|[\s"'` + "`" + `=(:])/(work|root|tmp|home|Users)/`)
 	isText := func(name string) bool {
@@ -123,7 +123,8 @@ func TestReadmeHasTheTwoCommands(t *testing.T) {
 	}
 }
 
-// What people copy must compile, be short, and be seen without scrolling.
+// The README's program is copied by readers, so it must compile, be short, and be
+// visible without scrolling.
 func TestReadmeProgramCompiles(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(top, "README.md"))
 	if err != nil {

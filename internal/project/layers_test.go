@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// layers are the floors of the house, the lowest first. A package imports from
-// lower floors only, so no two on one floor know each other.
+// layers are the layers of the packages, the lowest first. A package should import only
+// from lower layers, so packages of one layer do not import each other.
 var layers = [][]string{
 	{"scopes", "internal/panics", "internal/pool", "internal/clientcert", "internal/carried", "internal/tokencache"},
 	{"internal/fetch"},
@@ -21,11 +21,12 @@ var layers = [][]string{
 	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "benchmarks/loopback", "internal/project", "internal/release", "internal/testkit"},
 }
 
-// library is the number of floors that users stand on; those above are ours.
+// library is the number of layers that belong to the library. The layers above are for
+// work on this repository.
 var library = len(layers) - 2
 
-// only are packages, by the beginning of their path, that the library imports
-// in the listed places alone. Every dependency is among them.
+// only has the packages, by the beginning of their path, that only the listed places of
+// the library may import. Every dependency is among them.
 var only = map[string][]string{
 	"github.com/labstack/echo/":      {"middleware/echoauth"},
 	"google.golang.org/grpc":         {"grpcauth"},
@@ -51,16 +52,16 @@ func TestImportsPointDown(t *testing.T) {
 	for _, p := range goList(t) {
 		from := floor(p.ImportPath)
 		if from < 0 {
-			t.Errorf("%s stands on no floor: give it its place in layers", p.ImportPath)
+			t.Errorf("%s is not in a layer; add it to layers", p.ImportPath)
 			continue
 		}
 		for _, imported := range p.Imports {
 			to := floor(imported)
 			switch {
 			case to > from:
-				t.Errorf("%s imports %s: that arrow points up", named(p.ImportPath), named(imported))
+				t.Errorf("%s imports %s, which is in a higher layer", named(p.ImportPath), named(imported))
 			case to == from:
-				t.Errorf("%s imports %s: neighbours do not know each other", named(p.ImportPath), named(imported))
+				t.Errorf("%s imports %s, which is in the same layer", named(p.ImportPath), named(imported))
 			}
 		}
 	}
@@ -96,14 +97,14 @@ func isBelow(prefix, imported string) bool {
 	return imported == prefix || strings.HasPrefix(imported, strings.TrimSuffix(prefix, "/")+"/")
 }
 
-// isForeign reports a package of somebody else's module: neither ours nor of
-// the standard library.
+// isForeign reports whether a package is neither ours nor in the standard library.
 func isForeign(imported string) bool {
 	host, _, _ := strings.Cut(imported, "/")
 	return strings.Contains(host, ".") && imported != "."
 }
 
-// A program compiles what it uses: net/http users no gRPC, gRPC users no Echo.
+// A program compiles only the adapters that it uses. For example, a program with
+// net/http does not compile gRPC, and one with gRPC does not compile Echo.
 func TestCarriersAreNotCompiledForEachOther(t *testing.T) {
 	var (
 		echo = "github.com/labstack/echo/"
@@ -140,7 +141,7 @@ func TestCarriersAreNotCompiledForEachOther(t *testing.T) {
 	}
 }
 
-// Examples show what users can write, and users cannot import what is internal.
+// Examples must not import internal packages, because users cannot either.
 func TestExamplesImportNothingInternal(t *testing.T) {
 	inExamples := func(name string) bool { return strings.HasPrefix(name, top+"/examples/") && isGo(name) }
 	for _, name := range files(t, inExamples) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What the documents tell people to make, and what the Makefile says it has, is
-// there: make is silent about a target that has a name only.
+// The targets in the documents and in .PHONY have rules. Without this test, a target
+// without a rule would not be noticed, because make does not report it.
 func TestWhatIsToBeMadeHasARule(t *testing.T) {
 	makefile := content(t, "Makefile")
 	var rules []string

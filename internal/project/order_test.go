@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The checks and their order are listed in the package's documentation; the pages
-// quote that list word for word, and none has another.
+// The package's documentation lists the checks in their order. If a page has such a
+// list, it has to be the same, word for word.
 func TestThePagesQuoteTheListOfChecks(t *testing.T) {
 	list := checksOf(t, "doc.go", `//  `)
 	if len(list) < 10 {
@@ -46,7 +46,7 @@ func checksOf(t *testing.T, file, prefix string) (longest []string) {
 	return longest
 }
 
-// What the README says of profiles is what they say of themselves.
+// The README quotes the profiles' own texts about what they relax and demand.
 func TestTheReadmeNamesTheProfilesThatTakeIDTokens(t *testing.T) {
 	var takers, names []string
 	for line := range strings.Lines(content(t, "testdata/profiles.txt")) {

@@ -18,7 +18,7 @@ import (
 
 const (
 	module = "github.com/accesstoken/accesstoken"
-	top    = "../.." // the root of the repository, seen from here
+	top    = "../.." // the root of the repository
 )
 
 // public are the packages that users import.
@@ -26,8 +26,8 @@ var public = []string{
 	".", "jwks", "introspection", "dpop", "scopes", "middleware", "middleware/echoauth", "grpcauth", "accesstokentest",
 }
 
-// A listed package is what go list says of it, with our own names cut short:
-// "jwks" in place of the whole import path, "." for the root.
+// A listed package is a package in the output of go list. Import paths of our own
+// packages are shortened, for example to "jwks", or "." for the root.
 type listed struct {
 	ImportPath    string
 	Imports, Deps []string
@@ -67,7 +67,7 @@ func short(importPath string) string {
 	return strings.TrimPrefix(importPath, module+"/")
 }
 
-// named is the other way round: how to speak of a package in a sentence.
+// named returns the name of a package for messages.
 func named(short string) string {
 	if short == "." {
 		return "the root package"
@@ -75,8 +75,8 @@ func named(short string) string {
 	return short
 }
 
-// parsed returns the documentation of a package, with the examples of its
-// test files. It is parsed anew each time: the caller may change the tree.
+// parsed returns the documentation of a package, with the examples of its test files. It
+// is parsed again each time, because the caller may change the tree.
 func parsed(t *testing.T, pkg string) (*doc.Package, *token.FileSet) {
 	t.Helper()
 	files := token.NewFileSet()
@@ -99,8 +99,8 @@ func parsed(t *testing.T, pkg string) (*doc.Package, *token.FileSet) {
 	return p, files
 }
 
-// files returns the paths of the repository's files below the root, of all its
-// modules, for which keep says yes.
+// files returns the paths of the repository's files, of all modules and relative to the
+// root, for which keep returns true.
 func files(t *testing.T, keep func(name string) bool) (names []string) {
 	t.Helper()
 	skipped := []string{".git", "node_modules"}

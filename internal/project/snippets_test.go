@@ -75,8 +75,8 @@ func (w *workshop) runTests(t *testing.T, overlay string) {
 	}
 }
 
-// use calls the functions that the pages declare, and prints what is not as the pages
-// say, which fails the test.
+// use calls the functions that the pages declare. If a result is not as the pages say,
+// use prints it, which makes the test fail.
 const use = `package main
 
 import (
@@ -146,7 +146,7 @@ func expect(handler http.Handler, request, token string, status int, body string
 }
 `
 
-// A page that no index names is found by no reader.
+// Each page is in an index, because readers would not find it otherwise.
 func TestTheIndexOfTheDocumentsHasEveryPage(t *testing.T) {
 	index := content(t, "docs/README.md")
 	for _, page := range pages(t, "docs") {
@@ -160,14 +160,14 @@ func TestTheIndexOfTheDocumentsHasEveryPage(t *testing.T) {
 	}
 }
 
-// documents are all pages of the repository that people read on their way in.
+// documents are the pages of the repository that new users read.
 func documents(t *testing.T) []string {
 	t.Helper()
 	return append(pages(t, "docs"), "README.md", "llms.txt", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md",
 		"CHANGELOG.md", "examples/README.md", "examples/grpc/README.md", "benchmarks/README.md", "interop/README.md")
 }
 
-// A link that leads nowhere, or to a heading that is not there, ends a reader's way.
+// Links lead to existing pages and headings.
 func TestTheLinksOfTheDocumentsResolve(t *testing.T) {
 	links := 0
 	for _, page := range documents(t) {
@@ -188,7 +188,7 @@ func withoutCode(text string) string {
 	return regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
 }
 
-// Where this repository is to be found: its files as pages and as plain text, and its
+// The addresses of this repository: its files as pages and as plain text, and its
 // packages.
 const (
 	blob      = "https://github.com/accesstoken/accesstoken/blob/main/"
@@ -197,7 +197,7 @@ const (
 )
 
 // resolve returns what is wrong with a link, or "". A link to another site counts as
-// good: what is there is beyond a test that needs no network.
+// good, because this test must not need the network.
 func resolve(t *testing.T, page, link string) string {
 	t.Helper()
 	target, anchor, _ := strings.Cut(link, "#")
@@ -227,7 +227,7 @@ func resolve(t *testing.T, page, link string) string {
 	return ""
 }
 
-// resolvePackage tells whether the path on pkg.go.dev is a package's.
+// resolvePackage returns what is wrong with the path of a package on pkg.go.dev, or "".
 func resolvePackage(path string) string {
 	sources, err := filepath.Glob(filepath.Join(top, path, "*.go"))
 	if err != nil || len(sources) == 0 {
@@ -250,8 +250,9 @@ func anchors(text string) (names []string) {
 	return names
 }
 
-// A reader copies what an example does: with the second result thrown away, a handler
-// that was mounted without a Wrap would serve the zero Claims to everyone.
+// Readers copy the examples, so these must check the second result of FromContext. If
+// it is ignored, a handler that was mounted without a Wrap serves everyone with the zero
+// Claims.
 func TestEveryExampleLooksAtOK(t *testing.T) {
 	isExample := func(name string) bool {
 		return strings.HasSuffix(name, ".md") || filepath.Base(name) == "example_test.go" ||
@@ -281,8 +282,8 @@ func reasons(t *testing.T) (found []accesstoken.Reason) {
 	return found
 }
 
-// The text of a refusal is what people search for: each Reason has a row with an
-// anchor, and what the row says of log and answer is what they are.
+// Users search for the text of a refusal, so each Reason has a row with an anchor. The
+// row quotes the real log line and answer.
 func TestThePageOfRefusalsHasEveryReason(t *testing.T) {
 	v, err := accesstoken.NewValidator(accesstoken.Config{
 		Resource: "https://api.example.com",
@@ -334,7 +335,7 @@ func upper(name string) string {
 	return strings.ToUpper(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(name, "${1}_$2"))
 }
 
-// The lines that a change of library saves are counted, not felt.
+// The page counts the lines that a change of library saves.
 func TestThePageOfOtherLibrariesCountsItsLines(t *testing.T) {
 	page := content(t, "docs/coming-from.md")
 	sections := strings.Split(page, "\n## From ")[1:]
@@ -371,8 +372,8 @@ func programs(t *testing.T) (folders []string) {
 	return folders
 }
 
-// What a program reads in place of a person is complete: every page, every example
-// program and every public package.
+// llms.txt, which programs read instead of people, is complete: it lists every page,
+// every example program and every public package.
 func TestTheIndexForProgramsIsComplete(t *testing.T) {
 	index := content(t, "llms.txt")
 	if !regexp.MustCompile(`^# \S+\n\n> .+`).MatchString(index) {
@@ -395,7 +396,8 @@ func TestTheIndexForProgramsIsComplete(t *testing.T) {
 	}
 }
 
-// What is short is read: the two programs that a service starts from.
+// The two programs from which a new service can start are short, because readers read
+// only short ones.
 func TestTheWholeProgramsAreShort(t *testing.T) {
 	for folder, most := range map[string]int{"examples/production": 120, "examples/refresh": 150} {
 		lines := 0
@@ -408,7 +410,8 @@ func TestTheWholeProgramsAreShort(t *testing.T) {
 	}
 }
 
-// The README has no figure of its own, and its badge says which Go the module needs.
+// The README's figures come from benchmarks/README.md, and its badge has the Go version
+// that the module needs.
 func TestTheReadmeTakesItsFiguresFromTheBenchmarks(t *testing.T) {
 	readme, measured := content(t, "README.md"), content(t, "benchmarks/README.md")
 	figures := regexp.MustCompile(`[0-9.]+ (?:ns|µs|ms)\b`).FindAllString(readme, -1)

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// The tools are run by "go run", at a version that a commit changes.
+// The tools that "go run" and "go install" fetch. To update one, change its version here.
 const (
 	cyclonedxTool = "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0"
 	apidiffTool   = "golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4"
 )
 
-// cyclonedx writes the SBOM of the module in the folder. It is built in the usual
-// environment and runs in the other, which finds the versions that are made here.
+// cyclonedx writes the SBOM of the module in the folder. The tool is built in the
+// usual environment, but runs in the given one, which finds the tags of the clone.
 func cyclonedx(folder, file string, environment []string) error {
 	bin, err := os.MkdirTemp("", "cyclonedx")
 	if err != nil {
@@ -28,15 +28,15 @@ func cyclonedx(folder, file string, environment []string) error {
 	return err
 }
 
-// apiChanges says what changed in the API of the checkout since the last tag, and
-// what semver calls that: major, minor or patch. Before v1 a breaking change is minor.
+// apiChanges returns the changes in the API of the checkout since the last tag, and
+// their semver class: major, minor or patch. Before v1 a breaking change is minor.
 func (r *repository) apiChanges(checkout string) (text, class string, err error) {
 	last, err := r.lastTag()
 	if err != nil {
 		return "", "", err
 	}
 	if last == "" {
-		return "There is no tag yet to compare with.", "minor", nil
+		return "The API cannot be compared, because there is no earlier tag.", "minor", nil
 	}
 	was, err := os.MkdirTemp("", "api")
 	if err != nil {
@@ -70,7 +70,7 @@ func classOf(incompatible, all, last string) string {
 // unpromised are packages whose API may change with any release.
 var unpromised = []string{"- ./conformance", "- ./benchmarks"}
 
-// promised reports whether a change concerns a package whose API is promised.
+// promised reports whether some change is in a package whose API should stay stable.
 func promised(changes string) bool {
 	for line := range strings.Lines(changes) {
 		if strings.HasPrefix(line, "- ") && !slices.ContainsFunc(unpromised, func(p string) bool { return strings.HasPrefix(line, p) }) {
@@ -80,8 +80,8 @@ func promised(changes string) bool {
 	return false
 }
 
-// lastTag returns the newest tag of the root module, "" if there is none. A tag on
-// the commit checked out is not the last one, but this one.
+// lastTag returns the newest tag of the root module, or "" if there is no tag. If a tag
+// is on the commit that is checked out, it belongs to this release and is skipped.
 func (r *repository) lastTag() (string, error) {
 	listed, err := r.git("-c", "versionsort.suffix=-", "tag", "--list", "v*", "--sort=-version:refname")
 	if err != nil {

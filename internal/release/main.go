@@ -1,12 +1,11 @@
-// Command release builds everything that a release has, into a folder, and publishes
-// nothing.
+// Command release builds all parts of a release in a folder. It does not publish them.
 //
-//	go run ./internal/release -version v0.1.0 -out bin/release   # what make release-rehearsal does
-//	go run ./internal/release -api                               # what changed in the API since the last tag
+//	go run ./internal/release -version v0.1.0 -out bin/release   # like make release-rehearsal
+//	go run ./internal/release -api                               # only print the changes in the API
 //
-// The folder then has the tags in the order in which they are pushed, the release's
-// text out of CHANGELOG.md, a module zip and an SBOM for each module that is tagged,
-// the changes of the API, and SHA256SUMS. RELEASE.md says how a release is made.
+// The folder then has the tags in the order in which you should push them, the text
+// of the release from CHANGELOG.md, a module zip and an SBOM for each tagged module,
+// the changes in the API, and SHA256SUMS. RELEASE.md describes how to make a release.
 package main
 
 import (
@@ -17,8 +16,8 @@ import (
 
 func main() {
 	version := flag.String("version", "", "the version to build, such as v0.1.0")
-	out := flag.String("out", "bin/release", "the folder to write; it is emptied before")
-	api := flag.Bool("api", false, "only print what changed in the API since the last tag, and the semver class of it")
+	out := flag.String("out", "bin/release", "the folder to write to; its old content is deleted")
+	api := flag.Bool("api", false, "only print the changes in the API since the last tag, and their semver class")
 	flag.Parse()
 	if err := run(*version, *out, *api); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// rehearse builds the release in a clone, in which the modules require each other by
-// the version, as they do once they are tagged.
+// rehearse builds the release in a clone. There the modules require each other at the
+// new version, as they will when they are tagged.
 func (r *repository) rehearse(version, out string) error {
 	notes, err := r.check(version)
 	if err != nil {
@@ -75,28 +75,28 @@ func (r *repository) rehearse(version, out string) error {
 	if err := sums(out); err != nil {
 		return err
 	}
-	fmt.Printf("%s is in %s; nothing was published\n", version, out)
+	fmt.Printf("wrote release %s to %s; nothing was published\n", version, out)
 	return nil
 }
 
-// A clone has the tags that the release will have.
+// A clone is a clone of the repository with the tags that the release will have.
 type clone struct {
 	repository
 	version string
 
-	// environment has a cache of modules of its own, so that the versions made here
-	// are not taken for the real ones.
+	// environment has a module cache of its own, because the versions that are made
+	// here should not be mistaken for the real ones.
 	environment []string
 }
 
-// tag tags the modules, each after those that it requires. The root is tagged where
-// it is; the others on a commit in which they have no replace.
+// tag tags the modules, each one after the modules that it requires. The root is tagged
+// on the present commit, and each other module on a new commit without its replace.
 func (c *clone) tag(modules []module) error {
 	root := modules[0]
 	if len(root.Replace) > 0 {
-		return fmt.Errorf("%s still has a replace of %s", root.Module.Path, root.Replace[0].Old.Path)
+		return fmt.Errorf("%s still replaces %s; remove the replace directive before a release", root.Module.Path, root.Replace[0].Old.Path)
 	}
-	// "go mod tidy" of a module needs the tags of those that it requires.
+	// In a module, "go mod tidy" needs the tags of the modules that it requires.
 	for _, m := range modules {
 		if m.folder != "." {
 			if err := c.settle(m, modules); err != nil {
@@ -110,8 +110,8 @@ func (c *clone) tag(modules []module) error {
 	return nil
 }
 
-// settle makes the go.mod that is tagged: our own modules by their version, and no
-// replace.
+// settle commits the go.mod to be tagged. It requires our own modules at the new
+// version and has no replace.
 func (c *clone) settle(m module, modules []module) error {
 	folder := filepath.Join(c.top, m.folder)
 	edit := []string{"mod", "edit"}
@@ -128,7 +128,7 @@ func (c *clone) settle(m module, modules []module) error {
 		return err
 	}
 	if len(settled.Replace) > 0 {
-		return fmt.Errorf("%s still has a replace of %s, with which it cannot be tagged", m.Module.Path, settled.Replace[0].Old.Path)
+		return fmt.Errorf("%s still replaces %s; remove the replace directive before a release", m.Module.Path, settled.Replace[0].Old.Path)
 	}
 	for _, arguments := range [][]string{{"mod", "tidy"}, {"vet", "./..."}} {
 		if _, err := c.goCommand(folder, arguments...); err != nil {
@@ -143,9 +143,9 @@ func (c *clone) settle(m module, modules []module) error {
 	return err
 }
 
-// isolate makes the environment in which the Go command takes our own modules from
-// the clone, and all others from the cache of modules, or from where it finds them
-// otherwise.
+// isolate makes an environment in which the Go command takes our own modules from the
+// clone. It takes other modules from the usual module cache or, if they are not there,
+// from the usual proxy.
 func (c *clone) isolate(root module, scratch string) error {
 	found, err := command(c.top, nil, "go", "env", "GOMODCACHE", "GOPROXY")
 	if err != nil {
@@ -165,7 +165,7 @@ func (c *clone) goCommand(folder string, arguments ...string) (string, error) {
 	return command(folder, c.environment, "go", arguments...)
 }
 
-// zip writes what the Go command downloads as the module.
+// zip writes the zip file that the Go command downloads for the module.
 func (c *clone) zip(m module, file string) error {
 	raw, err := c.goCommand(filepath.Dir(c.top), "mod", "download", "-json", m.Module.Path+"@"+c.version)
 	if err != nil {
@@ -182,8 +182,8 @@ func (c *clone) zip(m module, file string) error {
 	return os.WriteFile(file, content, 0o644)
 }
 
-// nameVersion puts the version into an SBOM in place of the one that its tool made of
-// the commit: it knows nothing of the tags of nested modules.
+// nameVersion replaces the version in an SBOM. The tool writes a pseudo-version of the
+// commit, because it does not know the tags of nested modules.
 func nameVersion(file, version string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -201,8 +201,7 @@ func nameVersion(file, version string) error {
 	return os.WriteFile(file, raw, 0o644)
 }
 
-// writeTags writes the tags in the order in which they are pushed, each with its
-// commit.
+// writeTags writes the tags with their commits, in the order in which to push them.
 func (c *clone) writeTags(out string, modules []module) error {
 	var text strings.Builder
 	for _, m := range modules {
@@ -246,7 +245,7 @@ func sums(out string) error {
 	return write(out, "SHA256SUMS", strings.Join(lines, ""))
 }
 
-// absolute is for programs that run in another folder.
+// absolute makes a path absolute for a program that runs in another folder.
 func absolute(name string) string {
 	whole, err := filepath.Abs(name)
 	if err != nil {

@@ -94,8 +94,8 @@ func TestARehearsalHasWhatAReleaseHas(t *testing.T) {
 	}
 }
 
-// What is tagged requires the version, and its go.sum has the sum of the module that
-// will be downloaded.
+// A tagged module requires the other modules at the new version, and its go.sum has the
+// sum of the module that will be downloaded.
 func TestATaggedModuleRequiresTheTaggedVersion(t *testing.T) {
 	r, out := commit(t, files()), filepath.Join(t.TempDir(), "out")
 	if err := r.rehearse("v0.2.0", out); err != nil {
@@ -136,18 +136,18 @@ func TestNoReleaseIsMadeOfWhatIsNotReady(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(r.top, "new.go"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, want: "the tree is dirty"},
+		}, want: "the working tree has changes"},
 		{name: "no section", version: "v0.3.0", want: "CHANGELOG.md has no section for v0.3.0"},
 		{name: "no section for the beginning of a version", version: "v0.2.0-rc.1", want: "CHANGELOG.md has no section for v0.2.0-rc.1"},
 		{name: "an empty section", change: func(all map[string]string) {
 			all["CHANGELOG.md"] = "## 0.2.0\n\n## 0.1.0\n\n- Old.\n"
-		}, want: "CHANGELOG.md says nothing about v0.2.0"},
+		}, want: "CHANGELOG.md has an empty section for v0.2.0"},
 		{name: "a replace that stays", change: func(all map[string]string) {
 			all["integrations/other/go.mod"] += "\nreplace example.com/fork => ../../fork\n"
-		}, want: "integrations/other still has a replace of example.com/fork"},
+		}, want: "integrations/other still replaces example.com/fork"},
 		{name: "a replace in the root", change: func(all map[string]string) {
 			all["go.mod"] += "\nreplace example.com/fork => ./fork\n"
-		}, want: "github.com/accesstoken/rehearsal still has a replace of example.com/fork"},
+		}, want: "github.com/accesstoken/rehearsal still replaces example.com/fork"},
 		{name: "a module that does not compile", change: func(all map[string]string) {
 			all["integrations/other/a.go"] += "\nvar _ int = Name\n"
 		}, want: "go vet"},
@@ -155,7 +155,7 @@ func TestNoReleaseIsMadeOfWhatIsNotReady(t *testing.T) {
 		{name: "a tag elsewhere", after: func(t *testing.T, r *repository) {
 			git(t, r, "tag", "v0.2.0")
 			git(t, r, "commit", "--quiet", "--allow-empty", "--message=more")
-		}, want: "the tag v0.2.0 is already on the commit"},
+		}, want: "the tag v0.2.0 is already on commit"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			all := files()
@@ -177,7 +177,7 @@ func TestNoReleaseIsMadeOfWhatIsNotReady(t *testing.T) {
 	}
 }
 
-// The maintainer pushes the tag, and the workflow builds what it names.
+// The maintainer pushes the tag, and the workflow builds the commit that it names.
 func TestATagOnTheCommitItselfIsTaken(t *testing.T) {
 	r := commit(t, files())
 	git(t, r, "tag", "v0.2.0")

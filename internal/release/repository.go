@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// A repository is what is released. The tools are fields so that a test needs no
-// network.
+// A repository is the repository to release. Its tools are fields, so that a test can
+// replace them and needs no network.
 type repository struct {
 	top  string                                                             // its folder
 	sbom func(folder, file string, environment []string) error              // writes the SBOM of the module in the folder
@@ -23,7 +23,8 @@ type repository struct {
 
 var semver = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`)
 
-// check refuses what no release may be made of, before anything is built.
+// check returns an error if the version cannot be released from this tree. It runs
+// before anything is built, and returns the text of the release.
 func (r *repository) check(version string) (notes string, err error) {
 	if !semver.MatchString(version) {
 		return "", fmt.Errorf("the version is %q; want one such as v0.1.0", version)
@@ -33,7 +34,7 @@ func (r *repository) check(version string) (notes string, err error) {
 		return "", err
 	}
 	if changed != "" {
-		return "", fmt.Errorf("the tree is dirty: commit or remove\n%s", changed)
+		return "", fmt.Errorf("the working tree has changes; commit or remove them\n%s", changed)
 	}
 	if err := r.checkTag(version); err != nil {
 		return "", err
@@ -45,20 +46,21 @@ func (r *repository) check(version string) (notes string, err error) {
 	return section(string(changelog), version)
 }
 
-// checkTag takes a tag that is not there yet, or that is the commit checked out: in
-// the release workflow the maintainer has pushed it.
+// checkTag accepts a tag that does not exist yet. If the tag exists, it must be on the
+// commit that is checked out, as in the release workflow, which runs when a maintainer
+// has pushed it.
 func (r *repository) checkTag(version string) error {
 	tagged, err := r.git("rev-parse", "--verify", "--quiet", version+"^{commit}")
 	if err != nil {
 		return nil
 	}
 	if head, err := r.git("rev-parse", "HEAD"); err != nil || head != tagged {
-		return fmt.Errorf("the tag %s is already on the commit %.12s, which is not the one checked out", version, tagged)
+		return fmt.Errorf("the tag %s is already on commit %.12s, which is not checked out", version, tagged)
 	}
 	return nil
 }
 
-// section returns what the changelog says about the version.
+// section returns the changelog's section about the version.
 func section(changelog, version string) (string, error) {
 	heading := regexp.MustCompile(`(?m)^## \[?` + regexp.QuoteMeta(strings.TrimPrefix(version, "v")) + `\]?( .*)?$`)
 	at := heading.FindStringIndex(changelog)
@@ -67,12 +69,12 @@ func section(changelog, version string) (string, error) {
 	}
 	text, _, _ := strings.Cut(changelog[at[1]:], "\n## ")
 	if text = strings.TrimSpace(text); text == "" {
-		return "", fmt.Errorf("CHANGELOG.md says nothing about %s", version)
+		return "", fmt.Errorf("CHANGELOG.md has an empty section for %s", version)
 	}
 	return text + "\n", nil
 }
 
-// A module is one that is tagged.
+// A module is a module that gets a tag.
 type module struct {
 	Module  struct{ Path string }
 	Replace []struct {
@@ -80,10 +82,10 @@ type module struct {
 	}
 	Require []struct{ Path string }
 
-	folder string // seen from the top; "." is the root module
+	folder string // relative to the top folder; "." is the root module
 }
 
-// tag is what the Go command looks for.
+// tag returns the tag under which the Go command finds the version.
 func (m module) tag(version string) string {
 	if m.folder == "." {
 		return version
@@ -91,12 +93,12 @@ func (m module) tag(version string) string {
 	return m.folder + "/" + version
 }
 
-// name is for files.
+// name returns the module's name in names of files.
 func (m module) name() string { return path.Base(m.Module.Path) }
 
-// modules returns what is tagged: the root, and what stands in integrations/, in the
-// order in which they need each other. The other modules are for work on this
-// repository, and nothing can import them.
+// modules returns the modules to tag: the root and those in integrations/. If one
+// requires another, it comes after that one. Modules elsewhere are only for work on
+// this repository, and are not released.
 func (r *repository) modules() (all []module, err error) {
 	listed, err := r.git("ls-files", "go.mod", "integrations/*go.mod")
 	if err != nil {
@@ -146,7 +148,8 @@ func (r *repository) git(arguments ...string) (string, error) {
 	return command(r.top, nil, "git", arguments...)
 }
 
-// command returns what a program prints. Its error has what the program complains of.
+// command runs a program and returns its output. If the program fails, the error
+// contains everything that it printed.
 func command(folder string, environment []string, name string, arguments ...string) (string, error) {
 	c := exec.Command(name, arguments...)
 	c.Dir = folder

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// A finding is what one trial brought to light.
+// A finding is the result of one trial.
 type finding struct {
 	verdicts [verdicts]int
 
-	// answerable: the server was well, so that each look-up that failed is a loss.
+	// answerable says that the server worked, so each failed lookup is the client's loss.
 	answerable bool
 
-	notes []string // empty ones are left out
+	notes []string // empty notes are left out
 }
 
 func found(requests []*request, notes ...string) finding {
@@ -26,7 +26,7 @@ func found(requests []*request, notes ...string) finding {
 	return f
 }
 
-// String is the cell. Losses and wrong answers are bold.
+// String returns the text of the table's cell. Losses and wrong answers are bold.
 func (f finding) String() string {
 	parts := append([]string{
 		thousands(f.verdicts[right]) + " right",
@@ -43,7 +43,7 @@ func boldIf(bold bool, text string) string {
 	return text
 }
 
-// recovery says when the first request succeeded.
+// recovery returns a note about when the first request succeeded.
 func recovery(requests []*request) string {
 	first := time.Duration(-1)
 	for _, r := range requests {
@@ -54,7 +54,7 @@ func recovery(requests []*request) string {
 	if first < 0 {
 		return fmt.Sprintf("**no success in %.0f s**", requests[len(requests)-1].sent.Seconds())
 	}
-	return "first success " + readable(first) + " after it is back"
+	return "first success " + readable(first) + " after the server is back"
 }
 
 func durations(requests []*request) []time.Duration {
@@ -65,7 +65,7 @@ func durations(requests []*request) []time.Duration {
 	return took
 }
 
-// within says how long it took, whatever the verdict.
+// within returns a note about the latencies, whatever the verdicts.
 func within(took []time.Duration) string {
 	slices.Sort(took)
 	return fmt.Sprintf("p50 %s, p99 %s, slowest %s", readable(at(took, 50)), readable(at(took, 99)), readable(took[len(took)-1]))

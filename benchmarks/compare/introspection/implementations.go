@@ -14,27 +14,27 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// A client finds out whether a token is active. An error means that it could
-// not.
+// A client finds out whether a token is active. If it returns an error, it could not
+// find out.
 type client interface {
 	lookUp(ctx context.Context, token string) (active bool, err error)
 }
 
-// An implementation is one way to ask.
+// An implementation is one introspection client to measure.
 type implementation struct {
 	name    string
-	modules []string // whose versions are printed
-	how     string   // it is made
-	madeUp  int      // tokens in the flood
+	modules []string // modules whose versions are printed
+	how     string   // how the client is made
+	madeUp  int      // number of tokens in the flood
 
-	// open makes a client as the implementation's own documentation says. Who
-	// caches does so for cacheFor.
+	// open makes a client as the implementation's own documentation recommends. If
+	// the client caches, it should cache for cacheFor.
 	open func(ctx context.Context, endpoint string, cacheFor time.Duration) (client, error)
 }
 
 func (i implementation) id() string { return i.name }
 
-// The credentials of the resource server; the endpoint does not look at them.
+// The credentials of the resource server, which the endpoint ignores.
 const clientID, clientSecret = "api", "secret"
 
 var implementations = []implementation{
@@ -103,7 +103,7 @@ func (c zitadel) lookUp(ctx context.Context, token string) (bool, error) {
 	return response.Active, nil
 }
 
-// plain is what people write.
+// plain is a client as application programmers often write it by hand.
 type plain struct {
 	http     *http.Client
 	endpoint string

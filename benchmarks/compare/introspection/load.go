@@ -8,21 +8,20 @@ import (
 	"time"
 )
 
-// deadline is when a caller gives up.
+// deadline is how long a caller waits.
 const deadline = 30 * time.Second
 
-// A verdict is what a look-up was worth.
+// A verdict is the result of a lookup.
 type verdict int
 
 const (
 	right       verdict = iota
-	unavailable         // an error: nobody knows
-	wrong               // an active token was called inactive, or the other way round
-	verdicts            // how many there are
+	unavailable         // an error, so the state is unknown
+	wrong               // an active token was called inactive, or the reverse
+	verdicts            // number of verdicts
 )
 
-// ask looks a token up, from the point of view of a caller who knows what is true
-// and does not wait for ever.
+// ask looks a token up with the deadline, and compares the answer with the truth.
 func ask(ctx context.Context, c client, token string) verdict {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -40,15 +39,15 @@ func judge(ctx context.Context, c client, token string) verdict {
 	return right
 }
 
-// A request is one look-up, and what became of it.
+// A request is one lookup with its result.
 type request struct {
 	sent, done time.Duration // since the load began
 	verdict    verdict
 }
 
-// load looks tokens up at a rate per second, whether or not earlier ones have been
-// answered, and returns when all have. It takes a token when it is due. Rate 0 asks
-// for all of them at once.
+// load looks tokens up at a rate per second, even if earlier lookups have no answer
+// yet, and returns when all have one. It takes each token from the sequence when its
+// turn comes. If rate is 0, it looks up all of them at once.
 func load(ctx context.Context, c client, rate int, tokens iter.Seq[string]) []*request {
 	began := time.Now()
 	var pause time.Duration
@@ -93,13 +92,14 @@ func same(n int) iter.Seq[string] {
 	}
 }
 
-// A work is what goroutines do who each ask as soon as they were answered.
+// A work is the result of goroutines that look up tokens one after another, without a
+// pause.
 type work struct {
 	verdicts [verdicts]int
 	took     []time.Duration // nil if not timed
 }
 
-// toil has n goroutines look up what next returns, until that is "".
+// toil lets n goroutines look up the tokens from next, until next returns "".
 func toil(ctx context.Context, c client, n int, timed bool, next func() string) work {
 	works := make([]work, n)
 	var running sync.WaitGroup

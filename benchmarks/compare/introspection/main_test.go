@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The comparison is fair only if all say the same.
+// The comparison is fair only if all implementations give the same answers.
 func TestTheImplementationsAgree(t *testing.T) {
 	for _, i := range implementations {
 		t.Run(i.name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func newTestTrial(t *testing.T, i implementation) *trial {
 	return trial
 }
 
-// Everything real, but for the length of it.
+// Everything is real, but shorter.
 func TestSmoke(t *testing.T) {
 	for _, i := range implementations {
 		t.Run(i.name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestAConnectionIsCountedOnce(t *testing.T) {
 	}
 }
 
-// wait is for what the server notices by itself.
+// wait waits for a change that the server notices by itself.
 func wait(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -212,7 +212,7 @@ func TestWhenAndHowFast(t *testing.T) {
 		{3000 * ms, 3002 * ms, unavailable},
 	}
 	for _, c := range []struct{ name, got, want string }{
-		{"first success", recovery(requests), "first success 205 ms after it is back"},
+		{"first success", recovery(requests), "first success 205 ms after the server is back"},
 		{"no success", recovery([]*request{requests[1], requests[3]}), "**no success in 3 s**"},
 		{"latency", within(durations(requests)), "p50 5.0 ms, p99 400 ms, slowest 400 ms"},
 		{"short", within([]time.Duration{1500}), "p50 1.5 µs, p99 1.5 µs, slowest 1.5 µs"},
@@ -236,7 +236,7 @@ func TestTheTableRenders(t *testing.T) {
 	if strings.Contains(text, "net-http") {
 		t.Errorf("got %s\nwant nothing of net-http, which was not chosen", text)
 	}
-	if text := (table{rows: scenarios, columns: implementations, cells: make([][]string, len(scenarios))}).markdown(); !strings.Contains(text, "side by side, each with a server of its own, in outage, flapping, forgotten, idle, odd.") {
+	if text := (table{rows: scenarios, columns: implementations, cells: make([][]string, len(scenarios))}).markdown(); !strings.Contains(text, "except in outage, flapping, forgotten, idle, odd, where all ran side by side, each with a server of its own.") {
 		t.Errorf("got %s\nwant it to say what ran side by side", text)
 	}
 }
@@ -282,14 +282,14 @@ func TestTheScenariosDoWhatTheySay(t *testing.T) {
 		"cancel":   "999 right, 0 unavailable, 0 wrong, 1,000 calls, p50 200 ms, p99 200 ms, slowest 200 ms",
 		"made-up":  "1,000 right, 0 unavailable, 0 wrong, heap +2.0 MiB, 7 connections",
 		"slow":     "0 right, 3,000 unavailable, 0 wrong, p50 5.0 s, p99 5.0 s, slowest 5.0 s, 0 goroutines more, 1,000 calls at a time",
-		"outage":   "0 right, 2,000 unavailable, 0 wrong, 2,000 calls, p50 1.4 ms, p99 1.4 ms, slowest 1.4 ms, first success 1.4 ms after it is back",
-		"flapping": "2,000 right, 2,000 unavailable, 0 wrong, 0 of 2,000 lost while it was well, 4,000 calls",
+		"outage":   "0 right, 2,000 unavailable, 0 wrong, 2,000 calls, p50 1.4 ms, p99 1.4 ms, slowest 1.4 ms, first success 1.4 ms after the server is back",
+		"flapping": "2,000 right, 2,000 unavailable, 0 wrong, 0 of 2,000 lost while the server worked, 4,000 calls",
 		"again":    "34,288 right, 0 unavailable, 0 wrong, 11,428/s, p50 1.4 ms, p99 1.4 ms, slowest 1.4 ms, 7 connections",
 		"new":      "34,288 right, 0 unavailable, 0 wrong, 11,428/s, p50 1.4 ms, p99 1.4 ms, slowest 1.4 ms, 7 connections",
 	}
 	for _, s := range scenarios {
 		if s.sockets {
-			continue // which no bubble has
+			continue // a synctest bubble has no sockets
 		}
 		t.Run(s.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -302,15 +302,15 @@ func TestTheScenariosDoWhatTheySay(t *testing.T) {
 	}
 }
 
-// A client that remembers its last outage loses look-ups afterwards.
+// If a client remembers an outage, it loses lookups after the outage.
 func TestWhatIsLostWhileTheServerIsWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, c := range map[string]struct {
 			run  func(*trial) (finding, error)
 			want string
 		}{
-			"outage":   {outage, "first success 536 ms after it is back"},
-			"flapping": {flapping, "**808 of 2,000 lost** while it was well"},
+			"outage":   {outage, "first success 536 ms after the server is back"},
+			"flapping": {flapping, "**808 of 2,000 lost** while the server worked"},
 		} {
 			found, err := c.run(newInMemoryTrial(t, &simple{leavesAlone: 1500 * time.Millisecond}))
 			if err != nil || !slices.Contains(found.notes, c.want) {
@@ -322,7 +322,7 @@ func TestWhatIsLostWhileTheServerIsWell(t *testing.T) {
 
 func TestATokenThatIsPushedOutIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for keeps, want := range map[int]string{0: "", 10: "**the active token was pushed out**", 10_000: "the active token is still held"} {
+		for keeps, want := range map[int]string{0: "", 10: "**the active token was evicted**", 10_000: "the active token is still held"} {
 			trial := newInMemoryTrial(t, &simple{keeps: keeps})
 			trial.server.behave(behaviour{delay: 4500 * time.Millisecond}) // for 70 s: no token may end meanwhile
 			found, err := madeUp(trial)
@@ -333,7 +333,7 @@ func TestATokenThatIsPushedOutIsNoticed(t *testing.T) {
 	})
 }
 
-// newInMemoryTrial listens nowhere, and its heap doubles.
+// newInMemoryTrial uses no sockets, and its heap size is simulated.
 func newInMemoryTrial(t *testing.T, c *simple) *trial {
 	c.server = &server{count: counts{connections: 7}}
 	heap := 1 << 20
@@ -351,11 +351,11 @@ func newInMemoryTrial(t *testing.T, c *simple) *trial {
 	}
 }
 
-// simple asks for each token that it does not hold.
+// simple calls the server for each token that it does not hold.
 type simple struct {
 	server      *server
-	leavesAlone time.Duration // the server, after a failure
-	keeps       int           // tokens
+	leavesAlone time.Duration // pause after a failure, without calls
+	keeps       int           // number of tokens in its cache
 	cacheFor    time.Duration
 
 	failed time.Time

@@ -16,20 +16,20 @@ import (
 	"time"
 )
 
-// All implementations go out by http.DefaultTransport or a clone of it, so that they
-// trust the server of forgotten by this alone.
+// All implementations use http.DefaultTransport or a clone of it. With this they trust
+// the TLS server of the scenario "forgotten".
 func init() {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
 	http.DefaultTransport.(*http.Transport).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 }
 
-// A middlebox passes connections on to an address, until it forgets them: then it
-// swallows what comes over those that are open.
+// A middlebox forwards connections to an address. After forget, it discards everything
+// that comes over the connections that were open then.
 type middlebox struct {
 	listener  net.Listener
 	to        string
-	forgotten atomic.Int64 // how many connections: those that came first
+	forgotten atomic.Int64 // number of the first connections that are forgotten
 
 	mu   sync.Mutex
 	open []net.Conn
@@ -82,7 +82,7 @@ func (m *middlebox) pass(n int64, to, from net.Conn) {
 	}
 }
 
-// forget forgets all that are open.
+// forget forgets all open connections.
 func (m *middlebox) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,8 +121,8 @@ func forgotten(t *trial) (finding, error) {
 	return f, nil
 }
 
-// healed says when the last look-up was lost, after the moment at which that began; it
-// is empty if none was.
+// healed returns a note about how long after the time since the last failed lookup
+// began. If no lookup failed after that time, the note is empty.
 func healed(requests []*request, since time.Duration) string {
 	last := time.Duration(0)
 	for _, r := range requests {
@@ -160,7 +160,7 @@ func oddOne(t *trial) (finding, error) {
 	return t.among(t.length/3, 1, false)
 }
 
-// beside is what one odd client and strangers cost others.
+// beside measures how one odd client and made-up tokens affect other clients.
 func beside(t *trial) (finding, error) {
 	t.server.behave(behaviour{delay: own, oddStatus: http.StatusInternalServerError, strangeStatus: http.StatusInternalServerError})
 	return t.among(t.length, 10, true)
@@ -169,8 +169,8 @@ func beside(t *trial) (finding, error) {
 // own is how long the server takes in beside.
 const own = 20 * time.Millisecond
 
-// among counts the look-ups of good clients only, which nobody asked for before. The
-// server is well for all of them.
+// among counts only the lookups of good clients, whose tokens were not looked up
+// before. The server answers all of these.
 func (t *trial) among(length time.Duration, clients int, strangers bool) (finding, error) {
 	c, err := t.open()
 	if err != nil {
@@ -198,7 +198,7 @@ func (t *trial) among(length time.Duration, clients int, strangers bool) (findin
 	return f, nil
 }
 
-// repeat yields what is due at a rate within a time.
+// repeat yields tokens from next, as many as the rate per second gives in length.
 func repeat(length time.Duration, rate int, next func() string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for range int(length * time.Duration(rate) / time.Second) {

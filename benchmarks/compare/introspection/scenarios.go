@@ -16,11 +16,12 @@ type scenario struct {
 	name  string
 	title string
 
-	// together allows several implementations at once: the scenario takes long
-	// and does little.
+	// together allows several implementations at once, because the scenario takes
+	// long but uses little processor time.
 	together bool
 
-	// sockets: the scenario runs on real ones only. TestSmokeBesideOthers has it.
+	// sockets says that the scenario needs real sockets. Only TestSmokeBesideOthers
+	// tests it.
 	sockets bool
 
 	run func(t *trial) (finding, error)
@@ -28,15 +29,15 @@ type scenario struct {
 
 func (s scenario) id() string { return s.name }
 
-const usual = 200 // look-ups a second
+const usual = 200 // lookups per second
 
 var scenarios = []scenario{
 	{
-		name: "same", title: "1,000 look-ups of one token at once; the server takes 50 ms",
+		name: "same", title: "1,000 concurrent lookups of one token; the server takes 50 ms",
 		run: sameToken,
 	},
 	{
-		name: "cancel", title: "the first to ask gives up after 20 ms, 999 wait with it for the same token; the server takes 200 ms",
+		name: "cancel", title: "the first caller gives up after 20 ms, while 999 others wait for the same token; the server takes 200 ms",
 		run: firstGivesUp,
 	},
 	{
@@ -44,15 +45,15 @@ var scenarios = []scenario{
 		run: madeUp,
 	},
 	{
-		name: "slow", title: "the server takes 10 s, 200 look-ups/s of different tokens for 15 s, callers would wait for 30 s",
+		name: "slow", title: "the server takes 10 s, 200 lookups/s of different tokens for 15 s, callers would wait for 30 s",
 		run: slow,
 	},
 	{
-		name: "outage", title: "503 for 10 s, then all is well again; 200 look-ups/s of different tokens until the first success",
+		name: "outage", title: "503 for 10 s, then the server works again; 200 lookups/s of different tokens until the first success",
 		run: outage, together: true,
 	},
 	{
-		name: "flapping", title: "2 s well, 2 s 503, and so on for 20 s; 200 look-ups/s of different tokens",
+		name: "flapping", title: "the server alternates between 2 s of success and 2 s of 503, for 20 s; 200 lookups/s of different tokens",
 		run: flapping, together: true,
 	},
 	{
@@ -60,23 +61,23 @@ var scenarios = []scenario{
 		run: again,
 	},
 	{
-		name: "new", title: "tokens that nobody asked for before, from 16 goroutines, for 3 s",
+		name: "new", title: "tokens that were never looked up before, from 16 goroutines, for 3 s",
 		run: fresh,
 	},
 	{
-		name: "forgotten", title: "HTTP/2; after a second a middlebox forgets the connection and swallows what is sent on it, new ones work; 20 look-ups/s of different tokens for a minute",
+		name: "forgotten", title: "HTTP/2; after a second a middlebox forgets the connection and discards what is sent on it, while new connections work; 20 lookups/s of different tokens for a minute",
 		run: forgotten, together: true, sockets: true,
 	},
 	{
-		name: "idle", title: "the server closes a connection that was idle for 20 ms; 600 look-ups of different tokens, 15 to 25 ms apart",
+		name: "idle", title: "the server closes a connection that was idle for 20 ms; 600 lookups of different tokens, 15 to 25 ms apart",
 		run: idle, together: true, sockets: true,
 	},
 	{
-		name: "odd", title: "one client's token draws a 500, 200 times/s; the look-ups of another one, 10/s for 10 s",
+		name: "odd", title: "one client's token gets a 500, 200 times/s; counted are the lookups of another token, 10/s for 10 s",
 		run: oddOne, together: true, sockets: true,
 	},
 	{
-		name: "beside", title: "one odd client (500) at 200/s, strangers with made-up tokens (500) at 100/s together, and 10 good clients at 10/s each for 30 s, which are counted; the server takes 20 ms",
+		name: "beside", title: "one odd client (500) at 200/s, made-up tokens (500) at 100/s, and 10 good clients at 10/s each for 30 s, which are counted; the server takes 20 ms",
 		run: beside, sockets: true,
 	},
 }
@@ -112,7 +113,7 @@ func firstGivesUp(t *trial) (finding, error) {
 }
 
 func madeUp(t *trial) (finding, error) {
-	t.cacheFor = time.Hour // so that what is gone was pushed out, and did not end
+	t.cacheFor = time.Hour // if the token is gone, it was evicted and has not expired
 	c, err := t.warm()
 	if err != nil {
 		return finding{}, err
@@ -131,7 +132,7 @@ func madeUp(t *trial) (finding, error) {
 	if held {
 		kept = "the active token is still held"
 		if !t.holds(c) {
-			kept = "**the active token was pushed out**"
+			kept = "**the active token was evicted**"
 		}
 	}
 	return finding{verdicts: w.verdicts, answerable: true, notes: []string{grown, kept, t.connections()}}, nil
@@ -149,8 +150,8 @@ func slow(t *trial) (finding, error) {
 		counted(t.server.counted().peak, "call")+" at a time"), nil
 }
 
-// watchGoroutines begins to watch. What it returns ends that, and returns by
-// how many there were more than at first.
+// watchGoroutines starts to count goroutines. stop ends this and returns the largest
+// increase since the start.
 func (t *trial) watchGoroutines() (stop func() int) {
 	baseline, peak := t.goroutines(), 0
 	ctx, cancel := context.WithCancel(t.life)
@@ -187,7 +188,7 @@ func outage(t *trial) (finding, error) {
 	return found(requests, calls, within(durations(requests)), recovery(t.untilSuccess(c))), nil
 }
 
-// untilSuccess looks tokens up until one succeeds, for a minute at most.
+// untilSuccess looks tokens up until a lookup succeeds, for at most a minute.
 func (t *trial) untilSuccess(c client) []*request {
 	w := &watched{client: c}
 	return load(t.life, w, usual, func(yield func(string) bool) {
@@ -212,7 +213,7 @@ func (w *watched) lookUp(ctx context.Context, token string) (bool, error) {
 	return active, err
 }
 
-const phase = usual * 2 // look-ups in which the server is well, or is not
+const phase = usual * 2 // number of lookups after which the server begins or stops to fail
 
 func flapping(t *trial) (finding, error) {
 	c, err := t.warm()
@@ -231,11 +232,11 @@ func flapping(t *trial) (finding, error) {
 			}
 		}
 	}
-	note := boldIf(lost > 0, fmt.Sprintf("%s of %s lost", thousands(lost), thousands(well))) + " while it was well"
+	note := boldIf(lost > 0, fmt.Sprintf("%s of %s lost", thousands(lost), thousands(well))) + " while the server worked"
 	return found(requests, note, calls), nil
 }
 
-// flap changes the server's behaviour with the look-ups.
+// flap yields n tokens, and changes the server's behaviour between them.
 func (t *trial) flap(n int) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		asked := 0
@@ -266,7 +267,7 @@ func fresh(t *trial) (finding, error) {
 	return t.race(func(n int64) string { return good + strconv.FormatInt(n, 10) }, 0)
 }
 
-// race looks tokens up for 3 seconds, after the first ones of them.
+// race looks tokens up for 3 seconds. Before that, it looks up the first ones once.
 func (t *trial) race(token func(n int64) string, first int) (finding, error) {
 	c, err := t.warm()
 	if err != nil {
@@ -274,7 +275,7 @@ func (t *trial) race(token func(n int64) string, first int) (finding, error) {
 	}
 	for n := range first {
 		if ask(t.life, c, token(int64(n))) != right {
-			return finding{}, fmt.Errorf("it does not find %q active", token(int64(n)))
+			return finding{}, fmt.Errorf("the client does not find %q active", token(int64(n)))
 		}
 	}
 	var asked atomic.Int64

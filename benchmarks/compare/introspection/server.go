@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A server is an introspection endpoint (RFC 7662) whose behaviour can be changed
-// at any moment. It listens on loopback and counts what reaches it.
+// A server is an introspection endpoint (RFC 7662) whose behaviour can be changed at
+// any time. It listens on loopback and counts its calls and connections.
 type server struct {
 	url  string
 	http *http.Server
@@ -22,14 +22,14 @@ type server struct {
 	count     counts
 }
 
-// A behaviour is how long the server thinks, and what it says then. It is
-// decided when a call arrives.
+// A behaviour is how long the server waits before it answers, and what it answers. It
+// is fixed when a call arrives.
 type behaviour struct {
 	delay  time.Duration
 	status int // zero: 200 and an answer
 
-	oddStatus     int // of tokens that begin with odd; zero: as others
-	strangeStatus int // of tokens that are not known; zero: 200 and not active
+	oddStatus     int // for tokens that begin with odd; zero: as for others
+	strangeStatus int // for tokens that are not good; zero: 200 and not active
 }
 
 func (b behaviour) statusOf(token string) int {
@@ -42,12 +42,12 @@ func (b behaviour) statusOf(token string) int {
 	return b.status
 }
 
-// failing is a server out of order. It has no Retry-After.
+// failing is a server in an outage. It sends no Retry-After.
 var failing = behaviour{status: http.StatusServiceUnavailable}
 
 type counts struct {
 	calls       int
-	now, peak   int // calls under way
+	now, peak   int // concurrent calls
 	connections int
 }
 
@@ -65,7 +65,7 @@ func newServer() (*server, error) {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b := s.enter()
 	defer s.leave()
-	token := r.PostFormValue("token") // first: only then is a client that leaves noticed
+	token := r.PostFormValue("token") // first, because net/http notices that a client has left only after the body was read
 	if b.delay > 0 {
 		select {
 		case <-time.After(b.delay):
@@ -76,16 +76,16 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if status := b.statusOf(token); status != 0 {
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, `{"error":"temporarily_unavailable"}`) // who reads "not active" here is wrong
+		_, _ = io.WriteString(w, `{"error":"temporarily_unavailable"}`) // a client must not read "not active" here
 		return
 	}
 	_ = json.NewEncoder(w).Encode(answer(token))
 }
 
-// Tokens that begin so are active, and those of one odd client.
+// The prefixes of tokens.
 const (
-	good = "good-"
-	odd  = "odd-"
+	good = "good-" // active tokens
+	odd  = "odd-"  // tokens of the odd client
 )
 
 func isGood(token string) bool { return strings.HasPrefix(token, good) }
@@ -104,7 +104,7 @@ func answer(token string) map[string]any {
 	}
 }
 
-// enter counts a call and returns the present behaviour.
+// enter counts a call and returns the current behaviour.
 func (s *server) enter() behaviour {
 	s.mu.Lock()
 	defer s.mu.Unlock()

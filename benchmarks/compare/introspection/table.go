@@ -39,7 +39,7 @@ func (s scenario) label() string { return "**" + s.name + "**: " + s.title }
 
 func (t table) notes() string {
 	lines := []string{
-		fmt.Sprintf("*Right*: the answer is true. *Unavailable*: an error, so that nobody knows. *Wrong*: an active token was called inactive, or one made up active. "+
+		fmt.Sprintf("*Right*: the answer is true. *Unavailable*: an error, so the state of the token is unknown. *Wrong*: an active token was called inactive, or a made-up one active. "+
 			"Callers wait for %.0f s. Calls are those that reach the server in the scenario.", deadline.Seconds()),
 	}
 	var together []string
@@ -51,12 +51,12 @@ func (t table) notes() string {
 	if len(together) == 0 || len(t.columns) == 1 {
 		lines = append(lines, "One implementation ran at a time.")
 	} else {
-		lines = append(lines, "One implementation ran at a time, but all side by side, each with a server of its own, in "+strings.Join(together, ", ")+".")
+		lines = append(lines, "One implementation ran at a time, except in "+strings.Join(together, ", ")+", where all ran side by side, each with a server of its own.")
 	}
 	return strings.Join(lines, "\n\n") + "\n"
 }
 
-// cpu returns the name of the processor where the system tells.
+// cpu returns the name of the processor, if the system provides it.
 func cpu() string {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(content)) {
@@ -67,7 +67,7 @@ func cpu() string {
 	return "unknown processor"
 }
 
-// versions returns what this program was built with, by module.
+// versions returns the version of each module that this program was built with.
 func versions() map[string]string {
 	found := map[string]string{}
 	info, ok := debug.ReadBuildInfo()

@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// A trial is one implementation in one scenario, with a server and a client that
-// nobody else uses.
+// A trial is one implementation in one scenario, with a server and a client of its own.
 type trial struct {
 	implementation
 	server *server
-	crowd  int // look-ups at once
+	crowd  int // concurrent lookups
 
 	cacheFor time.Duration
-	length   time.Duration // of a scenario beside others
+	length   time.Duration // of the scenarios that run on real sockets
 
 	heap       func() int // bytes in use, after a collection
 	goroutines func() int
@@ -39,37 +38,38 @@ func newTrial(ctx context.Context, i implementation) (*trial, error) {
 func (t *trial) close() {
 	t.end()
 	t.server.close()
-	http.DefaultClient.CloseIdleConnections() // the peers share its transport
+	http.DefaultClient.CloseIdleConnections() // the other implementations share its transport
 }
 
 // open makes the client.
 func (t *trial) open() (client, error) {
 	c, err := t.implementation.open(t.life, t.server.url, t.cacheFor)
 	if err != nil {
-		return nil, fmt.Errorf("its constructor fails: %w", err)
+		return nil, fmt.Errorf("the client's constructor fails: %w", err)
 	}
 	return c, nil
 }
 
-// warm makes the client and has it find a token active.
+// warm makes the client and checks that it finds a good token active.
 func (t *trial) warm() (client, error) {
 	c, err := t.open()
 	if err != nil {
 		return nil, err
 	}
 	if ask(t.life, c, good+"first") != right {
-		return nil, errors.New("it does not find an active token active")
+		return nil, errors.New("the client does not find an active token active")
 	}
 	return c, nil
 }
 
-// holds reports whether the client knows the token of warm without a call.
+// holds reports whether the client finds the token of warm active without a call.
 func (t *trial) holds(c client) bool {
 	before := t.server.counted().calls
 	return ask(t.life, c, good+"first") == right && t.server.counted().calls == before
 }
 
-// heapInUse collects twice: what a pool holds goes in the second collection.
+// heapInUse runs the garbage collector twice, because the contents of a sync.Pool are
+// freed only by the second collection.
 func heapInUse() int {
 	runtime.GC()
 	runtime.GC()

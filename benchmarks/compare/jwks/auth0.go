@@ -46,7 +46,7 @@ func (auth0v3) unavailable(err error) bool {
 	return errors.As(err, &refused) && refused.Code == core.ErrorCodeJWKSFetchFailed
 }
 
-// auth0v2 has no error of its own for keys that could not be fetched.
+// auth0v2 is not a teller, because it has no special error if keys cannot be fetched.
 type auth0v2 struct{ *validatorv2.Validator }
 
 func openAuth0v2(_ context.Context, at place) (verifier, error) {

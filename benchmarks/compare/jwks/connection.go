@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// connections are those that a server has accepted.
+// connections are the connections that a server has accepted.
 type connections struct {
 	mu  sync.Mutex
 	all []*connection
@@ -29,7 +29,7 @@ func (c *connections) each(do func(*connection)) {
 	}
 }
 
-// forgetting is a listener whose connections can be forgotten.
+// forgetting is a listener whose connections can be forgotten, as by a middlebox.
 type forgetting struct {
 	net.Listener
 	accepted *connections
@@ -43,11 +43,11 @@ func (f forgetting) Accept() (net.Conn, error) {
 	return f.accepted.add(accepted), nil
 }
 
-// A connection is one that the key server has accepted.
+// A connection is a connection that the key server has accepted.
 type connection struct {
 	net.Conn
-	forgotten atomic.Bool // nothing gets through any more
-	ended     atomic.Bool // the next thing to come gets no answer
+	forgotten atomic.Bool // discard everything that comes
+	ended     atomic.Bool // close when the next request comes
 }
 
 func (c *connection) Read(p []byte) (int, error) {

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// A finding is what one trial brought to light about the good requests.
+// A finding is the result of one trial, about the good requests.
 type finding struct {
 	asked, failed int
-	tells         bool // whether its errors tell why
-	unavailable   int  // of the failed ones; if it tells
+	tells         bool // the verifier is a teller
+	unavailable   int  // of the failed ones, if tells
 	fetches       int
-	notes         []string // empty ones are left out
+	notes         []string // empty notes are left out
 }
 
 func (t *trial) found(v verifier, requests []*request, notes ...string) finding {
@@ -33,7 +33,7 @@ func (t *trial) found(v verifier, requests []*request, notes ...string) finding 
 	return f
 }
 
-// String is the cell. Failures are bold.
+// String returns the text of the table's cell. Failures are bold.
 func (f finding) String() string {
 	failed := fmt.Sprintf("%s of %s failed", thousands(f.failed), thousands(f.asked))
 	if f.failed > 0 {
@@ -44,7 +44,7 @@ func (f finding) String() string {
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ", ")
 }
 
-// told says how the failed ones were refused.
+// told returns a note about how many of the failed requests got "unavailable".
 func (f finding) told() string {
 	switch {
 	case f.failed == 0 || !f.tells:
@@ -57,8 +57,7 @@ func (f finding) told() string {
 	return fmt.Sprintf(" (%s as unavailable)", thousands(f.unavailable))
 }
 
-// recovery says when the first request succeeded, counted from the moment since
-// which that was possible.
+// recovery returns a note about how long after since the first request succeeded.
 func recovery(requests []*request, since time.Duration) string {
 	last := requests[len(requests)-1].sent
 	first := time.Duration(-1)
@@ -73,7 +72,7 @@ func recovery(requests []*request, since time.Duration) string {
 	return "first success after " + readable(first-since)
 }
 
-// latency says how long the requests took, also those that failed.
+// latency returns a note about the latencies, including those of failed requests.
 func latency(requests []*request) string {
 	took := durations(requests)
 	return fmt.Sprintf("p50 %s, p99 %s, %s", readable(took[len(took)/2]), readable(took[len(took)*99/100]), slowest(requests))

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// A verifier tells whether a token may pass: signature, iss, aud and exp.
+// A verifier checks a token: signature, iss, aud and exp.
 type verifier interface {
 	verify(ctx context.Context, token string) error
 }
 
-// A teller is a verifier whose errors tell "the keys could not be had" from
-// "the token is bad". Who cannot tell logs its users out in an outage.
+// A teller is a verifier whose errors distinguish "the keys could not be fetched" from
+// "the token is bad". A service whose verifier cannot do this logs its users out in an
+// outage.
 type teller interface {
 	unavailable(err error) bool
 }
@@ -19,21 +20,21 @@ type teller interface {
 // An implementation is one way to keep a key set.
 type implementation struct {
 	name    string
-	modules []string // whose versions are printed
-	how     string   // it is made, and how its freshness is set where a scenario scales it
+	modules []string // modules whose versions are printed
+	how     string   // how it is made, and how its freshness is set if a scenario changes it
 
-	// open makes a verifier as the implementation's own documentation says, and
-	// takes as long as that takes. The verifier lives until ctx ends.
+	// open makes a verifier as the implementation's own documentation recommends. It
+	// may block. The verifier works until ctx ends.
 	open func(ctx context.Context, at place) (verifier, error)
 }
 
 func (i implementation) id() string { return i.name }
 
-// A place is where the keys are and what tokens must say.
+// A place says where the keys are, and which iss and aud tokens must have.
 type place struct {
 	issuer, jwksURI, audience string
 
-	// fresh is the time after which an answer is asked for again. Zero: the
+	// fresh is the time after which the keys are fetched again. Zero means the
 	// implementation's default.
 	fresh time.Duration
 }
@@ -60,7 +61,7 @@ var implementations = []implementation{
 	{
 		name:    "go-oidc",
 		modules: []string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4"},
-		how:     "`NewRemoteKeySet`, `NewVerifier`; it has no freshness: a key never expires",
+		how:     "`NewRemoteKeySet`, `NewVerifier`; freshness: none, because a key never expires",
 		open:    openOIDC,
 	},
 	{

@@ -7,8 +7,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// golangJWT cannot tell why there is no key: when a refresh fails, keyfunc
-// answers as if the key were not there.
+// golangJWT is not a teller: if a refresh fails, keyfunc returns the same error as for
+// a key that does not exist.
 type golangJWT struct {
 	keys   keyfunc.Keyfunc
 	parser *jwt.Parser

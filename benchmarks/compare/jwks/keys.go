@@ -19,7 +19,7 @@ const (
 	audience = "https://api.example.com"
 )
 
-// A key signs tokens with ES256, some 20,000 in a second.
+// A key signs tokens with ES256, about 20,000 per second.
 type key struct {
 	kid     string
 	private *ecdsa.PrivateKey
@@ -29,7 +29,7 @@ func newKey(kid string) key {
 	return key{kid, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))}
 }
 
-// must is for what cannot fail with keys of our own.
+// must unwraps results that cannot be errors, because the keys are our own.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -37,7 +37,7 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// keySet is the JWK Set (RFC 7517 §5) that publishes the keys.
+// keySet returns a JWK Set (RFC 7517 §5) with the keys.
 func keySet(keys ...key) string {
 	published := []map[string]string{}
 	for _, k := range keys {
@@ -51,8 +51,8 @@ func keySet(keys ...key) string {
 	return string(must(json.Marshal(map[string]any{"keys": published})))
 }
 
-// sign returns an access token of the form of RFC 9068. A claim in changes
-// replaces the usual one.
+// sign returns an access token as in RFC 9068. If a claim is in changes, it replaces
+// the usual one.
 func (k key) sign(changes jwt.MapClaims) string {
 	now := time.Now()
 	claims := jwt.MapClaims{
@@ -68,8 +68,8 @@ func (k key) sign(changes jwt.MapClaims) string {
 	return must(token.SignedString(k.private))
 }
 
-// tokens yields n good tokens. No two are the same: our Validator remembers one
-// that it has verified, and would not ask its cache for the key.
+// tokens yields n good tokens. All are different, because our Validator caches verified
+// tokens and would not look up the key for a token that it knows.
 func (k key) tokens(n int) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for range n {
@@ -80,8 +80,8 @@ func (k key) tokens(n int) iter.Seq[string] {
 	}
 }
 
-// forgeries yields n tokens that differ from a good one in their kid. Each has
-// another one, and nobody needs a key to make them.
+// forgeries yields n tokens that each have a different made-up kid and are otherwise
+// like a good one. An attacker can make them without a key.
 func (k key) forgeries(n int) iter.Seq[string] {
 	_, rest, _ := strings.Cut(k.sign(nil), ".")
 	return func(yield func(string) bool) {

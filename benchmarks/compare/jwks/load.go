@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// deadline is when a caller gives up.
+// deadline is how long a caller waits.
 const deadline = 10 * time.Second
 
 var errTooLate = errors.New("answered after the deadline")
 
-// A request is one token offered, and what became of it.
+// A request is one token that was offered to a verifier, with the result.
 type request struct {
 	sent, done time.Duration // since the load began
 	err        error
 }
 
-// load offers tokens at a rate per second, whether or not earlier ones have been
-// answered, and returns when all have. Rate 0 offers all of them at once.
+// load offers tokens at a rate per second, even if earlier ones have no result yet, and
+// returns when all have one. If rate is 0, it offers all of them at once.
 func load(ctx context.Context, v verifier, rate int, tokens iter.Seq[string]) []*request {
 	began := time.Now()
 	var pause time.Duration
@@ -43,8 +43,8 @@ func load(ctx context.Context, v verifier, rate int, tokens iter.Seq[string]) []
 	return requests
 }
 
-// offer is one request, from the point of view of a caller who does not wait
-// for ever. Some implementations do not look at the context.
+// offer makes one request with the deadline. Some implementations ignore the context,
+// so offer checks the deadline itself.
 func offer(ctx context.Context, v verifier, token string) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -55,15 +55,16 @@ func offer(ctx context.Context, v verifier, token string) error {
 	return err
 }
 
-// A starting verifier is being made. Until it is, it refuses: a program that
-// waits for its constructor serves nobody.
+// A starting verifier is one whose constructor may still be running. Until it returns,
+// every request fails, because a program that waits for it does not serve requests.
 type starting struct {
 	made chan struct{}
 	v    verifier // set before made is closed
 	err  error    // likewise
 }
 
-// start gives the constructor a moment; then requests come, made or not.
+// start calls the constructor and waits for it for at most 100 ms. Then the requests
+// begin, even if the constructor has not returned.
 func start(t *trial) *starting {
 	s := &starting{made: make(chan struct{})}
 	go func() {
@@ -86,7 +87,7 @@ func (s *starting) verify(ctx context.Context, token string) error {
 	return errStarting
 }
 
-// verifier returns what was made, or nil.
+// verifier returns the verifier, or nil if its constructor has not returned.
 func (s *starting) verifier() verifier {
 	select {
 	case <-s.made:
@@ -96,7 +97,7 @@ func (s *starting) verifier() verifier {
 	}
 }
 
-// state says what became of the constructor, if that is worth a word.
+// state returns a note if the constructor blocks or has failed.
 func (s *starting) state() string {
 	select {
 	case <-s.made:

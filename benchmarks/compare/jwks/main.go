@@ -1,10 +1,10 @@
-// Command jwks measures how key set caches behave when the key server does not:
-// the same keys, tokens and failures for this project's cache and for those of
-// its peers. It prints one Markdown table.
+// Command jwks compares how key set caches behave if the key server fails: this
+// project's cache and those of other libraries. All get the same keys, tokens and
+// failures. It prints one Markdown table.
 //
 //	go run -C benchmarks/compare/jwks . -peer accesstoken,keyfunc -only cold,boot
 //
-// README.md says what the rows are and how to read them.
+// README.md explains the rows and how you should read them.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"sync"
 )
 
-// The table in a file stands between these lines.
+// The table in a file is between these lines.
 const begin, end = "<!-- begin: generated -->", "<!-- end: generated -->"
 
 func main() {
@@ -30,8 +30,8 @@ func main() {
 	var (
 		only  = flag.String("only", "", "scenarios to run, by name: "+names(scenarios))
 		peer  = flag.String("peer", "", "implementations to run, by name: "+names(implementations))
-		alone = flag.Bool("alone", false, "run one implementation at a time, always; takes some 20 minutes")
-		write = flag.String("write", "", "file whose table is replaced")
+		alone = flag.Bool("alone", false, "always run one implementation at a time; takes about 20 minutes")
+		write = flag.String("write", "", "file whose table to replace")
 	)
 	flag.Parse()
 	if err := run(*only, *peer, *alone, *write); err != nil {
@@ -93,7 +93,7 @@ func tryOne(s scenario, i implementation) (string, error) {
 	return found.String(), err
 }
 
-// named is what can be chosen on the command line.
+// named is a scenario or an implementation, which can be chosen by name.
 type named interface{ id() string }
 
 func ids[T named](all []T) []string {
@@ -106,8 +106,8 @@ func ids[T named](all []T) []string {
 
 func names[T named](all []T) string { return strings.Join(ids(all), ", ") }
 
-// choose returns those of all that a comma-separated list names, in their own
-// order; all of them if it names none.
+// choose returns those of all whose names are in a comma-separated list, in the order
+// of all. If the list is empty, it returns all.
 func choose[T named](all []T, list string) ([]T, error) {
 	if list == "" {
 		return all, nil
@@ -115,13 +115,13 @@ func choose[T named](all []T, list string) ([]T, error) {
 	wanted := strings.Split(list, ",")
 	for _, name := range wanted {
 		if !slices.ContainsFunc(all, func(one T) bool { return one.id() == name }) {
-			return nil, fmt.Errorf("expected some of %s; got %q", names(all), name)
+			return nil, fmt.Errorf("unknown name %q; choose from %s", name, names(all))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(one T) bool { return !slices.Contains(wanted, one.id()) }), nil
 }
 
-// replace puts the table between the marks of the file.
+// replace replaces the table between the marks of a file.
 func replace(name, table string) error {
 	content, err := os.ReadFile(name)
 	if err != nil {

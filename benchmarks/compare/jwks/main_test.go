@@ -106,8 +106,7 @@ func TestWhoTellsAnOutageFromABadTokenTellsItRight(t *testing.T) {
 	}
 }
 
-// withoutKeys makes a verifier that has none. The constructor of jwx would wait
-// for some.
+// withoutKeys makes a verifier without keys. The constructor of jwx would wait for keys.
 func withoutKeys(t *testing.T, cold *trial) verifier {
 	t.Helper()
 	if cold.name == "jwx" {
@@ -373,7 +372,7 @@ func TestTheScenariosDoWhatTheySay(t *testing.T) {
 		"rotation":             {"0 of 1,000 failed, first success after 50 ms, 1,000 fetches"},
 		"rotation-after-flood": {"0 of 2,000 failed, first success after 50 ms, 3,000 fetches"},
 		"rotation-in-flood":    {"0 of 2,000 failed, first success after 50 ms, 43,000 fetches"},
-		// A request and the server's return fall together.
+		// One request comes at the moment when the server is back.
 		"boot": {
 			"**400 of 1,200 failed** (all as unavailable), first success after 0.00 ms, 1,200 fetches",
 			"**401 of 1,200 failed** (all as unavailable), first success after 5 ms, 1,200 fetches",
@@ -406,7 +405,7 @@ func TestTheScenariosDoWhatTheySay(t *testing.T) {
 	}
 }
 
-// newInMemoryTrial listens nowhere.
+// newInMemoryTrial uses no sockets.
 func newInMemoryTrial(t *testing.T, v verifier, fresh time.Duration) *trial {
 	return &trial{
 		implementation: implementation{open: func(context.Context, place) (verifier, error) { return v, nil }},
@@ -418,7 +417,7 @@ func newInMemoryTrial(t *testing.T, v verifier, fresh time.Duration) *trial {
 	}
 }
 
-// forgetful looks at the kid only.
+// forgetful checks only the kid.
 type forgetful struct{ server *server }
 
 func (f *forgetful) verify(_ context.Context, token string) error {

@@ -6,7 +6,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// oidcVerifier has no error of its own for keys that could not be fetched.
+// oidcVerifier is not a teller, because go-oidc has no special error if keys cannot be
+// fetched.
 type oidcVerifier struct{ *oidc.IDTokenVerifier }
 
 func openOIDC(ctx context.Context, at place) (verifier, error) {

@@ -13,12 +13,12 @@ type scenario struct {
 	name  string
 	title string
 
-	// fresh scales the freshness, so that it ends within the scenario. Zero: the
+	// fresh sets the freshness, so that it ends within the scenario. Zero means the
 	// implementations' defaults.
 	fresh time.Duration
 
-	// together allows several implementations at once: the scenario takes long
-	// and does little.
+	// together allows several implementations at once, because the scenario takes
+	// long but uses little processor time.
 	together bool
 
 	run func(t *trial) (finding, error)
@@ -27,8 +27,8 @@ type scenario struct {
 func (s scenario) id() string { return s.name }
 
 const (
-	usual = 200 // good requests a second
-	few   = 50  // good requests a second, where it takes long
+	usual = 200 // good requests per second
+	few   = 50  // good requests per second in long scenarios
 	short = 2 * time.Second
 )
 
@@ -38,7 +38,7 @@ var scenarios = []scenario{
 		run: coldStart,
 	},
 	{
-		name: "cancel", title: "the first requester gives up after 20 ms, 49 patient ones wait with it; the key server takes 200 ms",
+		name: "cancel", title: "the first caller gives up after 20 ms, while 49 others wait; the key server takes 200 ms",
 		run: firstGivesUp,
 	},
 	{
@@ -78,7 +78,7 @@ var scenarios = []scenario{
 		fresh: short, run: junk(`{"error":"temporarily_unavailable"}`), together: true,
 	},
 	{
-		// The freshness leaves time for a refresh ahead of its end: some begin
+		// The freshness leaves time for an early refresh: some implementations begin
 		// one after 80% of it.
 		name: "slow", title: "a refresh takes 4 s, 200 requests/s with a held key for 32 s",
 		fresh: 24 * time.Second, run: slow,
@@ -88,7 +88,7 @@ var scenarios = []scenario{
 		run: twoInventedKids, together: true,
 	},
 	{
-		name: "rotation-without-kid", title: "a key takes the place of another under its kid, so that no kid announces it, 31 s after the keys were read; 50 requests/s for 20 s",
+		name: "rotation-without-kid", title: "a new key replaces the old one under the same kid, so no kid announces it, 31 s after the keys were read; 50 requests/s for 20 s",
 		run: rotationWithoutKid, together: true,
 	},
 	{
@@ -96,7 +96,7 @@ var scenarios = []scenario{
 		fresh: short, run: laggingNode, together: true,
 	},
 	{
-		name: "connection-forgotten", title: "a middlebox forgets the connection that the keys came over, and swallows what is sent on it; a new key signs from then on, 50 requests/s for 40 s",
+		name: "connection-forgotten", title: "a middlebox forgets the connection that the keys came over, and discards what is sent on it; a new key signs from then on, 50 requests/s for 40 s",
 		run: connectionForgotten, together: true,
 	},
 	{
@@ -177,8 +177,8 @@ func rotationInFlood(t *trial) (finding, error) {
 
 const rotationDelay = 50 * time.Millisecond
 
-// rotate publishes the next key beside the present one, and signs with it from
-// that moment on.
+// rotate publishes the next key in addition to the current one, and signs with it from
+// then on.
 func (t *trial) rotate(v verifier, rate, seconds int) finding {
 	t.server.say(answer{body: keySet(t.now, t.next), delay: rotationDelay})
 	requests := load(t.life, v, rate, t.next.tokens(rate*seconds))
@@ -217,7 +217,7 @@ func laggingNode(t *trial) (finding, error) {
 		return finding{}, err
 	}
 	if err := offer(t.life, v, t.next.sign(nil)); err != nil {
-		return finding{}, fmt.Errorf("it refuses a good token: %w", err)
+		return finding{}, fmt.Errorf("the verifier refuses a good token: %w", err)
 	}
 	t.before = t.server.fetches()
 	t.server.say(answer{body: behind, next: ahead})
@@ -265,9 +265,8 @@ func slow(t *trial) (finding, error) {
 	return t.found(v, requests, latency(requests)), nil
 }
 
-// age has the server give another answer as soon as the verifier holds a key,
-// and uses that key all the time. It returns the requests of the seconds after
-// the freshness has run out.
+// age changes the server's answer as soon as the verifier holds a key, and keeps using
+// that key. It returns the requests of the given seconds after the freshness has ended.
 func (t *trial) age(other answer, seconds int) (verifier, []*request, error) {
 	v, err := t.warm(0)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A server is a key server whose answers can be changed at any moment. It
-// listens on loopback and counts how often it is asked.
+// A server is a key server whose answers can be changed at any time. It listens on
+// loopback and counts its requests.
 type server struct {
 	url         string
 	http        *http.Server
@@ -21,16 +21,16 @@ type server struct {
 	asked  int
 }
 
-// An answer is what the server says, and how long it thinks before that. What
-// it says is decided when it is asked.
+// An answer is the server's answer, and how long the server waits before it. It is
+// fixed when a request arrives.
 type answer struct {
 	status int // zero: 200
 	body   string
-	next   string // if set, the body of every other answer
+	next   string // if set, every second answer has this body
 	delay  time.Duration
 }
 
-// unavailable is the answer in an outage. It has no Retry-After.
+// unavailable is the answer in an outage. It has no Retry-After field.
 var unavailable = answer{status: http.StatusServiceUnavailable, body: "out of order"}
 
 func newServer() (*server, error) {
@@ -57,7 +57,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, a.body)
 }
 
-// ask returns the present answer, and counts.
+// ask counts a request and returns the current answer.
 func (s *server) ask() answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,22 +69,22 @@ func (s *server) ask() answer {
 	return a
 }
 
-// forget makes a middlebox of the server forget the connections that are open: what
-// comes over them is swallowed.
+// forget acts like a middlebox that forgets the open connections: everything that comes
+// over them is discarded.
 func (s *server) forget() { s.connections.each(func(c *connection) { c.forgotten.Store(true) }) }
 
-// hangUp has the server close the connections that are open, each when the next
-// request comes over it, as a server does that finds them idle for too long.
+// hangUp makes the server close each open connection when the next request comes over
+// it, as if the connection had been idle for too long.
 func (s *server) hangUp() { s.connections.each(func(c *connection) { c.ended.Store(true) }) }
 
-// say changes the answer from now on.
+// say changes the answer for later requests.
 func (s *server) say(a answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = a
 }
 
-// fetches returns how often the server has been asked.
+// fetches returns the number of requests so far.
 func (s *server) fetches() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -36,7 +36,7 @@ func (t table) markdown() string {
 	return out.String()
 }
 
-// label marks the rows whose settings are not the defaults.
+// label returns the row's name and title, and its freshness if it is not the default.
 func (s scenario) label() string {
 	text := "**" + s.name + "**: " + s.title
 	if s.fresh != 0 {
@@ -47,10 +47,10 @@ func (s scenario) label() string {
 
 func (t table) notes() string {
 	lines := []string{
-		fmt.Sprintf("Good requests: each brings a token that was not offered before, and fails if it is refused or not answered within %.0f s. "+
-			"*As unavailable*: its error says that the keys could not be had, not that the token is bad; where nothing is said, errors do not tell. "+
-			"Fetches are those of the scenario; where a key is held at its start, the first is left out.", deadline.Seconds()),
-		"Settings are the defaults, but for *(freshness)*: there the time after which keys are asked for again is set, where it can be, so that it runs out within the scenario.",
+		fmt.Sprintf("Good requests: each one has a token that was not offered before, and fails if it is refused or has no answer within %.0f s. "+
+			"*As unavailable*: the error says that the keys could not be fetched, not that the token is bad; if a cell does not say this, the implementation's errors do not distinguish the two. "+
+			"Fetches are those of the scenario; if a key is held at its start, the first fetch is not counted.", deadline.Seconds()),
+		"Settings are the defaults, except in rows with *(freshness)*: there the time after which keys are fetched again is set, if the implementation allows it, so that it ends within the scenario.",
 	}
 	var apart []string
 	for _, row := range t.rows {
@@ -64,12 +64,12 @@ func (t table) notes() string {
 	case len(apart) == 0:
 		lines = append(lines, "The implementations ran side by side, each with a server of its own.")
 	default:
-		lines = append(lines, "The implementations ran side by side, each with a server of its own, but one at a time in "+strings.Join(apart, ", ")+".")
+		lines = append(lines, "The implementations ran side by side, each with a server of its own, except in "+strings.Join(apart, ", ")+", where one ran at a time.")
 	}
 	return strings.Join(lines, "\n\n") + "\n"
 }
 
-// cpu returns the name of the processor where the system tells.
+// cpu returns the name of the processor, if the system provides it.
 func cpu() string {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(content)) {
@@ -80,7 +80,7 @@ func cpu() string {
 	return "unknown processor"
 }
 
-// versions returns what this program was built with, by module.
+// versions returns the version of each module that this program was built with.
 func versions() map[string]string {
 	found := map[string]string{}
 	info, ok := debug.ReadBuildInfo()

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// A trial is one implementation in one scenario, with a server, keys and a
-// verifier that nobody else uses.
+// A trial is one implementation in one scenario, with a server, keys and a verifier of
+// its own.
 type trial struct {
 	implementation
 	place
 	server    *server
 	now, next key // next is not published at first
-	before    int // fetches that do not count
+	before    int // number of fetches that do not count
 
 	life context.Context // of the verifier
 	end  context.CancelFunc
@@ -41,30 +41,30 @@ func (t *trial) close() {
 	t.server.close()
 }
 
-// open makes the verifier, whatever the server says.
+// open makes the verifier. It does not change the server's answer.
 func (t *trial) open() (verifier, error) {
 	v, err := t.implementation.open(t.life, t.place)
 	if err != nil {
-		return nil, fmt.Errorf("its constructor fails: %w", err)
+		return nil, fmt.Errorf("the verifier's constructor fails: %w", err)
 	}
 	return v, nil
 }
 
-// openWith makes the verifier with a server that takes delay for its answers.
+// openWith makes the verifier while the server delays its answers.
 func (t *trial) openWith(delay time.Duration) (verifier, error) {
 	t.server.say(answer{body: keySet(t.now), delay: delay})
 	return t.open()
 }
 
-// warm makes the verifier and has it accept a token, so that it holds the key.
-// What it fetched for that does not count.
+// warm makes the verifier and lets it accept a token, so that it holds the key. Its
+// fetches so far do not count.
 func (t *trial) warm(delay time.Duration) (verifier, error) {
 	v, err := t.openWith(delay)
 	if err != nil {
 		return nil, err
 	}
 	if err := offer(t.life, v, t.now.sign(nil)); err != nil {
-		return nil, fmt.Errorf("it refuses a good token: %w", err)
+		return nil, fmt.Errorf("the verifier refuses a good token: %w", err)
 	}
 	t.before = t.server.fetches()
 	return v, nil
@@ -74,11 +74,11 @@ func (t *trial) warm(delay time.Duration) (verifier, error) {
 func (t *trial) flood(v verifier, rate, n int) error {
 	for _, r := range load(t.life, v, rate, t.now.forgeries(n)) {
 		if r.err == nil {
-			return errors.New("it accepts a forged token")
+			return errors.New("the verifier accepts a forged token")
 		}
 	}
 	return nil
 }
 
-// fetches returns how often the server was asked.
+// fetches returns the number of fetches that count.
 func (t *trial) fetches() int { return t.server.fetches() - t.before }

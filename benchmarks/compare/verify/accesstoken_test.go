@@ -31,7 +31,7 @@ func newValidator(tb testing.TB, i *issuer, keys *jwks.Cache) *accesstoken.Valid
 	return v
 }
 
-// An entrance leads into a validator.
+// An entrance is a way to call a validator.
 type entrance func(testing.TB, *accesstoken.Validator) serve
 
 func openUncached(tb testing.TB, i *issuer) row { return forgetting(tb, i, validating) }
@@ -45,8 +45,8 @@ func remembering(tb testing.TB, i *issuer, enter entrance) row {
 	return row{serve: enter(tb, v), remembers: true}
 }
 
-// forgetting has a new validator each time that it is renewed: what one
-// remembers has no switch. The keys stay.
+// forgetting gets a new validator each time that it is renewed, because a validator's
+// cache cannot be cleared. The keys stay.
 func forgetting(tb testing.TB, i *issuer, enter entrance) row {
 	tb.Helper()
 	keys := keysOf(tb, i)

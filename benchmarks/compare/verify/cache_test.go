@@ -13,9 +13,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// caches remember tokens. Ours is the one of a validator, which judges key,
-// clock, binding and audience again at each hit; that of Kubernetes, whose
-// authenticator knows all tokens, returns what it was told for a time.
+// caches cache tokens. Ours is that of a validator, which checks key, clock, binding and
+// audience again at each hit. That of Kubernetes, here with an authenticator that knows
+// all tokens, returns a stored result for a limited time.
 var caches = []peer{
 	{name: "accesstoken", open: openCached},
 	{
@@ -48,8 +48,8 @@ func openKubernetes(knows func(token string) bool) row {
 	}}
 }
 
-// BenchmarkCache is a token that was verified before: always the same one, or one
-// of 10,000 in no order.
+// BenchmarkCache measures tokens that were verified before: always the same one, or
+// 10,000 in random order.
 func BenchmarkCache(b *testing.B) {
 	for _, count := range []int{1, 10_000} {
 		for _, c := range caches {
@@ -66,11 +66,11 @@ func BenchmarkCache(b *testing.B) {
 	}
 }
 
-// paddedTokens are kept from row to row.
+// paddedTokens are shared by all rows.
 var paddedTokens []string
 
-// padded returns an issuer and n different tokens of its. They are signed with
-// EdDSA, which is quick, and padded to the length of an RS256 one.
+// padded returns an issuer and n different tokens from it. They are signed with EdDSA,
+// because this is fast, and padded to the length of an RS256 token.
 func padded(tb testing.TB, n int) (*issuer, []string) {
 	tb.Helper()
 	i := issuerOf(tb, "EdDSA")

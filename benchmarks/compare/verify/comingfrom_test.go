@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// The programs that docs/coming-from.md starts from are what people have: they compile
-// with the versions of this module. The go command sees each in a folder that does not
-// exist, so nothing is written into the module.
+// The "before" programs of docs/coming-from.md compile with the versions of this module.
+// By an overlay, the go command sees each one in a folder that does not exist, so nothing
+// is written into the module.
 func TestTheProgramsToComeFromCompile(t *testing.T) {
 	root, err := filepath.Abs(".")
 	must(t, err)

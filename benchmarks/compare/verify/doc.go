@@ -1,4 +1,4 @@
-// Package verify measures other libraries that verify JWT access tokens beside
-// ours, all in one run. The code of its benchmarks is the configuration of each:
-// README.md says how to run it and how to read it.
+// Package verify measures this library and others that verify JWT access tokens, all
+// in the same run. Each benchmark's code shows how its library is configured.
+// README.md says how you run the benchmarks and read their results.
 package verify

@@ -23,8 +23,8 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// provers are those who verify DPoP proofs (RFC 9449). auth0-v3 looks at no jti,
-// and so a proof is good there as often as it comes.
+// provers are the libraries that verify DPoP proofs (RFC 9449). auth0-v3 does not check
+// jti, so it accepts a proof any number of times.
 var provers = []struct {
 	name string
 	wrap func(testing.TB, *issuer) (wrap func(http.Handler) http.Handler, who func(context.Context, *handler))
@@ -52,8 +52,8 @@ var provers = []struct {
 	}},
 }
 
-// BenchmarkDPoP is a request of a client that was seen before, with a token under
-// RS256 that is bound to a P-256 key, and a proof of its own in each request.
+// BenchmarkDPoP measures requests of a client that was seen before. The RS256 token is
+// bound to a P-256 key, and each request has a new proof.
 func BenchmarkDPoP(b *testing.B) {
 	b.Run("alg=RS256/by=raw", func(b *testing.B) {
 		verify, next := bareProofs(b, lap), 0
@@ -85,7 +85,7 @@ func BenchmarkDPoP(b *testing.B) {
 	}
 }
 
-// bareProofs are the verifications of n signatures of proofs, and nothing else.
+// bareProofs verify only the signatures of n proofs.
 func bareProofs(tb testing.TB, n int) (verify []func() bool) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -107,7 +107,7 @@ func bareProofs(tb testing.TB, n int) (verify []func() bool) {
 	return verify
 }
 
-// proving returns what serves a request, and has served a first one.
+// proving returns a function that serves a request, and has served one already.
 func proving(tb testing.TB, i *issuer, wrap func(testing.TB, *issuer) (func(http.Handler) http.Handler, func(context.Context, *handler)), first *http.Request) func(*http.Request) {
 	tb.Helper()
 	protect, who := wrap(tb, i)
@@ -125,7 +125,7 @@ func proving(tb testing.TB, i *issuer, wrap func(testing.TB, *issuer) (func(http
 	return send
 }
 
-// boundRequests makes n requests and one more, each with a proof of its own.
+// boundRequests makes n+1 requests, each with a proof of its own.
 func boundRequests(tb testing.TB, i *issuer, n int) (requests []*http.Request) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -135,7 +135,7 @@ func boundRequests(tb testing.TB, i *issuer, n int) (requests []*http.Request) {
 	token := i.sign(tb, 0, nil, map[string]any{"cnf": map[string]string{"jkt": signer.Thumbprint()}})
 	for range n + 1 {
 		r := httptest.NewRequest(http.MethodPost, audience+"/orders", nil)
-		r.TLS = &tls.ConnectionState{} // for those who go by the request
+		r.TLS = &tls.ConnectionState{} // for libraries that read the scheme from the request
 		proof, err := signer.Sign(dpop.Proof{Method: r.Method, URL: audience + "/orders", Token: token})
 		must(tb, err)
 		r.Header.Set("Authorization", "DPoP "+token)
@@ -145,7 +145,7 @@ func boundRequests(tb testing.TB, i *issuer, n int) (requests []*http.Request) {
 	return requests
 }
 
-// TestProversRefuseTheftOfAToken holds the rows to the same work.
+// TestProversRefuseTheftOfAToken checks that all rows do the same work.
 func TestProversRefuseTheftOfAToken(t *testing.T) {
 	i := issuerOf(t, "RS256")
 	mine, another := boundRequests(t, i, 1), boundRequests(t, i, 1)

@@ -15,8 +15,7 @@ type golangClaims struct {
 
 func (c *golangClaims) caller() caller { return caller{c.Subject, c.ClientID, c.Scope} }
 
-// golangJWT is also what stands behind the middleware that brings no verifier of
-// its own.
+// golangJWT is also used by the middleware that has no verifier of its own.
 type golangJWT struct {
 	keys   keyfunc.Keyfunc
 	parser *jwt.Parser

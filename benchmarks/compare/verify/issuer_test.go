@@ -36,9 +36,9 @@ const (
 
 var algorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
 
-// A lap is how many different tokens each benchmark goes through. None of the
-// peers remembers a token, but all are to read as much memory as our validator,
-// which needs tokens that it has never seen.
+// A lap is the number of different tokens that each benchmark uses. The other libraries
+// do not cache tokens, but should read as much memory as our validator, which needs
+// tokens that it has never seen.
 const lap = 1024
 
 func TestMain(m *testing.M) {
@@ -64,7 +64,7 @@ type issuer struct {
 const keyID = "2"
 
 var (
-	server *httptest.Server // of the key sets; started by the first issuer that is wanted
+	server *httptest.Server // of the key sets; started for the first issuer
 
 	documents = http.NewServeMux()
 	issuers   = map[string]*issuer{}
@@ -132,7 +132,7 @@ var rsaKeys = sync.OnceValues(func() (keys [3]*rsa.PrivateKey, err error) {
 	return keys, nil
 })
 
-// urls are the issuer and its key set, for those who want them parsed.
+// urls are the parsed URLs of the issuer and its key set.
 func (i *issuer) urls(tb testing.TB) (issuer, keys *url.URL) {
 	tb.Helper()
 	issuer, err := url.Parse(issuerURL)
@@ -201,9 +201,9 @@ func withHeader(token, header string) string {
 	return encoded(header) + "." + rest
 }
 
-// withSignature puts another token's signature behind a header and a payload. It
-// is a good one of its key, so as a number it is below the modulus: crypto/rsa
-// would refuse a larger one without any work.
+// withSignature appends another token's signature to a header and a payload. Because
+// that is a good signature of the same key, it is below the modulus as a number.
+// crypto/rsa would refuse a larger one without any work.
 func withSignature(token, other string) string {
 	return token[:strings.LastIndexByte(token, '.')] + other[strings.LastIndexByte(other, '.'):]
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// These four stand on go-jose.
+// These four use go-jose.
 
 func openJose(tb testing.TB, i *issuer) row {
 	tb.Helper()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What is measured as unseen must be so, in every lap.
+// Tokens that are measured as unseen must be unseen in every lap.
 func TestARenewedRowSeesNoTokenTwice(t *testing.T) {
 	seen, laps := map[string]bool{}, 0
 	end := errors.New("enough")
@@ -31,7 +31,7 @@ func TestARenewedRowSeesNoTokenTwice(t *testing.T) {
 	}
 }
 
-// And what is measured as remembered must have been seen.
+// Tokens that are measured as cached must have been seen.
 func TestARememberingRowSeesAllTokensBefore(t *testing.T) {
 	var offered []string
 	r := row{remembers: true, serve: func(token string) (caller, error) {

@@ -30,15 +30,16 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A carrier has some peers that stand before its handlers.
+// A carrier is a framework, with the peers that protect its handlers.
 type carrier struct {
 	name  string
 	peers []peer
 }
 
-// carriers are called in the process, with a prepared request and a writer that
-// keeps nothing. Every row demands one scope, in the handler where the peer knows
-// of no scopes, and hands the subject over; "none" is the handler alone.
+// carriers are called in the same process, with a prepared request and a writer that
+// discards everything. Every row requires one scope and passes the subject to the
+// handler. If a peer does not support scopes, the handler checks the scope. "none" is
+// the handler alone.
 var carriers = []carrier{
 	{"nethttp", []peer{
 		{name: "none", open: openBareHTTP},
@@ -106,7 +107,8 @@ var carriers = []carrier{
 	}},
 }
 
-// BenchmarkMiddleware is one request, RS256, until the handler holds the claims.
+// BenchmarkMiddleware measures one request with an RS256 token, until the handler has
+// the claims.
 func BenchmarkMiddleware(b *testing.B) {
 	for _, c := range carriers {
 		for _, p := range c.peers {
@@ -120,10 +122,10 @@ func BenchmarkMiddleware(b *testing.B) {
 
 var errRefused = errors.New("the request was refused")
 
-// A handler notes who called it. With no subject it has not been called.
+// A handler stores the subject of its caller. If it is "", the handler was not called.
 type handler struct{ subject string }
 
-// admit is what a handler does whose middleware knows of no scopes.
+// admit checks the scope in a handler whose middleware does not support scopes.
 func (h *handler) admit(c caller) {
 	for scope := range strings.SplitSeq(c.scope, " ") {
 		if scope == writing {
@@ -157,14 +159,14 @@ func prepared() (r *http.Request, line []string) {
 	return r, line
 }
 
-// nowhere is a ResponseWriter that keeps nothing.
+// nowhere is a ResponseWriter that discards everything.
 type nowhere struct{ header http.Header }
 
 func (w nowhere) Header() http.Header         { return w.header }
 func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             { clear(w.header) }
 
-// overHTTP wraps a handler that is told who calls by the context.
+// overHTTP wraps a handler that finds its caller in the context.
 func overHTTP(wrap func(http.Handler) http.Handler, who func(context.Context, *handler)) serve {
 	h := &handler{}
 	wrapped := wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { who(r.Context(), h) }))
@@ -238,7 +240,7 @@ func openMCP(tb testing.TB, i *issuer) row {
 	})}
 }
 
-// overEcho wraps a handler that is told who calls by Echo's context.
+// overEcho wraps a handler that finds its caller in Echo's context.
 func overEcho(wrap echo.MiddlewareFunc, who func(echo.Context, *handler)) serve {
 	h := &handler{}
 	wrapped := wrap(func(c echo.Context) error {

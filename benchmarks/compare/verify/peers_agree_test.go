@@ -9,8 +9,8 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// No row may be fast by leaving out the work: all find the same caller in a good
-// token, and refuse the bad ones but for those that are named in its accepts.
+// No row may be fast because it omits work: all find the same caller in a good token,
+// and refuse the bad tokens except those in its accepts.
 func TestThePeersDoTheSameWork(t *testing.T) {
 	for _, alg := range algorithms {
 		for _, p := range peers {
@@ -30,7 +30,7 @@ func TestThePeersDoTheSameWork(t *testing.T) {
 	}
 }
 
-// judgeBadTokens offers each behind a prefix.
+// judgeBadTokens offers each bad token after a prefix.
 func judgeBadTokens(t *testing.T, p peer, r row, i *issuer, prefix string) {
 	t.Helper()
 	good := i.tokens(t, 2)
@@ -97,7 +97,7 @@ func TestRawVerifiesTheSignature(t *testing.T) {
 	}
 }
 
-// Only what is remembered is a hit, and only what was forgotten a miss.
+// A hit is always a cached token, and a miss never is.
 func TestTheCachedRowRemembersAndTheUncachedOneForgets(t *testing.T) {
 	i := issuerOf(t, "RS256")
 	token := i.tokens(t, 1)[0]
@@ -122,8 +122,8 @@ func TestTheCachedRowRemembersAndTheUncachedOneForgets(t *testing.T) {
 	}
 }
 
-// allocations is the least of some tries: what else runs in the process may add to
-// one.
+// allocations returns the least of several measurements, because other goroutines may
+// add to one of them.
 func allocations(do func()) float64 {
 	least := testing.AllocsPerRun(20, do)
 	for range 4 {
@@ -151,7 +151,7 @@ func TestTheCacheOfKubernetesHits(t *testing.T) {
 	}
 }
 
-// All are to read the same number of bytes.
+// All rows should read the same number of bytes.
 func TestTheTokensHaveTheirLength(t *testing.T) {
 	for alg, want := range map[string]int{"RS256": 902, "PS256": 902, "ES256": 646, "EdDSA": 646} {
 		for _, token := range issuerOf(t, alg).tokens(t, 2) {
@@ -183,7 +183,7 @@ func TestTheCausesAreWhatTheirNamesSay(t *testing.T) {
 		for _, token := range append(offered(t, i, bad), bad.make(t, i, good[0], good[1])) {
 			_, err := v.Validate(t.Context(), accesstoken.Bearer(token))
 			if bad.name == "unknown-kid" && errors.Is(err, accesstoken.KeysUnavailable) {
-				continue // too many kids to ask about each: it may be there by now
+				continue // too many kids to fetch the keys for each
 			}
 			if !errors.Is(err, reasons[bad.name]) {
 				t.Fatalf("%s: got %v; want %v", bad.name, err, reasons[bad.name])

@@ -2,39 +2,38 @@ package verify_test
 
 import "testing"
 
-// A peer is one way to verify access tokens. Signature, iss, aud and exp are
-// what all of them check; what else there is to say about one is in its row of
-// README.md, which is written from here.
+// A peer is one way to verify access tokens. All peers check signature, iss, aud and
+// exp. Anything else about a peer is in its row of README.md, which is written from
+// here.
 type peer struct {
 	name    string
-	modules []string // whose versions are printed
-	how     string   // it is set up, and what was added for it to check what the others do
+	modules []string // modules whose versions are printed
+	how     string   // how it is set up, and what was added so that it checks the same as the others
 	open    func(tb testing.TB, i *issuer) row
 
-	// accepts are the bad tokens, by their name in badTokens, that this one lets
-	// pass when it is set up so.
+	// accepts are the names, in badTokens, of the bad tokens that this peer accepts
+	// with this setup.
 	accepts []string
 }
 
-// A row is a peer that is ready: it was set up as its own documentation says,
-// with everything that can be made beforehand made.
+// A row is a peer that is ready. It was set up as its own documentation recommends, and
+// everything that can be prepared beforehand was prepared.
 type row struct {
 	serve serve
 
-	// remembers tells of a row that is quick about a token when it has seen it.
+	// remembers says that the row caches tokens.
 	remembers bool
 
 	// renew, unless nil, makes the row forget the tokens that it has seen.
 	renew func()
 }
 
-// serve decides about one credential: a token, or the Authorization line around
-// it.
+// serve checks one credential: a token, or an Authorization line with it.
 type serve func(credential string) (caller, error)
 
-// A caller is what a handler reads out of the claims. Each row decodes them into
-// a Go type with iss, sub, aud, exp, iat, jti, client_id and scope, which is what
-// [accesstoken.Claims] has. Returning three strings costs all the same.
+// A caller is what a handler reads from the claims. Each row decodes them into a Go
+// type with iss, sub, aud, exp, iat, jti, client_id and scope, as in
+// [accesstoken.Claims]. To return three strings costs the same in every row.
 type caller struct{ subject, client, scope string }
 
 // peers verify a bare token.

@@ -13,11 +13,11 @@ import (
 	"testing"
 )
 
-// A signed is the part of a token that cryptography is about.
+// A signed is a token's signing input and signature.
 type signed struct{ input, signature []byte }
 
-// raw is the floor under all else: the signature by the standard library, with
-// the digest of the signing input. Parsing, base64 and claims are not in it.
+// raw is the minimum for every row: the standard library verifies the signature,
+// including the digest of the signing input. Parsing, base64 and claims are not included.
 func (i *issuer) raw(tb testing.TB) func(signed) bool {
 	tb.Helper()
 	switch key := i.private.Public().(type) {
@@ -45,7 +45,7 @@ func (i *issuer) raw(tb testing.TB) func(signed) bool {
 	return nil
 }
 
-// signed takes n tokens apart beforehand.
+// signed splits n tokens beforehand.
 func (i *issuer) signed(tb testing.TB, n int) []signed {
 	tb.Helper()
 	parts := make([]signed, n)
@@ -61,7 +61,7 @@ func (i *issuer) signed(tb testing.TB, n int) []signed {
 	return parts
 }
 
-// derOf turns the 64 bytes of RFC 7518 §3.4 into what crypto/ecdsa reads.
+// derOf converts the 64 bytes of RFC 7518 §3.4 to the form that crypto/ecdsa reads.
 func derOf(tb testing.TB, signature []byte) []byte {
 	tb.Helper()
 	half := len(signature) / 2

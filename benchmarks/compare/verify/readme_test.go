@@ -12,11 +12,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the table of the peers in README.md")
 
-// The table stands between these lines.
+// The table is between these lines.
 const begin, end = "<!-- begin: peers -->\n", "<!-- end: peers -->\n"
 
-// A new version of a peer, or another configuration, is not to be forgotten in
-// what people read.
+// If a peer has a new version or another configuration, README.md must say so.
 func TestReadmeListsThePeers(t *testing.T) {
 	content, err := os.ReadFile("README.md")
 	must(t, err)
@@ -50,8 +49,7 @@ func peerTable(t *testing.T) string {
 	return out.String()
 }
 
-// listed are the peers of all benchmarks. What is said of one already is not said
-// again.
+// listed returns the peers of all benchmarks, without duplicates.
 func listed() []peer {
 	all := slices.Clone(peers)
 	for _, c := range carriers {
@@ -60,7 +58,7 @@ func listed() []peer {
 	return slices.DeleteFunc(append(all, caches...), func(p peer) bool { return p.how == "" })
 }
 
-// versions are those that go.mod selects.
+// versions returns the versions that go.mod selects.
 func versions(t *testing.T, modules []string) string {
 	t.Helper()
 	format := `{{.Path}} {{if .Replace}}(this checkout){{else}}{{.Version}}{{end}}`

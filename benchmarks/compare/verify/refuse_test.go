@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// A badToken differs from a good one in what its name says.
+// A badToken differs from a good one only as its name says.
 type badToken struct {
 	name string
 	make func(tb testing.TB, i *issuer, good, other string) string
 }
 
-// Some of the bad tokens pass some of the peers, which name them.
+// Some peers accept some of the bad tokens, and name them in accepts.
 const (
 	typeOfIDToken  = "typ JWT"
 	criticalHeader = "crit"
@@ -22,8 +22,8 @@ const (
 	notYetValid    = "nbf in an hour"
 )
 
-// refusable are the bad tokens whose refusal is measured: what somebody who may
-// not pass can make a verifier do, as often as he likes.
+// refusable are the bad tokens whose refusal is measured, because an attacker can send
+// them as often as the attacker likes.
 var refusable = []badToken{
 	{"no-dots", func(_ testing.TB, _ *issuer, good, _ string) string { return strings.Repeat("a", len(good)) }},
 	{"three-parts", func(_ testing.TB, _ *issuer, good, _ string) string {
@@ -50,7 +50,7 @@ var refusable = []badToken{
 	}},
 }
 
-// badTokens are all that the rows have to refuse, or else to own up to.
+// badTokens are the tokens that each row has to refuse, or to list in accepts.
 var badTokens = append(slices.Clone(refusable),
 	signedBadly("another iss", nil, map[string]any{"iss": "https://other.example.com"}),
 	signedBadly("another aud", nil, map[string]any{"aud": "https://other.example.com"}),
@@ -61,15 +61,15 @@ var badTokens = append(slices.Clone(refusable),
 	signedBadly(criticalHeader, map[string]any{"crit": []string{"urn:unheard-of"}, "urn:unheard-of": true}, nil),
 )
 
-// signedBadly has a good signature.
+// signedBadly makes a bad token with a good signature.
 func signedBadly(name string, header, claims map[string]any) badToken {
 	return badToken{name, func(tb testing.TB, i *issuer, _, _ string) string { return i.sign(tb, 0, header, claims) }}
 }
 
-// BenchmarkRefuse is what a token costs that may not pass, RS256 where there is a
-// signature. That a verifier fetches the keys again, because it does not know the
-// key or takes a bad signature for a sign of new ones, is part of it: the server
-// is in the same process.
+// BenchmarkRefuse measures the refusal of a bad token, which uses RS256 if it has a
+// signature. If a verifier fetches the keys again, because it does not know the key or
+// suspects new keys after a bad signature, this is included. The server is in the same
+// process.
 func BenchmarkRefuse(b *testing.B) {
 	for _, bad := range refusable {
 		for _, p := range peers {
@@ -85,7 +85,7 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-// refusing is the name of a peer here. What is refused is not remembered, so one
+// refusing returns the name of a peer here. Refused tokens are not cached, so one row
 // of ours is enough.
 func refusing(p peer) (name string, skipped bool) {
 	if p.name == "accesstoken-uncached" {
@@ -94,8 +94,9 @@ func refusing(p peer) (name string, skipped bool) {
 	return strings.TrimSuffix(p.name, "-cached"), false
 }
 
-// offered are the tokens of one cause: of an unknown kid a lap, each with another
-// one, which nobody needs a key to make; else one.
+// offered returns the tokens for one cause. For an unknown kid, it is a lap of tokens
+// with different kids, because an attacker can make these without a key. For other
+// causes it is one token.
 func offered(tb testing.TB, i *issuer, bad badToken) (tokens []string) {
 	tb.Helper()
 	good := i.tokens(tb, 2)
@@ -108,8 +109,8 @@ func offered(tb testing.TB, i *issuer, bad badToken) (tokens []string) {
 	return tokens
 }
 
-// measureRefusal begins when the keys are held and, where an unknown kid may
-// cause some fetches and no more, these have been made.
+// measureRefusal begins when the keys are held. If a verifier limits the fetches for
+// unknown kids, they are used up before.
 func measureRefusal(b *testing.B, r row, good string, bad []string) {
 	b.Helper()
 	if _, err := r.serve(good); err != nil {

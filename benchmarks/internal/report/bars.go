@@ -9,25 +9,25 @@ import (
 type Bar struct {
 	Label string
 	Value float64
-	Ours  bool // to be found at a glance
+	Ours  bool // highlight the bar
 }
 
 const (
 	rowHeight = 26.0
 	barHeight = 16.0
-	mostLabel = 330.0 // pixels, of which a longer one is cut off
+	mostLabel = 330.0 // maximum width in pixels; a longer label is cut off
 )
 
-// Bars draws horizontal bars, in the order of the rows, as an SVG image. The
-// axis is logarithmic where the longest bar would be more than a hundred times
-// the shortest, and says so. Values in "ns" are written in what reads best.
+// Bars draws horizontal bars, in the order of the rows, as an SVG image. If the longest
+// bar would be more than a hundred times the shortest, the axis is logarithmic, and its
+// label says so. If the unit is "ns", values are written in ns, µs, ms or s.
 func Bars(title, unit string, rows []Bar) []byte {
 	d := heading(title)
 	values, labels, figures := columns(unit, rows)
 	left := margin + min(widest(labels), mostLabel) + margin
 	s := newScale(values, left, width-margin-widest(figures)-6)
 	if s.logarithmic && slices.Contains(values, s.least) {
-		s.least /= 10 // what begins at the least value has no length
+		s.least /= 10 // otherwise the shortest bar would have no length
 	}
 	top, bottom := d.Height, d.Height+rowHeight*float64(len(rows))
 	for _, tick := range s.ticks() {
@@ -64,7 +64,7 @@ func (d *drawing) row(b Bar, figure string, from, to, middle float64) {
 	baseline := middle + fontSize*0.35
 	d.write(text{X: from - margin, Y: baseline, Anchor: "end", Bold: b.Ours, Text: shortened(b.Label, mostLabel)})
 	if b.Value > 0 {
-		to = max(to, from+2) // however short, it is there
+		to = max(to, from+2) // keep even the shortest bar visible
 		d.Bars = append(d.Bars, bar{from, middle - barHeight/2, to - from, barHeight, colour})
 	}
 	d.write(text{X: to + 6, Y: baseline, Bold: b.Ours, Text: figure})

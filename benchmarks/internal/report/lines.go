@@ -10,7 +10,7 @@ import (
 type Series struct {
 	Name   string
 	Points []Point
-	Ours   bool // to be found at a glance
+	Ours   bool // highlight the line
 }
 
 // A Point is one measurement.
@@ -18,14 +18,15 @@ type Point struct{ X, Y float64 }
 
 const (
 	plotHeight = 280.0
-	sample     = 28.0 // pixels of a line beside its name
+	sample     = 28.0 // length in pixels of the line in the legend
 )
 
 var dashes = []string{"6 4", "2 4", "10 4", "10 4 2 4"}
 
-// Lines draws a line for each series as an SVG image; the labels of the axes
-// name their units. An axis is logarithmic where its greatest value is more than
-// a hundred times its least one, and says so. What is not finite is left out.
+// Lines draws a line for each series as an SVG image. The labels of the axes should
+// name their units. If the greatest value of an axis is more than a hundred times its
+// least one, the axis is logarithmic, and its label says so. Points that are not finite
+// are left out.
 func Lines(title, xLabel, yLabel string, series []Series) []byte {
 	d := heading(title)
 	looks := looksOf(series)
@@ -51,8 +52,8 @@ func Lines(title, xLabel, yLabel string, series []Series) []byte {
 	return d.svg()
 }
 
-// looksOf gives each series a colour and dashes, so that they can be told apart
-// by those who do not see the one or the other.
+// looksOf gives each series a colour and dashes, so that a reader who cannot see one of
+// the two can still distinguish the lines.
 func looksOf(series []Series) []curve {
 	looks, ours, others := make([]curve, len(series)), 0, 0
 	for n, one := range series {
@@ -70,7 +71,7 @@ func looksOf(series []Series) []curve {
 	return looks
 }
 
-// legend names the lines, as many in a row as there is room for.
+// legend writes the names of the lines, with as many in a row as fit.
 func (d *drawing) legend(series []Series, looks []curve) {
 	if len(series) == 0 {
 		return

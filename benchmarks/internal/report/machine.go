@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Machine names what figures depend on: the version of Go, the system, the
-// processor, its cores, and the commit. A "+" follows a commit that is not what
-// was measured, because files have changed since, other than those that the
-// figures are written to. Outside a repository the commit is left out.
+// Machine describes what figures depend on: the version of Go, the system, the
+// processor, its cores, and the commit. If files have changed since the commit, other
+// than those that the figures are written to, the commit is followed by "+". Outside a
+// repository the commit is left out.
 func Machine() string {
 	text := fmt.Sprintf("%s %s/%s, %s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, processor(), runtime.NumCPU())
 	if commit := commit(); commit != "" {
@@ -20,7 +20,7 @@ func Machine() string {
 	return text
 }
 
-// processor returns the name of the processor where the system tells.
+// processor returns the name of the processor, if the system provides it.
 func processor() string {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(content)) {

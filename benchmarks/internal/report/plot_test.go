@@ -20,7 +20,7 @@ var (
 	long     = strings.Repeat("a title that goes on ", 20)
 )
 
-// plots are pictures at the edges of what can be drawn.
+// plots are pictures of unusual data.
 var plots = map[string]func() []byte{
 	"bars":       func() []byte { return report.Bars("Requests", "requests/s", someBars) },
 	"one bar":    func() []byte { return report.Bars("One", "ns", []report.Bar{{"only", 1320, true}}) },
@@ -75,7 +75,7 @@ func manyLines() (series []report.Series) {
 	return append(series, report.Series{Name: long})
 }
 
-// An element is one of the drawing: its attributes, and what stands in it.
+// An element is an element of the drawing: its attributes and its content.
 type element struct {
 	name       string
 	attributes map[string]string
@@ -91,7 +91,7 @@ func (e element) number(t *testing.T, attribute string) float64 {
 	return value
 }
 
-// elements reads an image, and fails if it is no XML.
+// elements reads an image, and fails if it is not XML.
 func elements(t *testing.T, image []byte) (all []element) {
 	t.Helper()
 	var open []int
@@ -134,13 +134,13 @@ func named(all []element, name string) (found []element) {
 	return found
 }
 
-// A box is where something is drawn.
+// A box is the area of something that is drawn.
 type box struct {
 	left, top, right, bottom float64
 	text                     string
 }
 
-// boxOf takes letters to be as wide as they are in a wide font.
+// boxOf assumes letters as wide as in a wide font.
 func boxOf(t *testing.T, e element) box {
 	t.Helper()
 	x, y, wide := e.number(t, "x"), e.number(t, "y"), 7.3*float64(utf8.RuneCountInString(e.text))
@@ -192,7 +192,7 @@ func TestPlotsStayWithinTheImageAndTextsApart(t *testing.T) {
 	}
 }
 
-// places are the corners of what is drawn.
+// places returns the corners of an element.
 func places(t *testing.T, all []element) (found []report.Point) {
 	for _, e := range all {
 		switch e.name {
@@ -272,7 +272,7 @@ func TestBarsSayTheirValue(t *testing.T) {
 	}
 }
 
-// Ticks are round, and neither lonely nor crowded.
+// Ticks are round values, and neither too few nor too many.
 func TestTicks(t *testing.T) {
 	tests := []struct {
 		least, greatest float64
@@ -296,7 +296,7 @@ func TestTicks(t *testing.T) {
 	}
 }
 
-// From zero, lengths are to each other as the values are.
+// If the axis begins at zero, lengths are proportional to the values.
 func TestBarsAreInProportion(t *testing.T) {
 	bars := named(elements(t, report.Bars("Two", "x", []report.Bar{{"a", 10, false}, {"b", 40, false}})), "rect")
 	if short, long := bars[0].number(t, "width"), bars[1].number(t, "width"); math.Abs(long/short-4) > 0.01 {
@@ -341,7 +341,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Lines differ in colour or in dashes, up to a number that nobody can read.
+// Lines differ in colour or dashes, up to a number of lines that is unreadable anyway.
 func TestLinesCanBeToldApart(t *testing.T) {
 	seen := map[string]int{}
 	for n, e := range named(elements(t, report.Lines("Many", "x", "y", manyLines()[:12])), "polyline") {
@@ -356,8 +356,8 @@ func TestLinesCanBeToldApart(t *testing.T) {
 	}
 }
 
-// There is no background, so every colour has to stand out from a light page and
-// from a dark one (WCAG 2.2, 1.4.11: 3 to 1; of text somewhat more).
+// The background is transparent, so every colour needs contrast to a light page and to
+// a dark one (WCAG 2.2, 1.4.11: 3 to 1; for text somewhat more).
 func TestColoursStandOutFromLightAndDark(t *testing.T) {
 	all := append(elements(t, report.Bars("Bars", "x", someBars)), elements(t, report.Lines("Many", "x", "y", manyLines()))...)
 	for _, e := range all {

@@ -1,5 +1,5 @@
-// Package report writes down what the programs of benchmarks measured: figures,
-// the machine they come from, their place in a Markdown file, and plots.
+// Package report writes the results of the benchmark programs: figures, the machine
+// that they come from, sections of a Markdown file, and plots.
 package report
 
 import (
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Median returns the middle of the values, or the mean of the two in the
-// middle. There has to be one.
+// Median returns the middle one of the values, or the mean of the two in the middle.
+// It panics if there are no values.
 func Median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	middle := len(sorted) / 2
@@ -20,7 +20,8 @@ func Median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// Duration writes a time with three digits that count, or a few more.
+// Duration writes a time in a suitable unit, with at least three significant digits
+// if it is 10 ns or more.
 func Duration(nanoseconds float64) string {
 	switch {
 	case nanoseconds < 99.95:
@@ -45,7 +46,8 @@ func Duration(nanoseconds float64) string {
 //	<!-- begin: SECTION -->
 //	<!-- end: SECTION -->
 //
-// A marker has to be there once, or the file stays as it is.
+// If a marker does not occur exactly once, Replace returns an error, and the file does
+// not change.
 func Replace(file, section, text string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {

@@ -11,12 +11,11 @@ import (
 	"unicode/utf8"
 )
 
-// Plots have no background of their own. An image in a page cannot know whether
-// that is light or dark, so every colour is between the two, and stands out from
-// both.
+// Plots have a transparent background. The page around an image may be light or dark,
+// so every colour is of medium brightness and has contrast to both.
 const (
 	ink    = "#747b83" // text and axes
-	accent = "#2f7de1" // what is ours
+	accent = "#2f7de1" // this library's bars and lines
 )
 
 var palette = []string{"#d0701b", "#2c9a5c", "#a06be0", "#d9534f", "#1894a8", "#cc4f96", "#8a8332"}
@@ -28,7 +27,7 @@ const (
 	margin   = 12.0
 )
 
-// A drawing is what both kinds of plots are made of.
+// A drawing has the elements of a plot of either kind.
 type drawing struct {
 	Title, Description string
 	Height             float64
@@ -74,8 +73,8 @@ var page = template.Must(template.New("svg").Funcs(template.FuncMap{"xml": escap
 {{end}}</svg>
 `))
 
-// svg writes the drawing. A template that cannot be executed is a slip of this
-// package.
+// svg returns the drawing as SVG. It panics if the template fails, which would be a bug
+// in this package.
 func (d *drawing) svg() []byte {
 	var out bytes.Buffer
 	if err := page.Execute(&out, d); err != nil {
@@ -84,7 +83,7 @@ func (d *drawing) svg() []byte {
 	return out.Bytes()
 }
 
-// heading begins a drawing with its title, in as many lines as it takes.
+// heading returns a drawing with its title, on as many lines as the title needs.
 func heading(title string) *drawing {
 	d := &drawing{Title: title, Height: margin}
 	words := strings.Fields(title)
@@ -101,7 +100,7 @@ func heading(title string) *drawing {
 	return d
 }
 
-// write adds text, which begins at X unless it says otherwise.
+// write adds text. If it has no Anchor, the text begins at X.
 func (d *drawing) write(t text) {
 	if t.Anchor == "" {
 		t.Anchor = "start"
@@ -114,13 +113,13 @@ func (d *drawing) grid(x1, y1, x2, y2 float64) {
 	d.Rules = append(d.Rules, rule{x1, y1, x2, y2, ink, "", 1, 0.3})
 }
 
-// textWidth is about how wide a text becomes, rather more than less: who shows
-// the picture chooses the font.
+// textWidth returns an estimate of a text's width. It should be too large rather than
+// too small, because the viewer chooses the font.
 func textWidth(s string) float64 { return 0.6 * fontSize * float64(utf8.RuneCountInString(s)) }
 
 func boldWidth(s string) float64 { return 1.1 * textWidth(s) }
 
-// shortened makes a text fit.
+// shortened cuts a text off if it does not fit.
 func shortened(s string, room float64) string {
 	if boldWidth(s) <= room {
 		return s
@@ -142,9 +141,9 @@ func pixels(value float64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(value, 'f', 1, 64), ".0")
 }
 
-// A scale leads from values to pixels. It begins at zero. Where the greatest
-// value is more than a hundred times the least, zeros aside, it is logarithmic,
-// and begins at a power of ten.
+// A scale maps values to pixels. It begins at zero. If the greatest value is more than
+// a hundred times the least one, not counting zeros, the scale is logarithmic and
+// begins at a power of ten.
 type scale struct {
 	least, greatest float64
 	from, to        float64 // pixels
@@ -153,8 +152,8 @@ type scale struct {
 
 const steep = 100
 
-// newScale fits the values; what is not a finite number above zero does not
-// count.
+// newScale returns a scale for the values. It ignores values that are not finite
+// numbers above zero.
 func newScale(values []float64, from, to float64) scale {
 	s := scale{from: from, to: to}
 	for _, value := range values {
@@ -178,7 +177,8 @@ func newScale(values []float64, from, to float64) scale {
 	return s
 }
 
-// at is the place of a value. What lies outside comes to the nearer end.
+// at returns the position of a value. If the value is outside of the scale, it is the
+// position of the nearer end.
 func (s scale) at(value float64) float64 {
 	if !(value > s.least) {
 		return s.from
@@ -191,7 +191,8 @@ func (s scale) at(value float64) float64 {
 	return s.from + min(part, 1)*(s.to-s.from)
 }
 
-// ticks are some five round values, the ends of the scale among them if round.
+// ticks returns about five round values. The ends of the scale are among them if they
+// are round.
 func (s scale) ticks() (values []float64) {
 	const most = 6
 	if s.logarithmic {
@@ -215,7 +216,7 @@ func (s scale) ticks() (values []float64) {
 	return values
 }
 
-// label says what an axis shows.
+// label returns the label of an axis that shows what.
 func (s scale) label(what string) string {
 	if s.logarithmic {
 		return what + ", logarithmic"
@@ -223,8 +224,8 @@ func (s scale) label(what string) string {
 	return what
 }
 
-// quantity writes a value; of nanoseconds it makes what reads best. Other units
-// stand at the axis.
+// quantity writes a value. If the unit is "ns", it writes the value in ns, µs, ms or s.
+// Other units are only in the axis' label.
 func quantity(value float64, unit string) string {
 	if unit != "ns" || value == 0 {
 		return number(value)
@@ -240,7 +241,8 @@ func quantity(value float64, unit string) string {
 	return number(value/1e9) + " s"
 }
 
-// number writes three digits that count, or all of a whole number.
+// number writes a value with three significant digits, or all digits of its integer
+// part.
 func number(value float64) string {
 	switch size := math.Abs(value); {
 	case size >= 1e15 || math.IsNaN(value):
@@ -251,7 +253,7 @@ func number(value float64) string {
 	return strconv.FormatFloat(rounded(value), 'g', -1, 64)
 }
 
-// rounded drops what is beyond three digits that count.
+// rounded rounds to three significant digits.
 func rounded(value float64) float64 {
 	short, _ := strconv.ParseFloat(strconv.FormatFloat(value, 'g', 3, 64), 64)
 	return short
