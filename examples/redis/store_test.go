@@ -64,8 +64,8 @@ func TestRedisHoldsNothingToRead(t *testing.T) {
 	}
 }
 
-// The endpoint is asked in place of a Redis that is killed or hangs: a token
-// that was active when it was shared, and is revoked since, is refused.
+// If Redis is killed or hangs, the introspection endpoint is asked instead. A token
+// that was active when it was shared, but has been revoked since, is refused.
 func TestARedisThatFailsIsSlowerNeverWrong(t *testing.T) {
 	for name, signal := range map[string]os.Signal{"killed": syscall.SIGKILL, "hanging": syscall.SIGSTOP} {
 		t.Run(name, func(t *testing.T) {
