@@ -30,9 +30,9 @@ func (s *Server) Opaque(claims Claims) string {
 	return token
 }
 
-// Remember registers token, any string, at the introspection endpoint. It
-// replaces an earlier registration of the same token. The response has these
-// defaults:
+// Remember registers a token, which can be any string, at the introspection
+// endpoint. It replaces an earlier registration of the same token. The response
+// has these defaults:
 //
 //	active      true
 //	iss         the server's URL

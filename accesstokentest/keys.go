@@ -102,9 +102,9 @@ type node struct {
 // Lag simulates n servers behind a load balancer, of which one lags behind. Of
 // every n requests for the key set, the first is answered with the set before the
 // last [Server.Rotate], [Server.Withdraw] or [Server.Replace], and the others are
-// answered with the current set. If n is 1, every request gets the earlier set; 0
-// ends the lag. Until the first of these calls there is no earlier set, so Lag
-// has no effect. For example:
+// answered with the current set. If n is 1, every request gets the earlier set; if
+// n is 0, the lag ends. Before the first Rotate, Withdraw or Replace, there is no
+// earlier set and Lag has no effect. For example:
 //
 //	as.Rotate()
 //	as.Lag(2) // every second request reaches a server without the new keys

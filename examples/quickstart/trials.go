@@ -12,7 +12,8 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/page"
 )
 
-// The expected results of the trials' requests: rows of the outcome matrix.
+// The expected results of the requests in the trials. Each is a row of the outcome
+// matrix.
 var (
 	passes       = page.Want{Status: 200, Code: "OK"}
 	noToken      = page.Want{Status: 401, Challenge: true, Scope: "files:read", Code: "UNAUTHENTICATED", Reason: "CREDENTIALS_MISSING"}

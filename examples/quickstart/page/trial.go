@@ -8,7 +8,7 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/journal"
 )
 
-// A Trial is the result of an experiment, in which a token must be refused.
+// A Trial is the result of an experiment, in which a request must be refused.
 type Trial struct {
 	Name       string // "expired"
 	Title      string // "Expired token"
