@@ -18,20 +18,20 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// NewContext returns a context with the claims of a validated access token in
-// it, as a handler sees it behind any adapter: for tests of handlers, without a
-// server. [accesstoken.FromContext] finds the claims there.
+// NewContext returns a context that holds the claims of a validated access
+// token, as handlers get it from every adapter. With it you can test a handler
+// without a server. [accesstoken.FromContext] returns the claims.
 //
 // The defaults are those of [Server.Claims], with the issuer
-// "https://login.example.com". They are the claims of a real token, signed and
-// validated on the spot, so nothing gets through that no access token could
-// have, such as an exp in the past or a sub that is a number: NewContext panics.
-// Which issuer and which audience the claims name is for the test to say, and
-// client_id, jti and aud may be removed, as some issuers leave them out.
+// "https://login.example.com". NewContext signs a real token with the claims and
+// validates it. If no valid access token can have these claims, it panics: for
+// example, if exp is in the past or sub is a number. You can set any issuer and
+// any audience, and you can remove client_id, jti and aud, because some issuers
+// leave them out.
 func NewContext(ctx context.Context, claims Claims) context.Context {
 	validated, err := validate(ctx, accessTokenClaims("https://login.example.com", claims))
 	if err != nil {
-		panic(fmt.Sprintf("accesstokentest: NewContext: no access token has these claims: %v", err))
+		panic(fmt.Sprintf("accesstokentest: NewContext: no valid access token can have these claims: %v", err))
 	}
 	return accesstoken.NewContext(ctx, validated)
 }
@@ -65,8 +65,8 @@ func validate(ctx context.Context, claims Claims) (accesstoken.Claims, error) {
 	return v.Validate(context.WithoutCancel(ctx), accesstoken.Bearer(contextKey().sign(payload)))
 }
 
-// names returns the issuer and the audience that a payload names. What is
-// neither a string nor an array of strings it leaves for the validator to refuse.
+// names returns the issuer and the audience in a payload. It skips values of a
+// wrong type, which the validator then refuses.
 func names(payload []byte) (issuer string, audience []string) {
 	var claims map[string]any
 	_ = json.Unmarshal(payload, &claims)
@@ -84,7 +84,8 @@ func names(payload []byte) (issuer string, audience []string) {
 	return issuer, audience
 }
 
-// contextKey is the key of the tokens behind NewContext. Nobody else trusts it.
+// contextKey signs the tokens that NewContext makes. Only the validator in
+// validate trusts it.
 var contextKey = sync.OnceValue(func() staticKey {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	metadata := jwkset.JWKMetadataOptions{KID: "accesstokentest", ALG: jwkset.AlgEdDSA, USE: jwkset.UseSig}
@@ -97,8 +98,8 @@ type staticKey struct {
 	source  accesstoken.KeySource
 }
 
-// testKeys mark the claims that they verify as those of a test, which every
-// Validator's Check takes for its own.
+// testKeys mark the claims of the tokens that they verify as claims of a test.
+// The Check of every Validator accepts such claims as its own.
 type testKeys struct{ *jwks.Set }
 
 // ForTests implements carried.TestKeys.

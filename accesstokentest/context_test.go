@@ -82,7 +82,7 @@ func TestNewContextPanicsOnWhatNoAccessTokenHas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
 				got := fmt.Sprint(recover())
-				if !strings.HasPrefix(got, "accesstokentest: NewContext: no access token has these claims: ") {
+				if !strings.HasPrefix(got, "accesstokentest: NewContext: no valid access token can have these claims: ") {
 					t.Errorf("got panic %q; want a sentence", got)
 				}
 				t.Log(got)
@@ -103,7 +103,7 @@ func TestNewContextKeepsTheParent(t *testing.T) {
 	if ctx.Err() == nil {
 		t.Error("the context outlives its parent")
 	}
-	// A handler may be tested with a caller that is gone already.
+	// A test may pass a context that has already ended.
 	if _, ok := accesstoken.FromContext(accesstokentest.NewContext(parent, nil)); !ok {
 		t.Error("got no claims in a context that has ended")
 	}

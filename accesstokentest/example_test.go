@@ -13,7 +13,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 )
 
-// A test has [accesstokentest.NewServer] instead, which needs no Close.
+// In a test, use [accesstokentest.NewServer] instead, which needs no Close.
 func ExampleStart() {
 	as, err := accesstokentest.Start()
 	if err != nil {
@@ -72,8 +72,8 @@ func ExampleServer_Handle() {
 	// 2 requests
 }
 
-// A resource server that has the keys already goes on without the key server,
-// one that starts now cannot know whether a token is good.
+// If the key server is down, a resource server that already has the keys
+// continues to work. One that starts now cannot tell whether a token is valid.
 func ExampleServer_Break() {
 	as, err := accesstokentest.Start()
 	if err != nil {
@@ -115,8 +115,8 @@ func newValidator(as *accesstokentest.Server) *accesstoken.Validator {
 	return v
 }
 
-// A key that signs before it is published, as happens behind a cache: the key
-// set stays what it was, until it is mended.
+// A key that signs before it is published, as happens behind a cache: the fault
+// serves the old key set until Mend.
 func ExampleServer_Rotate() {
 	as, err := accesstokentest.Start()
 	if err != nil {
@@ -124,7 +124,7 @@ func ExampleServer_Rotate() {
 	}
 	defer as.Close()
 	validate := func() error {
-		v := newValidator(as) // one that has asked for no key yet
+		v := newValidator(as) // has not fetched any keys yet
 		defer v.Close()
 		_, err := v.Validate(context.Background(), accesstoken.Bearer(as.Token(nil)))
 		return err
@@ -143,7 +143,7 @@ func ExampleServer_Rotate() {
 	// published: <nil>
 }
 
-// Tokens with a good signature and one thing wrong.
+// Tokens with a genuine signature and one fault.
 func ExampleServer_Sign() {
 	as, err := accesstokentest.Start()
 	if err != nil {

@@ -12,65 +12,68 @@ import (
 	"time"
 )
 
-// A Fault is what is wrong with an endpoint; [Server.Break] puts it there. The
-// zero Fault leaves the genuine answer as it is, and each field changes one
-// thing about it, so that fields combine:
+// A Fault describes how an endpoint misbehaves; install it with [Server.Break].
+// The zero Fault leaves the genuine response unchanged. Each field changes one
+// thing about the response, and you can combine fields. For example:
 //
 //	Fault{Hang: true}                                                  // the server is stuck
-//	Fault{Reset: true}                                                 // it has crashed
-//	Fault{Status: 429, Header: http.Header{"Retry-After": {"60"}}}     // it has had enough
-//	Fault{Status: 302, Header: http.Header{"Location": {other.URL}}}   // it sends the client elsewhere
-//	Fault{Body: []byte("<html>down for maintenance</html>")}           // 200, and junk
-//	Fault{Body: []byte(`{"keys":[]}`)}                                 // no keys at all
-//	Fault{Body: HugeKeySet(10_000)}                                    // far too many
-//	Fault{Header: http.Header{"Cache-Control": {"public, max-age=5"}}} // nothing wrong, but short-lived
+//	Fault{Reset: true}                                                 // the server has crashed
+//	Fault{Status: 429, Header: http.Header{"Retry-After": {"60"}}}     // too many requests
+//	Fault{Status: 302, Header: http.Header{"Location": {other.URL}}}   // a redirect
+//	Fault{Body: []byte("<html>down for maintenance</html>")}           // 200 with a body that is not JSON
+//	Fault{Body: []byte(`{"keys":[]}`)}                                 // no keys
+//	Fault{Body: HugeKeySet(10_000)}                                    // too many keys
+//	Fault{Header: http.Header{"Cache-Control": {"public, max-age=5"}}} // a good response that expires soon
 //
-// Every wait that a Fault causes ends, without an answer, when the client gives
-// up or the server is closed.
+// If the client disconnects or the server is closed, every wait that a Fault
+// causes ends at once, without a response.
 type Fault struct {
 	_ [0]func()
 
-	// Latency is how long nothing comes before the answer begins. Only then is
-	// the genuine answer made.
+	// Latency is how long the server waits before it creates and sends the
+	// response.
 	Latency time.Duration
 
-	// Hang keeps the answer back for good. Of the other fields none matters.
+	// Hang means that no response is ever sent. The other fields then have no effect.
 	Hang bool
 
-	// Reset ends the connection after Latency by a TCP reset, without any answer.
-	// An [http.Client] repeats a GET by itself when that meets a connection which
-	// it has used before.
+	// Reset ends the connection after Latency with a TCP reset and no response. If
+	// an [http.Client] sent a GET on a connection that it had used before, it
+	// repeats the request by itself.
 	Reset bool
 
-	// Status, from 200 to 999, replaces the status of the answer. Zero keeps it.
+	// Status, from 200 to 999, replaces the status of the response. Zero keeps the
+	// genuine status.
 	Status int
 
-	// Header is laid over the header of the answer. Values replace those of the
-	// same name, and nil removes the name, even Date and Content-Type, which
-	// net/http would add.
+	// Header fields replace the response's fields of the same name. A nil value
+	// removes the field, even Date and Content-Type, which net/http would
+	// otherwise add.
 	Header http.Header
 
-	// Body replaces the body of the answer: nil keeps it, and an empty one that is
-	// not nil is an empty body. The genuine Content-Type stays, the genuine ETag
-	// goes. Header may have others.
+	// Body replaces the body of the response. Nil keeps the genuine body; an empty
+	// slice that is not nil makes the body empty. If Body is set, the genuine
+	// Content-Type stays and the genuine ETag is removed; you can set both in Header.
 	Body []byte
 
-	// Trickle is the pause before each byte of the body. The header comes before
-	// the first pause.
+	// Trickle is the pause before each byte of the body. The header is sent before
+	// the first pause. Zero sends the body at once.
 	Trickle time.Duration
 
-	// Drop ends the connection halfway through the body.
+	// Drop ends the connection after half of the body.
 	Drop bool
 }
 
-// Break gives the endpoint at path a fault in place of the one it had, until
-// [Server.Mend]. The answer is that of the genuine endpoint, or of the one that
-// [Server.Handle] put there, made for each request and then altered. It is held
-// back until it is whole, so a handler cannot stream or hijack meanwhile.
-// Requests that are already being served are not affected.
+// Break gives the endpoint at path a fault until [Server.Mend], and replaces the
+// fault that the endpoint had. For each request, the genuine endpoint or the
+// handler that you set with [Server.Handle] creates the response, which the
+// fault then alters. The response is buffered until it is complete, so a handler
+// cannot stream or hijack while the fault is set. Requests that are already
+// being served are not affected.
 //
-// A fault in status or body makes the endpoint ignore If-None-Match (RFC 9110
-// §13.2.1), so that every client meets it.
+// If the fault has a Status or a Body, the endpoint ignores If-None-Match (RFC
+// 9110 §13.2.1). Otherwise a client with a cached copy would get a 304 in place
+// of the fault.
 func (s *Server) Break(path string, f Fault) {
 	s.checkPath("Break", path)
 	s.checkFault("Break", f)
@@ -82,20 +85,21 @@ func (s *Server) Break(path string, f Fault) {
 
 func (s *Server) checkFault(method string, f Fault) {
 	if f.Status != 0 && (f.Status < 200 || f.Status > 999) {
-		s.fatalf("accesstokentest: %s: no answer has the status %d", method, f.Status)
+		s.fatalf("accesstokentest: %s: Fault.Status is %d; want 200 to 999, or 0 to keep the status", method, f.Status)
 	}
 }
 
-// Mend takes the fault away from the endpoint at path, if it has one. What
-// [Server.Handle] put there stays.
+// Mend removes the fault from the endpoint at path, if it has one. A handler
+// that was set with [Server.Handle] stays.
 func (s *Server) Mend(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.faults, path)
 }
 
-// broken is an endpoint with a fault. Where no whole answer is to come it
-// panics with [http.ErrAbortHandler]: to return would end the answer well.
+// broken is an endpoint with a fault. If the response must not be complete, it
+// panics with [http.ErrAbortHandler], because a handler that returns ends its
+// response normally.
 type broken struct {
 	Fault
 	endpoint http.Handler
@@ -103,7 +107,7 @@ type broken struct {
 
 func (b broken) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer unblock(r.Context(), w)()
-	r = heard(r)
+	r = buffered(r)
 	wait(r.Context(), b.Latency)
 	switch {
 	case b.Hang:
@@ -116,10 +120,10 @@ func (b broken) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer answers what the endpoint does, but for the fault.
+// answer sends the response of the endpoint, altered by the fault.
 func (b broken) answer(w http.ResponseWriter, r *http.Request) {
 	if b.Status != 0 || b.Body != nil {
-		r.Header.Del("If-None-Match") // or a 304 would come, with nothing in it to alter
+		r.Header.Del("If-None-Match") // otherwise the endpoint may send a 304, which has no body to alter
 	}
 	genuine := httptest.NewRecorder()
 	b.endpoint.ServeHTTP(genuine, r)
@@ -138,7 +142,7 @@ func (b broken) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
-		b.send(r.Context(), w, body) // RFC 9110 §6.4.1: those have none
+		b.send(r.Context(), w, body) // HEAD, 204 and 304 have no body (RFC 9110 §6.4.1)
 	}
 }
 
@@ -150,7 +154,7 @@ func (f Fault) send(ctx context.Context, w http.ResponseWriter, body []byte) {
 	if f.Trickle > 0 {
 		trickle(ctx, w, body, f.Trickle)
 	} else {
-		_, _ = w.Write(body) // the client may be gone: that is its own affair
+		_, _ = w.Write(body) // fails only if the client has disconnected
 	}
 	if f.Drop {
 		_ = http.NewResponseController(w).Flush()
@@ -168,7 +172,8 @@ func trickle(ctx context.Context, w http.ResponseWriter, body []byte, pause time
 	}
 }
 
-// wait returns after d, or gives the request up when its context ends.
+// wait returns after d. If ctx ends before that, it panics with
+// [http.ErrAbortHandler], which ends the request.
 func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
@@ -180,19 +185,20 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// heard returns a copy of the request whose body has been received, up to a
-// mebibyte: only then does net/http look out for a client that goes away.
-func heard(r *http.Request) *http.Request {
-	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // an error comes again to who reads on
+// buffered returns a copy of the request whose body has been received, up to 1
+// MiB. While the body is unread, net/http does not notice that the client has
+// disconnected.
+func buffered(r *http.Request) *http.Request {
+	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // the next read returns the error again
 	whole := io.MultiReader(bytes.NewReader(received), r.Body)
 	r = r.Clone(r.Context())
 	r.Body = io.NopCloser(whole)
 	return r
 }
 
-// unblock ends all reading from the client and writing to it once ctx ends: a
-// client that neither reads nor goes away must not hold up Close. It returns the
-// function that calls it off.
+// unblock makes all reads from the client and all writes to it fail once ctx
+// ends. Otherwise a client that neither reads nor disconnects would block Close.
+// The returned function stops this.
 func unblock(ctx context.Context, w http.ResponseWriter) (stop func() bool) {
 	controller, past := http.NewResponseController(w), time.Unix(1, 0)
 	return context.AfterFunc(ctx, func() {

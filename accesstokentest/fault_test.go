@@ -23,7 +23,7 @@ const (
 	jwksPath     = accesstokentest.JWKSPath
 	metadataPath = accesstokentest.OAuthMetadataPath
 
-	patience = 10 * time.Second // nothing here takes as long, unless it is wrong
+	patience = 10 * time.Second // a longer wait means that the test has failed
 )
 
 type fault = accesstokentest.Fault
@@ -259,7 +259,7 @@ func TestLatencyAndTrickleTakeTheirTime(t *testing.T) {
 	}
 }
 
-// The whole body would take longer than the test has patience.
+// The whole body would take longer than patience.
 func TestTrickleSendsEachByteAtOnce(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	as.Break(jwksPath, fault{Trickle: 20 * time.Millisecond, Body: bytes.Repeat([]byte("x"), 1000)})
@@ -290,7 +290,7 @@ func TestTrickleSendsTheHeaderFirst(t *testing.T) {
 	}
 }
 
-// waits are the faults that keep a client waiting for longer than it can wait.
+// waits are the faults that make a client wait until its own timeout.
 var waits = map[string]fault{
 	"hang":              {Hang: true, Reset: true, Status: 503},
 	"latency":           {Latency: time.Hour},
@@ -383,7 +383,7 @@ func TestCloseDoesNotWaitForAClientThatDoesNotRead(t *testing.T) {
 	closes(t, as)
 }
 
-// slowBody never comes to its end.
+// slowBody never ends.
 type slowBody struct{ end <-chan struct{} }
 
 func (b slowBody) Read([]byte) (int, error) {

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// The credentials that the introspection endpoint demands, as
-// client_secret_basic or client_secret_post. They have reserved characters on
-// purpose: a client that does not form-encode them before it makes them a Basic
-// credential (RFC 6749 §2.3.1) is refused.
+// The credentials that the introspection endpoint requires, sent as
+// client_secret_basic or client_secret_post. They contain reserved characters on
+// purpose. If a client does not form-encode them in its Basic credentials (RFC
+// 6749 §2.3.1), the endpoint answers 401.
 const (
 	ClientID     = "orders:api"
 	ClientSecret = "a:b/c+d%20e f&g=h?\"i\""
@@ -22,16 +22,17 @@ const (
 
 const introspectionJWT = "application/token-introspection+jwt" // RFC 9701 §4
 
-// Opaque returns an opaque token that the introspection endpoint knows; see
-// [Server.Remember] for what it says about it.
+// Opaque returns a new opaque token that the introspection endpoint knows. See
+// [Server.Remember] for the response about it.
 func (s *Server) Opaque(claims Claims) string {
 	token := rand.Text()
 	s.Remember(token, claims)
 	return token
 }
 
-// Remember makes the introspection endpoint know token, whatever it looks like,
-// and replaces what it knew before. The answer has these defaults:
+// Remember registers a token, which can be any string, at the introspection
+// endpoint. It replaces an earlier registration of the same token. The response
+// has these defaults:
 //
 //	active      true
 //	iss         the server's URL
@@ -42,12 +43,13 @@ func (s *Server) Opaque(claims Claims) string {
 //	exp         in five minutes
 //	token_type  "Bearer"
 //
-// There is no scope unless one is given. The endpoint says what it is told: it
-// calls a token active whose exp has passed, until [Server.Revoke].
+// There is no scope unless you give one. The endpoint does not check the claims:
+// for example, a token whose exp has passed stays active until [Server.Revoke].
 //
-// A request whose Accept has application/token-introspection+jwt is answered
-// with the same in a JWT (RFC 9701), signed with RS256, for [ClientID]. Other
-// such answers are made with [Server.Sign] and given by [Server.Handle].
+// If the request's Accept contains application/token-introspection+jwt, the
+// response is a JWT (RFC 9701) with the same content, signed with RS256, whose
+// aud is [ClientID]. If you need a different JWT, make it with [Server.Sign] and
+// serve it with [Server.Handle].
 func (s *Server) Remember(token string, claims Claims) {
 	defaults := s.Claims(Claims{"jti": nil, "active": true, "token_type": "Bearer"})
 	s.remember(token, override(defaults, claims))
@@ -60,8 +62,8 @@ func (s *Server) remember(token string, claims Claims) {
 	s.answers[token] = answer
 }
 
-// Null is a claim that is null: in an introspection answer, some servers write that for
-// what they leave out, where a nil in [Claims] leaves it out.
+// Null is a claim whose JSON value is null. Some servers send null for claims that
+// they do not have. A nil in [Claims] removes the claim instead. For example:
 //
 //	as.Opaque(Claims{"client_id": Null, "scope": Null})
 var Null json.Marshaler = null{}
@@ -70,9 +72,10 @@ type null struct{}
 
 func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
 
-// BreakToken gives the introspection endpoint a fault that only the questions about
-// this token meet, over that of [Server.Break], until [Server.MendToken]: one client's
-// odd answer, at an endpoint that is well for all others.
+// BreakToken gives the introspection endpoint a fault for requests about this token
+// only, until [Server.MendToken]. For this token it replaces a fault of [Server.Break].
+// The fault alters the response of the genuine endpoint, even if [Server.Handle] has
+// replaced that. For example:
 //
 //	as.BreakToken(odd, Fault{Status: 500})
 //	as.BreakToken(odd, Fault{Body: []byte(`{"active":true,"sub":1}`)})
@@ -87,14 +90,14 @@ func (s *Server) BreakToken(token string, f Fault) {
 	s.oddTokens[token] = f
 }
 
-// MendToken takes the fault of [Server.BreakToken] away, if there is one.
+// MendToken removes the fault that [Server.BreakToken] set for the token, if any.
 func (s *Server) MendToken(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.oddTokens, token)
 }
 
-// odd is the introspection endpoint, but for single tokens.
+// odd is the introspection endpoint while some tokens have faults of their own.
 type odd struct {
 	server   *Server
 	endpoint http.Handler
@@ -102,7 +105,7 @@ type odd struct {
 
 func (o odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer unblock(r.Context(), w)()
-	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // an error comes again to who reads on
+	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // the next read returns the error again
 	whole := io.MultiReader(bytes.NewReader(received), r.Body)
 	r = r.Clone(r.Context())
 	r.Body = io.NopCloser(whole)
@@ -121,8 +124,8 @@ func (s *Server) oddToken(token string) (Fault, bool) {
 	return f, ok
 }
 
-// Revoke makes the introspection endpoint forget token, so that it is not
-// active any more.
+// Revoke removes token from the introspection endpoint, which then answers that
+// the token is not active.
 func (s *Server) Revoke(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +150,8 @@ func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
-	// PostForm is of the body alone: a token in the query is no token.
+	// PostForm holds the parameters of the body only, so a token in the query is
+	// ignored.
 	if err := r.ParseForm(); err != nil || repeated(r.PostForm) || authenticatesTwice(r) {
 		writeError(w, http.StatusBadRequest, "invalid_request")
 		return
@@ -169,7 +173,7 @@ func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", s.answer(token))
 }
 
-// writeSigned writes an answer as RFC 9701 §5 has it.
+// writeSigned writes the response as a JWT (RFC 9701 §5).
 func (s *Server) writeSigned(w http.ResponseWriter, answer json.RawMessage) {
 	token := s.Sign(map[string]any{"typ": "token-introspection+jwt"}, map[string]any{
 		"iss":                 s.URL,
@@ -192,13 +196,14 @@ func authenticated(r *http.Request) bool {
 	return idErr == nil && secretErr == nil && id == ClientID && secret == ClientSecret
 }
 
-// authenticatesTwice reports a client that uses two methods at once, which
-// RFC 6749 §2.3 forbids. A client_id alone is no method.
+// authenticatesTwice reports whether the client uses two authentication methods
+// in one request, which RFC 6749 §2.3 forbids. A client_id without a secret does
+// not count as a method.
 func authenticatesTwice(r *http.Request) bool {
 	return r.Header.Get("Authorization") != "" && r.PostForm.Has("client_secret")
 }
 
-// repeated reports a parameter that comes twice (RFC 6749 §3.2).
+// repeated reports whether a parameter occurs twice (RFC 6749 §3.2).
 func repeated(form url.Values) bool {
 	for _, values := range form {
 		if len(values) > 1 {

@@ -47,7 +47,7 @@ func credentials() string {
 	return basic(url.QueryEscape(accesstokentest.ClientID), url.QueryEscape(accesstokentest.ClientSecret))
 }
 
-// introspect asks about token with good credentials.
+// introspect sends a request about token with the right credentials.
 func introspect(t *testing.T, as *accesstokentest.Server, token string) map[string]any {
 	t.Helper()
 	status, header, body := post(t, as, url.Values{"token": {token}}.Encode(),

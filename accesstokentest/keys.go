@@ -17,11 +17,12 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// defaultAlgorithm is the one that RFC 9068 §2.1 makes every server support.
+// defaultAlgorithm is the algorithm that RFC 9068 §2.1 requires every server to
+// support.
 const defaultAlgorithm = "RS256"
 
-// methods are the algorithms that have a key on every server, in the order in
-// which the keys are published.
+// methods are the algorithms for which every server has a key. The keys are
+// published in this order.
 var methods = []struct {
 	alg string
 	jwt.SigningMethod
@@ -36,7 +37,7 @@ var methods = []struct {
 	{"ES384", jwt.SigningMethodES384},
 	{"ES512", jwt.SigningMethodES512},
 	{"EdDSA", jwt.SigningMethodEdDSA},
-	{"Ed25519", jwt.SigningMethodEdDSA}, // RFC 9864: the same keys and signatures
+	{"Ed25519", jwt.SigningMethodEdDSA}, // keys and signatures like EdDSA (RFC 9864)
 }
 
 func algorithms() []string {
@@ -47,12 +48,13 @@ func algorithms() []string {
 	return algs
 }
 
-// Rotate makes new keys for every algorithm. They sign and are published from
-// now on; the old ones stay published. It takes as long as an RSA key does.
+// Rotate makes a new key for every algorithm. From now on the new keys sign and
+// are published; the old keys stay published. Rotate generates an RSA key, which
+// takes most of its time.
 //
-// Where publication is to lag behind, as it does with a cache in between,
-// [Server.Break] goes on with the old set; the example shows it. Where it is to
-// come first, the test makes its tokens before it rotates.
+// If the new keys should sign before they are published, as happens behind a
+// cache, keep serving the old set with [Server.Break] (see the example). If they
+// should be published before they sign, make your tokens before you call Rotate.
 func (s *Server) Rotate() {
 	keys := newKeyring()
 	s.mu.Lock()
@@ -61,17 +63,17 @@ func (s *Server) Rotate() {
 	s.publish(slices.Concat(s.published, keys))
 }
 
-// Withdraw ends the publication of all keys that no longer sign.
+// Withdraw removes the keys that no longer sign from the published set.
 func (s *Server) Withdraw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.publish(s.current)
 }
 
-// Replace makes new keys under the key IDs of those that sign, as a server does
-// that gives every key the same name. They sign from now on and take the places
-// of their predecessors in what is published. It takes as long as an RSA key
-// does.
+// Replace makes new keys under the key IDs of the current ones, like a server
+// that gives every key the same ID. From now on the new keys sign, and they take
+// the places of the old keys in the published set. Like [Server.Rotate] it
+// generates an RSA key.
 func (s *Server) Replace() {
 	keys := newKeyring()
 	s.mu.Lock()
@@ -85,37 +87,40 @@ func (s *Server) Replace() {
 	s.publish(published)
 }
 
-// publish replaces what is published. s.mu is held.
+// publish replaces the published set. The caller must hold s.mu.
 func (s *Server) publish(keys keyring) {
 	s.behind.keys, s.published = s.published, keys
 }
 
-// A node is a server among several that stand behind one address.
+// A node is a server that lags behind the others at the same address.
 type node struct {
-	keys  keyring // what it publishes
-	every int     // it answers one request of so many; 0: none
-	count int     // of requests
+	keys  keyring // the keys that it publishes
+	every int     // it answers one of this many requests; 0 means none
+	count int     // requests since the last call of Lag
 }
 
-// Lag lets one of n nodes be behind: of n requests for the key set the first is
-// answered with the set as it was before the last [Server.Rotate],
-// [Server.Withdraw] or [Server.Replace], the others with the present one. 1 stands
-// for every request, and 0 ends it. Before any of these the two sets are the same.
+// Lag simulates n servers behind a load balancer, of which one lags behind. Of
+// every n requests for the key set, the first is answered with the set before the
+// last [Server.Rotate], [Server.Withdraw] or [Server.Replace], and the others are
+// answered with the current set. If n is 1, every request gets the earlier set; if
+// n is 0, the lag ends. Before the first Rotate, Withdraw or Replace, there is no
+// earlier set and Lag has no effect. For example:
 //
 //	as.Rotate()
-//	as.Lag(2) // a node that was not told, behind a balancer that takes turns
+//	as.Lag(2) // every second request reaches a server without the new keys
 //
-// What [Server.Keys] returns, and what signs, is not affected.
+// Lag affects neither [Server.Keys] nor the keys that sign.
 func (s *Server) Lag(n int) {
 	if n < 0 {
-		s.fatalf("accesstokentest: Lag: got %d nodes; want 1 or more, or 0 to end it", n)
+		s.fatalf("accesstokentest: Lag: got %d nodes; want 1 or more, or 0 to end the lag", n)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.behind.every, s.behind.count = n, 0
 }
 
-// keysOfANode returns what the node publishes that a request comes to.
+// keysOfANode returns the keys for the next request, from the current set or the
+// lagging one.
 func (s *Server) keysOfANode() []jwkset.JWK {
 	s.mu.Lock()
 	keys := s.published
@@ -129,10 +134,10 @@ func (s *Server) keysOfANode() []jwkset.JWK {
 	return keys.public()
 }
 
-// Keys returns the public keys as they are published, the oldest first: one for
+// Keys returns the published public keys, the oldest first. There is one for
 // each of RS256 to RS512, PS256 to PS512, ES256 to ES512, EdDSA and Ed25519.
-// Each has its own key ID and names its algorithm, but all of RSA share one
-// 2048-bit key.
+// Each has a kid and an alg of its own, but the RS and PS algorithms share one
+// 2048-bit RSA key.
 func (s *Server) Keys() []jwkset.JWK {
 	s.mu.RLock()
 	published := s.published
@@ -140,13 +145,13 @@ func (s *Server) Keys() []jwkset.JWK {
 	return published.public()
 }
 
-// KeyID returns the ID of the key that signs with alg at present.
+// KeyID returns the ID of the key that currently signs with alg.
 func (s *Server) KeyID(alg string) string {
 	return s.signingKey(alg).kid
 }
 
-// signingKey returns the current key for alg. What has no key of its own, HMAC
-// and none, borrows the default one's name.
+// signingKey returns the current key for alg. HMAC and "none" have no key in the
+// set, so for these it returns the key of the default algorithm.
 func (s *Server) signingKey(alg string) key {
 	s.mu.RLock()
 	keys := s.current
@@ -164,8 +169,9 @@ func (s *Server) signingKey(alg string) key {
 	return key{}
 }
 
-// HugeKeySet returns a key set of n public keys, distinct and valid P-256 keys
-// that sign nothing: for [Fault.Body]. A set of 10,000 has 1.7 megabytes.
+// HugeKeySet returns a key set of n public keys for use as [Fault.Body]. The keys
+// are valid and distinct P-256 keys, but no token is signed with them. A set of
+// 10,000 keys has 1.7 megabytes.
 func HugeKeySet(n int) []byte {
 	set := []byte(`{"keys":[`)
 	for i := range n {
@@ -179,15 +185,14 @@ func HugeKeySet(n int) []byte {
 	return append(set, "]}"...)
 }
 
-// key is one signing key.
 type key struct {
 	alg, kid string
 	method   jwt.SigningMethod
 	private  crypto.Signer
 }
 
-// public returns the key as a key set publishes it. It goes by way of JSON
-// because jwkset makes no Ed25519 key with the algorithm name of RFC 9864.
+// public returns the key as a JWK. It converts by way of JSON, because jwkset
+// cannot make an Ed25519 key with the algorithm name of RFC 9864.
 func (k key) public() jwkset.JWK {
 	options := jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: k.kid, USE: jwkset.UseSig}}
 	if k.method != jwt.SigningMethodEdDSA {
@@ -199,7 +204,7 @@ func (k key) public() jwkset.JWK {
 	return must(jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{}))
 }
 
-// keyring holds one key for each algorithm, or several generations of that.
+// keyring holds one key for each algorithm, or several such generations in order.
 type keyring []key
 
 func (r keyring) public() (keys []jwkset.JWK) {
@@ -239,7 +244,7 @@ func newPrivateKey(method jwt.SigningMethod, rsaKey *rsa.PrivateKey) crypto.Sign
 	}
 }
 
-// must is for what fails only if this package is wrong.
+// must panics if err is not nil, which only a bug in this package can cause.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(fmt.Sprintf("accesstokentest: %v", err))

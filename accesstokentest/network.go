@@ -8,46 +8,46 @@ import (
 	"sync/atomic"
 )
 
-// ForgetConnections makes the connections that are open now swallow whatever is sent on
-// them, as a firewall or a balancer does that has forgotten them: the client gets no
-// answer, and no error either. New connections are as they should be. It returns how
-// many it was, so that a test can make sure of one:
+// ForgetConnections makes all open connections silently discard the data sent on them,
+// as if a firewall or load balancer had dropped their state. The client gets neither a
+// response nor an error. New connections work normally. It returns the number of
+// affected connections, which your test should check. For example:
 //
 //	get(t, client, as.JWKSURI()) // leaves a connection in the client's pool
 //	if as.ForgetConnections() == 0 {
 //		t.Fatal("the client keeps no connection")
 //	}
-//	get(t, client, as.JWKSURI()) // does it find a new one, and when?
+//	get(t, client, as.JWKSURI()) // does the client open a new connection, and when?
 //
-// [NewHTTP2Server] has the worse case: an HTTP/2 client has all its requests on one
-// connection.
+// With [NewHTTP2Server] this is worse, because an HTTP/2 client sends all its requests
+// on one connection.
 func (s *Server) ForgetConnections() int { return s.links.turn(forgotten) }
 
-// ExpireConnections makes a server of the connections that are open now whose idle
-// timeout ends just as the next request comes: each is closed, without an answer, at
-// the first byte that arrives on it. Nothing of that request is served. New
-// connections are as they should be. It returns how many it was.
+// ExpireConnections simulates a server whose idle timeout ends just as the next request
+// arrives. Each connection that is open now is closed, without a response, when the
+// first byte arrives on it, and that request is not served. New connections work
+// normally. It returns the number of affected connections.
 //
-// An [http.Client] repeats a GET by itself when that meets such a connection, and does
-// not repeat a POST.
+// If an [http.Client] sends a GET on such a connection, it repeats the request by
+// itself. It does not repeat a POST.
 func (s *Server) ExpireConnections() int { return s.links.turn(expired) }
 
-// Connections returns how many connections clients have made, those that are closed
-// among them.
+// Connections returns how many connections clients have opened so far, including those
+// that are closed by now.
 func (s *Server) Connections() int {
 	s.links.mu.Lock()
 	defer s.links.mu.Unlock()
 	return s.links.accepted
 }
 
-// What a link is like.
+// The states of a link.
 const (
 	sound int32 = iota
 	forgotten
 	expired
 )
 
-// links is the listener of a server, and the connections that it has accepted.
+// links is the listener of a server. It tracks the connections that it has accepted.
 type links struct {
 	net.Listener
 
@@ -70,6 +70,7 @@ func (l *links) Accept() (net.Conn, error) {
 	return added, nil
 }
 
+// turn sets the state of all open links and returns how many there are.
 func (l *links) turn(into int32) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,15 +80,15 @@ func (l *links) turn(into int32) int {
 	return len(l.open)
 }
 
-// A link is a connection to a client, seen from the server, below TLS.
+// A link is the server's end of a connection to a client, below TLS.
 type link struct {
 	net.Conn
 	in    *links
 	state atomic.Int32
 }
 
-// Read implements net.Conn. That the client closes a forgotten connection is not kept
-// from the server, or it would hold it for good.
+// Read implements net.Conn. If the client closes a forgotten connection, Read returns
+// the error; otherwise the server would keep the connection for ever.
 func (l *link) Read(p []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(p)
@@ -117,7 +118,8 @@ func (l *link) Close() error {
 	return l.Conn.Close()
 }
 
-// reset ends the connection as a crash does. Close would say goodbye first.
+// reset closes the connection with a TCP reset, as after a crash. Close alone would
+// send the orderly end of the connection (FIN).
 func (l *link) reset() {
 	_ = l.Conn.(*net.TCPConn).SetLinger(0)
 	_ = l.Close()
@@ -125,7 +127,8 @@ func (l *link) reset() {
 
 type linkKey struct{}
 
-// withLink is an http.Server's ConnContext, for handlers that end connections.
+// withLink is the ConnContext of the http.Server. It puts the link in the context, so
+// that handlers can reset the connection.
 func withLink(ctx context.Context, conn net.Conn) context.Context {
 	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = secured.NetConn()

@@ -11,7 +11,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 )
 
-// newServer starts either kind, with a client that has a pool of its own.
+// newServer starts an HTTP/1.1 or HTTP/2 server, with a client that has its own pool.
 func newServer(t *testing.T, http2 bool) (*accesstokentest.Server, *http.Client) {
 	t.Helper()
 	as := accesstokentest.NewServer(t)
@@ -23,7 +23,7 @@ func newServer(t *testing.T, http2 bool) (*accesstokentest.Server, *http.Client)
 	return as, client
 }
 
-// proto returns the version of HTTP that an answer came by; "" if none came.
+// proto returns the HTTP version of the response, or "" if there is none.
 func proto(t *testing.T, client *http.Client, r *http.Request) string {
 	t.Helper()
 	response, err := client.Do(r)
@@ -65,7 +65,7 @@ func TestForgottenConnectionsSwallowWhatIsSent(t *testing.T) {
 				t.Errorf("got an answer by %q, and %d requests; want none on a connection that is forgotten", got, as.Requests(accesstokentest.JWKSPath))
 			}
 			client.CloseIdleConnections()
-			client.Transport = client.Transport.(*http.Transport).Clone() // with a pool that is empty
+			client.Transport = client.Transport.(*http.Transport).Clone() // with an empty pool
 			if got := proto(t, client, getKeys(t, as, long)); got != want || as.Connections() != 2 {
 				t.Errorf("got an answer by %q, and %d connections; want one on a second connection", got, as.Connections())
 			}

@@ -12,7 +12,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 )
 
-// introspected asks the endpoint itself.
+// introspected sends a request about token to the introspection endpoint.
 func introspected(t *testing.T, as *accesstokentest.Server, token string) (status int, body string) {
 	t.Helper()
 	form := url.Values{"token": {token}, "client_id": {accesstokentest.ClientID}, "client_secret": {accesstokentest.ClientSecret}}

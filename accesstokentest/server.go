@@ -1,9 +1,9 @@
 // Package accesstokentest runs an OAuth 2.0 authorization server for tests of
-// resource servers. It is for tests only.
+// resource servers. Use it in tests only.
 //
-// The server listens on 127.0.0.1 over TLS, on a port of its own. It publishes
-// metadata and keys, signs JWT access tokens (RFC 9068), knows opaque tokens and
-// answers introspection (RFC 7662):
+// The server listens on 127.0.0.1 over TLS, on a free port. It publishes
+// metadata and keys, signs JWT access tokens (RFC 9068), issues opaque tokens and
+// answers introspection requests (RFC 7662). For example:
 //
 //	as := accesstokentest.NewServer(t)
 //	v, err := accesstoken.NewValidator(accesstoken.Config{
@@ -14,34 +14,34 @@
 //	...
 //	token := as.Token(accesstokentest.Claims{"sub": "alice", "scope": "orders:read"})
 //
-// It can be wrong on purpose. [Server.Sign] and [Server.SignRaw] put genuine
-// signatures under wrong tokens; [Server.Rotate], [Server.Withdraw] and
-// [Server.Replace] change keys at an awkward time; [Server.Break] makes an
-// endpoint slow, stuck, junk or gone, until [Server.Mend]:
+// You can make the server misbehave. [Server.Sign] and [Server.SignRaw] sign
+// wrong tokens with genuine keys. [Server.Rotate], [Server.Withdraw] and
+// [Server.Replace] change the keys at any time. [Server.Break] makes an endpoint
+// slow, unresponsive, unreadable or unavailable, until [Server.Mend]:
 //
 //	as.Break(accesstokentest.JWKSPath, accesstokentest.Fault{Status: 503})
 //	...
 //	as.Mend(accesstokentest.JWKSPath)
 //
-// [Server.ForgetConnections] and [Server.ExpireConnections] are about the network
-// between: connections that swallow what is sent, and such that are closed just as a
-// request comes.
+// You can simulate network faults too. [Server.ForgetConnections] makes
+// connections silently discard data, and [Server.ExpireConnections] closes
+// connections just as the next request arrives.
 //
-// For what no [Fault] describes, [Server.Handle] replaces an endpoint by any
-// handler. [Server.Requests], [Server.Serving] and [Server.NotModified] count
-// who asks. The server has real sockets, so waits take real time, and a test in
-// a [testing/synctest] bubble cannot use it.
+// If no [Fault] describes what you need, replace an endpoint with your own
+// handler by [Server.Handle]. [Server.Requests], [Server.Serving] and
+// [Server.NotModified] count the requests. The server uses real sockets, so waits
+// take real time and you cannot use it in a [testing/synctest] bubble.
 //
-// The key set has a strong ETag, made of its content, and answers 304 to an
-// If-None-Match that names it (RFC 9110 §13.1.2). It says nothing on how long it
-// is fresh: a test that wants a Cache-Control gives it by [Fault].
+// The key set has a strong ETag, derived from its content. If a request's
+// If-None-Match contains that ETag, the response is 304 (RFC 9110 §13.1.2). There
+// is no Cache-Control; if you need one, set it with a [Fault].
 //
-// A test of a handler alone needs no server: [NewContext] makes the context
-// that a handler sees behind any adapter.
+// If you test only a handler, you need no server: [NewContext] makes the context
+// that a handler gets from every adapter.
 //
-// Nothing here guards anything. The credentials are constants, the TLS
-// certificate is the one of [net/http/httptest], whose private key is public,
-// and every token stays in memory until Close.
+// The server is not secure. The credentials are constants, the TLS certificate is
+// the one of [net/http/httptest], whose private key is public, and every token
+// stays in memory until Close.
 package accesstokentest
 
 import (
@@ -69,8 +69,8 @@ const (
 	IntrospectionPath  = "/introspect"                             // RFC 7662
 )
 
-// TB is what a Server needs of a test: *[testing.T], *[testing.B] and
-// *[testing.F] have it.
+// TB is the part of [testing.TB] that a Server uses. *[testing.T], *[testing.B]
+// and *[testing.F] implement it.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -79,8 +79,8 @@ type TB interface {
 
 // Server is an authorization server on loopback. It is safe for concurrent use.
 //
-// A method that cannot do what it is asked, for instance to sign claims that
-// are not JSON, ends the test; on a server from [Start] it panics.
+// If a method fails, for example because it cannot encode the claims as JSON, it
+// ends the test. On a server from [Start] it panics instead.
 type Server struct {
 	// URL is the issuer: "https://127.0.0.1:", then the port.
 	URL string
@@ -89,7 +89,7 @@ type Server struct {
 	http      *httptest.Server
 	links     *links                  // to the clients
 	cancel    context.CancelFunc      // ends the context of every request
-	endpoints map[string]http.Handler // as they were built, read-only
+	endpoints map[string]http.Handler // the genuine ones, read-only
 
 	mu          sync.RWMutex
 	current     keyring
@@ -110,9 +110,10 @@ func NewServer(t TB) *Server {
 	return closedWith(t, false)
 }
 
-// NewHTTP2Server is NewServer for HTTP/2, which [Server.Client] then speaks, and every
-// other client that can. A [Fault] with Drop ends the request, and not the connection
-// with all the others that are on it.
+// NewHTTP2Server is like [NewServer], but the server also offers HTTP/2, which
+// [Server.Client] and other clients that support HTTP/2 then use. A [Fault] with Drop
+// resets only its own request, not the connection, so other requests on the
+// connection continue.
 func NewHTTP2Server(t TB) *Server {
 	t.Helper()
 	return closedWith(t, true)
@@ -129,14 +130,14 @@ func closedWith(t TB, http2 bool) *Server {
 	return s
 }
 
-// Start starts a server for a TestMain or an Example, where there is no test to
-// close it: the caller does.
+// Start starts a server for a TestMain or an Example, where there is no
+// [testing.T]. You must close it yourself.
 func Start() (*Server, error) { return start(false) }
 
 func start(http2 bool) (*Server, error) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("accesstokentest: no port on loopback: %w", err)
+		return nil, fmt.Errorf("accesstokentest: cannot listen on 127.0.0.1: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	keys := newKeyring()
@@ -171,16 +172,17 @@ func start(http2 bool) (*Server, error) {
 	return s, nil
 }
 
-// Close shuts the server down and ends its goroutines. It ends the context of
-// every request and then waits for their handlers, so a handler that hangs on
-// purpose should hang on its request's context. Closing twice is fine.
+// Close shuts the server down and ends its goroutines. It cancels the context of
+// every request and then waits for all handlers. If your handler hangs on
+// purpose, it should wait for its request's context to end. Calling Close twice is
+// safe.
 func (s *Server) Close() {
 	s.cancel()
 	s.http.Close()
 }
 
-// Client returns an HTTP client that trusts this server, and every other
-// [Server] too. It is the same on every call.
+// Client returns an HTTP client that trusts the certificate of this server, which
+// is the same for every [Server]. Every call returns the same client.
 func (s *Server) Client() *http.Client {
 	return s.http.Client()
 }
@@ -191,15 +193,15 @@ func (s *Server) JWKSURI() string {
 }
 
 // IntrospectionEndpoint returns the URL of the introspection endpoint, which
-// demands [ClientID] and [ClientSecret].
+// requires [ClientID] and [ClientSecret].
 func (s *Server) IntrospectionEndpoint() string {
 	return s.URL + IntrospectionPath
 }
 
-// Metadata returns what both metadata endpoints publish, as a copy: a test that
-// wants it different changes a member and serves it with [Server.Handle]. Of
-// the endpoints it names, authorization and token answer 404: this server
-// issues tokens by method call.
+// Metadata returns a copy of the document that both metadata endpoints serve. If
+// your test needs a different document, change members of the copy and serve it
+// with [Server.Handle]. The authorization and token endpoints in the document
+// answer 404, because this server issues tokens by method call.
 func (s *Server) Metadata() map[string]any {
 	return map[string]any{
 		"issuer":                                        s.URL,
@@ -214,9 +216,9 @@ func (s *Server) Metadata() map[string]any {
 	}
 }
 
-// Handle replaces the endpoint at path, or adds one there. A nil handler
-// restores what was there at first. Requests that are already being served are
-// not affected.
+// Handle replaces the endpoint at path, or adds one. If h is nil, it restores the
+// genuine endpoint, or removes the one that was added. Requests that are already
+// being served are not affected.
 func (s *Server) Handle(path string, h http.Handler) {
 	s.checkPath("Handle", path)
 	s.mu.Lock()
@@ -230,13 +232,14 @@ func (s *Server) Handle(path string, h http.Handler) {
 
 func (s *Server) checkPath(method, path string) {
 	if !strings.HasPrefix(path, "/") {
-		s.fatalf("accesstokentest: %s: the path %q does not begin with a slash", method, path)
+		s.fatalf("accesstokentest: %s: the path %q must begin with a slash", method, path)
 	}
 }
 
-// Endpoint returns the genuine endpoint at path, whatever [Server.Handle] or
-// [Server.Break] put there: for a replacement that only records or alters.
-// Where there is none it returns a handler that answers 404.
+// Endpoint returns the genuine endpoint at path, even if [Server.Handle] or
+// [Server.Break] has changed it. For example, your handler can call it and record
+// or alter the response. If path has no genuine endpoint, Endpoint returns a
+// handler that answers 404.
 func (s *Server) Endpoint(path string) http.Handler {
 	if h, ok := s.endpoints[path]; ok {
 		return h
@@ -244,25 +247,26 @@ func (s *Server) Endpoint(path string) http.Handler {
 	return http.NotFoundHandler()
 }
 
-// Requests returns how many requests have arrived at path, replaced, broken or
-// not, with those that are still being served.
+// Requests returns how many requests have arrived at path, including those that
+// are still being served. It also counts requests to replaced and broken
+// endpoints.
 func (s *Server) Requests(path string) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.requests[path]
 }
 
-// Serving returns how many requests at path are being served: those that a
-// [Fault] keeps waiting, for instance. A request whose client has its answer, or
-// has gone away, may count for a moment longer.
+// Serving returns how many requests at path are being served, for example
+// because a [Fault] keeps them waiting. A request may still count for a moment
+// after its client has received the response or disconnected.
 func (s *Server) Serving(path string) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.serving[path]
 }
 
-// NotModified returns how many requests the genuine key set has answered with
-// 304: the client had it already.
+// NotModified returns how many requests the genuine key set endpoint has answered
+// with 304, because the client already had the current set.
 func (s *Server) NotModified() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -321,8 +325,8 @@ func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// matches reports whether an If-None-Match names etag, which has no comma in
-// it. Weak tags match too (RFC 9110 §13.1.2).
+// matches reports whether an If-None-Match contains etag, which must not contain
+// a comma. Weak tags match too (RFC 9110 §13.1.2).
 func matches(ifNoneMatch []string, etag string) bool {
 	for tag := range strings.SplitSeq(strings.Join(ifNoneMatch, ","), ",") {
 		tag = strings.TrimSpace(tag)
@@ -339,7 +343,7 @@ func (s *Server) countNotModified() {
 	s.notModified++
 }
 
-// fatalf ends the test, or panics where there is none.
+// fatalf ends the test, or panics if the server is from Start.
 func (s *Server) fatalf(format string, args ...any) {
 	if s.tb != nil {
 		s.tb.Helper()
@@ -351,11 +355,11 @@ func (s *Server) fatalf(format string, args ...any) {
 func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	// The client may be gone: that is its own affair.
+	// Fails only if the client has disconnected.
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// override returns defaults with claims laid over them; a nil claim removes.
+// override returns defaults overridden by claims. A nil claim removes the default.
 func override(defaults, claims map[string]any) map[string]any {
 	all := maps.Clone(defaults)
 	maps.Copy(all, claims)

@@ -219,7 +219,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// recorder is a TB that remembers how it failed. Like a test it does not return
+// recorder is a TB that records its failure. Like a test, it does not return
 // from Fatalf.
 type recorder struct {
 	failure  string
@@ -241,8 +241,8 @@ func TestImpossibleRequestEndsTheTest(t *testing.T) {
 		`header cannot be written as JSON`: func(as *accesstokentest.Server) { as.Sign(map[string]any{"f": func() {}}, nil) },
 		`Handle: the path "jwks"`:          func(as *accesstokentest.Server) { as.Handle("jwks", nil) },
 		`Break: the path "jwks"`:           func(as *accesstokentest.Server) { as.Break("jwks", accesstokentest.Fault{}) },
-		`no answer has the status 103`:     func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 103}) },
-		`no answer has the status 1000`:    func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 1000}) },
+		`Fault.Status is 103`:              func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 103}) },
+		`Fault.Status is 1000`:             func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 1000}) },
 	}
 	for want, impossible := range cases {
 		t.Run(want, func(t *testing.T) {

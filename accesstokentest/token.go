@@ -9,18 +9,18 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Claims are the claims of a token, by their names on the wire. Values are
-// whatever [encoding/json] writes; a date is a number of seconds, such as
-// time.Now().Unix(). Where a method has defaults, a claim replaces the default
-// and nil removes it.
+// Claims are the claims of a token, by their names on the wire. A value can be
+// anything that [encoding/json] can encode. A date is a number of seconds, for
+// example time.Now().Unix(). If a method has defaults, a claim replaces the
+// default of its name and nil removes it.
 type Claims map[string]any
 
 // Token returns a valid JWT access token (RFC 9068), signed with RS256:
 //
 //	{"typ": "at+jwt", "alg": "RS256", "kid": ...}
 //
-// over s.Claims(claims). The introspection endpoint knows it too, with the same
-// claims.
+// The payload is s.Claims(claims). The token is also registered at the
+// introspection endpoint, with the same claims.
 func (s *Server) Token(claims Claims) string {
 	claims = s.Claims(claims)
 	token := s.Sign(map[string]any{"typ": "at+jwt"}, claims)
@@ -28,8 +28,8 @@ func (s *Server) Token(claims Claims) string {
 	return token
 }
 
-// Claims returns what [Server.Token] signs when it is given claims. The
-// defaults:
+// Claims returns the claims that [Server.Token] signs: the given claims over
+// these defaults:
 //
 //	iss        the server's URL
 //	sub        "alice"
@@ -39,23 +39,23 @@ func (s *Server) Token(claims Claims) string {
 //	exp        in five minutes
 //	jti        unique
 //
-// There is no scope unless one is given.
+// There is no scope unless you give one.
 func (s *Server) Claims(claims Claims) Claims {
 	return accessTokenClaims(s.URL, claims)
 }
 
-// Sign signs exactly these claims under exactly this header, but for two
-// members of the header: alg is RS256 and kid is the ID of the key, unless
-// given. A nil in the header removes a member, a nil claim is null. The signature
-// is genuine and made by the current key for alg, so that a token may be wrong in
-// one thing only:
+// Sign signs exactly these claims and this header, with two defaults in the
+// header: if not given, alg is RS256 and kid is the ID of the signing key. A nil
+// header member is removed; a nil claim becomes null. The signature is genuine,
+// made with the current key for alg, so you can make tokens with exactly one
+// fault. For example:
 //
 //	as.Sign(map[string]any{"typ": "JWT"}, as.Claims(nil))                      // the wrong type
-//	as.Sign(map[string]any{"typ": "at+jwt", "kid": other.KeyID("RS256")}, ...) // signed by a stranger
-//	as.Sign(map[string]any{"typ": "at+jwt", "alg": "ES256"}, as.Claims(nil))   // nothing wrong at all
+//	as.Sign(map[string]any{"typ": "at+jwt", "kid": other.KeyID("RS256")}, ...) // the kid of a different server
+//	as.Sign(map[string]any{"typ": "at+jwt", "alg": "ES256"}, as.Claims(nil))   // a valid token
 //
 // The algorithms are those of [Server.Keys] and those that [Server.SignRaw] adds.
-// Without alg the signature is RS256's.
+// If alg is removed or not a string, the token is signed with RS256.
 func (s *Server) Sign(header, claims map[string]any) string {
 	alg, ok := override(Claims{"alg": defaultAlgorithm}, header)["alg"].(string)
 	if !ok {
@@ -69,14 +69,15 @@ func (s *Server) Sign(header, claims map[string]any) string {
 	return s.sign(key, alg, s.marshal("header", header), s.marshal("claims", claims))
 }
 
-// SignRaw signs any bytes as header and payload, with the current key for alg
-// whatever the header says: for what is no JSON, has a member twice or
-// contradicts itself. [Server.KeyID] tells the kid that such a header needs.
+// SignRaw signs any bytes as header and payload, with the current key for alg.
+// The header is not read, so you can make tokens that are not JSON, contain a
+// member twice or contradict themselves. If the header needs a kid, get it from
+// [Server.KeyID].
 //
-// It has algorithms that a resource server must refuse: "none" leaves the
-// signature empty, and HS256, HS384 and HS512 use the RSA public key in PEM as the
-// secret, as an attacker does who hopes that the two are confused (RFC 8725 §2.1).
-// The kid of these is that of RS256.
+// SignRaw also has algorithms that a resource server must refuse. With "none" the
+// signature is empty. HS256, HS384 and HS512 use the RSA public key in PEM as
+// their secret, as in an algorithm confusion attack (RFC 8725 §2.1). For these
+// four, KeyID returns the kid of RS256.
 func (s *Server) SignRaw(alg string, header, payload []byte) string {
 	return s.sign(s.signingKey(alg), alg, header, payload)
 }
@@ -93,19 +94,20 @@ func (s *Server) sign(key key, alg string, header, payload []byte) string {
 		}
 	})
 	if err != nil {
-		s.fatalf("accesstokentest: %s does not sign: %v", alg, err)
+		s.fatalf("accesstokentest: signing with %s failed: %v", alg, err)
 	}
 	return token
 }
 
-// pem returns the public key as the text file that is handed around.
+// pem returns the public key in PEM, the form in which public keys are usually
+// distributed.
 func (k key) pem() []byte {
 	der := must(x509.MarshalPKIXPublicKey(k.private.Public()))
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// accessTokenClaims returns the claims that RFC 9068 §2.2 requires, with claims
-// laid over them.
+// accessTokenClaims returns the claims that RFC 9068 §2.2 requires, overridden by
+// claims.
 func accessTokenClaims(issuer string, claims Claims) Claims {
 	now := time.Now()
 	return override(Claims{

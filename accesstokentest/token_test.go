@@ -140,7 +140,7 @@ func TestEveryPublishedAlgorithmSigns(t *testing.T) {
 	}
 }
 
-// verifyEd25519 does what golang-jwt does not: it has no such algorithm name.
+// verifyEd25519 replaces golang-jwt, which does not know this algorithm name.
 func verifyEd25519(t *testing.T, keys keyfunc.Keyfunc, kid, token string) {
 	t.Helper()
 	jwk, err := keys.Storage().KeyRead(t.Context(), kid)
@@ -294,7 +294,7 @@ func TestReplaceKeepsTheKeyIDs(t *testing.T) {
 			t.Errorf("key %d: got %s for %s; want %s for %s", i, now.KID, now.ALG, before.KID, before.ALG)
 		}
 		same := now.N == before.N && now.X == before.X
-		if want := i < 11; same != want { // the generation before stays
+		if want := i < 11; same != want { // the previous keys stay published
 			t.Errorf("key %d: got the same material %v; want %v", i, same, want)
 		}
 	}
@@ -306,7 +306,7 @@ func TestReplaceKeepsTheKeyIDs(t *testing.T) {
 	}
 }
 
-// rotating is a claim that rotates the keys while it is written.
+// rotating is a claim that rotates the keys while it is encoded.
 type rotating struct{ as *accesstokentest.Server }
 
 func (r rotating) MarshalJSON() ([]byte, error) {

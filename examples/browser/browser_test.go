@@ -54,8 +54,8 @@ func playEveryFlow(v *visitor) {
 	v.look("consent", "html", looks)
 	v.follow("allow", 200, chromedp.Click(chromedp.CSS("#allow")))
 	v.seesTheDrive(oauthSteps)
-	v.expect("#flow h3", "The validator’s verdict on each carrier", "What the Photo printer got to see",
-		"The access token, for the drive", "What went over the wire")
+	v.expect("#flow h3", "The validator’s decision on each transport", "What the Photo printer saw",
+		"The access token, for the drive", "The requests and responses")
 	v.look("oauth", "html", looks)
 	v.do("an arrow", chromedp.Click(chromedp.CSS(".arrows li:nth-child(3) a")), chromedp.WaitVisible(chromedp.CSS(".steps details:nth-child(3)[open] .wire")))
 	v.do("close it again", chromedp.Click(chromedp.CSS(".steps details:nth-child(3) summary")))
@@ -76,16 +76,16 @@ func playEveryFlow(v *visitor) {
 	v.look("consent-oidc", "html", light)
 	v.follow("allow", 200, chromedp.Click(chromedp.CSS("#allow")))
 	v.seesTheDrive(oidcSteps)
-	v.expect("#flow h3", "The validator’s verdict on each carrier", "What the Guest book got to see",
-		"The ID token, for the client alone", "The UserInfo answer, about the same sub", "The access token, for the drive", "What went over the wire")
+	v.expect("#flow h3", "The validator’s decision on each transport", "What the Guest book saw",
+		"The ID token, only for the client", "The UserInfo response, with the same sub", "The access token, for the drive", "The requests and responses")
 	v.look("oidc", "html", light)
 	v.opensEveryStep()
 	v.look("oidc-steps", "html", light)
 
-	// Whoever goes back finds a question that was answered.
+	// If the user goes back, the request was already answered.
 	v.excuse("status of 404")
 	v.do("back", chromedp.NavigateBack(), chromedp.WaitVisible(chromedp.CSS("h1")))
-	v.expect("h1", "There is nothing to decide here.")
+	v.expect("h1", "There is no such authorization request.")
 	v.look("gone", "html", light)
 
 	// The page remembers the other flows.
@@ -97,18 +97,18 @@ const (
 	invalidToken = `Bearer realm="https://drive.example", error="invalid_token", error_description="the access token is invalid"`
 )
 
-// passes is what each carrier says when a token is good.
+// passes are the answers over each transport if a token is valid.
 var passes = []string{"net/http 200 OK", "Echo 200 OK", "gRPC OK"}
 
-// refusals are what each way to break something must end in.
+// refusals are the expected results of the trials.
 var refusals = []struct {
 	name      string
 	status    string   // over net/http and Echo
-	challenge string   // the same on every carrier
+	challenge string   // the same on every transport
 	retry     []string // over net/http and Echo, and over gRPC
 	code      string   // over gRPC
 	reason    string   // ErrorInfo
-	fine      string   // what the operator sees, if it is more
+	fine      string   // the reason that the operator sees, if it differs
 	beside    [][]string
 }{
 	{
@@ -195,7 +195,7 @@ func breakEverything(v *visitor) {
 		v.look("break-"+want.name, "#break", light)
 	}
 
-	// Two rotations in a row are possible, and another one every half minute.
+	// Two rotations in a row are possible, then one every half minute.
 	for range 4 {
 		v.follow("rotate again", 200, chromedp.Click(chromedp.CSS("#break-rotated")))
 		if v.has(`#refusal [role="status"]`) {
@@ -226,7 +226,7 @@ func denyOnAPhone(v *visitor) {
 		chromedp.SendKeys(chromedp.CSS("#password"), "wonderland"), chromedp.Tap(chromedp.CSS("#login")))
 	v.consents("Photo printer", "files:read")
 	v.follow("deny", 200, chromedp.Tap(chromedp.CSS("#deny")))
-	v.expect(`#flow [role="alert"]`, "The client gave up: the authorization server answered access_denied: the resource owner said no.")
+	v.expect(`#flow [role="alert"]`, "The client gave up: the authorization server answered access_denied: the resource owner denied the request.")
 	v.expect("#files li")
 	v.arrows(".arrows .done:not(.broke) .label", "requests authorization")
 	if !v.visible(`#flow [role="alert"]`) {
@@ -260,7 +260,7 @@ func useTheKeyboardOnly(v *visitor) {
 	}
 }
 
-// expect compares what a person reads in every element that matches.
+// expect compares the visible text of every matching element.
 func (v *visitor) expect(selector string, want ...string) {
 	v.t.Helper()
 	if got := v.texts(selector); !slices.Equal(got, want) {
@@ -280,7 +280,7 @@ func (v *visitor) arrows(selector string, want ...string) {
 	}
 }
 
-// logIn fills in the login page with what it says itself.
+// logIn fills in the login page with the name and password that the page shows.
 func (v *visitor) logIn(status int64) {
 	v.t.Helper()
 	said := v.texts(".hint code")
@@ -306,7 +306,7 @@ func (v *visitor) consents(client string, scopes ...string) {
 	}
 }
 
-// seesTheDrive reads the page after a flow that went well.
+// seesTheDrive checks the page after a successful flow.
 func (v *visitor) seesTheDrive(steps []string) {
 	v.t.Helper()
 	v.expect("#files li", files...)
@@ -316,7 +316,7 @@ func (v *visitor) seesTheDrive(steps []string) {
 	v.expect(`[role="alert"]`)
 }
 
-// opensEveryStep shows what went over the wire.
+// opensEveryStep opens the details of every step.
 func (v *visitor) opensEveryStep() {
 	v.t.Helper()
 	for i := range v.texts(".steps details") {
@@ -325,7 +325,7 @@ func (v *visitor) opensEveryStep() {
 	}
 }
 
-// visible reports whether an element comes to be on the screen without
+// visible reports whether an element appears on the screen without
 // scrolling, within sixty frames.
 func (v *visitor) visible(selector string) bool {
 	v.t.Helper()
@@ -352,7 +352,7 @@ func (v *visitor) tabTo(selector string) {
 	v.t.Fatalf("Tab does not lead to %s", selector)
 }
 
-// focused waits until an element has the focus and checks that one can see it.
+// focused waits until an element has the focus and checks that the focus is visible.
 func (v *visitor) focused(selector string) {
 	v.t.Helper()
 	v.do("the focus on "+selector, chromedp.WaitVisible(chromedp.CSS(selector+":focus")))

@@ -1,12 +1,12 @@
-// Package browser tests the quickstart in a headless Chromium, as a person
-// would use it: logs in, consents, breaks things and reads what comes of it.
+// Package browser tests the quickstart in a headless Chromium, as a user would use
+// it. The tests log in, consent, run the trials and read the results on the page.
 //
 //	go test -tags browser ./browser
 //
-// On Debian, chromium is installed with
+// On Debian, you can install Chromium with
 //
 //	apt-get update && apt-get install -y --no-install-recommends chromium
 //
-// What every page looked like is in screenshots afterwards: on a desktop and on
-// a phone, light and dark.
+// After the tests, the directory screenshots has images of every page, for a desktop
+// and a phone, light and dark.
 package browser

@@ -30,7 +30,7 @@ import (
 
 const (
 	compiling = 5 * time.Minute  // of the quickstart, when nothing is cached
-	overall   = 2 * time.Minute  // for all that happens in the browser
+	overall   = 2 * time.Minute  // for everything in the browser
 	patience  = 10 * time.Second // for one step
 )
 
@@ -133,16 +133,16 @@ func startChromium(t *testing.T, ctx context.Context) context.Context {
 	return ctx
 }
 
-// A visitor is a person with a browser of their own: nobody else's cookies.
+// A visitor is a user with a separate browser, without cookies at first.
 type visitor struct {
 	t    *testing.T
 	ctx  context.Context
 	home string // the quickstart's page
 
 	mu       sync.Mutex
-	faults   []string // what the console said, and requests that left the machine
+	faults   []string // console messages, and requests that left the machine
 	requests int
-	excused  []string // parts of what the console may say
+	excused  []string // parts of allowed console messages
 }
 
 func newVisitor(t *testing.T, browser context.Context, home string) *visitor {
@@ -182,7 +182,7 @@ func local(address string) bool {
 	return err == nil && (u.Scheme == "about" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
-// judge reports what the browser complained about.
+// judge reports the errors of the browser.
 func (v *visitor) judge() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -200,7 +200,7 @@ next:
 	}
 }
 
-// excuse names a part of what the console may say.
+// excuse allows console messages that contain part.
 func (v *visitor) excuse(part string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -248,7 +248,7 @@ func (v *visitor) open(address string, status int64) {
 	}
 }
 
-// texts returns what a person reads in every element that matches.
+// texts returns the visible text of every matching element.
 func (v *visitor) texts(selector string) []string {
 	v.t.Helper()
 	return read(v, selector, chromedp.Evaluate[[]string](`[...document.querySelectorAll(`+quote(selector)+`)].map(e => e.innerText.trim())`))

@@ -15,7 +15,7 @@ import (
 	"github.com/accesstoken/accesstoken/dpop"
 )
 
-// A client has a key, and a token that is bound to it.
+// A client holds a token that is bound to its key.
 type client struct {
 	*http.Client
 	token string
@@ -27,7 +27,7 @@ func newClient(as *accesstokentest.Server, url string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An authorization server does so when the request for the token has a proof.
+	// If a token request carries a proof, an authorization server binds the token to the proof's key like this.
 	token := as.Token(accesstokentest.Claims{"cnf": map[string]any{"jkt": signer.Thumbprint()}})
 	wire := &wire{}
 	return &client{&http.Client{Transport: newTransport(url, signer, token, wire)}, token, wire}, nil
@@ -50,7 +50,7 @@ func newSigner() (*dpop.Signer, error) {
 	return dpop.NewSigner(key)
 }
 
-// A wire is where the thief listens.
+// A wire records the client's requests, which the thief can read.
 type wire struct {
 	requests int
 	last     http.Header
@@ -62,16 +62,16 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// tryAll prints what comes of each request, and returns an error if that is not what
-// has to.
+// tryAll sends all requests and prints each result. It returns an error if a result is
+// not the expected one.
 func (c *client) tryAll(ctx context.Context, out io.Writer, url string) error {
 	signer, err := newSigner()
 	if err != nil {
 		return err
 	}
-	robber := &http.Client{Transport: newTransport(url, signer, c.token, &wire{})}
+	thiefWithKey := &http.Client{Transport: newTransport(url, signer, c.token, &wire{})}
 	thief := &http.Client{Transport: http.DefaultTransport}
-	defer thief.CloseIdleConnections() // of everybody
+	defer thief.CloseIdleConnections() // all three clients share the transport
 	trials := []struct {
 		name   string
 		by     *http.Client
@@ -79,18 +79,18 @@ func (c *client) tryAll(ctx context.Context, out io.Writer, url string) error {
 		header func() http.Header
 		want   string
 	}{
-		{"the client: asked for a nonce, it tries again", c.Client, "/hello", nil, "200"},
-		{"the client: with the nonce, and a new proof", c.Client, "/hello", nil, "200"},
-		{"the thief: what the client sent, again", thief, "/hello", func() http.Header { return c.wire.last }, "401 invalid_dpop_proof"},
-		{"the thief: the same for another path", thief, "/secret", func() http.Header { return c.wire.last }, "401 invalid_dpop_proof"},
-		{"the thief: the token without a proof", thief, "/hello", func() http.Header {
+		{"the client: gets a nonce and retries with it", c.Client, "/hello", nil, "200"},
+		{"the client: makes a new proof with the nonce", c.Client, "/hello", nil, "200"},
+		{"the thief: replays the client's request", thief, "/hello", func() http.Header { return c.wire.last }, "401 invalid_dpop_proof"},
+		{"the thief: replays the proof at another path", thief, "/secret", func() http.Header { return c.wire.last }, "401 invalid_dpop_proof"},
+		{"the thief: sends the token without a proof", thief, "/hello", func() http.Header {
 			return http.Header{"Authorization": {"DPoP " + c.token}}
 		}, "401 invalid_dpop_proof"},
-		{"the thief: as a bearer token", thief, "/hello", func() http.Header {
+		{"the thief: sends the token as a bearer token", thief, "/hello", func() http.Header {
 			return http.Header{"Authorization": {"Bearer " + c.token}}
 		}, "401 invalid_token"},
-		{"the thief: with a proof by another key", robber, "/hello", nil, "401 invalid_token"},
-		{"the client: is served as before", c.Client, "/hello", nil, "200"},
+		{"the thief: signs a proof with a different key", thiefWithKey, "/hello", nil, "401 invalid_token"},
+		{"the client: is still served", c.Client, "/hello", nil, "200"},
 	}
 	var deviations []error
 	for _, t := range trials {
@@ -108,12 +108,13 @@ func (c *client) tryAll(ctx context.Context, out io.Writer, url string) error {
 		}
 	}
 	if c.wire.requests != 4 {
-		deviations = append(deviations, fmt.Errorf("the client sent %d requests; want three, and one of them again", c.wire.requests))
+		deviations = append(deviations, fmt.Errorf("the client sent %d requests; want 4: three requests and one retry", c.wire.requests))
 	}
 	return errors.Join(deviations...)
 }
 
-// get returns the status, and the first error that a challenge names.
+// get sends a request and returns the response's status, followed by the first error
+// parameter in its WWW-Authenticate, if any.
 func get(ctx context.Context, by *http.Client, url string, header http.Header) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Command dpop is a resource server that wants proof of possession (RFC 9449), a client that has it, and a thief who
-// has seen all that the client sent. The authorization server is one for tests.
+// Command dpop runs a resource server that requires proof of possession (RFC 9449), a client that has the key, and a
+// thief who has read everything that the client sent. The authorization server is the one of accesstokentest.
 //
-//	go run ./dpop -once   # what comes of each request
-//	go run ./dpop         # the same, and goes on to serve: try what you would do with the token
+//	go run ./dpop -once   # prints the result of each request and exits
+//	go run ./dpop         # also keeps serving and prints the token, so that you can try to misuse it
 package main
 
 import (
@@ -26,8 +26,8 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8090", "where to listen, on a loopback host")
-	once := flag.Bool("once", false, "take a free port, and end after the requests: with 0 only if all was as it must be")
+	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on; it must be loopback")
+	once := flag.Bool("once", false, "use a free port and exit after the requests, with status 0 only if every result was as expected")
 	flag.Parse()
 	if *once {
 		*addr = "127.0.0.1:0"
@@ -40,7 +40,8 @@ func main() {
 	}
 }
 
-// run serves, has the client and the thief try, and serves on until ctx ends.
+// run starts the server and sends the requests of the client and the thief. If once is
+// false, it then keeps serving until ctx ends.
 func run(ctx context.Context, out io.Writer, addr string, once bool) error {
 	as, err := accesstokentest.Start()
 	if err != nil {
@@ -68,14 +69,15 @@ func run(ctx context.Context, out io.Writer, addr string, once bool) error {
 	if err := c.tryAll(ctx, out, url); err != nil || once {
 		return err
 	}
-	fmt.Fprintf(out, "\nThe token, which is good for five minutes, and of no use without the client's key:\n\n")
-	fmt.Fprintf(out, "  curl -i -H 'Authorization: DPoP %s' %s/hello\n\nCtrl-C ends it.\n", c.token, url)
+	fmt.Fprintf(out, "\nThe token is valid for five minutes, but you cannot use it without the client's key:\n\n")
+	fmt.Fprintf(out, "  curl -i -H 'Authorization: DPoP %s' %s/hello\n\nPress Ctrl-C to stop.\n", c.token, url)
 	<-ctx.Done()
 	return nil
 }
 
-// newValidator makes a Validator that wants a proof with each request, and a nonce
-// in it. Instances of one server have one key for nonces, and one Store.
+// newValidator makes a Validator that requires a fresh proof, with a nonce in it, in
+// every request with a DPoP-bound token. If you run several instances of a server,
+// they should share the NonceKey and a Store.
 func newValidator(as *accesstokentest.Server, url string) (*accesstoken.Validator, error) {
 	key := make([]byte, 32)
 	rand.Read(key)
@@ -100,7 +102,7 @@ func newServer(v *accesstoken.Validator) *http.Server {
 		}
 		fmt.Fprintf(w, "hello %s\n", claims.Subject)
 	})
-	bound := accesstoken.Policy{Scopes: scopes.None(), SenderConstrained: true} // no bearer tokens
+	bound := accesstoken.Policy{Scopes: scopes.None(), SenderConstrained: true} // rejects bearer tokens
 	auth := middleware.New(v, nil)
 	mux := http.NewServeMux()
 	mux.Handle("GET /hello", auth.RequirePolicy(bound).Wrap(hello))

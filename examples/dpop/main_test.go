@@ -17,9 +17,9 @@ func TestOnce(t *testing.T) {
 		t.Errorf("got %d lines; want one for each of 8 requests:\n%s", got, out.String())
 	}
 	for _, want := range []string{
-		"the client: with the nonce, and a new proof    200\n",
-		"the thief: what the client sent, again         401 invalid_dpop_proof\n",
-		"the thief: as a bearer token                   401 invalid_token\n",
+		"the client: makes a new proof with the nonce   200\n",
+		"the thief: replays the client's request        401 invalid_dpop_proof\n",
+		"the thief: sends the token as a bearer token   401 invalid_token\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())
@@ -30,7 +30,7 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// Without -once it serves until it is stopped, and shows the token to try.
+// Without -once the program serves until it is stopped, and prints the token.
 func TestItServesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()

@@ -1,6 +1,6 @@
-// Package drivepb is the gRPC form of the examples' drive, generated from
-// drive.proto, which says who may call what.
+// Package drivepb is the drive of the examples as a gRPC service. It is generated
+// from drive.proto, which also declares the scopes that each method requires.
 package drivepb
 
-// Needs protoc, and protoc-gen-go and protoc-gen-go-grpc in the PATH.
+// To run go generate, you need protoc, protoc-gen-go and protoc-gen-go-grpc in your PATH.
 //go:generate protoc -I . -I ../../proto --go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative drive.proto

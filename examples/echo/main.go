@@ -18,9 +18,9 @@ import (
 )
 
 func main() {
-	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
-	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
-	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "URL of the authorization server; must equal the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "identifier of this resource server; its tokens must have it in aud")
+	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on")
 	flag.Parse()
 	v, err := accesstoken.NewValidator(accesstoken.Config{
 		Resource: *resource,

@@ -11,8 +11,8 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// onChi needs nothing in between: chi's middleware is net/http's. The same goes
-// for gorilla/mux and whatever else takes func(http.Handler)
+// onChi needs no adapter, because chi takes net/http middleware. You can do the
+// same with gorilla/mux and every other router that takes a func(http.Handler)
 // http.Handler.
 func onChi(v *accesstoken.Validator) http.Handler {
 	auth := middleware.New(v, nil)

@@ -14,17 +14,17 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// The procedures, which protoc-gen-connect-go would write.
+// The procedures. In your program, protoc-gen-connect-go generates them.
 const (
 	helloProcedure  = "/accesstoken.examples.frameworks.v1.Greeter/Hello"
 	secretProcedure = "/accesstoken.examples.frameworks.v1.Greeter/Secret"
 	greetProcedure  = "/accesstoken.examples.frameworks.v1.Greeter/Greet" // a stream
 )
 
-// onConnect wraps the handlers of Connect, which are net/http's, in place of
-// giving them an interceptor: a UnaryInterceptorFunc passes streams by, and a
-// refusal costs no reading of the message. It holds for all three protocols that
-// Connect speaks.
+// onConnect wraps Connect's handlers, which are net/http handlers. You should prefer
+// this to an interceptor for two reasons. A UnaryInterceptorFunc does not cover
+// streams, and an interceptor runs only after the message has been read. Wrap works
+// for all three protocols that Connect supports.
 func onConnect(v *accesstoken.Validator) http.Handler {
 	auth := middleware.New(v, &middleware.Options{Body: connectError})
 	mux := http.NewServeMux()
@@ -34,13 +34,14 @@ func onConnect(v *accesstoken.Validator) http.Handler {
 	return mux
 }
 
-// connectError is the body of a refusal as clients of Connect read it. Where they
-// do not, in streams and over gRPC, the status tells them the code: 401 is
-// unauthenticated, 403 permission_denied, 503 unavailable, and 400, which is for
-// credentials that are malformed, internal.
+// connectError returns the body of a refusal in the form that Connect clients read.
+// In streams and over gRPC, clients do not read this body and derive the code from the
+// HTTP status. Then 401 becomes unauthenticated, 403 permission_denied and 503
+// unavailable. If the credentials are malformed, the status is 400, which becomes
+// internal.
 func connectError(_ *http.Request, refused *accesstoken.Error) (contentType string, body []byte) {
-	body, _ = json.Marshal(map[string]string{ // of strings: cannot fail
-		"code":    connect.Code(refused.GRPCCode()).String(), // the numbers are gRPC's
+	body, _ = json.Marshal(map[string]string{ // strings always marshal
+		"code":    connect.Code(refused.GRPCCode()).String(), // Connect uses the numbers of gRPC
 		"message": refused.Public().Text,
 	})
 	return "application/json", body

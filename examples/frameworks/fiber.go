@@ -20,10 +20,11 @@ func onFiber(v *accesstoken.Validator) *fiber.App {
 	return app
 }
 
-// fiberCheck asks by Check, and has Fiber's adaptor write the refusal only.
-// adaptor.HTTPMiddleware(auth.Wrap) refuses bad tokens, too, but loses the claims
-// of good ones: of a context it carries over what context.WithValue has put there,
-// and nothing else. And it shows one Authorization line where there are two.
+// fiberCheck calls Check, and uses Fiber's adaptor only to write the refusal. You
+// should not use adaptor.HTTPMiddleware(auth.Wrap) instead. It refuses bad tokens
+// too, but it loses the claims of good ones, because it copies only the values that
+// were set with context.WithValue. Also, if a request has two Authorization fields,
+// it passes on only one.
 func fiberCheck(auth *middleware.Middleware) fiber.Handler {
 	return func(c fiber.Ctx) error {
 		claims, err := auth.Check(authorization(c))
@@ -35,9 +36,9 @@ func fiberCheck(auth *middleware.Middleware) fiber.Handler {
 	}
 }
 
-// authorization is as much of the request as is looked at: every Authorization
-// line, since two of them are refused, and a copy of each, since Fiber uses the
-// memory again for the next request.
+// authorization returns a request with the parts that Check reads. It passes on all
+// Authorization fields, because a request with two must be refused. It copies their
+// values, because Fiber reuses the memory for the next request.
 func authorization(c fiber.Ctx) *http.Request {
 	r := &http.Request{Method: c.Method(), Header: http.Header{}}
 	for _, line := range c.Request().Header.PeekAll(fiber.HeaderAuthorization) {

@@ -25,7 +25,7 @@ import (
 	"github.com/accesstoken/accesstoken/middleware"
 )
 
-// as is one authorization server for all tests: its keys take a while.
+// as is one authorization server for all tests, because its keys take a while to make.
 var as *accesstokentest.Server
 
 func TestMain(m *testing.M) {
@@ -62,7 +62,7 @@ func serveHTTP(t *testing.T, h http.Handler) *httptest.Server {
 	return server
 }
 
-// serveFiber serves as Fiber does by itself.
+// serveFiber serves with Fiber's own server.
 func serveFiber(t *testing.T, app *fiber.App) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,13 +79,13 @@ func serveFiber(t *testing.T, app *fiber.App) (url string) {
 	return "http://" + l.Addr().String()
 }
 
-// A front is a framework at work, with what is asked of it.
+// A front is a running framework with the endpoints under test.
 type front struct {
 	name   string
 	client *http.Client
 	url    string
-	hello  endpoint // demands a token
-	secret endpoint // and a scope
+	hello  endpoint // requires a token
+	secret endpoint // requires a scope too
 	scope  string
 }
 
@@ -109,7 +109,7 @@ func fronts(t *testing.T) (all []front) {
 	return append(all, get)
 }
 
-// ask sends a request with any Authorization lines.
+// ask sends a request with any number of Authorization fields.
 func (f front) ask(t *testing.T, e endpoint, lines ...string) (status int, challenge, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), e.method, f.url+e.path, strings.NewReader(e.body))
@@ -132,7 +132,7 @@ func (f front) ask(t *testing.T, e endpoint, lines ...string) (status int, chall
 
 func bearer(claims accesstokentest.Claims) string { return "Bearer " + as.Token(claims) }
 
-// Whatever the framework, a caller meets the same answers.
+// Callers get the same answers from every framework.
 func TestEveryFrameworkAnswersAlike(t *testing.T) {
 	const realm = `Bearer realm="https://api.example.com"`
 	for _, f := range fronts(t) {
@@ -168,7 +168,7 @@ func TestEveryFrameworkAnswersAlike(t *testing.T) {
 	}
 }
 
-// Fiber uses the memory of a request again; what has been read of it must stay.
+// Fiber reuses the memory of a request. Values that were read from it must not change.
 func TestFiberKeepsCallersApart(t *testing.T) {
 	kept := make(chan string, 2)
 	app := fiber.New()
@@ -176,7 +176,7 @@ func TestFiberKeepsCallersApart(t *testing.T) {
 		kept <- authorization(c).Header.Get("Authorization")
 		return nil
 	})
-	transport := &http.Transport{MaxConnsPerHost: 1} // the memory is the connection's
+	transport := &http.Transport{MaxConnsPerHost: 1} // Fiber reuses memory per connection
 	t.Cleanup(transport.CloseIdleConnections)
 	f := front{url: serveFiber(t, app), client: &http.Client{Transport: transport}}
 	for _, line := range []string{"Bearer alice", "Bearer bobby"} {
@@ -189,8 +189,8 @@ func TestFiberKeepsCallersApart(t *testing.T) {
 	}
 }
 
-// The comment on fiberCheck says why it is there. Should this fail because the
-// claims arrive and two lines are refused, it can go.
+// The comment on fiberCheck says why it is needed. If this test fails because the
+// claims arrive and two fields are refused, fiberCheck can be removed.
 func TestFibersAdaptorLosesClaimsAndLines(t *testing.T) {
 	found := make(chan bool, 2)
 	app := fiber.New()
@@ -231,7 +231,7 @@ func (c withToken) Do(r *http.Request) (*http.Response, error) {
 	return c.client.Do(r)
 }
 
-// What a client of Connect makes of the refusals, over each of the protocols.
+// The error codes that a Connect client sees for the refusals, over each protocol.
 func TestConnectClientsSeeCodes(t *testing.T) {
 	server := serveHTTP(t, onConnect(newValidator(t)))
 	protocols := map[string][]connect.ClientOption{
@@ -239,7 +239,7 @@ func TestConnectClientsSeeCodes(t *testing.T) {
 	}
 	tests := []struct {
 		name, line string
-		want       connect.Code // zero: it passes
+		want       connect.Code // zero if the call succeeds
 	}{
 		{"no token", "", connect.CodeUnauthenticated},
 		{"no token of ours", "Bearer a.b.c", connect.CodeUnauthenticated},
@@ -289,7 +289,7 @@ func wantCode(t *testing.T, name, got string, err error, code connect.Code, want
 	}
 }
 
-// Malformed credentials are a 400, and only a unary call of Connect looks further.
+// Malformed credentials are a 400, and only unary Connect calls read the body.
 func TestConnectClientsSeeMalformedCredentials(t *testing.T) {
 	server := serveHTTP(t, onConnect(newValidator(t)))
 	client := withToken{server.Client(), "Bearer two tokens"}
@@ -299,7 +299,7 @@ func TestConnectClientsSeeMalformedCredentials(t *testing.T) {
 	wantCode(t, "stream", "", err, connect.CodeInternal, "")
 }
 
-// In a unary call of Connect the text and the challenge arrive as well.
+// A unary Connect call also gets the text and the challenge.
 func TestConnectClientsSeeTheChallenge(t *testing.T) {
 	server := serveHTTP(t, onConnect(newValidator(t)))
 	client := connect.NewClient[emptypb.Empty, wrapperspb.StringValue](server.Client(), server.URL+helloProcedure)
@@ -316,7 +316,7 @@ func TestConnectClientsSeeTheChallenge(t *testing.T) {
 	}
 }
 
-// A field is refused in the answer, and the rest of the query is answered.
+// If one field is refused, the rest of the query is still answered.
 func TestGraphQLRefusesAField(t *testing.T) {
 	server := serveHTTP(t, onGraphQL(newValidator(t)))
 	f := front{url: server.URL, client: server.Client()}
@@ -333,7 +333,7 @@ func TestGraphQLRefusesAField(t *testing.T) {
 	}
 }
 
-// sorted writes JSON with its members in order.
+// sorted returns JSON with its members sorted by name.
 func sorted(t *testing.T, document string) string {
 	t.Helper()
 	var value any

@@ -19,14 +19,15 @@ func onGin(v *accesstoken.Validator) http.Handler {
 	return r
 }
 
-// ginWrap makes net/http middleware into gin's. The claims are in the context while
-// Wrap runs, so the next handler is called inside of it. If the request is refused, gin
-// would call the next handler all the same unless it is aborted.
+// ginWrap turns net/http middleware into gin middleware. The next handler is called
+// inside Wrap, because the claims are in the context only while Wrap runs. If the
+// request is refused, you must abort the gin context; otherwise gin would still call
+// the next handler.
 func ginWrap(auth *middleware.Middleware) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		passed := false
 		auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			passed, c.Request = true, r // with the claims in its context
+			passed, c.Request = true, r // its context holds the claims
 			c.Next()
 		})).ServeHTTP(c.Writer, c.Request)
 		if !passed {

@@ -12,9 +12,10 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// onGraphQL has one endpoint for everything. What holds for all of it is the
-// middleware's, and answered by 401 and 403; what a field demands is known only
-// when the query is executed, and a resolver asks for it.
+// onGraphQL serves all queries at one endpoint. The middleware checks what every
+// query needs, and answers 401 or 403 if that is missing. The scopes that a field
+// needs are known only when the query is executed, so the field's resolver checks
+// them.
 func onGraphQL(v *accesstoken.Validator) http.Handler {
 	auth := middleware.New(v, nil)
 	schema := graphql.MustParseSchema(`type Query { hello: String!, secret: String }`, &query{v})
@@ -25,7 +26,7 @@ func onGraphQL(v *accesstoken.Validator) http.Handler {
 
 type query struct{ validator *accesstoken.Validator }
 
-// Hello is for whoever may use the endpoint.
+// Hello resolves for every caller that passes the middleware.
 func (query) Hello(ctx context.Context) (string, error) {
 	claims, ok := accesstoken.FromContext(ctx)
 	if !ok { // the endpoint is not behind Wrap
@@ -36,7 +37,7 @@ func (query) Hello(ctx context.Context) (string, error) {
 
 var readSecret = accesstoken.Policy{Scopes: scopes.All("secret:read")}
 
-// Secret demands a scope of its own.
+// Secret requires the scope secret:read in addition.
 func (q *query) Secret(ctx context.Context) (*string, error) {
 	claims, ok := accesstoken.FromContext(ctx)
 	if !ok { // the endpoint is not behind Wrap
@@ -49,13 +50,14 @@ func (q *query) Secret(ctx context.Context) (*string, error) {
 	return &secret, nil
 }
 
-// A fieldError is a refusal as it is written into errors. The *accesstoken.Error
-// itself is for the log: its text would go to the client.
+// A fieldError is a refusal in the errors of a GraphQL response. Do not return the
+// *accesstoken.Error itself, because the client would see its text, which is meant
+// for the log.
 type fieldError struct{ public accesstoken.Public }
 
 func (e fieldError) Error() string { return e.public.Text }
 
-// Extensions tell programs why.
+// Extensions returns the refusal's reason and scope in a form that programs can read.
 func (e fieldError) Extensions() map[string]any {
 	return map[string]any{"reason": e.public.Reason, "scope": e.public.Params["scope"]}
 }

@@ -1,11 +1,11 @@
-// Command frameworks is the resource server of nethttp behind frameworks that the
-// library has no package for. Each has one file, and that file is all it takes:
-// whatever serves net/http takes package middleware.
+// Command frameworks is the resource server of the example nethttp, on frameworks for
+// which the library has no package of its own. You need one file per framework,
+// because every framework that serves net/http handlers can use package middleware.
 //
 //	go run ./frameworks -on chi -issuer https://login.example.com -resource https://api.example.com
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8090/hello
 //
-// The others are gin, fiber, connect and graphql.
+// The other values of -on are gin, fiber, connect and graphql.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/accesstoken/accesstoken"
 )
 
-// frameworks are those that have, or are, a net/http handler. Fiber is none.
+// frameworks are the frameworks that provide a net/http handler. Fiber does not.
 var frameworks = map[string]func(*accesstoken.Validator) http.Handler{
 	"chi":     onChi,
 	"gin":     onGin,
@@ -27,10 +27,10 @@ var frameworks = map[string]func(*accesstoken.Validator) http.Handler{
 }
 
 func main() {
-	framework := flag.String("on", "chi", "chi, gin, fiber, connect or graphql")
-	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
-	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
-	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
+	framework := flag.String("on", "chi", "framework: chi, gin, fiber, connect or graphql")
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "URL of the authorization server; must equal the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "identifier of this resource server; its tokens must have it in aud")
+	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on")
 	flag.Parse()
 	v, err := accesstoken.NewValidator(accesstoken.Config{
 		Resource: *resource,
@@ -48,7 +48,7 @@ func serve(framework string, v *accesstoken.Validator, addr string) error {
 	}
 	on, ok := frameworks[framework]
 	if !ok {
-		log.Fatalf("-on %q: expected chi, gin, fiber, connect or graphql", framework)
+		log.Fatalf("-on is %q; want chi, gin, fiber, connect or graphql", framework)
 	}
 	server := &http.Server{
 		Addr: addr, Handler: on(v),

@@ -46,7 +46,7 @@ func (d *drive) DeleteFile(_ context.Context, r *drivepb.DeleteFileRequest) (*dr
 	return &drivepb.DeleteFileResponse{}, nil
 }
 
-// newGateway starts the drive, whose tokens are the issuer's, and a gateway.
+// newGateway starts the drive, which trusts the issuer, and a gateway.
 func newGateway(t *testing.T, as *accesstokentest.Server, options ...runtime.ServeMuxOption) (*drive, *httptest.Server) {
 	t.Helper()
 	v, err := accesstoken.NewValidator(accesstoken.Config{
@@ -101,7 +101,7 @@ func serve(t *testing.T, server *grpc.Server) *grpc.ClientConn {
 	return conn
 }
 
-// ask sends a request and reads the members of the JSON that comes back.
+// ask sends a request and returns the members of the JSON response.
 func ask(t *testing.T, gateway *httptest.Server, method, path string, header http.Header) (*http.Response, map[string]any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, gateway.URL+path, nil)
@@ -165,7 +165,7 @@ func TestRefusalsComeThrough(t *testing.T) {
 	}
 }
 
-// An outage of the issuer is no refusal of the token: 503, and when to try again.
+// If the issuer is down, the answer is 503 with a time to retry, not a refusal.
 func TestAnOutageComesThrough(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	for _, path := range []string{accesstokentest.OAuthMetadataPath, accesstokentest.OpenIDMetadataPath} {
@@ -201,7 +201,7 @@ func retryDelay(t *testing.T, body map[string]any) string {
 	return ""
 }
 
-// The runtime sends the Authorization line twice, under its own name and as
+// grpc-gateway sends the Authorization field twice, under its own name and as
 // grpcgateway-authorization. Only the first one counts.
 func TestTheTokenArrivesOnce(t *testing.T) {
 	as := accesstokentest.NewServer(t)
@@ -218,7 +218,7 @@ func TestTheTokenArrivesOnce(t *testing.T) {
 	}
 }
 
-// This is why there is a writeError.
+// The default error handler gives wrong challenges, so writeError is needed.
 func TestTheRuntimeAloneWritesNoChallenge(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	_, gateway := newGateway(t, as)

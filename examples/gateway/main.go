@@ -1,14 +1,15 @@
-// Command gateway gives the gRPC server of the example grpc an HTTP face by
-// grpc-gateway. It knows no issuer and decides nothing: it hands the Authorization
-// line on, and the refusals back.
+// Command gateway offers the gRPC server of the example grpc over HTTP, by
+// grpc-gateway. It checks no tokens itself. It passes the Authorization field on to
+// the server, and the server's refusals back to the client.
 //
 //	go run ./grpc -issuer https://login.example.com -resource https://api.example.com
 //	go run ./gateway -server 127.0.0.1:8090
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8091/files
 //
-// The runtime turns UNAUTHENTICATED into 401, PERMISSION_DENIED into 403,
-// UNAVAILABLE into 503 and INTERNAL into 500, which are the statuses that package
-// middleware has. Malformed credentials alone are a 401 here and a 400 there.
+// grpc-gateway turns UNAUTHENTICATED into 401, PERMISSION_DENIED into 403,
+// UNAVAILABLE into 503 and INTERNAL into 500, like package middleware. There is one
+// difference: if the credentials are malformed, you get a 401 here, but a 400 from
+// package middleware.
 package main
 
 import (
@@ -32,8 +33,8 @@ import (
 )
 
 func main() {
-	target := flag.String("server", "127.0.0.1:8090", "the gRPC server; TLS is for it, if it is not on this machine")
-	addr := flag.String("addr", "127.0.0.1:8091", "where to listen")
+	target := flag.String("server", "127.0.0.1:8090", "address of the gRPC server; use TLS if it is on a different machine")
+	addr := flag.String("addr", "127.0.0.1:8091", "address to listen on")
 	flag.Parse()
 	conn, err := grpc.NewClient(*target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -50,9 +51,10 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-// writeError is the runtime's own, but for the header fields of a refusal, which
-// grpcauth sends as a trailer and as details. Without it the text of an
-// UNAUTHENTICATED status stands where the challenge belongs, and a 403 has none.
+// writeError is grpc-gateway's default error handler, but it also sets the header
+// fields of a refusal, which grpcauth sends in the trailer and the status details.
+// Without it, the WWW-Authenticate of a 401 would contain the text of the status
+// instead of the challenge, and a 403 would have no challenge.
 func writeError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	answer, _ := runtime.ServerMetadataFromContext(ctx)
 	fields := http.Header{"Cache-Control": {"no-store"}, "Www-Authenticate": answer.TrailerMD.Get("www-authenticate")}
@@ -64,7 +66,8 @@ func writeError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler,
 	runtime.DefaultHTTPErrorHandler(ctx, mux, m, overlay{w, fields}, r, err)
 }
 
-// An overlay lays fields over the header at the last moment.
+// An overlay sets fields in the header just before the header is written, so they
+// replace the fields that the default handler has set.
 type overlay struct {
 	http.ResponseWriter
 	fields http.Header
@@ -75,7 +78,7 @@ func (o overlay) WriteHeader(status int) {
 	o.ResponseWriter.WriteHeader(status)
 }
 
-// register and forward stand in for what protoc-gen-grpc-gateway writes.
+// register and forward replace the code that protoc-gen-grpc-gateway would generate.
 func register(mux *runtime.ServeMux, drive drivepb.DriveClient) error {
 	list := func(map[string]string) *drivepb.ListFilesRequest { return &drivepb.ListFilesRequest{} }
 	if err := mux.HandlePath("GET", "/files", forward(mux, drivepb.Drive_ListFiles_FullMethodName, list, drive.ListFiles)); err != nil {

@@ -1,5 +1,5 @@
-// Command grpc is a resource server over gRPC. Who may call what stands in
-// drivepb/drive.proto.
+// Command grpc is a resource server over gRPC. drivepb/drive.proto declares the
+// scopes that each method requires.
 //
 //	go run ./grpc -issuer https://login.example.com -resource https://api.example.com
 //	grpcurl -plaintext -import-path drivepb -import-path ../proto -proto drive.proto -H "authorization: Bearer $TOKEN" 127.0.0.1:8090 accesstoken.examples.drive.v1.Drive/ListFiles
@@ -22,10 +22,10 @@ import (
 )
 
 func main() {
-	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
-	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
-	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
-	reflect := flag.Bool("reflection", false, "tell everybody which methods there are")
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "URL of the authorization server; must equal the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "identifier of this resource server; its tokens must have it in aud")
+	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on")
+	reflect := flag.Bool("reflection", false, "offer server reflection, without a token")
 	flag.Parse()
 	v, err := accesstoken.NewValidator(accesstoken.Config{
 		Resource: *resource,
@@ -49,7 +49,7 @@ func serve(v *accesstoken.Validator, addr string, reflect bool) error {
 	return server.Serve(l)
 }
 
-// newServer fails if there is a method about which nothing is said.
+// newServer returns an error if a registered method has no rule.
 func newServer(v *accesstoken.Validator, reflect bool) (*grpc.Server, error) {
 	options := &grpcauth.Options{
 		Services: []string{drivepb.Drive_ServiceDesc.ServiceName},

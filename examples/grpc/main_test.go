@@ -64,8 +64,8 @@ func connect(t *testing.T, server *grpc.Server) *grpc.ClientConn {
 	return conn
 }
 
-// What drive.proto says is what callers meet; health is open, reflection if the
-// flag says so (GRPC-04, GRPC-08).
+// Callers need the scopes that drive.proto declares. Health is open, and reflection if the
+// flag is set (GRPC-04, GRPC-08).
 func TestTheDriveDoesWhatItsProtoSays(t *testing.T) {
 	as, v := newValidator(t)
 	for _, reflect := range []bool{false, true} {
@@ -108,7 +108,7 @@ func TestTheDriveDoesWhatItsProtoSays(t *testing.T) {
 			{"list, without its scope", list, "files:write", codes.PermissionDenied, "SCOPE_INSUFFICIENT"},
 			{"list", list, "files:read", codes.OK, ""},
 			{"delete, without its scope", remove, "files:read", codes.PermissionDenied, "SCOPE_INSUFFICIENT"},
-			{"delete", remove, "files:write", codes.Unimplemented, ""}, // as it is in this example
+			{"delete", remove, "files:write", codes.Unimplemented, ""}, // this example does not implement it
 			{"health", check, "-", codes.OK, ""},
 			{"reflection", ask, "-", map[bool]codes.Code{true: codes.OK, false: codes.PermissionDenied}[reflect], map[bool]accesstoken.Reason{false: "POLICY_DENIED"}[reflect]},
 		} {
@@ -147,8 +147,8 @@ func TestARefusalTellsAClientWhichScopesItNeeds(t *testing.T) {
 	}
 }
 
-// A method about which the .proto is silent keeps the server from starting, and is
-// named (GRPC-04).
+// If a method has no rule in the .proto, the server does not start, and the error
+// names the method (GRPC-04).
 func TestAMethodWithoutAPolicyStopsTheStart(t *testing.T) {
 	_, v := newValidator(t)
 	original := drivepb.Drive_ServiceDesc.ServiceName
@@ -163,7 +163,7 @@ func TestAMethodWithoutAPolicyStopsTheStart(t *testing.T) {
 	}
 }
 
-// So does one that is registered beside what the .proto knows.
+// The same happens if a registered method is not in the .proto.
 func TestAMethodThatNoProtoKnowsStopsTheStart(t *testing.T) {
 	_, v := newValidator(t)
 	original := drivepb.Drive_ServiceDesc.Methods
@@ -178,10 +178,10 @@ func TestAMethodThatNoProtoKnowsStopsTheStart(t *testing.T) {
 	}
 }
 
-// packages is how many withoutPolicy has made: the registry forgets none.
+// packages counts the packages of withoutPolicy, because names in the registry are unique.
 var packages int
 
-// withoutPolicy registers a copy of the Drive in which one method has lost its
+// withoutPolicy registers a copy of the Drive in which one method has no
 // option, and returns its full name.
 func withoutPolicy(t *testing.T, method string) string {
 	t.Helper()

@@ -1,4 +1,4 @@
-// Command opaque is a resource server over net/http that has opaque tokens introspected (RFC 7662).
+// Command opaque is a resource server over net/http that checks opaque tokens by introspection (RFC 7662).
 //
 //	CLIENT_ID=api CLIENT_SECRET=… go run ./opaque -issuer https://login.example.com -resource https://api.example.com \
 //		-introspect https://login.example.com/introspect
@@ -20,10 +20,10 @@ import (
 )
 
 func main() {
-	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
-	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
-	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
-	endpoint := flag.String("introspect", os.Getenv("INTROSPECTION_ENDPOINT"), "the introspection endpoint")
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "URL of the authorization server; must equal the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "identifier of this resource server; its tokens must have it in aud")
+	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on")
+	endpoint := flag.String("introspect", os.Getenv("INTROSPECTION_ENDPOINT"), "URL of the introspection endpoint")
 	flag.Parse()
 	introspect, err := introspection.NewClient(introspection.Config{
 		Endpoint: *endpoint, ClientID: os.Getenv("CLIENT_ID"), ClientSecret: os.Getenv("CLIENT_SECRET"),

@@ -1,4 +1,4 @@
-// Command production is a resource server over chi, with what a service in production needs.
+// Command production is a resource server over chi with refusal counts, readiness and JSON errors.
 //
 //	go run ./production -issuer https://sso.example.com/realms/main -resource https://api.example.com
 package main
@@ -22,15 +22,15 @@ import (
 )
 
 func main() {
-	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
-	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
-	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "URL of the authorization server; must equal the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "identifier of this resource server; its tokens must have it in aud")
+	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on")
 	flag.Parse()
 	v, err := newValidator(*issuer, *resource, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	go func() { log.Fatal(http.ListenAndServe("127.0.0.1:8091", nil)) }() // /debug/vars, for operators only
+	go func() { log.Fatal(http.ListenAndServe("127.0.0.1:8091", nil)) }() // /debug/vars, which only operators should reach
 	server := &http.Server{Addr: *addr, Handler: routes(v), ReadHeaderTimeout: 5 * time.Second}
 	log.Fatal(server.ListenAndServe())
 }
@@ -54,7 +54,7 @@ func routes(v *accesstoken.Validator) http.Handler {
 	r := chi.NewRouter()
 	r.Get("/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if v.Ready() != nil {
-			http.Error(w, "the issuer's keys are not here yet", http.StatusServiceUnavailable)
+			http.Error(w, "the issuer's keys are not loaded yet", http.StatusServiceUnavailable)
 		}
 	})
 	r.With(auth.Require(scopes.All("orders:read")).Wrap).Get("/orders", list)

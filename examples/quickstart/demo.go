@@ -28,8 +28,8 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/printer"
 )
 
-// What the parties call themselves and each other. The resource identifiers are
-// names and not addresses: one identifier serves three carriers.
+// The resource identifiers of the two resource servers. They are names, not
+// addresses, because each resource server has one identifier for three transports.
 const (
 	driveID    = "https://drive.example"
 	calendarID = "https://calendar.example"
@@ -37,50 +37,50 @@ const (
 
 var alice = issuer.User{Subject: "user-7f3a", Login: "alice", Password: "wonderland", Name: "Alice"}
 
-// A demo is every party of both flows, in one process.
+// A demo holds all parties of both flows, in one process.
 type demo struct {
-	page     string // the URL for a person to open
-	issuer   *issuer.Server
-	url      string // of the issuer
-	drive    *drive.Drive
-	calendar *drive.Drive // another resource server, which tokens for the drive do not open
-	calls    *carriers.Client
-	strange  *carriers.Client // calls the calendar
-	starts   map[journal.Kind]string
-	printers map[journal.Kind]*printer.Printer
-	journal  *journal.Journal
-	logbook  *logbook
+	page          string // the URL for a person to open
+	issuer        *issuer.Server
+	url           string // of the issuer
+	drive         *drive.Drive
+	calendar      *drive.Drive // a second resource server, which refuses tokens for the drive
+	calls         *carriers.Client
+	calendarCalls *carriers.Client // calls the calendar
+	starts        map[journal.Kind]string
+	printers      map[journal.Kind]*printer.Printer
+	journal       *journal.Journal
+	logbook       *logbook
 
 	transport *http.Transport
 	servers   []*loopback.Server
 
-	trial sync.Mutex // one experiment at a time: some of them change the issuer
+	trial sync.Mutex // one trial at a time, because some of them change the issuer
 	seen  struct {
 		sync.Mutex
 		reasons []accesstoken.Reason
 	}
 
-	// For key IDs that it does not know, the drive fetches the key set twice in
-	// a burst and then once in 30 s, so that a flood of invented ones is no flood
-	// of fetches. More rotations than that would go unnoticed for a while.
+	// If the drive sees an unknown key ID, it fetches the key set, at most twice in a
+	// burst and then once in 30 s. This limits what an attacker can cause with
+	// invented key IDs. After more rotations than that, the drive would not know the
+	// new key for a while, so the demo does not rotate more often.
 	rotations *rate.Limiter
 }
 
-// A place is a listener and the URL that leads to it.
+// A place is a listener and its URL.
 type place struct {
 	net.Listener
 	url string
 }
 
-// options say how a demo is set up.
 type options struct {
 	host string            // of every party
-	port int               // of the page; the others take the ports after it, or free ones; 0 means free ones for all
-	out  io.Writer         // where a person's flows and trials are printed
-	back http.RoundTripper // how the guest book reaches the issuer; nil means as everybody does
+	port int               // of the page; the others use the ports after it, or free ports if taken; 0 means free ports for all
+	out  io.Writer         // the flows and trials of the page's visitors are printed here
+	back http.RoundTripper // from the guest book to the issuer; nil means the demo's own transport
 }
 
-// start brings up all parties.
+// start starts all parties.
 func start(ctx context.Context, o options) (d *demo, err error) {
 	host, out := o.host, o.out
 	d = &demo{
@@ -150,7 +150,7 @@ func start(ctx context.Context, o options) (d *demo, err error) {
 	if d.calls, err = carriers.New("The drive", d.drive.HTTP, d.drive.Echo, d.drive.GRPC); err != nil {
 		return nil, err
 	}
-	if d.strange, err = carriers.New("The calendar", d.calendar.HTTP, d.calendar.Echo, d.calendar.GRPC); err != nil {
+	if d.calendarCalls, err = carriers.New("The calendar", d.calendar.HTTP, d.calendar.Echo, d.calendar.GRPC); err != nil {
 		return nil, err
 	}
 
@@ -197,7 +197,7 @@ func listen(host string, port, n int) ([]place, error) {
 	for i := range n {
 		at, listen := port+i, loopback.ListenNear
 		if i == 0 {
-			listen = loopback.Listen // the address a person was told must be the one
+			listen = loopback.Listen // the page must be at exactly the address of -addr
 		}
 		if port == 0 {
 			at = 0
@@ -218,10 +218,10 @@ func (d *demo) serve(p place, h http.Handler) {
 	d.servers = append(d.servers, loopback.Serve(p, h))
 }
 
-// Close ends every party. Clients go first, so that no server waits for them.
+// Close stops every party. Clients are closed first, so that no server waits for them.
 func (d *demo) Close() error {
 	var faults []error
-	for _, c := range []*carriers.Client{d.calls, d.strange} {
+	for _, c := range []*carriers.Client{d.calls, d.calendarCalls} {
 		if c != nil {
 			faults = append(faults, c.Close())
 		}
@@ -239,7 +239,7 @@ func (d *demo) Close() error {
 	return errors.Join(faults...)
 }
 
-// observe puts what the authorization server saw into the flow it belongs to.
+// observe adds an exchange at the authorization server to the flow with this state.
 func (d *demo) observe(endpoint, state string, e journal.Exchange) {
 	flow, ok := d.journal.ByState(state)
 	if !ok {
@@ -262,14 +262,16 @@ func stepOf(kind journal.Kind, endpoint string) int {
 	return journal.GivesAuthorization
 }
 
-// refused collects the fine reasons, which the operator sees and the wire does not.
+// refused collects the reasons of refusals. The operator sees these, but clients may
+// get a coarser reason.
 func (d *demo) refused(_ context.Context, refused *accesstoken.Error) {
 	d.seen.Lock()
 	defer d.seen.Unlock()
 	d.seen.reasons = append(d.seen.reasons, refused.Reason)
 }
 
-// reasons returns what was collected since the last call, each reason once.
+// reasons returns the reasons that were collected since the last call, without
+// duplicates.
 func (d *demo) reasons() []string {
 	d.seen.Lock()
 	defer d.seen.Unlock()
@@ -283,7 +285,8 @@ func (d *demo) reasons() []string {
 	return out
 }
 
-// play runs a whole flow with a resource owner who has no browser.
+// play runs a whole flow with a simulated resource owner and no browser. It calls
+// prepare with the flow's state before the authorization request is sent.
 func (d *demo) play(ctx context.Context, kind journal.Kind, prepare func(state string)) (journal.Snapshot, error) {
 	var state string
 	person := owner.Owner{
@@ -301,7 +304,7 @@ func (d *demo) play(ctx context.Context, kind journal.Kind, prepare func(state s
 	}
 	flow, ok := d.journal.ByState(state)
 	if !ok {
-		return journal.Snapshot{}, fmt.Errorf("the flow ended at %s with status %d and never came to the client", at, status)
+		return journal.Snapshot{}, fmt.Errorf("the flow ended at %s with status %d and did not reach the client", at, status)
 	}
 	got := flow.Snapshot()
 	if !got.Done {
@@ -328,7 +331,7 @@ func (l *logbook) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Lines returns what was written, oldest first.
+// Lines returns the newest lines, oldest first.
 func (l *logbook) Lines() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

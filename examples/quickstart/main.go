@@ -1,11 +1,11 @@
-// Command quickstart plays OAuth 2.0 and OpenID Connect on one machine: an
-// authorization server, a third-party client, a relying party, and a drive over
-// net/http, Echo and gRPC behind one validator.
+// Command quickstart demonstrates OAuth 2.0 and OpenID Connect on one machine. It
+// runs an authorization server, a third-party client, a relying party, and a drive
+// over net/http, Echo and gRPC behind one validator.
 //
-//	go run ./quickstart              # then open the page it names
+//	go run ./quickstart              # then open the page whose URL it prints
 //	go run ./quickstart -once        # without a browser: prints every step and every refusal
 //
-// It serves loopback only and is for demonstrations only.
+// It listens on loopback only. You should use it for demonstrations only.
 package main
 
 import (
@@ -24,10 +24,10 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "the page's address, on a loopback host; the other parties take the ports after it")
-	once := flag.Bool("once", false, "play everything without a browser, print it, and exit: 0 only if all was as it must be")
+	addr := flag.String("addr", "127.0.0.1:8080", "address of the page, on a loopback host; the other parties use the ports after it")
+	once := flag.Bool("once", false, "run everything without a browser, print it and exit, with status 0 only if every result was as expected")
 	flag.Parse()
-	// op logs through slog's default; the page and the terminal tell the story.
+	// The op package logs to slog's default logger. Only the page and the terminal should show what happens.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -38,7 +38,8 @@ func main() {
 	}
 }
 
-// run starts the demo, plays it or serves it until ctx ends, and closes it.
+// run starts the demo. If once is set, it runs every flow and every trial; otherwise it
+// serves until ctx ends. Then it closes the demo.
 func run(ctx context.Context, out io.Writer, addr string, once bool) error {
 	host, port, err := split(addr)
 	if err != nil {
@@ -58,12 +59,12 @@ func run(ctx context.Context, out io.Writer, addr string, once bool) error {
 	}
 	fmt.Fprintf(out, "\n  Open        %s\n  Log in as   %s\n  Password    %s\n  Stop        Ctrl-C\n\n", d.page, alice.Login, alice.Password)
 	<-ctx.Done()
-	fmt.Fprintln(out, "\nGood-bye.")
+	fmt.Fprintln(out, "\nStopped.")
 	return d.Close()
 }
 
-// split reads -addr. Its host must be written out: without one, the whole
-// network could reach the demo.
+// split splits -addr into host and port. An address without a host, for example
+// :8080, is refused later, because the whole network could reach the demo.
 func split(addr string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -71,7 +72,7 @@ func split(addr string) (host string, port int, err error) {
 	}
 	port, err = strconv.Atoi(text)
 	if err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("-addr: %q is not a port", text)
+		return "", 0, fmt.Errorf("-addr: %q is not a port; want 0 to 65535", text)
 	}
 	return host, port, nil
 }

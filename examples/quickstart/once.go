@@ -12,9 +12,9 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/page"
 )
 
-// errDeviation is what once ends in when something was not as it must be; the
-// report has said what.
-var errDeviation = errors.New("not everything was as it must be")
+// errDeviation is the error of once if a result was not as expected. The printed
+// report contains the details.
+var errDeviation = errors.New("some results were not as expected; see the lines that begin with UNEXPECTED")
 
 var titles = map[journal.Kind]string{
 	journal.OAuth:       "OAuth 2.0 · photo printer · JWT access token",
@@ -22,7 +22,7 @@ var titles = map[journal.Kind]string{
 	journal.OIDC:        "OpenID Connect · guest book",
 }
 
-// once plays every flow and every trial without a browser and prints them.
+// once runs every flow and every trial without a browser and prints them.
 func (d *demo) once(ctx context.Context, out io.Writer) error {
 	failed := false
 	for _, kind := range []journal.Kind{journal.OAuth, journal.OAuthOpaque, journal.OIDC} {
@@ -50,26 +50,27 @@ func (d *demo) once(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if lines := d.logbook.Lines(); len(lines) > 0 {
-		fmt.Fprintf(out, "What the resource servers told their operator\n\n  %s", strings.Join(lines, "  "))
+		fmt.Fprintf(out, "Log of the resource servers\n\n  %s", strings.Join(lines, "  "))
 	}
 	if failed {
 		return errDeviation
 	}
-	fmt.Fprintf(out, "\nAll as it must be: 3 flows, %d trials, 3 carriers, 1 validator.\n", len(trials))
+	fmt.Fprintf(out, "\nEvery result is as expected: 3 flows, %d trials, 3 transports, 1 validator.\n", len(trials))
 	return nil
 }
 
-// flowDeviations says how a flow differs from what it should be, if it does.
+// flowDeviations returns a sentence for each difference between the flow and the
+// expected one.
 func flowDeviations(flow journal.Snapshot) []string {
 	granted := page.Part{Caption: titles[flow.Kind], Answers: flow.Answers, Want: passes}
 	out := granted.Deviations()
 	for i, step := range flow.Steps {
 		if len(step.Exchanges) == 0 {
-			out = append(out, fmt.Sprintf("%s: expected requests in step %d, %q, got none", titles[flow.Kind], i+1, step.Name))
+			out = append(out, fmt.Sprintf("%s: got no requests in step %d, %q; want at least one", titles[flow.Kind], i+1, step.Name))
 		}
 	}
 	if readable := journal.Decode(flow.AccessToken).Readable(); readable == (flow.Kind == journal.OAuthOpaque) {
-		out = append(out, fmt.Sprintf("%s: expected a JWT %t, got %t", titles[flow.Kind], !readable, readable))
+		out = append(out, fmt.Sprintf("%s: access token is a JWT: got %t; want %t", titles[flow.Kind], readable, !readable))
 	}
 	return out
 }
@@ -96,7 +97,7 @@ func printFlow(out io.Writer, flow journal.Snapshot) {
 	fmt.Fprintln(out)
 }
 
-// printTokens says what the tokens are.
+// printTokens prints a summary of each token.
 func printTokens(out io.Writer, flow journal.Snapshot) {
 	if flow.IDToken != "" {
 		fmt.Fprintf(out, "      ID token: %s\n", journal.Decode(flow.IDToken).Summary())
@@ -106,7 +107,7 @@ func printTokens(out io.Writer, flow journal.Snapshot) {
 	}
 }
 
-// printExchange prints one line; the page has the rest.
+// printExchange prints one line. The page shows the details.
 func printExchange(out io.Writer, e journal.Exchange) {
 	line := e.Method + " " + e.Path() + parameters(e)
 	if e.Status != "" {
@@ -118,8 +119,8 @@ func printExchange(out io.Writer, e journal.Exchange) {
 	fmt.Fprintf(out, "      %s\n", line)
 }
 
-// telling are the parameters that a line of the terminal has room for.
-var telling = map[string]bool{
+// shortlist are the parameters that are printed. A line has no room for the others.
+var shortlist = map[string]bool{
 	"scope": true, "resource": true, "code_challenge_method": true, "grant_type": true, "iss": true, "decision": true, "username": true,
 }
 
@@ -127,7 +128,7 @@ func parameters(e journal.Exchange) string {
 	var shown []string
 	more := false
 	for _, f := range e.Params {
-		if telling[f.Name] {
+		if shortlist[f.Name] {
 			shown = append(shown, f.Name+"="+f.Value)
 		} else {
 			more = true
@@ -158,8 +159,8 @@ func printTrial(out io.Writer, t page.Trial) {
 	fmt.Fprintln(out)
 }
 
-// printAnswers prints a line for each carrier, and one for net/http and Echo
-// together when they agree to the letter.
+// printAnswers prints a line for each transport. If the answers of net/http and Echo
+// are equal, they share one line.
 func printAnswers(out io.Writer, answers []journal.Answer, fine []string) {
 	for i, a := range answers {
 		switch {
@@ -175,7 +176,7 @@ func printAnswers(out io.Writer, answers []journal.Answer, fine []string) {
 	}
 }
 
-// operator adds the fine reason, when the wire has a coarser one.
+// operator returns the reason that the operator sees, if the client got a coarser one.
 func operator(a journal.Answer, fine []string) string {
 	if len(fine) == 0 || slices.Contains(fine, a.Reason) {
 		return ""
@@ -213,7 +214,7 @@ func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
 func printTried(out io.Writer, t page.Trial, err error) {
 	if err != nil {
-		fmt.Fprintf(out, "  The trial %q did not work: %v.\n\n", t.Title, err)
+		fmt.Fprintf(out, "  The trial %q failed: %v.\n\n", t.Title, err)
 		return
 	}
 	printTrial(out, t)
@@ -221,7 +222,7 @@ func printTried(out io.Writer, t page.Trial, err error) {
 
 func printDeviations(out io.Writer, deviations []string) {
 	for _, d := range deviations {
-		fmt.Fprintf(out, "  NOT AS IT MUST BE  %s\n", d)
+		fmt.Fprintf(out, "  UNEXPECTED  %s\n", d)
 	}
 	fmt.Fprintln(out)
 }

@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // op logs through it
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the op package logs to it
 	os.Exit(m.Run())
 }
 
@@ -32,7 +32,7 @@ func newDemo(t *testing.T) *demo {
 	return newDemoWith(t, nil)
 }
 
-// newDemoWith does the same with another way from the guest book to the issuer.
+// newDemoWith is like newDemo, with a different transport from the guest book to the issuer.
 func newDemoWith(t *testing.T, back http.RoundTripper) *demo {
 	t.Helper()
 	d, err := start(t.Context(), options{host: "127.0.0.1", out: io.Discard, back: back})
@@ -47,7 +47,7 @@ func newDemoWith(t *testing.T, back http.RoundTripper) *demo {
 	return d
 }
 
-// visitor is alice with a browser, for whom a test can meddle with requests.
+// visitor is alice with a browser. If meddle is set, it can change the URLs of redirects.
 func visitor(d *demo, meddle func(*url.URL)) owner.Owner {
 	return owner.Owner{
 		Login: alice.Login, Password: alice.Password, Transport: d.transport, Until: d.page, OnRequest: meddle,
@@ -97,7 +97,7 @@ func TestEveryFlowOpensTheDriveOverEveryCarrier(t *testing.T) {
 	}
 }
 
-// One row of the outcome matrix for each trial, on three carriers.
+// Each trial ends in one row of the outcome matrix, on three transports.
 func TestEveryTrialEndsInItsRow(t *testing.T) {
 	d := newDemo(t)
 	rows := map[string]struct {
@@ -164,14 +164,14 @@ func TestDeviationsAreFound(t *testing.T) {
 	}
 }
 
-// FLOW-01: whatever is wrong with the answer, the code is not redeemed.
+// FLOW-01: if anything is wrong with the response, the code is not redeemed.
 func TestClientsAbortOnAWrongAnswer(t *testing.T) {
 	d := newDemo(t)
 	for _, tc := range []struct {
 		name   string
 		spoil  func(url.Values)
 		status int
-		says   string // in the flow's error, when the flow is known
+		says   string // must be in the error of the flow, if the flow is known
 	}{
 		{"wrong state", func(q url.Values) { q.Set("state", "another") }, 400, ""},
 		{"no state", func(q url.Values) { q.Del("state") }, 400, ""},
@@ -219,7 +219,7 @@ func TestClientsAbortOnAWrongAnswer(t *testing.T) {
 	}
 }
 
-// FLOW-04: the ID token must answer the question that was asked.
+// FLOW-04: the ID token must contain the nonce of the request.
 func TestTheGuestBookChecksTheNonce(t *testing.T) {
 	d := newDemo(t)
 	got := playAs(t, d, journal.OIDC, func(u *url.URL) {
@@ -233,7 +233,7 @@ func TestTheGuestBookChecksTheNonce(t *testing.T) {
 	}
 }
 
-// FLOW-04: UserInfo about somebody else is not believed.
+// FLOW-04: a UserInfo response with a different sub is rejected.
 func TestTheGuestBookComparesUserInfoWithTheIDToken(t *testing.T) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
@@ -247,8 +247,8 @@ func TestTheGuestBookComparesUserInfoWithTheIDToken(t *testing.T) {
 		}, nil
 	}))
 	got := playAs(t, d, journal.OIDC, asIs)
-	if got.Err == nil || !strings.Contains(got.Err.Error(), "another person") || len(got.Answers) != 0 {
-		t.Errorf("got the error %v and %d answers; want one about another person, and none", got.Err, len(got.Answers))
+	if got.Err == nil || !strings.Contains(got.Err.Error(), "a different user") || len(got.Answers) != 0 {
+		t.Errorf("got the error %v and %d answers; want one about a different user, and none", got.Err, len(got.Answers))
 	}
 }
 
@@ -258,7 +258,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 func asIs(*url.URL) {}
 
-// playAs plays a flow in which somebody meddles with what the browser opens.
+// playAs runs a flow in which meddle changes the URLs of redirects.
 func playAs(t *testing.T, d *demo, kind journal.Kind, meddle func(*url.URL)) journal.Snapshot {
 	t.Helper()
 	var state string
@@ -325,13 +325,13 @@ func TestAWrongPasswordStaysAtTheLoginPage(t *testing.T) {
 	}
 }
 
-// What the authorization server must refuse before anybody is asked.
+// The authorization server must refuse these requests before it shows a page.
 func TestAuthorizationServerRefuses(t *testing.T) {
 	d := newDemo(t)
 	for _, tc := range []struct {
 		name  string
 		spoil func(url.Values)
-		error string // the error parameter; "" when the browser must not be sent back at all
+		error string // the error parameter; "" if the browser must not be redirected to the client
 	}{
 		{"no PKCE", func(q url.Values) { q.Del("code_challenge"); q.Del("code_challenge_method") }, "invalid_request"},
 		{"plain PKCE", func(q url.Values) { q.Set("code_challenge_method", "plain") }, "invalid_request"},
@@ -420,7 +420,7 @@ func TestRotationKeepsTheOldKeyForItsTokens(t *testing.T) {
 	}
 }
 
-// The page is played the way a browser would, without one.
+// The page is used as a browser would use it, but without a browser.
 func TestThePage(t *testing.T) {
 	d := newDemo(t)
 	person := visitor(d, nil)
@@ -499,8 +499,8 @@ func get(t *testing.T, client *http.Client, target string) string {
 	return string(body)
 }
 
-// Close waits for what start began. Some goroutines of connections that were
-// cut need a moment of the scheduler to be gone.
+// Close waits for everything that start started. Some goroutines of closed connections
+// need a moment to end.
 func TestCloseEndsEveryGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	d, err := start(context.Background(), options{host: "127.0.0.1", out: io.Discard})

@@ -12,7 +12,8 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/page"
 )
 
-// The rows of the outcome matrix that the trials end in.
+// The expected results of the requests in the trials. Each is a row of the outcome
+// matrix.
 var (
 	passes       = page.Want{Status: 200, Code: "OK"}
 	noToken      = page.Want{Status: 401, Challenge: true, Scope: "files:read", Code: "UNAUTHENTICATED", Reason: "CREDENTIALS_MISSING"}
@@ -23,7 +24,7 @@ var (
 	unavailable  = page.Want{Status: 503, Retry: true, Code: "UNAVAILABLE", Reason: "INTROSPECTION_UNAVAILABLE"}
 )
 
-// A trial fills in what came of it.
+// A trial breaks one thing and sends requests. Its run function fills in the results.
 type trial struct {
 	name, title, how, why string
 	run                   func(*demo, context.Context, *page.Trial) error
@@ -32,67 +33,67 @@ type trial struct {
 var trials = []trial{
 	{
 		"missing", "No token",
-		"The request carries no Authorization at all.",
-		"Nobody claimed anything, so there is nothing to call invalid: the challenge says which scheme to use and which scope to ask for, and names no error.",
+		"The request has no Authorization field.",
+		"There is no token that could be invalid, so the challenge has no error. It names the scheme to use and the scope to request.",
 		(*demo).withoutToken,
 	},
 	{
 		"expired", "Expired token",
-		"A switch in the authorization server dates this one token back by an hour, so nobody has to wait; signature, issuer and audience are genuine.",
-		"exp has passed, and the 30 seconds of leeway with it; the client should get a new token.",
+		"The authorization server backdates this token by an hour, so that you do not have to wait. Its signature, issuer and audience are genuine.",
+		"exp plus 30 seconds of leeway is in the past. The client should get a new token.",
 		(*demo).withExpired,
 	},
 	{
 		"scope", "Missing scope",
-		"A good token with files:read is used to delete a file.",
-		"The token is good and the right is missing: 403 and the scope to ask for, not 401.",
+		"A valid token with the scope files:read is used to delete a file.",
+		"The token is valid but lacks a scope, so the status is 403, not 401, and the challenge names the scope to request.",
 		(*demo).withoutScope,
 	},
 	{
 		"idtoken", "ID token in place of the access token",
-		"Alice signs in at the guest book, and her ID token is sent to the drive. Same issuer, same key, genuine signature.",
-		"An ID token tells a client who signed in; it is no permission to read a drive.",
+		"Alice signs in at the guest book, and her ID token is sent to the drive. It has the same issuer, the same key and a genuine signature.",
+		"An ID token tells a client who signed in. It does not allow the client to read a drive.",
 		(*demo).withIDToken,
 	},
 	{
 		"audience", "Token for another resource server",
-		"A good token for the drive is sent to a calendar that trusts the same issuer.",
-		"aud names the drive, so a resource server that gets hold of the token cannot use it elsewhere.",
+		"A valid token for the drive is sent to a calendar that trusts the same issuer.",
+		"aud contains only the drive. If a resource server could use the tokens that it receives at other resource servers, it could act in the user's name there.",
 		(*demo).elsewhere,
 	},
 	{
 		"signature", "Tampered signature",
-		"One character in the middle of a good token's signature is another one.",
-		"The signature does not fit the key that the token names.",
+		"One character in the middle of a valid token's signature is changed.",
+		"The signature does not verify with the key of the token's kid.",
 		(*demo).withTamperedSignature,
 	},
 	{
 		"none", "alg: none",
-		"A good token's claims, with a header that says alg: none and an empty signature.",
-		"Which algorithms count is the drive's configuration; the token has no say.",
+		"The claims of a valid token get a header with alg: none and an empty signature.",
+		"The drive's configuration decides which algorithms are allowed, not the token.",
 		(*demo).withAlgNone,
 	},
 	{
 		"rotated", "Key rotated away",
-		"The issuer makes a new key and withdraws the old one. A new token makes the drive fetch the key set again. A second answer without the old key, 5 s later, confirms that it is gone; then the old token is sent.",
-		"The key that signed it is no longer the issuer's, so neither is the token, cached or not.",
+		"The issuer makes a new key and withdraws the old one. A new token makes the drive fetch the key set again. A second fetch, 5 s later, confirms that the old key is gone. Then the old token is sent.",
+		"The issuer no longer publishes the key that signed the token, so the token is refused, even if the drive has it in its cache.",
 		(*demo).withWithdrawnKey,
 	},
 	{
 		"down", "Issuer down",
-		"The authorization server cuts every connection while the drive must ask it about an opaque token; then it comes back.",
-		"Nobody could find out, and that is not the token's fault: 503 and a time to retry, never invalid_token, so nobody is logged out.",
+		"The authorization server closes every connection while the drive has to ask it about an opaque token. Then it works again.",
+		"The drive cannot find out whether the token is valid, so it answers 503 with a time to retry. After invalid_token, clients would discard valid tokens and users would have to log in again.",
 		(*demo).withIssuerDown,
 	},
 	{
 		"revoked", "Token revoked (opaque)",
 		"The client revokes its token at the revocation endpoint (RFC 7009).",
-		"The introspection endpoint says that the token is not active; it does not say why.",
+		"The introspection endpoint answers that the token is not active. It gives no reason.",
 		(*demo).withRevoked,
 	},
 }
 
-// trialList is what the page offers.
+// trialList returns the trials for the page.
 func trialList() []page.Trial {
 	var list []page.Trial
 	for _, t := range trials {
@@ -101,12 +102,12 @@ func trialList() []page.Trial {
 	return list
 }
 
-// try runs a trial by name. Each gets a token of its own, by a whole flow
-// without a browser, so that trials can be run in any order and again.
+// try runs the trial with this name. Each run gets new tokens by whole flows without a
+// browser, so you can run trials in any order and repeatedly.
 func (d *demo) try(ctx context.Context, name string) (page.Trial, error) {
 	i := slices.IndexFunc(trials, func(t trial) bool { return t.name == name })
 	if i < 0 {
-		return page.Trial{}, fmt.Errorf("there is no trial called %q", name)
+		return page.Trial{}, fmt.Errorf("there is no trial named %q", name)
 	}
 	d.trial.Lock()
 	defer d.trial.Unlock()
@@ -122,12 +123,13 @@ func (d *demo) accessToken(ctx context.Context, kind journal.Kind) (string, erro
 	return flow.AccessToken, err
 }
 
-// reads reads the files and notes what should come of it.
+// reads lists the files with the token. It adds the answers and the expected result to t.
 func (d *demo) reads(ctx context.Context, t *page.Trial, caption, token string, want page.Want) {
 	t.Parts = append(t.Parts, page.Part{Caption: caption, Answers: slices.Collect(d.calls.List(ctx, token)), Want: want})
 }
 
-// refuses does the same for the refusal that the trial is about.
+// refuses is like reads, for the refusal that the trial demonstrates. It also records
+// the reasons that the operator sees.
 func (d *demo) refuses(ctx context.Context, t *page.Trial, caption, token string, want page.Want) {
 	t.Token = token
 	d.reasons()
@@ -185,7 +187,7 @@ func (d *demo) elsewhere(ctx context.Context, t *page.Trial) error {
 	d.reasons()
 	t.Parts = append(t.Parts, page.Part{
 		Caption: "At the calendar", Refusal: true, Want: invalid,
-		Answers: slices.Collect(d.strange.List(ctx, token)),
+		Answers: slices.Collect(d.calendarCalls.List(ctx, token)),
 	})
 	t.Fine = d.reasons()
 	return nil
@@ -200,8 +202,8 @@ func (d *demo) withTamperedSignature(ctx context.Context, t *page.Trial) error {
 	return nil
 }
 
-// tampered changes one character of the signature. Not the last one: its low
-// bits are padding.
+// tampered changes one character in the middle of the signature. The last character
+// would not do, because its low bits are padding.
 func tampered(token string) string {
 	b := []byte(token)
 	middle := (strings.LastIndexByte(token, '.') + len(b)) / 2
@@ -222,7 +224,8 @@ func (d *demo) withAlgNone(ctx context.Context, t *page.Trial) error {
 	return nil
 }
 
-// unsigned puts a token's claims under alg: none (RFC 7515 §A.5).
+// unsigned returns a token with the same claims, but alg: none and no signature
+// (RFC 7515 §A.5).
 func unsigned(token string) string {
 	payload := strings.Split(token, ".")[1]
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + payload + "."
@@ -232,7 +235,7 @@ func (d *demo) withWithdrawnKey(ctx context.Context, t *page.Trial) error {
 	turn := d.rotations.Reserve()
 	if wait := turn.Delay(); wait > 0 {
 		turn.Cancel()
-		t.Wait = fmt.Sprintf("The keys were rotated a moment ago. So that invented key IDs cannot flood the issuer, the drive fetches the key set for unknown ones only now and then: please try again in %d s.", int(wait.Seconds())+1)
+		t.Wait = fmt.Sprintf("The keys were rotated a moment ago. The drive limits how often it fetches the key set for an unknown key ID, so that invented IDs cannot flood the issuer. Please try again in %d s.", int(wait.Seconds())+1)
 		return nil
 	}
 	old, err := d.accessToken(ctx, journal.OAuth)
@@ -247,7 +250,7 @@ func (d *demo) withWithdrawnKey(ctx context.Context, t *page.Trial) error {
 	if err != nil {
 		return err
 	}
-	d.reads(ctx, t, "A token of the new key", fresh, passes)
+	d.reads(ctx, t, "A token signed by the new key", fresh, passes)
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -257,8 +260,9 @@ func (d *demo) withWithdrawnKey(ctx context.Context, t *page.Trial) error {
 	return nil
 }
 
-// confirmed is a little more than jwks.Config.WithdrawAfter: until then a key that one
-// answer lacks still verifies, in case that answer came from a server that is behind.
+// confirmed is a little more than the default of jwks.Config.WithdrawAfter. If a key is
+// missing from one response, it still verifies until then, because the response may come
+// from a server that lags behind.
 const confirmed = 6 * time.Second
 
 func (d *demo) withIssuerDown(ctx context.Context, t *page.Trial) error {
@@ -275,7 +279,7 @@ func (d *demo) withIssuerDown(ctx context.Context, t *page.Trial) error {
 	d.refuses(ctx, t, "An opaque token while the issuer is down", opaque, unavailable)
 	d.reads(ctx, t, "Meanwhile, a JWT whose key is known", jwt, passes)
 	d.issuer.SetDown(false)
-	d.reads(ctx, t, "The same opaque token, the issuer being back", opaque, passes)
+	d.reads(ctx, t, "The same opaque token after the issuer is back", opaque, passes)
 	return nil
 }
 

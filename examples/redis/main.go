@@ -1,6 +1,6 @@
-// Command redis is a resource server over net/http that has opaque tokens introspected (RFC 7662), and shares the
-// answers with its replicas through Redis, along with which DPoP proofs were used (RFC 9449). STORE_KEY is the same
-// for all of them: openssl rand -base64 32. The resource is also the URL that clients reach them at.
+// Command redis is a resource server over net/http that checks opaque tokens by introspection (RFC 7662). Its replicas
+// share the introspection answers and the used DPoP proofs (RFC 9449) through Redis. All replicas should have the same
+// STORE_KEY, for example from openssl rand -base64 32. -resource must be the URL at which clients reach the replicas.
 //
 //	CLIENT_ID=api CLIENT_SECRET=… REDIS_URL=redis://127.0.0.1:6379 STORE_KEY=… \
 //		go run ./redis -issuer https://login.example.com -resource https://api.example.com \
@@ -24,10 +24,10 @@ import (
 )
 
 func main() {
-	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
-	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
-	addr := flag.String("addr", "127.0.0.1:8090", "where to listen")
-	endpoint := flag.String("introspect", os.Getenv("INTROSPECTION_ENDPOINT"), "the introspection endpoint")
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "URL of the authorization server; must equal the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "identifier of this resource server; its tokens must have it in aud")
+	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on")
+	endpoint := flag.String("introspect", os.Getenv("INTROSPECTION_ENDPOINT"), "URL of the introspection endpoint")
 	flag.Parse()
 	store, err := newStore(os.Getenv("REDIS_URL"))
 	if err != nil {

@@ -38,8 +38,8 @@ func (c *cluster) newHolder(t *testing.T) holder {
 	return holder{signer, c.server.Opaque(claims)}
 }
 
-// proof returns the header fields of one request, which goes to the replicas' own
-// URL whichever of them gets it.
+// proof returns the header fields of one request to the common URL of the replicas,
+// whichever replica gets it.
 func (h holder) proof(t *testing.T) http.Header {
 	t.Helper()
 	proof, err := h.signer.Sign(dpop.Proof{Method: http.MethodGet, URL: resource + "/hello", Token: h.token})
@@ -114,8 +114,8 @@ func TestAUseIsForgottenAndSaysNothing(t *testing.T) {
 	}
 }
 
-// A Redis that cannot say whether a proof was used lets none pass, and what needs
-// no proof is served.
+// If Redis does not answer, no proof is accepted, but requests without a proof are
+// served.
 func TestWithoutRedisNoProofPasses(t *testing.T) {
 	for name, signal := range map[string]os.Signal{"killed": syscall.SIGKILL, "hanging": syscall.SIGSTOP} {
 		t.Run(name, func(t *testing.T) {

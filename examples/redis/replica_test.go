@@ -1,6 +1,6 @@
 //go:build interop
 
-// The test runs the program twice beside Debian's Redis:
+// The tests run two instances of the program with Debian's Redis:
 //
 //	apt-get update && apt-get install -y --no-install-recommends redis-server
 //	go test -tags interop ./redis
@@ -29,7 +29,7 @@ import (
 
 const (
 	resource = "https://api.example.com"
-	patience = 20 * time.Second // for what takes no time on an idle machine
+	patience = 20 * time.Second // for steps that take no time on an idle machine
 )
 
 var program string // compiled
@@ -53,7 +53,7 @@ func compileAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// A cluster is what the replicas share.
+// A cluster holds everything that the replicas share.
 type cluster struct {
 	server *accesstokentest.Server
 	redis  *process
@@ -90,7 +90,7 @@ func newKey() string {
 func (c *cluster) socket() string { return filepath.Join(c.dir, "socket") }
 func (c *cluster) roots() string  { return filepath.Join(c.dir, "roots.pem") }
 
-// writeRoots writes the certificate that the replicas are to trust.
+// writeRoots writes the certificate that the replicas must trust.
 func (c *cluster) writeRoots(t *testing.T) {
 	t.Helper()
 	response, err := c.server.Client().Get(c.server.URL + accesstokentest.OAuthMetadataPath)
@@ -104,7 +104,7 @@ func (c *cluster) writeRoots(t *testing.T) {
 	}
 }
 
-// startRedis starts an empty one on a socket, and keeps nothing on disk.
+// startRedis starts an empty Redis on a Unix socket, without persistence.
 func (c *cluster) startRedis(t *testing.T) {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -116,7 +116,7 @@ func (c *cluster) startRedis(t *testing.T) {
 	await(t, c.redis, "Redis is ready", func() bool { return c.client.Ping(t.Context()).Err() == nil })
 }
 
-// awaitEntries waits for as many, and returns all that is in Redis.
+// awaitEntries waits until Redis has exactly count entries, and returns them.
 func (c *cluster) awaitEntries(t *testing.T, count int) (entries map[string]string) {
 	t.Helper()
 	await(t, c.redis, fmt.Sprintf("%d entries are in Redis", count), func() bool {
@@ -136,7 +136,7 @@ func (c *cluster) wantAsked(t *testing.T, want int) {
 	}
 }
 
-// A replica is the program at work.
+// A replica is a running instance of the program.
 type replica struct {
 	*process
 	url string
@@ -163,7 +163,7 @@ func startProgram(t *testing.T, addr string, environment ...string) *process {
 	return start(t, cmd)
 }
 
-// freeAddr returns a loopback address that nobody listens on at the moment.
+// freeAddr returns a loopback address that is currently free.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -218,7 +218,7 @@ func (r *replica) wantNoWarning(t *testing.T) {
 	}
 }
 
-// A process is Redis or a replica at work.
+// A process is a running Redis or replica.
 type process struct {
 	cmd    *exec.Cmd
 	ended  chan struct{}
@@ -247,7 +247,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// signal waits for the end, if that is what the signal brings.
+// signal sends a signal. If the signal ends the process, it waits for the end.
 func (p *process) signal(t *testing.T, signal os.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(signal); err != nil {
@@ -267,7 +267,7 @@ func (p *process) awaitEnd(t *testing.T) {
 	}
 }
 
-// await looks again and again, as long as the process is there.
+// await polls the condition while the process is running.
 func await(t *testing.T, p *process, what string, holds func() bool) {
 	t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)
@@ -285,7 +285,7 @@ func await(t *testing.T, p *process, what string, holds func() bool) {
 	}
 }
 
-// An output keeps what a process writes.
+// An output collects the output of a process.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -16,28 +16,29 @@ import (
 // A redisStore is an introspection.Store in Redis.
 type redisStore struct{ client *redis.Client }
 
-const prefix = "introspection:" // beside whatever else is in that Redis
+const prefix = "introspection:" // separates our names from others in the same Redis
 
 func newStore(url string) (redisStore, error) {
 	options, err := redis.ParseURL(url)
-	if err != nil { // which may repeat the password
-		return redisStore{}, errors.New("expected REDIS_URL to be like redis://127.0.0.1:6379, rediss://user:password@host:6379/0 or unix:///run/redis.sock")
+	if err != nil { // its text may contain the password
+		return redisStore{}, errors.New("REDIS_URL is missing or malformed; write it like redis://127.0.0.1:6379, rediss://user:password@host:6379/0 or unix:///run/redis.sock")
 	}
-	options.ContextTimeoutEnabled = true // or a Redis that hangs is waited for longer than we say
-	options.MaxRetries = -1              // the endpoint is asked instead
+	options.ContextTimeoutEnabled = true // otherwise a hanging Redis could block us beyond the context's deadline
+	options.MaxRetries = -1              // no retries: without Redis, the introspection endpoint answers
 	options.DialerRetries = 1
-	// A firewall that forgets a connection answers nothing: what is sent on it is waited for in vain, once for each
-	// connection of the pool. So none waits for long, and none is kept for longer than firewalls keep it.
+	// If a firewall has dropped the state of a connection, a command on it gets no response and waits for its timeout,
+	// once for each connection of the pool. Timeouts should therefore be short, and connections should be closed
+	// before firewalls forget them.
 	setUnset(&options.DialTimeout, time.Second)
 	setUnset(&options.ReadTimeout, time.Second)
 	setUnset(&options.WriteTimeout, time.Second)
 	setUnset(&options.ConnMaxIdleTime, time.Minute)
 	setUnset(&options.ConnMaxLifetime, 10*time.Minute)
-	logging.Disable() // warn says it
+	logging.Disable() // warn logs the errors
 	return redisStore{redis.NewClient(options)}, nil
 }
 
-// setUnset leaves alone what REDIS_URL says.
+// setUnset sets the option if REDIS_URL has not set it.
 func setUnset(option *time.Duration, value time.Duration) {
 	if *option == 0 {
 		*option = value
@@ -53,25 +54,25 @@ func (s redisStore) Get(ctx context.Context, name string) ([]byte, error) {
 }
 
 func (s redisStore) Set(ctx context.Context, name string, value []byte, ttl time.Duration) error {
-	ttl = max(ttl, time.Millisecond) // Redis counts in those, and go-redis takes 0 for ever
+	ttl = max(ttl, time.Millisecond) // the smallest ttl in Redis; 0 would mean no expiry
 	return s.client.Set(ctx, prefix+name, value, ttl).Err()
 }
 
-// readKey does not repeat the secret in its error.
+// readKey decodes STORE_KEY. Its errors do not contain the secret.
 func readKey(text string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, fmt.Errorf("expected STORE_KEY to be base64, of 32 random bytes or more: %w", err)
+		return nil, fmt.Errorf("STORE_KEY is not base64; want at least 32 random bytes in base64: %w", err)
 	}
 	if len(key) < 32 {
-		return nil, fmt.Errorf("expected STORE_KEY to be base64 of 32 random bytes or more, got %d", len(key))
+		return nil, fmt.Errorf("STORE_KEY has %d bytes; want at least 32 random bytes in base64", len(key))
 	}
 	return key, nil
 }
 
-// An outage is a line a minute, not one a request.
+// sometimes limits the warnings during an outage to one per minute.
 var sometimes = rate.Sometimes{Interval: time.Minute}
 
 func warn(err error) {
-	sometimes.Do(func() { slog.Warn("introspection answers are not shared", "error", err) })
+	sometimes.Do(func() { slog.Warn("cannot share introspection answers through Redis", "error", err) })
 }

@@ -64,8 +64,8 @@ func TestRedisHoldsNothingToRead(t *testing.T) {
 	}
 }
 
-// The endpoint is asked in place of a Redis that is killed or hangs: a token
-// that was active when it was shared, and is revoked since, is refused.
+// If Redis is killed or hangs, the introspection endpoint is asked instead. A token
+// that was active when it was shared, but has been revoked since, is refused.
 func TestARedisThatFailsIsSlowerNeverWrong(t *testing.T) {
 	for name, signal := range map[string]os.Signal{"killed": syscall.SIGKILL, "hanging": syscall.SIGSTOP} {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestARedisThatFailsIsSlowerNeverWrong(t *testing.T) {
 			two.expect(t, c.server.Opaque(nil), http.StatusOK)
 			two.expect(t, "never-issued", http.StatusUnauthorized)
 			c.wantAsked(t, 5)
-			two.awaitWarning(t, "introspection answers are not shared")
+			two.awaitWarning(t, "cannot share introspection answers through Redis")
 			if lines := strings.Count(two.output.String(), "\n"); lines != 1 {
 				t.Errorf("log: got %d lines; want one a minute", lines)
 			}
@@ -150,11 +150,11 @@ func TestATamperedEntryIsIgnored(t *testing.T) {
 func TestFaultsOfTheEnvironment(t *testing.T) {
 	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 31))
 	for name, c := range map[string]struct{ redisURL, key, want string }{
-		"no Redis":            {"", key, "expected REDIS_URL to be like redis://"},
-		"a URL with a secret": {"redis://user:hunter2@%zz", key, "expected REDIS_URL to be like redis://"},
-		"no key":              {"redis://127.0.0.1:1", "", "got 0"},
-		"a key of 31 bytes":   {"redis://127.0.0.1:1", key, "got 31"},
-		"a key in hex":        {"redis://127.0.0.1:1", "hunter2", "expected STORE_KEY to be base64"},
+		"no Redis":            {"", key, "REDIS_URL is missing or malformed; write it like redis://"},
+		"a URL with a secret": {"redis://user:hunter2@%zz", key, "REDIS_URL is missing or malformed; write it like redis://"},
+		"no key":              {"redis://127.0.0.1:1", "", "STORE_KEY has 0 bytes"},
+		"a key of 31 bytes":   {"redis://127.0.0.1:1", key, "STORE_KEY has 31 bytes"},
+		"a key in hex":        {"redis://127.0.0.1:1", "hunter2", "STORE_KEY is not base64"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startProgram(t, "127.0.0.1:0", "REDIS_URL="+c.redisURL, "STORE_KEY="+c.key)

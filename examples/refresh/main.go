@@ -1,5 +1,5 @@
-// Command refresh is the resource server of grpc over TLS, and with -tokens its client,
-// which gets a new token before the old one ends.
+// Command refresh is the resource server of the example grpc over TLS. If you set -tokens,
+// it is the client instead, which gets a new token before the old one expires.
 //
 //	go run ./refresh -issuer https://login.example.com -resource https://api.example.com -pem server.pem
 //	go run ./refresh -tokens https://login.example.com/token -addr drive.example.com:8090
@@ -24,11 +24,11 @@ import (
 )
 
 func main() {
-	issuer := flag.String("issuer", os.Getenv("ISSUER"), "the authorization server: the iss of its tokens")
-	resource := flag.String("resource", os.Getenv("RESOURCE"), "this resource server: the aud of tokens for it")
-	addr := flag.String("addr", "127.0.0.1:8090", "where to listen; with -tokens, the server to call")
-	pem := flag.String("pem", "", "the server's certificate and its private key, in one file")
-	tokens := flag.String("tokens", "", "the token endpoint: be the client")
+	issuer := flag.String("issuer", os.Getenv("ISSUER"), "URL of the authorization server; must equal the iss of its tokens")
+	resource := flag.String("resource", os.Getenv("RESOURCE"), "identifier of this resource server; its tokens must have it in aud")
+	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on; with -tokens, address of the server to call")
+	pem := flag.String("pem", "", "PEM file with the server's certificate and private key")
+	tokens := flag.String("tokens", "", "URL of the token endpoint; if set, the program runs as the client")
 	flag.Parse()
 	if *tokens != "" {
 		log.Fatal(call(*addr, *tokens))

@@ -18,7 +18,7 @@ import (
 )
 
 func TestTheClientRenewsItsTokenAndTriesAgain(t *testing.T) {
-	as, lender := accesstokentest.NewServer(t), httptest.NewTLSServer(nil) // of a certificate
+	as, lender := accesstokentest.NewServer(t), httptest.NewTLSServer(nil) // provides a certificate
 	defer lender.Close()
 	var life, refusals atomic.Int32
 	as.Handle("/token", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -42,14 +42,14 @@ func TestTheClientRenewsItsTokenAndTriesAgain(t *testing.T) {
 	}
 	defer conn.Close()
 	drive := drivepb.NewDriveClient(conn)
-	for tokens, seconds := range []int32{5, 5, 3600, 3600} { // one that has less than 10 s left is renewed
+	for tokens, seconds := range []int32{5, 5, 3600, 3600} { // a token with less than 10 s left is renewed
 		life.Store(seconds)
 		_, err := drive.ListFiles(t.Context(), &drivepb.ListFilesRequest{})
 		if got, want := as.Requests("/token"), min(tokens+1, 3); err != nil || got != want {
 			t.Errorf("call %d: got %v and %d tokens; want %d", tokens+1, err, got, want)
 		}
 	}
-	v.Close() // from now on it is not known whether a token is good
+	v.Close() // from now on no token can be validated
 	if _, err := drive.ListFiles(t.Context(), &drivepb.ListFilesRequest{}); err == nil || refusals.Load() != 3 {
 		t.Errorf("got %v after %d attempts; want an error after 3", err, refusals.Load())
 	}

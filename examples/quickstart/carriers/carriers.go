@@ -1,5 +1,5 @@
-// Package carriers is a client of the drive: it makes the same call over
-// net/http, Echo and gRPC and writes down each answer.
+// Package carriers is a client of the drive. You can use it to make the same call
+// over three transports, net/http, Echo and gRPC, and record each answer.
 package carriers
 
 import (
@@ -25,10 +25,10 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/journal"
 )
 
-// patience bounds every call.
+// patience is the timeout of every call.
 const patience = 10 * time.Second
 
-// A Client calls one drive over its three carriers.
+// A Client calls one drive over its three transports.
 type Client struct {
 	server     string // its name on the page
 	http, echo string
@@ -37,10 +37,10 @@ type Client struct {
 	grpc       drivepb.DriveClient
 }
 
-// New makes a client for a resource server, by the name it has on the page, at
-// two base URLs and a gRPC address.
+// New makes a client for the resource server at two base URLs and a gRPC address.
+// server is its name on the page.
 func New(server, httpURL, echoURL, grpcAddress string) (*Client, error) {
-	// A bearer token may travel without TLS here because it does not leave the machine.
+	// Bearer tokens should never be sent without TLS. Here they do not leave the machine.
 	conn, err := grpc.NewClient("passthrough:///"+grpcAddress, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, err
@@ -52,13 +52,14 @@ func New(server, httpURL, echoURL, grpcAddress string) (*Client, error) {
 	}, nil
 }
 
-// Close ends the connections.
+// Close closes the connections.
 func (c *Client) Close() error {
 	c.client.CloseIdleConnections()
 	return c.conn.Close()
 }
 
-// List reads the files over each carrier in turn. An empty token is not sent.
+// List lists the files over each transport in turn. If token is empty, the requests
+// have no Authorization.
 func (c *Client) List(ctx context.Context, token string) iter.Seq[journal.Answer] {
 	return func(yield func(journal.Answer) bool) {
 		_ = yield(c.call(ctx, "net/http", http.MethodGet, c.http+"/files", token)) &&
@@ -67,7 +68,7 @@ func (c *Client) List(ctx context.Context, token string) iter.Seq[journal.Answer
 	}
 }
 
-// Delete deletes a file over each carrier in turn.
+// Delete deletes a file over each transport in turn.
 func (c *Client) Delete(ctx context.Context, token, name string) iter.Seq[journal.Answer] {
 	path := "/files/" + url.PathEscape(name)
 	return func(yield func(journal.Answer) bool) {
@@ -129,7 +130,7 @@ func (c *Client) deleteFile(ctx context.Context, token, name string) journal.Ans
 	})
 }
 
-// invoke makes a gRPC call and writes down what came of it.
+// invoke makes a gRPC call and records its result.
 func (c *Client) invoke(ctx context.Context, method, token string, call func(context.Context, grpc.CallOption) (proto.Message, error)) journal.Answer {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

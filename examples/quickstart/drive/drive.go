@@ -1,5 +1,5 @@
-// Package drive is a person's drive: the same files over net/http, over Echo
-// and over gRPC, protected by one validator.
+// Package drive is a file drive over net/http, Echo and gRPC, protected by one
+// validator. You can copy its configuration from NewValidator.
 package drive
 
 import (
@@ -17,17 +17,17 @@ import (
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
-// Config says whose tokens the drive takes, and how it may ask about opaque ones.
+// Config has the issuer of the drive's tokens and the credentials for introspection.
 type Config struct {
-	Resource               string // what a token must be for
+	Resource               string // must be in the aud of every token
 	Issuer                 string
-	ClientID, ClientSecret string // the drive's own, at the introspection endpoint
+	ClientID, ClientSecret string // the drive's credentials at the introspection endpoint
 	HTTPClient             *http.Client
-	Logger                 *slog.Logger                                          // what the operator reads
-	OnRefuse               func(ctx context.Context, refused *accesstoken.Error) // told every refusal, with its fine reason
+	Logger                 *slog.Logger                                          // for the operator
+	OnRefuse               func(ctx context.Context, refused *accesstoken.Error) // called for every refusal, with its exact reason
 }
 
-// NewValidator is all there is to configure. It serves every carrier.
+// NewValidator has all of the configuration. Every transport uses this validator.
 func NewValidator(c Config) (*accesstoken.Validator, error) {
 	introspect, err := introspection.NewClient(introspection.Config{
 		Endpoint:     c.Issuer + "/oauth/introspect",
@@ -51,7 +51,7 @@ func NewValidator(c Config) (*accesstoken.Validator, error) {
 	})
 }
 
-// A Drive is three resource servers over one store of files.
+// A Drive is three servers, one per transport, with the same files.
 type Drive struct {
 	HTTP, Echo string // base URLs
 	GRPC       string // host:port
@@ -63,10 +63,10 @@ type Drive struct {
 	grpcDone   chan struct{}
 }
 
-// Listeners are where a drive is served.
+// Listeners are the listeners of a drive, one per transport.
 type Listeners struct{ HTTP, Echo, GRPC net.Listener }
 
-// Start serves a drive.
+// Start starts the three servers. You should Close the drive when you are done.
 func Start(host string, l Listeners, c Config) (*Drive, error) {
 	v, err := NewValidator(c)
 	if err != nil {
@@ -92,7 +92,8 @@ func Start(host string, l Listeners, c Config) (*Drive, error) {
 	return d, nil
 }
 
-// Close ends the three servers and their validator.
+// Close stops the three servers and closes their validator. If gRPC calls do not end
+// within 2 seconds, they are cut off.
 func (d *Drive) Close() error {
 	cut := time.AfterFunc(2*time.Second, d.grpc.Stop)
 	d.grpc.GracefulStop()

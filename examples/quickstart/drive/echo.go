@@ -25,7 +25,7 @@ func echoHandler(v *accesstoken.Validator, files *files) http.Handler {
 			return accesstoken.CredentialsMissing
 		}
 		if !files.delete(claims.Subject, c.Param("name")) {
-			return c.String(http.StatusNotFound, "there is no such file")
+			return c.String(http.StatusNotFound, "file not found")
 		}
 		return c.NoContent(http.StatusNoContent)
 	}

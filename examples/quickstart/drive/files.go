@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// files holds the names of everybody's files.
+// files holds the names of the files of all users.
 type files struct {
 	mu    sync.Mutex
 	names map[string][]string // by subject
@@ -13,7 +13,7 @@ type files struct {
 
 func newFiles() *files { return &files{names: map[string][]string{}} }
 
-// of lists a person's files. Everybody begins with the same ones.
+// of lists the files of a subject. Every subject starts with the same three files.
 func (f *files) of(subject string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -27,7 +27,7 @@ func (f *files) ofLocked(subject string) []string {
 	return f.names[subject]
 }
 
-// delete reports whether there was such a file.
+// delete deletes a file. It returns false if there is no such file.
 func (f *files) delete(subject, name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -40,7 +40,7 @@ func (f *files) delete(subject, name string) bool {
 	return true
 }
 
-// A listing is the answer of both HTTP carriers.
+// A listing is the response body over net/http and Echo.
 type listing struct {
 	Owner string   `json:"owner"`
 	Files []string `json:"files"`

@@ -47,7 +47,7 @@ func (s *service) DeleteFile(ctx context.Context, r *drivepb.DeleteFileRequest) 
 		return nil, accesstoken.CredentialsMissing
 	}
 	if !s.files.delete(claims.Subject, r.GetName()) {
-		return nil, status.Error(codes.NotFound, "there is no such file")
+		return nil, status.Error(codes.NotFound, "file not found")
 	}
 	return &drivepb.DeleteFileResponse{}, nil
 }

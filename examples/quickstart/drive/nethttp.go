@@ -27,7 +27,7 @@ func httpHandler(v *accesstoken.Validator, files *files) http.Handler {
 			return
 		}
 		if !files.delete(claims.Subject, r.PathValue("name")) {
-			http.Error(w, "there is no such file", http.StatusNotFound)
+			http.Error(w, "file not found", http.StatusNotFound)
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)

@@ -8,9 +8,9 @@ import (
 //go:embed drive.go
 var source string
 
-// Source is the text of [NewValidator], for a page that shows the code that decides.
+// Source returns the source code of [NewValidator], which the page shows.
 func Source() string {
-	_, rest, _ := strings.Cut(source, "\n// NewValidator is all")
+	_, rest, _ := strings.Cut(source, "\n// NewValidator has all")
 	body, _, _ := strings.Cut(rest, "\n}\n")
-	return "// NewValidator is all" + body + "\n}"
+	return "// NewValidator has all" + body + "\n}"
 }

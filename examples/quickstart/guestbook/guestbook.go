@@ -1,5 +1,5 @@
-// Package guestbook is a relying party: it signs a person in with OpenID
-// Connect, and may then use the access token that came along.
+// Package guestbook is a relying party. It shows you how to sign a user in with
+// OpenID Connect and how to use the access token that comes with the ID token.
 package guestbook
 
 import (
@@ -22,7 +22,7 @@ import (
 
 const cookieName = "quickstart_guestbook"
 
-// Config is what a relying party is told when it is registered, and where it works.
+// Config has the relying party's registration and the servers that it uses.
 type Config struct {
 	ClientID, ClientSecret string
 	RedirectURI            string
@@ -30,7 +30,7 @@ type Config struct {
 	Resource               string
 	Drive                  *carriers.Client
 	Journal                *journal.Journal
-	Done                   string            // where the browser goes in the end; "?flow=" and an ID are added
+	Done                   string            // the browser is sent here at the end, with "?flow=" and an ID
 	Transport              http.RoundTripper // nil means http.DefaultTransport
 }
 
@@ -52,7 +52,8 @@ type pending struct {
 	asked    time.Time
 }
 
-// New makes a relying party of an OpenID provider, which must be up.
+// New makes a relying party. The OpenID provider must be running, because New fetches
+// its metadata.
 func New(ctx context.Context, c Config) (*Guestbook, error) {
 	ctx = oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second, Transport: c.Transport})
 	provider, err := oidc.NewProvider(ctx, c.Issuer)
@@ -73,7 +74,7 @@ func New(ctx context.Context, c Config) (*Guestbook, error) {
 	}, nil
 }
 
-// Start sends the browser to the OpenID provider: step one.
+// Start handles step one. It sends the browser to the OpenID provider.
 func (g *Guestbook) Start(w http.ResponseWriter, r *http.Request) {
 	flow := g.config.Journal.Begin(journal.OIDC)
 	asked := pending{flow, oauth2.GenerateVerifier(), rand.Text(), time.Now()}
@@ -84,7 +85,7 @@ func (g *Guestbook) Start(w http.ResponseWriter, r *http.Request) {
 	target := g.oauth2.AuthCodeURL(flow.State,
 		oauth2.S256ChallengeOption(asked.verifier),
 		oauth2.SetAuthURLParam("resource", g.config.Resource),
-		oidc.Nonce(asked.nonce), // comes back inside the ID token (Core §3.1.2.1)
+		oidc.Nonce(asked.nonce), // the ID token must contain it (Core §3.1.2.1)
 	)
 	http.Redirect(w, r, target, http.StatusFound)
 }
@@ -108,17 +109,17 @@ func (g *Guestbook) recall(state string) (pending, bool) {
 	return found, ok
 }
 
-// Callback receives the authentication response: the other steps.
+// Callback receives the authentication response and runs the other steps.
 func (g *Guestbook) Callback(w http.ResponseWriter, r *http.Request) {
 	state := r.FormValue("state")
 	cookie, err := r.Cookie(cookieName)
 	if err != nil || subtle.ConstantTimeCompare([]byte(cookie.Value), []byte(state)) != 1 {
-		http.Error(w, "This is not the answer to a question that this browser asked: the state is another one. Nothing was done with it.", http.StatusBadRequest)
+		http.Error(w, "The state does not belong to an authentication request of this browser. The response was ignored.", http.StatusBadRequest)
 		return
 	}
 	asked, ok := g.recall(state)
 	if !ok {
-		http.Error(w, "This question was already answered, or it was asked too long ago. Nothing was done with the answer.", http.StatusBadRequest)
+		http.Error(w, "This authentication request was already answered, or it is too old. The response was ignored. Start the flow again.", http.StatusBadRequest)
 		return
 	}
 	flow := asked.flow
@@ -132,7 +133,7 @@ func (g *Guestbook) Callback(w http.ResponseWriter, r *http.Request) {
 func (g *Guestbook) finish(ctx context.Context, asked pending, r *http.Request) error {
 	flow := asked.flow
 	if iss := r.FormValue("iss"); iss != g.config.Issuer { // RFC 9207 §2.4
-		return fmt.Errorf("the answer names the issuer %q, but %q was asked; the code was not redeemed", iss, g.config.Issuer)
+		return fmt.Errorf("issuer mismatch: iss is %q, want %q; the code was not redeemed", iss, g.config.Issuer)
 	}
 	if refused := r.FormValue("error"); refused != "" {
 		return fmt.Errorf("the OpenID provider answered %s: %s", refused, r.FormValue("error_description"))
@@ -147,11 +148,11 @@ func (g *Guestbook) finish(ctx context.Context, asked pending, r *http.Request) 
 		oauth2.SetAuthURLParam("resource", g.config.Resource),
 	)
 	if err != nil {
-		return fmt.Errorf("the token endpoint gave no token: %w", err)
+		return fmt.Errorf("the token endpoint returned no token: %w", err)
 	}
 	raw, ok := token.Extra("id_token").(string)
 	if !ok {
-		return errors.New("the token endpoint gave no ID token")
+		return errors.New("the token endpoint returned no ID token")
 	}
 	idToken, err := g.verify(ctx, raw, asked.nonce, token.AccessToken)
 	if err != nil {
@@ -171,18 +172,19 @@ func (g *Guestbook) finish(ctx context.Context, asked pending, r *http.Request) 
 	return nil
 }
 
-// verify is Core §3.1.3.7. go-oidc checks signature, issuer, audience and
-// times; who asked and for whom is left to us.
+// verify validates the ID token (Core §3.1.3.7). go-oidc checks signature, issuer,
+// audience and times. The caller should check nonce, further audiences, azp and
+// at_hash, as verify does here.
 func (g *Guestbook) verify(ctx context.Context, raw, nonce, accessToken string) (*oidc.IDToken, error) {
 	idToken, err := g.verifier.Verify(ctx, raw)
 	if err != nil {
-		return nil, fmt.Errorf("the ID token is not acceptable: %w", err)
+		return nil, fmt.Errorf("the ID token is invalid: %w", err)
 	}
 	if subtle.ConstantTimeCompare([]byte(idToken.Nonce), []byte(nonce)) != 1 {
-		return nil, errors.New("the ID token answers another question: its nonce is not the one that was sent")
+		return nil, errors.New("nonce mismatch: the ID token was issued for a different request")
 	}
 	if len(idToken.Audience) != 1 {
-		return nil, errors.New("the ID token is for others too, and this client trusts none of them")
+		return nil, errors.New("audience mismatch: aud of the ID token contains other clients, which this client does not trust")
 	}
 	var claims struct {
 		AuthorizedParty string `json:"azp"`
@@ -191,30 +193,30 @@ func (g *Guestbook) verify(ctx context.Context, raw, nonce, accessToken string) 
 		return nil, fmt.Errorf("the ID token cannot be read: %w", err)
 	}
 	if claims.AuthorizedParty != "" && claims.AuthorizedParty != g.config.ClientID {
-		return nil, fmt.Errorf("the ID token was issued to %q", claims.AuthorizedParty)
+		return nil, fmt.Errorf("azp mismatch: the ID token was issued to %q, want %q", claims.AuthorizedParty, g.config.ClientID)
 	}
 	if err := idToken.VerifyAccessToken(accessToken); err != nil { // at_hash, Core §3.1.3.8
-		return nil, fmt.Errorf("the access token is not the one that belongs to the ID token: %w", err)
+		return nil, fmt.Errorf("the access token does not match at_hash of the ID token: %w", err)
 	}
 	return idToken, nil
 }
 
-// userInfo asks the UserInfo endpoint. Its answer is only to be believed when
-// it is about the person of the ID token (Core §5.3.2).
+// userInfo fetches the UserInfo response. If its sub differs from the sub of the ID
+// token, the response must not be used (Core §5.3.2).
 func (g *Guestbook) userInfo(ctx context.Context, flow *journal.Flow, subject string, token *oauth2.Token) error {
 	ctx = oidc.ClientContext(ctx, g.recording("The client asks the UserInfo endpoint", func(e journal.Exchange) {
 		flow.Record(journal.OptionallyUsesAccessToken, e)
 	}))
 	info, err := g.provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
 	if err != nil {
-		return fmt.Errorf("the UserInfo endpoint gave no answer: %w", err)
+		return fmt.Errorf("the UserInfo request failed: %w", err)
 	}
 	if info.Subject != subject {
-		return errors.New("the UserInfo answer is about another person than the ID token")
+		return errors.New("sub mismatch: the UserInfo response is about a different user than the ID token")
 	}
 	var all map[string]any
 	if err := info.Claims(&all); err != nil {
-		return fmt.Errorf("the UserInfo answer cannot be read: %w", err)
+		return fmt.Errorf("the UserInfo response cannot be read: %w", err)
 	}
 	text, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {

@@ -6,21 +6,21 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// An authRequest is one authorization request on its way from the client
-// through login and consent to the token endpoint.
+// An authRequest is an authorization request. It lives from the client's request
+// through login and consent until the token endpoint redeems its code.
 type authRequest struct {
 	id       string
 	request  oidc.AuthRequest
-	resource string // RFC 8707: which resource server the token will be for
+	resource string // the resource server that the token will be for (RFC 8707)
 	backdate bool
 
-	// Set by the resource owner.
+	// Set when the resource owner consents.
 	subject  string
 	authTime time.Time
 	allowed  bool
 
-	// audience is that of the token op makes next: op asks twice, first for the
-	// access token, then for the ID token, and those two are for different readers.
+	// audience is the aud of the next token that op makes. op calls GetAudience for the
+	// access token and then for the ID token, and the two have different audiences.
 	audience []string
 }
 

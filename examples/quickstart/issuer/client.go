@@ -11,16 +11,16 @@ import (
 // A Client is a registered client of the authorization server.
 type Client struct {
 	ID, Secret  string
-	Name        string // what the consent page calls it
+	Name        string // shown on the consent page
 	RedirectURI string // matched exactly (RFC 9700 §2.1)
 	Scopes      []string
-	JWT         bool // the form of its access tokens; opaque when false
+	JWT         bool // if set, its access tokens are JWTs; otherwise they are opaque
 }
 
-// opClient shows a Client to op.
+// opClient implements op.Client for a Client.
 type opClient struct {
 	Client
-	skew time.Duration // how far this server's clock is set back for it
+	skew time.Duration // how far its tokens are backdated
 }
 
 func (c opClient) GetID() string                       { return c.ID }

@@ -1,10 +1,10 @@
 // Package issuer is the authorization server and OpenID provider of the
-// quickstart: github.com/zitadel/oidc's op package over a storage in memory,
-// with a login page and a consent page.
+// quickstart. It combines the op package of github.com/zitadel/oidc with an
+// in-memory storage, a login page and a consent page.
 //
-// It is for demonstrations only. It refuses to live anywhere but on a loopback
-// host, its keys are random and die with the process, and it has switches that
-// make it misbehave on purpose.
+// You should use it for demonstrations only. It runs on loopback hosts only, its
+// keys are random and last as long as the process, and its methods SetDown and
+// Backdate make it misbehave.
 package issuer
 
 import (
@@ -27,23 +27,23 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/loopback"
 )
 
-// Config says whom the server knows.
+// Config has the server's URL and its users, clients and resource servers.
 type Config struct {
-	URL       string // the issuer: an http URL on a loopback host, without a slash at its end
+	URL       string // the issuer: an http URL on a loopback host, without a trailing slash
 	User      User
 	Clients   []Client
 	Resources []Resource
 
-	// Observe, when set, is told what came in at an endpoint and what went out,
-	// for requests that belong to the authorization request with this state.
+	// Observe, if set, is called after each request to an endpoint that belongs to an
+	// authorization request. state is the state parameter of that request.
 	Observe func(endpoint, state string, e journal.Exchange)
 }
 
-// A User is the one person who has an account.
+// A User is the only account of the server.
 type User struct{ Subject, Login, Password, Name string }
 
-// A Resource is a resource server that tokens can be for (RFC 8707). With its
-// client id and secret it may introspect them.
+// A Resource is a resource server for which clients can request tokens (RFC 8707). It
+// can introspect these tokens with its client ID and secret.
 type Resource struct{ ID, ClientID, ClientSecret string }
 
 // A Server is the authorization server. It is an [http.Handler].
@@ -55,7 +55,8 @@ type Server struct {
 	down     atomic.Bool
 }
 
-// New makes a server for an address on loopback; it refuses any other.
+// New makes a server. If the host of Config.URL is not a loopback host, it returns an
+// error.
 func New(c Config) (*Server, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
@@ -72,7 +73,7 @@ func New(c Config) (*Server, error) {
 	settings := &op.Config{CodeMethodS256: true}
 	rand.Read(settings.CryptoKey[:])
 	s.provider, err = op.NewProvider(settings, storage, op.StaticIssuer(c.URL),
-		op.WithAllowInsecure(), // http, because it is on loopback
+		op.WithAllowInsecure(), // allows http, which is safe on loopback
 		op.WithAccessTokenVerifierOpts(op.WithSupportedAccessTokenSigningAlgorithms("RS256", "ES256")),
 	)
 	if err != nil {
@@ -87,15 +88,15 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/", s.provider)
 	mux.HandleFunc("GET /.well-known/openid-configuration", s.metadata)
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", s.metadata) // RFC 8414 §3
-	mux.Handle("/authorize", s.observe(s.named(s.provider)))
-	mux.Handle("/authorize/callback", s.observe(s.named(s.provider)))
+	mux.Handle("/authorize", s.observe(s.withIss(s.provider)))
+	mux.Handle("/authorize/callback", s.observe(s.withIss(s.provider)))
 	mux.HandleFunc("GET /login", s.loginPage)
 	mux.HandleFunc("GET /consent", s.consentPage)
 	mux.HandleFunc("GET /style.css", s.style)
-	// A page of another site must not be able to consent in the person's name.
+	// A page of a different site must not be able to consent in the user's name.
 	sameSite := http.NewCrossOriginProtection()
 	mux.Handle("POST /login", sameSite.Handler(s.observe(http.HandlerFunc(s.login))))
-	mux.Handle("POST /consent", sameSite.Handler(s.observe(s.named(http.HandlerFunc(s.consent)))))
+	mux.Handle("POST /consent", sameSite.Handler(s.observe(s.withIss(http.HandlerFunc(s.consent)))))
 	mux.Handle("POST /oauth/token", http.HandlerFunc(s.token))
 	mux.Handle("POST /oauth/introspect", s.observe(s.provider))
 	return mux
@@ -103,19 +104,20 @@ func (s *Server) routes() http.Handler {
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.down.Load() {
-		panic(http.ErrAbortHandler) // cuts the connection without an answer
+		panic(http.ErrAbortHandler) // closes the connection without a response
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	n := &notes{resource: r.FormValue("resource")}
 	s.handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), notesKey{}, n)))
 }
 
-// notes travel with a request between the HTTP side and the storage, which op
-// does not connect: op drops the parameters it does not know, resource among them.
+// notes pass data between the HTTP handlers and the storage, in the context of a
+// request. They are needed because op drops parameters that it does not know, for
+// example resource.
 type notes struct {
-	resource string // in: RFC 8707
-	state    string // out: which flow the request belongs to
-	backdate bool   // within one token request: set the clock back
+	resource string // to the storage: the resource parameter (RFC 8707)
+	state    string // from the storage: the state of the request's flow
+	backdate bool   // in a token request: backdate the token
 }
 
 type notesKey struct{}
@@ -127,7 +129,7 @@ func notesFrom(ctx context.Context) *notes {
 	return &notes{}
 }
 
-// observe reports an exchange once it is known which flow it belongs to.
+// observe passes each exchange to Config.Observe, if its flow is known.
 func (s *Server) observe(next http.Handler) http.Handler {
 	if s.config.Observe == nil {
 		return next
@@ -149,23 +151,23 @@ var titles = map[string]string{
 	"/login":              "The resource owner logs in",
 	"/consent":            "The resource owner decides",
 	"/authorize/callback": "The authorization server sends the browser back to the client with a code",
-	"/oauth/introspect":   "The resource server asks what the token means",
+	"/oauth/introspect":   "The resource server introspects the token",
 }
 
-// named puts iss into authorization responses, errors included (RFC 9207 §2):
-// op leaves it out. An authorization response is a redirect to another origin.
-func (s *Server) named(next http.Handler) http.Handler {
+// withIss adds iss to authorization responses, including errors (RFC 9207 §2), because
+// op does not. Every redirect to a different origin is an authorization response.
+func (s *Server) withIss(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(&namedWriter{w, s.config.URL}, r)
+		next.ServeHTTP(&issWriter{w, s.config.URL}, r)
 	})
 }
 
-type namedWriter struct {
+type issWriter struct {
 	http.ResponseWriter
 	issuer string
 }
 
-func (w *namedWriter) WriteHeader(status int) {
+func (w *issWriter) WriteHeader(status int) {
 	location, err := url.Parse(w.Header().Get("Location"))
 	if err == nil && location.IsAbs() && !strings.HasPrefix(location.String(), w.issuer+"/") {
 		query := location.Query()
@@ -176,8 +178,8 @@ func (w *namedWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// metadata answers discovery (RFC 8414) with what is true of this server: op's
-// own document offers more than the storage does, and does not know of iss.
+// metadata serves the metadata (RFC 8414). It corrects op's document, which offers more
+// than the storage supports and does not announce iss.
 func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
 	ctx := op.ContextWithIssuer(r.Context(), s.config.URL)
 	document := struct {
@@ -202,8 +204,9 @@ func (s *Server) scopes() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// token is the token endpoint. op's answer needs two corrections: nobody may
-// store it (RFC 6749 §5.1), and a client that did not ask for openid gets no ID token.
+// token is the token endpoint. It makes two corrections to op's response. It adds
+// Cache-Control: no-store (RFC 6749 §5.1), and if the client did not request the scope
+// openid, it removes the ID token.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	answer := &buffer{header: w.Header()}
 	s.provider.ServeHTTP(answer, r)
@@ -212,13 +215,13 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(body, &members) == nil && !bytes.Contains(members["scope"], []byte(oidc.ScopeOpenID)) {
 		delete(members, "id_token")
-		body, _ = json.Marshal(members) // made of what was just parsed
+		body, _ = json.Marshal(members) // cannot fail, because the members were just parsed
 	}
 	w.WriteHeader(answer.status)
 	w.Write(body)
 }
 
-// A buffer holds an answer back until it is complete.
+// A buffer is a ResponseWriter that keeps the status and the body in memory.
 type buffer struct {
 	header http.Header
 	status int
@@ -229,11 +232,12 @@ func (b *buffer) Header() http.Header         { return b.header }
 func (b *buffer) WriteHeader(status int)      { b.status = status }
 func (b *buffer) Write(p []byte) (int, error) { return b.body.Write(p) }
 
-// Rotate makes a new signing key. The old one stays published as long as its
-// tokens live; with withdraw it is gone at once, and they with it.
+// Rotate makes a new signing key. The old key stays published until its tokens have
+// expired. If withdraw is set, all old keys are removed at once, so their tokens become
+// invalid.
 func (s *Server) Rotate(withdraw bool) error { return s.storage.keys.rotate(withdraw) }
 
-// KeyIDs lists the key set, the signing key first.
+// KeyIDs returns the IDs and algorithms of the published keys, the signing key first.
 func (s *Server) KeyIDs() []string {
 	var ids []string
 	for _, k := range s.storage.keys.published() {
@@ -242,11 +246,12 @@ func (s *Server) KeyIDs() []string {
 	return ids
 }
 
-// SetDown cuts every connection until it is called again with false.
+// SetDown makes the server close the connection of every request without a response,
+// until SetDown(false).
 func (s *Server) SetDown(down bool) { s.down.Store(down) }
 
-// Backdate makes the flow with this state end in a token that is dated back by
-// an hour, and hence has expired. It must be called before the authorization request.
+// Backdate makes the flow with this state end in a token that is backdated by an hour
+// and has therefore expired. You must call it before the authorization request.
 func (s *Server) Backdate(state string) {
 	s.storage.mu.Lock()
 	defer s.storage.mu.Unlock()

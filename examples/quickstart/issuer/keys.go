@@ -14,11 +14,11 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// A keyRing holds the key that signs now and the keys that signed before.
-// Rotation alternates between RS256 and ES256.
+// A keyRing holds the signing key and the previous signing keys. Rotation alternates
+// between RS256 and ES256.
 type keyRing struct {
-	lifetime time.Duration // how long a token may outlive the rotation of its key
-	every    time.Duration // how often the keys rotate by themselves
+	lifetime time.Duration // how long an old key stays published, for its last tokens
+	every    time.Duration // maximum age of the signing key
 
 	mu      sync.Mutex
 	current *key
@@ -55,9 +55,9 @@ func newKey(alg jose.SignatureAlgorithm) (*key, error) {
 	return &key{id: rand.Text()[:8], alg: alg, private: private, made: time.Now()}, nil
 }
 
-// rotate puts a new key in the place of the current one. The old key stays in
-// the key set as long as a token that it signed can live; with withdraw it
-// leaves at once, as after a theft.
+// rotate replaces the current key with a new one. The old key stays published until the
+// last token that it signed has expired. If withdraw is set, all old keys are removed at
+// once, for example because a key was stolen.
 func (r *keyRing) rotate(withdraw bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,7 +82,8 @@ func (r *keyRing) rotateLocked(withdraw bool) error {
 	return nil
 }
 
-// signing returns the key to sign with, rotating first when its time has come.
+// signing returns the signing key. If the key is older than the maximum age, it rotates
+// first.
 func (r *keyRing) signing() (*key, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,7 +95,7 @@ func (r *keyRing) signing() (*key, error) {
 	return r.current, nil
 }
 
-// published returns what the key set holds at this moment.
+// published returns the keys of the key set, the signing key first.
 func (r *keyRing) published() []*key {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,7 +108,7 @@ func (r *keyRing) published() []*key {
 	return keys
 }
 
-// signingKey and publicKey show a key to op.
+// signingKey and publicKey implement op.SigningKey and op.Key.
 type (
 	signingKey struct{ *key }
 	publicKey  struct{ *key }

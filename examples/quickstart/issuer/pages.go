@@ -11,8 +11,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// The login session's cookie. Cookies do not keep ports apart, so every party
-// on this host has a name of its own.
+// sessionCookie is the name of the login session's cookie. Browsers send cookies to all
+// ports of a host, so every party must use different names.
 const sessionCookie = "quickstart_login"
 
 //go:embed *.html style.css
@@ -20,7 +20,7 @@ var files embed.FS
 
 var templates = template.Must(template.ParseFS(files, "*.html"))
 
-// meaning says in a person's words what a scope allows.
+// meaning describes in plain words what each scope allows.
 var meaning = map[string]string{
 	"openid":      "know who you are",
 	"profile":     "see your name",
@@ -51,7 +51,8 @@ func (s *Server) view(a *authRequest) view {
 	return v
 }
 
-// pending finds the authorization request that a page is about, or refuses.
+// pending returns the authorization request of a page. If the request is unknown, it
+// answers 404.
 func (s *Server) pending(w http.ResponseWriter, r *http.Request) (*authRequest, bool) {
 	a, ok := s.storage.request(r.FormValue("id"))
 	if !ok {
@@ -121,7 +122,7 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.PostFormValue("decision") != "allow" {
-		denied := oidc.ErrAccessDenied().WithDescription("the resource owner said no")
+		denied := oidc.ErrAccessDenied().WithDescription("the resource owner denied the request")
 		op.AuthRequestError(w, r, a, denied, s.provider)
 		return
 	}
@@ -138,7 +139,8 @@ func (s *Server) show(w http.ResponseWriter, status int, page string, v any) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "same-origin")
-	// A consent page in somebody else's frame could be clicked unseen (RFC 9700 §4.16).
+	// If an attacker could frame the consent page, a user could click Allow without
+	// seeing it (clickjacking, RFC 9700 §4.16).
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
 	templates.ExecuteTemplate(w, page, v)

@@ -23,10 +23,9 @@ const (
 	backdatedBy   = time.Hour
 )
 
-var errUnknown = errors.New("the authorization server does not know it")
+var errUnknown = errors.New("the authorization request, code, token or client is unknown or has expired")
 
-// storage is op.Storage in memory. It keeps what one person at one machine
-// needs and forgets it with the process: for demonstrations only.
+// storage implements op.Storage in memory, for one user and for demonstrations only.
 type storage struct {
 	url       string
 	user      User
@@ -39,16 +38,16 @@ type storage struct {
 	codes    map[string]string       // authorization code -> ID of its request
 	logins   map[string]time.Time    // login session -> when it began
 	tokens   map[string]*token       // by ID
-	late     map[string]bool         // states whose tokens are to be dated back
-	started  map[string]time.Time    // when each request came, for sweep
+	late     map[string]bool         // states whose tokens must be backdated
+	started  map[string]time.Time    // request ID -> when it arrived, for sweep
 }
 
-// A token is what the server remembers of an access token.
+// A token is the server's record of an access token.
 type token struct {
 	id, subject, clientID string
 	resource              string
 	scopes                []string
-	state                 string // of the flow that it came from
+	state                 string // of the flow in which it was issued
 	issued, expiry        time.Time
 }
 
@@ -72,8 +71,8 @@ func newStorage(c Config) (*storage, error) {
 	return s, nil
 }
 
-// sweep forgets what has run out, so that a long demonstration stays small.
-// The caller holds s.mu.
+// sweep deletes expired data, so that memory does not grow in a long demonstration. The
+// caller must hold s.mu.
 func (s *storage) sweep() {
 	old := time.Now().Add(-loginLifetime)
 	maps.DeleteFunc(s.tokens, func(_ string, t *token) bool { return t.expiry.Before(old) })
@@ -87,19 +86,20 @@ func (s *storage) sweep() {
 	maps.DeleteFunc(s.codes, func(_, id string) bool { return s.requests[id] == nil })
 }
 
-// CreateAuthRequest takes in an authorization request that op found well-formed.
+// CreateAuthRequest stores an authorization request. op has already checked that it is
+// well-formed.
 func (s *storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
-	// RFC 9700 §2.1.1 asks for PKCE from every client, and RFC 7636 §4.2 for S256.
+	// Every client should use PKCE (RFC 9700 §2.1.1), with S256 if it can (RFC 7636 §4.2).
 	if r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
 		return nil, oidc.ErrInvalidRequest().WithDescription("code_challenge with the method S256 is required")
 	}
-	// iss is added to the query, so that is where the answer must be.
+	// withIss adds iss to the query, so the response must be in the query too.
 	if r.ResponseMode != "" && r.ResponseMode != oidc.ResponseModeQuery {
-		return nil, oidc.ErrInvalidRequest().WithDescription("the only response_mode here is query")
+		return nil, oidc.ErrInvalidRequest().WithDescription("response_mode must be query")
 	}
 	n := notesFrom(ctx)
 	if _, ok := s.resources[n.resource]; !ok {
-		return nil, invalidTarget("the resource parameter must name a resource server that is registered here")
+		return nil, invalidTarget("resource must be the identifier of a registered resource server")
 	}
 	n.state = r.State
 	s.mu.Lock()
@@ -112,7 +112,7 @@ func (s *storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, _ 
 	return a, nil
 }
 
-// invalidTarget is the error of RFC 8707 §2.
+// invalidTarget returns the error invalid_target (RFC 8707 §2).
 func invalidTarget(description string) error {
 	return (&oidc.Error{ErrorType: oidc.InvalidTarget}).WithDescription("%s", description)
 }
@@ -124,7 +124,7 @@ func (s *storage) request(id string) (*authRequest, bool) {
 	return a, ok
 }
 
-// allow notes that the resource owner has consented.
+// allow records the resource owner's consent.
 func (s *storage) allow(a *authRequest, subject string, loggedIn time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,8 +147,9 @@ func (s *storage) SaveAuthCode(_ context.Context, id, code string) error {
 	return nil
 }
 
-// AuthRequestByCode hands out a request once: a code is for one use (RFC 6749
-// §4.1.2), and an attempt that fails later spends it too.
+// AuthRequestByCode returns the request for a code and deletes both, because a code can
+// be used only once (RFC 6749 §4.1.2). The code is spent even if the token request fails
+// later.
 func (s *storage) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,15 +172,16 @@ func (s *storage) DeleteAuthRequest(_ context.Context, id string) error {
 	return nil
 }
 
-// CreateAccessToken decides what the token will say. The resource parameter of
-// the token request must be one the resource owner was asked about (RFC 8707 §2.2).
+// CreateAccessToken sets the content of the token. The resource parameter of the token
+// request must equal that of the authorization request, to which the resource owner has
+// consented (RFC 8707 §2.2).
 func (s *storage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
 	a, ok := r.(*authRequest)
 	if !ok {
 		return "", time.Time{}, oidc.ErrUnsupportedGrantType()
 	}
 	if notesFrom(ctx).resource != a.resource {
-		return "", time.Time{}, invalidTarget("the token request names another resource than the authorization request")
+		return "", time.Time{}, invalidTarget("resource differs from the resource of the authorization request")
 	}
 	if s.clients[a.GetClientID()].JWT {
 		a.audience = []string{a.resource}
@@ -198,25 +200,26 @@ func (s *storage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (str
 	return t.id, t.expiry, nil
 }
 
-// GetPrivateClaimsFromRequest adds scope, which op leaves out of its JWTs and
-// RFC 9068 §2.2.3 asks for: all that was granted, where op would leave out profile.
+// GetPrivateClaimsFromRequest adds the claim scope, which op omits from its JWTs although
+// RFC 9068 §2.2.3 says that it should be there. It contains all granted scopes, including
+// profile, which op would omit.
 func (s *storage) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	if a, ok := r.(*authRequest); ok {
-		a.audience = nil // the ID token that op makes next is for the client alone
+		a.audience = nil // op makes the ID token next, and only the client is in its aud
 	}
 	return map[string]any{"scope": strings.Join(r.GetScopes(), " ")}, nil
 }
 
-// live returns a token that is neither revoked nor expired.
-func (s *storage) live(id string) (*token, bool) {
+// live returns the token with this ID. If it was revoked or has expired, ok is false.
+func (s *storage) live(id string) (t *token, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, ok := s.tokens[id]
+	t, ok = s.tokens[id]
 	return t, ok && time.Now().Before(t.expiry)
 }
 
-// RevokeToken is the revocation endpoint's (RFC 7009). A token that is already
-// gone is no error there (§2.2).
+// RevokeToken serves the revocation endpoint (RFC 7009). If the token is unknown, it
+// returns no error (§2.2).
 func (s *storage) RevokeToken(_ context.Context, id, _, clientID string) *oidc.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,14 +228,14 @@ func (s *storage) RevokeToken(_ context.Context, id, _, clientID string) *oidc.E
 		return nil
 	}
 	if t.clientID != clientID {
-		return oidc.ErrInvalidClient().WithDescription("the token was issued to another client")
+		return oidc.ErrInvalidClient().WithDescription("the token was issued to a different client")
 	}
 	delete(s.tokens, id)
 	return nil
 }
 
-// SetIntrospectionFromToken answers RFC 7662. A resource server learns about
-// its own tokens only (§4); for any other one the answer is "not active".
+// SetIntrospectionFromToken serves the introspection endpoint (RFC 7662). If the token is
+// for a different resource server, the response is "not active" (§4).
 func (s *storage) SetIntrospectionFromToken(ctx context.Context, r *oidc.IntrospectionResponse, id, subject, clientID string) error {
 	t, ok := s.live(id)
 	if !ok || t.subject != subject || s.resources[t.resource].ClientID != clientID {
@@ -252,7 +255,7 @@ func (s *storage) SetIntrospectionFromToken(ctx context.Context, r *oidc.Introsp
 	return nil
 }
 
-// SetUserinfoFromToken is the UserInfo endpoint's (OpenID Connect Core §5.3).
+// SetUserinfoFromToken serves the UserInfo endpoint (OpenID Connect Core §5.3).
 func (s *storage) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, id, subject, _ string) error {
 	t, ok := s.live(id)
 	if !ok || t.subject != subject || !slices.Contains(t.scopes, oidc.ScopeOpenID) {
@@ -277,7 +280,8 @@ func (s *storage) describe(info *oidc.UserInfo, scopes []string) {
 	}
 }
 
-// op calls SetUserinfoFromScopes before SetUserinfoFromRequest, for older storages.
+// SetUserinfoFromScopes does nothing. op calls it before SetUserinfoFromRequest, for the
+// sake of older storages.
 func (s *storage) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, string, []string) error {
 	return nil
 }
@@ -294,7 +298,8 @@ func (s *storage) GetClientByClientID(ctx context.Context, id string) (op.Client
 	return c, nil
 }
 
-// AuthorizeClientIDSecret authenticates clients, and resource servers that introspect.
+// AuthorizeClientIDSecret authenticates clients at the token endpoint and resource
+// servers at the introspection endpoint.
 func (s *storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
 	known := s.clients[id].Secret
 	for _, r := range s.resources {
@@ -308,7 +313,7 @@ func (s *storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) 
 	return nil
 }
 
-// login opens a login session when the name and the password are right.
+// login starts a login session if the name and the password are right.
 func (s *storage) login(name, password string) (session string, ok bool) {
 	right := subtle.ConstantTimeCompare([]byte(name), []byte(s.user.Login)) &
 		subtle.ConstantTimeCompare([]byte(password), []byte(s.user.Password))
@@ -339,7 +344,7 @@ func (s *storage) TerminateSession(_ context.Context, userID, clientID string) e
 
 func (s *storage) Health(context.Context) error { return nil }
 
-// The rest of op.Storage serves grants that this server does not offer.
+// The other methods of op.Storage are for grants that this server does not support.
 
 func (s *storage) CreateAccessAndRefreshTokens(context.Context, op.TokenRequest, string) (string, string, time.Time, error) {
 	return "", "", time.Time{}, oidc.ErrUnsupportedGrantType()
@@ -354,7 +359,7 @@ func (s *storage) GetRefreshTokenInfo(context.Context, string, string) (string, 
 }
 
 func (s *storage) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
-	return nil, nil // op asks GetPrivateClaimsFromRequest instead
+	return nil, nil // op calls GetPrivateClaimsFromRequest instead
 }
 
 func (s *storage) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {

@@ -15,11 +15,11 @@ import (
 // A Field is one header or one parameter.
 type Field struct{ Name, Value string }
 
-// An Exchange is one request and its answer, made fit for reading: long tokens
-// are shortened, passwords and client secrets are hidden.
+// An Exchange is one request and its response, prepared for display. Long tokens are
+// shortened, and passwords and client secrets are masked.
 type Exchange struct {
-	Title         string // who asks whom for what
-	Carrier       string // of a call to the drive
+	Title         string // for example "The resource owner logs in"
+	Carrier       string // the transport of a call to the drive; "" for other requests
 	Method, URL   string // the URL without its query
 	Params        []Field
 	RequestHeader []Field
@@ -28,7 +28,7 @@ type Exchange struct {
 	Body          string
 }
 
-// Line is the exchange in a few words: "GET /files → 200 OK".
+// Line returns a summary of the exchange, for example "GET /files → 200 OK".
 func (e Exchange) Line() string {
 	switch {
 	case e.Method == "":
@@ -39,7 +39,7 @@ func (e Exchange) Line() string {
 	return e.Method + " " + e.Path() + " → " + e.Status
 }
 
-// Path is the URL without its origin, or a gRPC method without its package.
+// Path returns the URL without its origin, or a gRPC method without its package.
 func (e Exchange) Path() string {
 	_, rest, ok := strings.Cut(e.URL, "://")
 	if !ok {
@@ -49,35 +49,35 @@ func (e Exchange) Path() string {
 	return "/" + rest
 }
 
-// Request is the exchange without its answer.
+// Request returns the exchange without its response.
 func (e Exchange) Request() Exchange {
 	e.Status, e.Header, e.Body = "", nil, ""
 	return e
 }
 
-// Reply is the exchange without its request.
+// Reply returns the exchange without its request.
 func (e Exchange) Reply() Exchange {
 	e.Method, e.Params, e.RequestHeader = "", nil, nil
 	return e
 }
 
-// An Answer is a resource server's verdict on one request.
+// An Answer is a resource server's response to one request, over one transport.
 type Answer struct {
 	Carrier    string // "net/http", "Echo" or "gRPC"
 	Exchange   Exchange
 	HTTPStatus int    // 0 for gRPC
-	Challenge  string // WWW-Authenticate; in gRPC the trailer of that name
+	Challenge  string // WWW-Authenticate; for gRPC, the trailer of that name
 	RetryAfter string
-	Code       string // gRPC: the canonical code, "OK" when it passed
+	Code       string // gRPC: the canonical code, "OK" if the call succeeded
 	Reason     string // gRPC: ErrorInfo.reason
 	Files      []string
 }
 
-// OK reports whether the request passed.
+// OK reports whether the request was accepted.
 func (a Answer) OK() bool { return a.HTTPStatus/100 == 2 || a.Code == "OK" }
 
-// Colour sorts a verdict for display: "pass", "deny", or "unknown" when the
-// resource server could not find out.
+// Colour classifies an answer for display: "pass", "deny", or "unknown" if the
+// resource server could not decide or did not respond.
 func (a Answer) Colour() string {
 	switch {
 	case a.OK():
@@ -88,17 +88,17 @@ func (a Answer) Colour() string {
 	return "deny"
 }
 
-// The headers worth a reader's time.
+// The header fields that are shown.
 var (
 	requestHeaders = []string{"Authorization", "Content-Type"}
 	answerHeaders  = []string{"Content-Type", "Location", "WWW-Authenticate", "Retry-After", "Cache-Control"}
 )
 
-// maxBody bounds what is kept of a body.
+// maxBody is the maximum size of a recorded body, in bytes.
 const maxBody = 16 << 10
 
-// NewExchange writes down a request that was answered. form holds the body's
-// parameters when it was a form.
+// NewExchange records a request and its response. If the request's body is a form,
+// form should hold its parameters.
 func NewExchange(title string, r *http.Request, form url.Values, status int, header http.Header, body []byte) Exchange {
 	u := *r.URL
 	if u.Host == "" {
@@ -156,18 +156,18 @@ func readable(contentType string, body []byte) string {
 	return Shorten(strings.TrimSpace(string(body)))
 }
 
-// A bearer token is as good as the right it stands for, so none is shown whole,
-// not even in a demonstration on loopback.
+// Every client that has a bearer token can use it, so no token is shown in full, not
+// even in a demonstration on loopback.
 var long = regexp.MustCompile(`[A-Za-z0-9_.-]{72,}`)
 
-// Shorten cuts the middle out of every long token in s.
+// Shorten replaces the middle of every long token in s with an ellipsis.
 func Shorten(s string) string {
 	return long.ReplaceAllStringFunc(s, func(token string) string {
 		return token[:18] + "…" + token[len(token)-6:]
 	})
 }
 
-// A Transport is an [http.RoundTripper] that writes down what passes through it.
+// A Transport is an [http.RoundTripper] that records every exchange.
 type Transport struct {
 	Base   http.RoundTripper // nil means http.DefaultTransport
 	Title  string
@@ -200,8 +200,8 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// peekForm reads the form that a request is about to send. It asks GetBody for
-// a copy, because a RoundTripper must not modify the request.
+// peekForm returns the form that the request will send. It reads a copy from GetBody,
+// because a RoundTripper must not modify the request.
 func peekForm(r *http.Request) (url.Values, error) {
 	if r.GetBody == nil || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 		return nil, nil
@@ -218,7 +218,7 @@ func peekForm(r *http.Request) (url.Values, error) {
 	return url.ParseQuery(string(raw))
 }
 
-// A Recorder is an [http.ResponseWriter] that remembers the answer it passes on.
+// A Recorder is an [http.ResponseWriter] that passes on a response and records it.
 type Recorder struct {
 	http.ResponseWriter
 	Status int
@@ -242,5 +242,5 @@ func (r *Recorder) Write(b []byte) (int, error) {
 	return r.ResponseWriter.Write(b)
 }
 
-// Unwrap serves http.ResponseController.
+// Unwrap lets http.ResponseController reach the underlying writer.
 func (r *Recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

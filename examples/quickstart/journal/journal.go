@@ -1,5 +1,5 @@
-// Package journal writes down what goes over the wire in each flow, so that the
-// terminal and the page can show real requests and real answers.
+// Package journal records the requests and responses of each flow, so that you can
+// see the real ones in the terminal and on the page.
 package journal
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A Kind is one of the flows a person can start.
+// A Kind is one of the flows that a user can start.
 type Kind string
 
 const (
@@ -42,15 +42,16 @@ const (
 	OptionallyUsesAccessToken
 )
 
-// A Step is one arrow of the diagram and what went over the wire for it.
+// A Step is one arrow of the diagram, with the exchanges that belong to it.
 type Step struct {
 	Name      string
 	From, To  string
 	Exchanges []Exchange
 }
 
-// Fact is the one exchange of a step that says most, in a few words: the call
-// to the drive, or else what arrived last at the client, or what it sent first.
+// Fact returns a summary of the step's main exchange. If the step has a call to the
+// drive, that is the first such call. Otherwise it is the last exchange if the arrow
+// points to the client, and the first exchange if it does not.
 func (s Step) Fact() string {
 	if len(s.Exchanges) == 0 {
 		return ""
@@ -68,10 +69,10 @@ func (s Step) Fact() string {
 	return e.Line()
 }
 
-// A Flow is one run of OAuth 2.0 or OpenID Connect, written down while it
-// happens. It is read by [Flow.Snapshot], and safe for concurrent use.
+// A Flow is the record of one run of OAuth 2.0 or OpenID Connect. Use [Flow.Snapshot]
+// to read it. It is safe for concurrent use.
 type Flow struct {
-	ID      string // names the flow in a URL; unguessable
+	ID      string // identifies the flow in a URL; unguessable
 	State   string // the state parameter of RFC 6749 §4.1.1
 	Kind    Kind
 	Started time.Time
@@ -86,7 +87,7 @@ type Flow struct {
 	done        bool
 }
 
-// A Snapshot is a flow as it stood at one moment.
+// A Snapshot is the state of a flow at one moment.
 type Snapshot struct {
 	ID          string
 	Kind        Kind
@@ -94,9 +95,9 @@ type Snapshot struct {
 	Steps       []Step
 	AccessToken string
 	IDToken     string
-	UserInfo    string   // OpenID Connect: the UserInfo answer
-	Answers     []Answer // the resource servers' verdicts, one for each carrier
-	Err         error    // why the client gave up, if it did
+	UserInfo    string   // OpenID Connect: the UserInfo response
+	Answers     []Answer // the resource servers' answers, one for each transport
+	Err         error    // why the client gave up; nil if it did not
 	Done        bool
 }
 
@@ -107,35 +108,35 @@ func (f *Flow) Record(step int, e Exchange) {
 	f.steps[step].Exchanges = append(f.steps[step].Exchanges, e)
 }
 
-// Tokens notes what the token endpoint returned.
+// Tokens sets the tokens that the token endpoint returned.
 func (f *Flow) Tokens(accessToken, idToken string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.accessToken, f.idToken = accessToken, idToken
 }
 
-// UserInfo notes what the UserInfo endpoint returned.
+// UserInfo sets the response of the UserInfo endpoint.
 func (f *Flow) UserInfo(body string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.userInfo = body
 }
 
-// Answered notes what the resource servers said.
+// Answered sets the answers of the resource servers.
 func (f *Flow) Answered(answers []Answer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answers = answers
 }
 
-// End closes the flow; err is nil when everything went as it should.
+// End marks the flow as done. If the flow failed, err says why; otherwise it is nil.
 func (f *Flow) End(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.done, f.err = true, err
 }
 
-// Snapshot returns a copy that nobody else writes to.
+// Snapshot returns a copy of the flow. Later changes of the flow do not affect it.
 func (f *Flow) Snapshot() Snapshot {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -151,7 +152,7 @@ func (f *Flow) Snapshot() Snapshot {
 	}
 }
 
-// Steps returns the arrows of a flow, in order and still empty.
+// Steps returns the steps of a flow in order, without exchanges.
 func Steps(kind Kind) []Step {
 	if kind == OIDC {
 		return []Step{
@@ -169,17 +170,18 @@ func Steps(kind Kind) []Step {
 	}
 }
 
-// keep is how many flows a journal remembers.
+// keep is the maximum number of flows in a journal.
 const keep = 64
 
-// A Journal holds the newest flows. The zero value is ready; it is safe for
-// concurrent use.
+// A Journal holds the newest flows. The zero value is ready to use. A Journal is safe
+// for concurrent use.
 type Journal struct {
 	mu    sync.Mutex
 	flows []*Flow // oldest first
 }
 
-// Begin opens a flow with a state of its own (RFC 6749 §10.12).
+// Begin adds a new flow with a random state (RFC 6749 §10.12). If the journal is full,
+// it drops the oldest flow.
 func (j *Journal) Begin(kind Kind) *Flow {
 	f := &Flow{ID: rand.Text(), State: rand.Text(), Kind: kind, Started: time.Now(), steps: Steps(kind)}
 	j.mu.Lock()
@@ -191,12 +193,10 @@ func (j *Journal) Begin(kind Kind) *Flow {
 	return f
 }
 
-// ByID finds a flow by its ID.
 func (j *Journal) ByID(id string) (*Flow, bool) {
 	return j.find(func(f *Flow) bool { return f.ID == id })
 }
 
-// ByState finds a flow by its state parameter.
 func (j *Journal) ByState(state string) (*Flow, bool) {
 	return j.find(func(f *Flow) bool { return f.State == state })
 }

@@ -8,14 +8,15 @@ import (
 	"strings"
 )
 
-// A Token is a compact JWS taken apart for reading. Nothing in it is verified.
+// A Token is a token decoded for display. Decode verifies nothing, so you must not use
+// a Token to decide about access.
 type Token struct {
 	Short           string
-	Header, Payload string // indented JSON; both empty when the token is opaque to its reader
+	Header, Payload string // indented JSON; both are empty if the token is opaque
 }
 
-// Decode takes a token apart. A token that is not a readable JWS is opaque: its
-// Header and Payload stay empty.
+// Decode decodes a token. If the token is not a readable compact JWS, it counts as
+// opaque.
 func Decode(token string) Token {
 	t := Token{Short: Shorten(token)}
 	parts := strings.Split(token, ".")
@@ -30,13 +31,13 @@ func Decode(token string) Token {
 	return t
 }
 
-// Readable reports whether the token could be taken apart.
+// Readable reports whether the token was decoded, so that it is not opaque.
 func (t Token) Readable() bool { return t.Header != "" }
 
-// Summary says in one line what a token is.
+// Summary describes the token in one line.
 func (t Token) Summary() string {
 	if !t.Readable() {
-		return "opaque to everybody but the issuer: " + t.Short
+		return "opaque, only the issuer can read it: " + t.Short
 	}
 	var header struct{ Alg, Typ, Kid string }
 	var payload struct {

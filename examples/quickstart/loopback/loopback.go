@@ -1,5 +1,5 @@
-// Package loopback serves the parties of the quickstart on this machine, and
-// on no other.
+// Package loopback serves the parties of the quickstart on loopback addresses only,
+// so that other machines cannot reach them.
 package loopback
 
 import (
@@ -15,15 +15,16 @@ import (
 	"time"
 )
 
-// Check refuses a host that another machine could reach.
+// Check returns an error if other machines could reach the host. For example, it
+// accepts localhost and 127.0.0.1, and rejects 0.0.0.0 and an empty host.
 func Check(host string) error {
 	if host == "localhost" || net.ParseIP(host).IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("%q is not a loopback host, and this is for demonstrations on one machine only", host)
+	return fmt.Errorf("%q is not a loopback host; the quickstart is for one machine only, use 127.0.0.1", host)
 }
 
-// Listen listens on a port of a loopback host. Port 0 means any free one.
+// Listen listens on a port of a loopback host. If port is 0, it chooses a free one.
 func Listen(host string, port int) (net.Listener, error) {
 	if err := Check(host); err != nil {
 		return nil, err
@@ -31,12 +32,12 @@ func Listen(host string, port int) (net.Listener, error) {
 	address := net.JoinHostPort(host, strconv.Itoa(port))
 	l, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is taken by another program: %w", address, err)
+		return nil, fmt.Errorf("%s is taken by another program, choose a different port: %w", address, err)
 	}
 	return l, err
 }
 
-// ListenNear is [Listen], but takes any free port when the one asked for is taken.
+// ListenNear is like [Listen], but chooses a free port if the given one is taken.
 func ListenNear(host string, port int) (net.Listener, error) {
 	if l, err := Listen(host, port); err == nil {
 		return l, nil
@@ -44,8 +45,8 @@ func ListenNear(host string, port int) (net.Listener, error) {
 	return Listen(host, 0)
 }
 
-// URL is where a listener of a host is reached. The host stays as it was
-// written: an issuer is compared character by character.
+// URL returns the URL of a listener. It keeps the host as it is written, because
+// issuers are compared character by character.
 func URL(host string, l net.Listener) string {
 	_, port, _ := net.SplitHostPort(l.Addr().String()) // a TCP address has a port
 	return "http://" + net.JoinHostPort(host, port)
@@ -57,7 +58,7 @@ type Server struct {
 	done   chan struct{}
 }
 
-// Serve answers the connections of l.
+// Serve starts a server on l.
 func Serve(l net.Listener, h http.Handler) *Server {
 	s := &Server{done: make(chan struct{}), server: &http.Server{
 		Handler:           h,
@@ -75,7 +76,8 @@ func Serve(l net.Listener, h http.Handler) *Server {
 	return s
 }
 
-// Close lets requests finish for a moment, then cuts them.
+// Close stops the server. If requests do not end within 2 seconds, it closes their
+// connections.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -1,5 +1,5 @@
-// Package owner plays the resource owner without a browser: it follows the
-// redirects, logs in at the login page and consents at the consent page.
+// Package owner simulates the resource owner without a browser. It follows the
+// redirects, logs in at the login page and answers at the consent page.
 package owner
 
 import (
@@ -15,26 +15,26 @@ import (
 	"time"
 )
 
-// An Owner is a person with a browser of their own.
+// An Owner is a simulated user. Each Visit starts with an empty cookie jar.
 type Owner struct {
 	Login, Password string
-	Deny            bool              // say no at the consent page
+	Deny            bool              // if set, deny at the consent page
 	Transport       http.RoundTripper // nil means http.DefaultTransport
 
-	// Until, when set, is where the story ends: a URL that begins like this is
-	// not opened any more.
+	// Until, if set, ends the visit. A redirect to a URL with this prefix is not
+	// followed.
 	Until string
 
-	// OnRequest, when set, sees every URL that the browser is about to open.
-	// It may rewrite it, as somebody in the middle could.
+	// OnRequest, if set, is called with the URL of every redirect before it is
+	// followed. It can rewrite the URL, as an attacker in the middle could.
 	OnRequest func(*url.URL)
 }
 
-// maxPages is more than any flow needs.
+// maxPages is the maximum number of pages in a visit. No flow needs that many.
 const maxPages = 5
 
-// Visit opens a URL and does what a person would until no form is left. It
-// returns the URL of the last page and its answer's status.
+// Visit opens a URL and submits the login and consent forms until a page has neither.
+// It returns the URL and the status of the last page.
 func (o Owner) Visit(ctx context.Context, target string) (*url.URL, int, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -50,7 +50,7 @@ func (o Owner) Visit(ctx context.Context, target string) (*url.URL, int, error) 
 				return http.ErrUseLastResponse
 			}
 			if len(via) > 10 {
-				return errors.New("the redirects do not end")
+				return errors.New("stopped after 10 redirects")
 			}
 			return nil
 		},
@@ -79,12 +79,13 @@ func (o Owner) Visit(ctx context.Context, target string) (*url.URL, int, error) 
 		}
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	return nil, 0, fmt.Errorf("there was still a form to fill in after %d pages", maxPages)
+	return nil, 0, fmt.Errorf("after %d pages there is still a login or consent form", maxPages)
 }
 
 var hidden = regexp.MustCompile(`name="id" value="([^"]+)"`)
 
-// fill answers the login form and the consent form.
+// fill returns the action and the values for a login or consent form. If the page has
+// neither form, ok is false.
 func (o Owner) fill(at *url.URL, page string) (action string, form url.Values, ok bool) {
 	id := hidden.FindStringSubmatch(page)
 	if id == nil {

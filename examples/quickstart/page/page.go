@@ -1,6 +1,6 @@
-// Package page is the web page of the quickstart: it lets a person start the
-// flows, draws them, and lets them break things. It is rendered on the server
-// and needs neither a script nor anything from elsewhere.
+// Package page is the web page of the quickstart, on which you can start the flows,
+// see their steps and break them. It is rendered on the server. It uses no script and
+// loads nothing from other hosts.
 package page
 
 import (
@@ -26,32 +26,32 @@ var templates = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"note":   func(parameter string) string { return notes[parameter] },
 }).ParseFS(files, "page.html"))
 
-// notes say what the parameters are for that are not named after it.
+// notes explain the parameters whose names do not explain themselves.
 var notes = map[string]string{
-	"state":          "binds the answer to this browser (RFC 6749 §10.12)",
-	"code_challenge": "PKCE: whoever redeems the code must know what this is the hash of (RFC 7636)",
-	"code_verifier":  "PKCE: what the code_challenge was the hash of (RFC 7636)",
-	"resource":       "which resource server the token will be for (RFC 8707)",
-	"iss":            "who answers; compared before the code is redeemed (RFC 9207)",
-	"nonce":          "comes back inside the ID token, which proves that it answers this request",
-	"redirect_uri":   "must be the registered one, to the letter",
-	"token":          "opaque to the resource server: it asks what it means (RFC 7662)",
+	"state":          "binds the response to this browser (RFC 6749 §10.12)",
+	"code_challenge": "PKCE: the hash of the code_verifier, which a client must have to redeem the code (RFC 7636)",
+	"code_verifier":  "PKCE: the code_challenge must be the hash of this (RFC 7636)",
+	"resource":       "the resource server that the token is for (RFC 8707)",
+	"iss":            "the issuer of the response; compared before the code is redeemed (RFC 9207)",
+	"nonce":          "must be in the ID token, to prove that it belongs to this request",
+	"redirect_uri":   "must equal the registered one exactly",
+	"token":          "opaque to the resource server, so it asks the issuer about it (RFC 7662)",
 }
 
-// Config is what the page shows and what its buttons do.
+// Config has the content of the page and the actions of its buttons.
 type Config struct {
-	Starts          map[journal.Kind]string // where each flow begins
+	Starts          map[journal.Kind]string // the URL that starts each flow
 	Journal         *journal.Journal
 	Trials          []Trial
 	Try             func(ctx context.Context, name string) (Trial, error)
 	Login, Password string
 	Log             func() []string // the drive's own log
 	Keys            func() []string // the issuer's key set
-	Source          string          // the code that decides
+	Source          string          // the code that configures the validator
 	Resource        string
 	Issuer          string
 
-	// Played and Tried, when set, are told what happened, for the terminal.
+	// Played and Tried, if set, are called after each flow and each trial, for example to print them.
 	Played func(journal.Snapshot)
 	Tried  func(Trial, error)
 }
@@ -71,7 +71,6 @@ type outcome struct {
 	err   error
 }
 
-// New makes the page.
 func New(c Config) *Page {
 	p := &Page{config: c}
 	mux := http.NewServeMux()
@@ -85,7 +84,7 @@ func New(c Config) *Page {
 	return p
 }
 
-// A tab is one of the flows a person can start.
+// A tab shows one of the flows.
 type tab struct {
 	Kind    journal.Kind
 	Title   string
@@ -93,33 +92,33 @@ type tab struct {
 	Text    string
 	Start   string
 	Current bool
-	Flow    *journal.Snapshot // nil until it was played
+	Flow    *journal.Snapshot // nil until this browser has run the flow
 }
 
-// A view is what the template shows.
+// A view is the data of the template.
 type view struct {
 	Config
 	Tabs    []tab
 	Current tab
 	Steps   []journal.Step
 	Lit     bool
-	Broke   int // the last step that the client came to, when it gave up; -1 otherwise
+	Broke   int // if the client gave up, the last step that it reached; otherwise -1
 	Log     []string
 	Keys    []string
 	Trial   *Trial
 	Failed  string
 
-	Introspection string // the introspection endpoint's answer about an opaque token
+	Introspection string // the introspection response about an opaque token
 	Files         []string
 }
 
 var tabs = []tab{
 	{Kind: journal.OAuth, App: "Photo printer", Title: "OAuth 2.0",
-		Text: "A photo printer asks to read your drive. Its access token is a JWT, which the drive checks by itself."},
+		Text: "A photo printer asks to read your drive. Its access token is a JWT, which the drive can check without the issuer."},
 	{Kind: journal.OAuthOpaque, App: "Album maker", Title: "OAuth 2.0, opaque token",
-		Text: "An album maker asks for the same. Its access token means nothing to anybody but the issuer, so the drive asks."},
+		Text: "An album maker asks for the same. Its access token is opaque. Only the issuer can read it, so the drive asks the issuer about it."},
 	{Kind: journal.OIDC, App: "Guest book", Title: "OpenID Connect",
-		Text: "A guest book wants to know who you are. It gets an ID token, and an access token that it may use."},
+		Text: "A guest book wants to know who you are. It gets an ID token, and an access token that it can use."},
 }
 
 func cookieName(kind journal.Kind) string { return "quickstart_flow_" + string(kind) }
@@ -163,7 +162,7 @@ func (p *Page) show(w http.ResponseWriter, r *http.Request) {
 	templates.Execute(w, v)
 }
 
-// flow finds the flow of a kind that this browser played last.
+// flow returns the last flow of this kind that this browser has run, or nil.
 func (p *Page) flow(r *http.Request, kind journal.Kind) *journal.Snapshot {
 	cookie, err := r.Cookie(cookieName(kind))
 	if err != nil {
@@ -177,7 +176,7 @@ func (p *Page) flow(r *http.Request, kind journal.Kind) *journal.Snapshot {
 	return &s
 }
 
-// broke finds the step at which the client gave up.
+// broke returns the step at which the client gave up, or -1.
 func broke(flow *journal.Snapshot) int {
 	last := -1
 	for i, s := range flow.Steps {
@@ -199,7 +198,7 @@ func introspection(steps []journal.Step) string {
 	return ""
 }
 
-// done is where a client sends the browser when a flow has ended.
+// done handles the URL to which a client sends the browser at the end of a flow.
 func (p *Page) done(w http.ResponseWriter, r *http.Request) {
 	flow, ok := p.config.Journal.ByID(r.FormValue("flow"))
 	if !ok {
@@ -224,7 +223,7 @@ func (p *Page) tryIt(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/?flow="+flowKind(r)+"#refusal", http.StatusSeeOther)
 }
 
-// flowKind keeps the tab that was open.
+// flowKind returns the kind of the tab that was open, from the form.
 func flowKind(r *http.Request) string {
 	for _, t := range tabs {
 		if string(t.Kind) == r.PostFormValue("flow") {
@@ -272,7 +271,7 @@ func laneOf(party string) int {
 	return 0
 }
 
-// lane says where an arrow begins and which way it points.
+// lane returns the style classes for an arrow's leftmost column and its direction.
 func lane(s journal.Step) string {
 	from, to := laneOf(s.From), laneOf(s.To)
 	if from < to {
@@ -281,7 +280,7 @@ func lane(s journal.Step) string {
 	return [...]string{"from1", "from2", "from3", "from4"}[to] + " left"
 }
 
-// span says how many columns an arrow touches.
+// span returns the style class for the number of columns that an arrow touches.
 func span(s journal.Step) string {
 	n := laneOf(s.To) - laneOf(s.From)
 	if n < 0 {

@@ -8,24 +8,23 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/journal"
 )
 
-// A Trial is an experiment with a token that must not pass, or not yet, or not
-// for this.
+// A Trial is the result of an experiment, in which a request must be refused.
 type Trial struct {
 	Name       string // "expired"
 	Title      string // "Expired token"
-	How        string // how it was brought about, honestly
-	Why        string // one sentence on the refusal
+	How        string // what the trial does
+	Why        string // why the request is refused
 	Token      string
-	Parts      []Part            // what was tried, in order; the refusal is the last but for the epilogue
-	Fine       []string          // the reasons that only the operator sees
-	Revocation *journal.Exchange // set when the client revoked the token
-	Wait       string            // set when the experiment must not be repeated yet; says why
+	Parts      []Part            // the calls, in order; one of them is the refusal
+	Fine       []string          // the exact reasons, as the operator sees them
+	Revocation *journal.Exchange // set if the client revoked the token
+	Wait       string            // set if the trial cannot be repeated yet; says why
 }
 
-// A Part is one call over all carriers and what should come of it.
+// A Part is one call over all transports, with its expected result.
 type Part struct {
 	Caption string
-	Refusal bool // the one the trial is about
+	Refusal bool // whether this is the refusal that the trial demonstrates
 	Answers []journal.Answer
 	Want    Want
 }
@@ -33,41 +32,42 @@ type Part struct {
 // A Want is a row of the outcome matrix.
 type Want struct {
 	Status    int    // net/http and Echo
-	Challenge bool   // whether there is a WWW-Authenticate
-	Error     string // its error parameter; "" is none
-	Scope     string // its scope parameter
-	Retry     bool   // whether Retry-After is there
+	Challenge bool   // whether WWW-Authenticate is present
+	Error     string // error parameter of the challenge; "" if absent
+	Scope     string // scope parameter of the challenge; "" if absent
+	Retry     bool   // whether Retry-After, or RetryInfo for gRPC, is present
 	Code      string // gRPC
 	Reason    string // gRPC: ErrorInfo.reason
 }
 
-// Deviations says how a part differs from what it should be, if it does.
+// Deviations returns a sentence for each difference between the answers and the
+// expected result.
 func (p Part) Deviations() []string {
 	var out []string
 	expect := func(a journal.Answer, what, got, want string) {
 		if got != want {
-			out = append(out, fmt.Sprintf("%s over %s: expected %s %q, got %q", p.Caption, a.Carrier, what, want, got))
+			out = append(out, fmt.Sprintf("%s over %s: %s: got %q; want %q", p.Caption, a.Carrier, what, got, want))
 		}
 	}
 	if len(p.Answers) != 3 {
-		out = append(out, fmt.Sprintf("%s: expected answers from 3 carriers, got %d", p.Caption, len(p.Answers)))
+		out = append(out, fmt.Sprintf("%s: got answers over %d transports; want 3", p.Caption, len(p.Answers)))
 	}
 	for _, a := range p.Answers {
 		if a.Carrier == "gRPC" {
-			expect(a, "the code", a.Code, p.Want.Code)
-			expect(a, "the reason", a.Reason, p.Want.Reason)
+			expect(a, "code", a.Code, p.Want.Code)
+			expect(a, "reason", a.Reason, p.Want.Reason)
 		} else {
-			expect(a, "the status", fmt.Sprint(a.HTTPStatus), fmt.Sprint(p.Want.Status))
+			expect(a, "status", fmt.Sprint(a.HTTPStatus), fmt.Sprint(p.Want.Status))
 		}
-		expect(a, "a challenge", fmt.Sprint(a.Challenge != ""), fmt.Sprint(p.Want.Challenge))
-		expect(a, "the challenge's error", parameter(a.Challenge, "error"), p.Want.Error)
-		expect(a, "the challenge's scope", parameter(a.Challenge, "scope"), p.Want.Scope)
-		expect(a, "a time to retry after", fmt.Sprint(a.RetryAfter != ""), fmt.Sprint(p.Want.Retry))
+		expect(a, "has a challenge", fmt.Sprint(a.Challenge != ""), fmt.Sprint(p.Want.Challenge))
+		expect(a, "error in the challenge", parameter(a.Challenge, "error"), p.Want.Error)
+		expect(a, "scope in the challenge", parameter(a.Challenge, "scope"), p.Want.Scope)
+		expect(a, "has a retry time", fmt.Sprint(a.RetryAfter != ""), fmt.Sprint(p.Want.Retry))
 	}
 	return out
 }
 
-// parameter finds a quoted parameter of a challenge, or "".
+// parameter returns a quoted parameter of a challenge, or "" if it is absent.
 func parameter(challenge, name string) string {
 	_, rest, ok := strings.Cut(" "+strings.ReplaceAll(challenge, ",", " "), " "+name+`="`)
 	if !ok {
@@ -77,7 +77,7 @@ func parameter(challenge, name string) string {
 	return value
 }
 
-// Status is the net/http status of the refusal.
+// Status returns the status of the refusal over net/http, or 0 if the trial has none.
 func (t Trial) Status() int {
 	for _, p := range t.Parts {
 		if p.Refusal && len(p.Answers) > 0 {
@@ -87,7 +87,7 @@ func (t Trial) Status() int {
 	return 0
 }
 
-// Deviations collects those of all parts.
+// Deviations returns the deviations of all parts.
 func (t Trial) Deviations() []string {
 	var out []string
 	for _, p := range t.Parts {
@@ -96,7 +96,7 @@ func (t Trial) Deviations() []string {
 	return out
 }
 
-// Collapsed says whether the wire has a coarser reason than the operator.
+// Collapsed reports whether the client gets a coarser reason than the operator.
 func (t Trial) Collapsed() bool {
 	for _, p := range t.Parts {
 		for _, a := range p.Answers {

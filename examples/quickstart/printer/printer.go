@@ -1,6 +1,6 @@
-// Package printer is a third-party client: it asks a person for permission to
-// read their drive. It is the authorization code grant of OAuth 2.0 with PKCE,
-// as RFC 9700 wants it.
+// Package printer is a third-party client that asks a user for permission to read
+// the user's drive. It shows you the authorization code grant of OAuth 2.0 with
+// PKCE, as RFC 9700 recommends it.
 package printer
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/journal"
 )
 
-// Config is what a client is told when it is registered, and where it works.
+// Config has the client's registration and the servers that it uses.
 type Config struct {
 	Kind                   journal.Kind
 	ClientID, ClientSecret string
@@ -30,7 +30,7 @@ type Config struct {
 	Scopes                 []string
 	Drive                  *carriers.Client
 	Journal                *journal.Journal
-	Done                   string            // where the browser goes in the end; "?flow=" and an ID are added
+	Done                   string            // the browser is sent here at the end, with "?flow=" and an ID
 	Transport              http.RoundTripper // nil means http.DefaultTransport
 }
 
@@ -44,14 +44,14 @@ type Printer struct {
 	pending map[string]pending // by state
 }
 
-// pending is what the client must remember between its request and the answer.
+// pending holds the data that the client needs when the authorization response
+// arrives.
 type pending struct {
 	flow     *journal.Flow
 	verifier string
 	asked    time.Time
 }
 
-// New makes a client.
 func New(c Config) *Printer {
 	return &Printer{
 		config: c,
@@ -68,13 +68,13 @@ func New(c Config) *Printer {
 	}
 }
 
-// Start sends the browser to the authorization server: step one.
+// Start handles step one. It sends the browser to the authorization server.
 func (p *Printer) Start(w http.ResponseWriter, r *http.Request) {
 	flow := p.config.Journal.Begin(p.config.Kind)
 	verifier := oauth2.GenerateVerifier()
 	p.remember(flow, verifier)
-	// The state is bound to this browser, so that nobody can hand it an answer
-	// to a question it did not ask (RFC 6749 §10.12).
+	// The cookie binds the state to this browser. Otherwise an attacker could make the
+	// browser deliver a response to the attacker's own request (RFC 6749 §10.12).
 	http.SetCookie(w, &http.Cookie{
 		Name: p.cookie, Value: flow.State, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: 600,
 	})
@@ -96,7 +96,7 @@ func (p *Printer) remember(flow *journal.Flow, verifier string) {
 	p.pending[flow.State] = pending{flow, verifier, time.Now()}
 }
 
-// recall finds what belongs to a state, once.
+// recall returns and removes the data for a state, so each response is accepted once.
 func (p *Printer) recall(state string) (pending, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,17 +105,17 @@ func (p *Printer) recall(state string) (pending, bool) {
 	return found, ok
 }
 
-// Callback receives the authorization response: the other steps.
+// Callback receives the authorization response and runs the other steps.
 func (p *Printer) Callback(w http.ResponseWriter, r *http.Request) {
 	state := r.FormValue("state")
 	cookie, err := r.Cookie(p.cookie)
 	if err != nil || subtle.ConstantTimeCompare([]byte(cookie.Value), []byte(state)) != 1 {
-		http.Error(w, "This is not the answer to a question that this browser asked: the state is another one. Nothing was done with it.", http.StatusBadRequest)
+		http.Error(w, "The state does not belong to an authorization request of this browser. The response was ignored.", http.StatusBadRequest)
 		return
 	}
 	asked, ok := p.recall(state)
 	if !ok {
-		http.Error(w, "This question was already answered, or it was asked too long ago. Nothing was done with the answer.", http.StatusBadRequest)
+		http.Error(w, "This authorization request was already answered, or it is too old. The response was ignored. Start the flow again.", http.StatusBadRequest)
 		return
 	}
 	flow := asked.flow
@@ -127,17 +127,17 @@ func (p *Printer) Callback(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Printer) finish(ctx context.Context, flow *journal.Flow, verifier string, r *http.Request) error {
-	// Before anything else: does the answer come from the server that was asked?
-	// Otherwise the code would be handed to the wrong one (RFC 9207 §2.4).
+	// Check first that the response is from the authorization server of the request.
+	// Otherwise the client could send the code to the wrong server (RFC 9207 §2.4).
 	if iss := r.FormValue("iss"); iss != p.config.Issuer {
-		return fmt.Errorf("the answer names the issuer %q, but %q was asked; the code was not redeemed", iss, p.config.Issuer)
+		return fmt.Errorf("issuer mismatch: iss is %q, want %q; the code was not redeemed", iss, p.config.Issuer)
 	}
 	if refused := r.FormValue("error"); refused != "" {
 		return fmt.Errorf("the authorization server answered %s: %s", refused, r.FormValue("error_description"))
 	}
 	code := r.FormValue("code")
 	if code == "" {
-		return errors.New("the answer has neither a code nor an error")
+		return errors.New("the authorization response has neither a code nor an error")
 	}
 	token, err := p.redeem(ctx, flow, code, verifier)
 	if err != nil {
@@ -154,8 +154,8 @@ func (p *Printer) finish(ctx context.Context, flow *journal.Flow, verifier strin
 	return nil
 }
 
-// redeem passes the grant and gets the token. The exchange is one on the wire
-// and two in the diagram.
+// redeem exchanges the code for a token. The diagram shows the request and the
+// response of this exchange as two steps.
 func (p *Printer) redeem(ctx context.Context, flow *journal.Flow, code, verifier string) (*oauth2.Token, error) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: journal.Transport{
 		Base: p.config.Transport, Title: "The client redeems its code at the token endpoint",
@@ -171,15 +171,15 @@ func (p *Printer) redeem(ctx context.Context, flow *journal.Flow, code, verifier
 		oauth2.SetAuthURLParam("resource", p.config.Resource), // RFC 8707 §2.2
 	)
 	if err != nil {
-		return nil, fmt.Errorf("the token endpoint gave no token: %w", err)
+		return nil, fmt.Errorf("the token endpoint returned no token: %w", err)
 	}
 	if token.Type() != "Bearer" {
-		return nil, fmt.Errorf("the token is of the type %q, which this client does not know (RFC 6749 §7.1)", token.Type())
+		return nil, fmt.Errorf("token_type is %q; this client supports only Bearer (RFC 6749 §7.1)", token.Type())
 	}
 	return token, nil
 }
 
-// Revoke tells the authorization server that the client is done with a token (RFC 7009).
+// Revoke revokes a token at the authorization server (RFC 7009).
 func (p *Printer) Revoke(ctx context.Context, token string) (journal.Exchange, error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.config.Issuer+"/revoke", strings.NewReader(form.Encode()))
