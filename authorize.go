@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/accesstoken/accesstoken/internal/binding"
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
@@ -84,29 +85,10 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 			found, err = nil, wrapError(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
 		}
 	}()
-	token := credentials.text()
-	switch {
-	case v.cache == nil:
-		return nil, refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
-	case v.closed.Load():
-		return nil, refusal(KeysUnavailable, "the validator is closed")
-	case credentials.Missing():
-		return nil, v.fixed[CredentialsMissing]
-	case credentials.none:
-		return nil, v.fixed[Reason(token)]
-	case credentials.dpop && v.face.dpop == nil:
-		return nil, v.fixed[SchemeUnsupported]
-	case credentials.dpop && credentials.request == nil:
-		return nil, refusal(ResourceServerMisconfigured, "a DPoP proof cannot be verified without its request; make the credentials with CredentialsOf")
-	case credentials.dpop && len(credentials.request.Header[proofField]) != 1:
-		return nil, v.fixed[DPoPProofInvalid]
-	case len(token) > v.maxToken:
-		v.adviseOnSize()
-		return nil, v.fixed[TokenTooLarge]
-	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
-		v.adviseOnOpaque()
-		return nil, v.fixed[TokenMalformed] // not a JWT, and no issuer has Introspection
+	if err := v.checkCredentials(credentials); err != nil {
+		return nil, err
 	}
+	token := credentials.text()
 	key := v.cache.KeyOf(token)
 	found, err = v.recall(ctx, key)
 	if err != nil {
@@ -140,6 +122,34 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return found, err
 	}
 	return found, found.issuer.callAccept(ctx, found, token)
+}
+
+// checkCredentials refuses what needs no look into the token.
+func (v *Validator) checkCredentials(credentials Credentials) error {
+	token := credentials.text()
+	switch {
+	case v.cache == nil:
+		return refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
+	case v.closed.Load():
+		return refusal(KeysUnavailable, "the validator is closed")
+	case credentials.Missing():
+		return v.fixed[CredentialsMissing]
+	case credentials.none:
+		return v.fixed[Reason(token)]
+	case credentials.dpop && v.face.dpop == nil:
+		return v.fixed[SchemeUnsupported]
+	case credentials.dpop && credentials.request == nil:
+		return refusal(ResourceServerMisconfigured, "a DPoP proof cannot be verified without its request; make the credentials with CredentialsOf")
+	case credentials.dpop && len(credentials.request.Header[binding.ProofField]) != 1:
+		return v.fixed[DPoPProofInvalid]
+	case len(token) > v.maxToken:
+		v.adviseOnSize()
+		return v.fixed[TokenTooLarge]
+	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
+		v.adviseOnOpaque()
+		return v.fixed[TokenMalformed] // not a JWT, and no issuer has Introspection
+	}
+	return nil
 }
 
 // recall returns the facts about a token that was verified before, if they still

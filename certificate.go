@@ -1,11 +1,9 @@
 package accesstoken
 
 import (
-	"net"
-	"net/http"
 	"net/netip"
-	"slices"
 
+	"github.com/accesstoken/accesstoken/internal/binding"
 	"github.com/accesstoken/accesstoken/internal/clientcert"
 )
 
@@ -100,27 +98,7 @@ func leastBits(address netip.Addr) int {
 	return 7
 }
 
-// from reports whether a request comes from one of the proxies.
-func (c ForwardedCertificate) from(r *http.Request) bool {
-	return c.UnixSocket && isOverUnixSocket(r) || c.fromAddress(r.RemoteAddr)
-}
-
-// isOverUnixSocket reads the server's own end of the connection. RemoteAddr, usually
-// "@", proves nothing, because code in front of the middleware may have written it.
-func isOverUnixSocket(r *http.Request) bool {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	return ok && local.Network() == "unix"
-}
-
-func (c ForwardedCertificate) fromAddress(remote string) bool {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return false
-	}
-	address, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	address = address.Unmap().WithZone("")
-	return slices.ContainsFunc(c.Proxies, func(prefix netip.Prefix) bool { return prefix.Contains(address) })
+// proxies returns the setting in the terms of internal/binding.
+func (c ForwardedCertificate) proxies() binding.Proxies {
+	return binding.Proxies{Format: formats[c.Format], Field: c.Field, Addresses: c.Proxies, UnixSocket: c.UnixSocket}
 }

@@ -153,3 +153,24 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 func (c Claims) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("issuer", c.Issuer), slog.String("client_id", c.ClientID))
 }
+
+// claims returns the facts as Claims. Decode reads the request's own token, so no
+// second copy of the payload is kept.
+func (f *facts) claims(token string) Claims {
+	if f == nil {
+		return Claims{}
+	}
+	c := Claims{
+		Issuer:   f.issuer.url,
+		Subject:  f.subject,
+		ClientID: f.clientID,
+		ID:       f.id,
+		Expiry:   f.expiry,
+		IssuedAt: f.issuedAt,
+		facts:    f,
+	}
+	if f.header != nil {
+		c.payload = unsafe.StringData(token[f.payload[0]:f.payload[1]])
+	}
+	return c
+}

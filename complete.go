@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
@@ -170,15 +169,3 @@ func inBoth(a, b jose.Scope) jose.Scope {
 	}
 	return jose.Scope{Present: true, Text: strings.Join(both, " ")}
 }
-
-// textOf returns a scope claim as the text of RFC 6749 §3.3.
-func textOf(scope jose.Scope) string {
-	if scope.List != nil {
-		return strings.Join(scope.List, " ")
-	}
-	return scope.Text
-}
-
-// A joined pointer holds the facts of a JWT joined with the last answer about it.
-// While the answer stays the same, nothing is read again.
-type joined = atomic.Pointer[facts]

@@ -5,12 +5,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 	"unsafe"
 
+	"github.com/accesstoken/accesstoken/internal/binding"
 	"github.com/accesstoken/accesstoken/internal/challenge"
 )
 
@@ -113,8 +112,8 @@ func (c Credentials) Equal(other Credentials) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return c.first == other.first && slices.EqualFunc(a.Header[proofField], b.Header[proofField], isSame) &&
-		a.Method == b.Method && a.Proto == b.Proto && requestPath(a) == requestPath(b)
+	return c.first == other.first && slices.EqualFunc(a.Header[binding.ProofField], b.Header[binding.ProofField], isSame) &&
+		a.Method == b.Method && a.Proto == b.Proto && binding.Path(a) == binding.Path(b)
 }
 
 // isSame reports whether two texts are one text in memory.
@@ -144,12 +143,9 @@ func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), 
 func (v *Validator) Fields() []string {
 	fields := []string{"Authorization"}
 	if v.face != nil && v.face.dpop != nil {
-		fields = append(fields, proofField)
+		fields = append(fields, binding.ProofField)
 	}
-	if v.forwarded.Format != 0 {
-		fields = append(fields, formats[v.forwarded.Format].Fields(v.forwarded.Field)...)
-	}
-	return fields
+	return append(fields, v.proxies.Fields()...)
 }
 
 // Nonce returns the DPoP-Nonce for the response to accepted credentials, so that the
@@ -161,23 +157,4 @@ func (v *Validator) Nonce(credentials Credentials) string {
 		return ""
 	}
 	return v.face.dpop.Nonce()
-}
-
-// proofField is the canonical name of the field with the proof (RFC 9449 §4.1).
-var proofField = textproto.CanonicalMIMEHeaderKey("DPoP")
-
-// requestPath is the path as the client wrote it, because routers may have changed
-// r.URL.
-func requestPath(r *http.Request) string {
-	if strings.HasPrefix(r.RequestURI, "/") {
-		path, _, _ := strings.Cut(r.RequestURI, "?")
-		return path
-	}
-	if absolute, err := url.Parse(r.RequestURI); err == nil && absolute.Host != "" { // RFC 9112 §3.2.2
-		return absolute.EscapedPath()
-	}
-	if r.URL == nil { // the request was made by hand
-		return "*" // no proof is for this path
-	}
-	return r.URL.EscapedPath()
 }

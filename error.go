@@ -334,3 +334,20 @@ func retryAfter(err error) time.Duration {
 	}
 	return 0
 }
+
+// outcome looks the refusal up. If the table lacks the reason, that is our mistake,
+// so the refusal is an internal error.
+func (e *Error) outcome() outcome {
+	switch {
+	case e.denied:
+		return outcomes[PolicyDenied]
+	case e.Reason == "" && errors.Is(e.cause, context.Canceled):
+		return outcome{status: http.StatusServiceUnavailable, code: grpcCanceled, text: unavailable}
+	case e.Reason == "" && errors.Is(e.cause, context.DeadlineExceeded):
+		return outcome{status: http.StatusServiceUnavailable, code: grpcDeadlineExceeded, text: unavailable}
+	}
+	if o, ok := outcomes[e.Reason]; ok {
+		return o
+	}
+	return outcomes[InternalError]
+}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -71,27 +70,6 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 // isDPoP reports whether a token_type is that of tokens bound to a key (RFC 9449
 // §5).
 func isDPoP(tokenType string) bool { return strings.EqualFold(tokenType, "DPoP") }
-
-// claims returns the facts as Claims. Decode reads the request's own token, so no
-// second copy of the payload is kept.
-func (f *facts) claims(token string) Claims {
-	if f == nil {
-		return Claims{}
-	}
-	c := Claims{
-		Issuer:   f.issuer.url,
-		Subject:  f.subject,
-		ClientID: f.clientID,
-		ID:       f.id,
-		Expiry:   f.expiry,
-		IssuedAt: f.issuedAt,
-		facts:    f,
-	}
-	if f.header != nil {
-		c.payload = unsafe.StringData(token[f.payload[0]:f.payload[1]])
-	}
-	return c
-}
 
 // binding returns what the token is bound to, and whether an introspection answer
 // calls it a DPoP token.
@@ -172,3 +150,15 @@ func (f *facts) compact(s *shared) (size int) {
 	}
 	return size
 }
+
+// textOf returns a scope claim as the text of RFC 6749 §3.3.
+func textOf(scope jose.Scope) string {
+	if scope.List != nil {
+		return strings.Join(scope.List, " ")
+	}
+	return scope.Text
+}
+
+// A joined pointer holds the facts of a JWT joined with the last answer about it.
+// While the answer stays the same, nothing is read again.
+type joined = atomic.Pointer[facts]

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/accesstoken/accesstoken/dpop"
+	"github.com/accesstoken/accesstoken/internal/binding"
 	"github.com/accesstoken/accesstoken/internal/carried"
-	"github.com/accesstoken/accesstoken/internal/clientcert"
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/panics"
 )
@@ -103,7 +102,7 @@ func (i *issuer) checkAudience(audience []string) error {
 		return nil
 	}
 	if i.settings.SingleAudience && i.isNamed(audience) && slices.ContainsFunc(audience, i.isOther) {
-		return i.warned(refusal(AudienceMismatch, "aud also names other servers, but SingleAudience is set"),
+		return i.warnings.refuse(refusal(AudienceMismatch, "aud also names other servers, but SingleAudience is set"),
 			"have the client ask the issuer for tokens with our audience alone")
 	}
 	if i.isNamed(audience) {
@@ -132,8 +131,8 @@ func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Crede
 		return nil
 	}
 	if bound.CertificateThumbprint != "" {
-		if err := v.checkCertificate(bound.CertificateThumbprint, credentials.request); err != nil {
-			return err
+		if err := v.proxies.CheckCertificate(credentials.request, bound.CertificateThumbprint); err != nil {
+			return wrapError(BindingMismatch, err)
 		}
 	}
 	if bound.KeyThumbprint != "" {
@@ -154,41 +153,9 @@ func (v *Validator) acceptedBefore(ctx context.Context, bound jose.Confirmation,
 	return seen == bound
 }
 
-// checkCertificate compares the client's certificate with the thumbprint (RFC 8705
-// §3). It does not verify who signed the certificate, because that is up to the TLS
-// handshake.
-func (v *Validator) checkCertificate(thumbprint string, r *http.Request) error {
-	presented := ""
-	switch {
-	case r == nil:
-	case v.forwarded.Format != 0 && v.forwarded.from(r):
-		// The connection's certificate, if there is one, is the proxy's own.
-		var err error
-		if presented, err = formats[v.forwarded.Format].Thumbprint(r.Header, v.forwarded.Field); err != nil {
-			return wrapError(BindingMismatch, err)
-		}
-	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
-		presented = clientcert.ThumbprintOf(r.TLS.PeerCertificates[0])
-	}
-	switch presented {
-	case thumbprint:
-		return nil
-	case "":
-		return refusal(BindingMismatch, "the token is bound to a client certificate, and none was presented")
-	}
-	return refusal(BindingMismatch, "the token is bound to another client certificate")
-}
-
 // checkProof verifies the proof of possession (RFC 9449 §4.3).
 func (v *Validator) checkProof(ctx context.Context, thumbprint string, credentials Credentials) error {
-	r := credentials.request
-	err := v.face.dpop.Verify(ctx, dpop.Request{
-		Method:     r.Method,
-		Path:       requestPath(r),
-		Proofs:     r.Header[proofField],
-		Token:      credentials.text(),
-		Thumbprint: thumbprint,
-	})
+	err := v.face.dpop.Verify(ctx, binding.Proof(credentials.request, credentials.text(), thumbprint))
 	switch {
 	case err == nil:
 		return nil

@@ -105,3 +105,13 @@ func (i Issuer) introspectionIssuer() string {
 	}
 	return i.Introspection.Issuer()
 }
+
+// nearly returns an issuer identifier in lower case without its scheme and final
+// slashes, because people overlook these differences.
+func nearly(iss string) string {
+	_, rest, found := strings.Cut(iss, "://")
+	if !found {
+		rest = iss
+	}
+	return strings.ToLower(strings.TrimRight(rest, "/"))
+}

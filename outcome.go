@@ -1,9 +1,6 @@
 package accesstoken
 
 import (
-	"context"
-	"errors"
-	"net/http"
 	"time"
 )
 
@@ -98,20 +95,3 @@ const (
 	defaultRetry = 5 * time.Second  // for Retry-After, if the cause names no time
 	longestRetry = 30 * time.Second // even if an issuer asks for more
 )
-
-// outcome looks the refusal up. If the table lacks the reason, that is our mistake,
-// so the refusal is an internal error.
-func (e *Error) outcome() outcome {
-	switch {
-	case e.denied:
-		return outcomes[PolicyDenied]
-	case e.Reason == "" && errors.Is(e.cause, context.Canceled):
-		return outcome{status: http.StatusServiceUnavailable, code: grpcCanceled, text: unavailable}
-	case e.Reason == "" && errors.Is(e.cause, context.DeadlineExceeded):
-		return outcome{status: http.StatusServiceUnavailable, code: grpcDeadlineExceeded, text: unavailable}
-	}
-	if o, ok := outcomes[e.Reason]; ok {
-		return o
-	}
-	return outcomes[InternalError]
-}

@@ -278,20 +278,3 @@ func (r rules) demanded() (list []string) {
 	say(r.listDemand, "what Issuer.Demand says")
 	return list
 }
-
-// rules returns the profile's rules with the issuer's relaxations.
-func (i Issuer) rules() rules {
-	r := profiles[i.Profile]
-	if i.Relax == (Relax{}) {
-		return r
-	}
-	r.refuseNonce, r.refuseOthers = true, true
-	if i.Relax.Typ {
-		r.types, r.noType = []string{"at+jwt", "jwt"}, true
-		r.clientNotAudience = true
-	}
-	r.noTokenID = i.Relax.JTI
-	r.noClient = i.Relax.ClientID
-	r.scopeArray = i.Relax.ScopeArray
-	return r
-}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/binding"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/panics"
@@ -34,7 +35,7 @@ type Validator struct {
 	logger       *slog.Logger
 	onRefuse     func(context.Context, *Error)
 	face         *face
-	forwarded    ForwardedCertificate
+	proxies      binding.Proxies
 	constrained  bool              // every token must be bound
 	fixed        map[Reason]*Error // refusals without details of their own, made once
 	cache        *tokencache.Cache
@@ -64,7 +65,7 @@ func NewValidator(config Config) (*Validator, error) {
 		face:     &face{realm: config.realm(), dpop: config.DPoP},
 		fixed:    map[Reason]*Error{},
 
-		forwarded:   config.ForwardedCertificate,
+		proxies:     config.ForwardedCertificate.proxies(),
 		constrained: config.FAPI2,
 
 		algorithms: map[string]bool{},

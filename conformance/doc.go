@@ -67,8 +67,9 @@
 // after the colon, and null removes the member.
 //
 // testdata/requirements.json lists the requirements that cases name, and the Go
-// tests that cover what a case cannot. CONFORMANCE.md at the root is generated from
-// it and from the cases by make conformance. A test fails if it is not current.
+// tests that cover what a case cannot. CONFORMANCE.md at the root and REQUIREMENTS.md
+// here are generated from it and from the cases by make conformance. A test fails if
+// they are not current.
 //
 // testdata/matrix.json is the outcome matrix, row by row. It was written from
 // the requirements, not from the library's own table.

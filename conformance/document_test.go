@@ -13,31 +13,32 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-var update = flag.Bool("update", false, "rewrite CONFORMANCE.md")
+var update = flag.Bool("update", false, "rewrite CONFORMANCE.md and conformance/REQUIREMENTS.md")
 
-// TestTheDocumentIsCurrent checks that CONFORMANCE.md is generated from the current
-// requirements and cases.
+// TestTheDocumentIsCurrent checks that the page at the root and the full table are
+// generated from the current requirements and cases.
 func TestTheDocumentIsCurrent(t *testing.T) {
-	file := filepath.Join(top, "CONFORMANCE.md")
-	want := document(t)
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+	for name, want := range map[string]string{"CONFORMANCE.md": document(t), "conformance/REQUIREMENTS.md": table(t)} {
+		file := filepath.Join(top, name)
+		if *update {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(want, "\n")
-	for i, line := range wantLines {
-		if i >= len(gotLines) || gotLines[i] != line {
-			t.Fatalf("CONFORMANCE.md, line %d: got something else; want %q: make conformance", i+1, line)
+		gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(want, "\n")
+		for i, line := range wantLines {
+			if i >= len(gotLines) || gotLines[i] != line {
+				t.Fatalf("%s, line %d: got something else; want %q: make conformance", name, i+1, line)
+			}
 		}
-	}
-	if len(gotLines) != len(wantLines) {
-		t.Errorf("CONFORMANCE.md: got %d lines; want %d: make conformance", len(gotLines), len(wantLines))
+		if len(gotLines) != len(wantLines) {
+			t.Errorf("%s: got %d lines; want %d: make conformance", name, len(gotLines), len(wantLines))
+		}
 	}
 }
 
@@ -71,6 +72,14 @@ func document(t *testing.T) string {
 	writeOutcomes(p)
 	writeSummary(t, p)
 	p.say("%s", revocation)
+	return p.String()
+}
+
+// table has every requirement and every case.
+func table(t *testing.T) string {
+	t.Helper()
+	p := new(page)
+	p.say("%s", headOfTable)
 	for _, g := range listed {
 		writeRequirements(t, p, g.name, g.title)
 	}
@@ -78,13 +87,20 @@ func document(t *testing.T) string {
 	return p.String()
 }
 
+const headOfTable = `<!-- Written by make conformance, from conformance/testdata. A change made here is lost. -->
+
+# Requirements and cases
+
+Every requirement with its source and what shows it, and below them every case. [CONFORMANCE.md](../CONFORMANCE.md) says
+how to read them.`
+
 const introduction = `<!-- Written by make conformance, from conformance/testdata. A change made here is lost. -->
 
 # Conformance
 
-The requirements that accesstoken meets as an OAuth 2.0 resource server: the source of each, and the cases and tests that
-show it. This page is generated from the data that the tests read. A test fails if the two differ, so if the tests of a
-commit pass, this page is true for it.
+How accesstoken meets the requirements of an OAuth 2.0 resource server. [The full table](conformance/REQUIREMENTS.md) has
+each requirement with its source and the cases and tests that show it. Both pages are generated from the data that the
+tests read. A test fails if they differ, so if the tests of a commit pass, these pages are true for it.
 
 **What was tested.** %d cases: %d requests that must be accepted, %d that must be refused or remain undecided. A case
 describes only what is unusual. Everything else is good: the token, the resource server, the authorization server.
@@ -105,7 +121,7 @@ in the log. All transports have to agree.
 **How you can repeat it** with Go and this repository:
 
 ` + "```sh" + `
-go test ./conformance                                   # everything on this page
+go test ./conformance                                   # all cases
 go test -v -run 'TestConformance/jose' ./conformance    # one group, case by case
 make check                                              # all tests that are named here, with the race detector
 ` + "```" + `
@@ -169,7 +185,7 @@ func writeSummary(t *testing.T, p *page) {
 			results[strings.SplitN(r.result(), ":", 2)[0]]++
 			results["all"]++
 		}
-		cells := []string{fmt.Sprintf("[%s](#%s)", g.name, strings.ToLower(g.name))}
+		cells := []string{fmt.Sprintf("[%s](conformance/REQUIREMENTS.md#%s): %s", g.name, strings.ToLower(g.name), g.title)}
 		for _, n := range []int{results["all"], results["shown"], results["different"], cases.accepted, cases.refused} {
 			cells = append(cells, fmt.Sprint(n))
 		}
@@ -201,7 +217,7 @@ func (r requirement) evidence(t *testing.T, cases tally) string {
 	}
 	for _, test := range r.Tests {
 		_, name, _ := strings.Cut(test, " ")
-		shown = append(shown, fmt.Sprintf("[%s](%s)", name, fileOf(t, test)))
+		shown = append(shown, fmt.Sprintf("[%s](../%s)", name, fileOf(t, test)))
 	}
 	return strings.Join(shown, "; ")
 }
@@ -215,7 +231,7 @@ func (r requirement) result() string {
 
 func writeCases(t *testing.T, p *page) {
 	t.Helper()
-	p.say("\n## Every case\n\nBy file of [conformance/testdata/cases](conformance/testdata/cases), which has the tokens themselves.")
+	p.say("\n## Every case\n\nBy file of [testdata/cases](testdata/cases), which has the tokens themselves.")
 	for _, g := range groups(t) {
 		c := count(g.vectors)
 		p.say("\n<details><summary><b>%s</b>: %d accepted, %d refused</summary>\n", g.name, c.accepted, c.refused)

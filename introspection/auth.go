@@ -88,7 +88,7 @@ var errBearerToken = errors.New("BearerToken returned a value that is not a bear
 // bearer authorizes the call with an access token of the resource server's own (RFC 7662
 // §2.1).
 func bearer(timeout time.Duration, source func(context.Context) (string, error)) authenticator {
-	tokens := newOutsider("BearerToken", timeout, source)
+	tokens := newCallback("BearerToken", timeout, source)
 	return func(ctx context.Context, header http.Header, _ url.Values) error {
 		token, err := tokens.run(ctx)
 		switch {

@@ -46,6 +46,7 @@ var targets = []target{
 	{file: "internal/clientcert/clientcert.go"},
 	{file: "internal/clientcert/encoding.go"},
 	{file: "internal/clientcert/xfcc.go"},
+	{file: "internal/binding/binding.go"},
 	{file: "certificate.go"},
 	{file: "judge.go"},
 	{file: "authorize.go", skip: []string{"Validator.report"}}, // the hook
@@ -54,7 +55,6 @@ var targets = []target{
 	{file: "credentials.go"},
 	{file: "policy.go"},
 	{file: "facts.go", skip: []string{"facts.each", "facts.compact"}},
-	{file: "profile.go", skip: []string{"Profile.String", "Profile.name", "rules.relaxed", "rules.demanded"}}, // for people
 	{file: "rules.go"},
 	{file: "tenants.go"},
 	{file: "hierarchy.go"},
@@ -66,7 +66,11 @@ var targets = []target{
 	{file: "validator.go", skip: []string{
 		"NewValidator", "Validator.addIssuers", "Validator.Ready", "Validator.eachIssuer", "Validator.Close", // construction and shutdown
 	}},
+	{file: "checks.go"},
 	{file: "config.go"},
+	{file: "config_check.go"},
+	{file: "faults.go"},
+	{file: "names.go"},
 	{file: "internal/adapter/adapter.go"},
 	{file: "internal/adapter/header.go"},
 	{file: "internal/tokencache/digest.go"},
@@ -111,6 +115,7 @@ var stages = map[string][]stage{
 	"jwks":                {keySets, cases, root},
 	"dpop":                {proofs},
 	"internal/clientcert": {{pkg: "internal/clientcert"}, cases, root},
+	"internal/binding":    {root, cases},
 	"internal/adapter":    {{pkg: "internal/adapter"}, netHTTP, echo, grpc, cases},
 	"internal/tokencache": {{pkg: "internal/tokencache"}, root},
 	"middleware":          {netHTTP, cases},

@@ -39,6 +39,8 @@ var alice = issuer.User{Subject: "user-7f3a", Login: "alice", Password: "wonderl
 
 // A demo holds all parties of both flows, in one process.
 type demo struct {
+	options
+	places        []place
 	page          string // the URL for a person to open
 	issuer        *issuer.Server
 	url           string // of the issuer
@@ -50,6 +52,11 @@ type demo struct {
 	printers      map[journal.Kind]*printer.Printer
 	journal       *journal.Journal
 	logbook       *logbook
+
+	clients struct {
+		photoPrinter, albumMaker, guestBook issuer.Client
+		drive, calendar                     issuer.Resource // of the introspection endpoint
+	}
 
 	transport *http.Transport
 	servers   []*loopback.Server
@@ -81,115 +88,144 @@ type options struct {
 }
 
 // start starts all parties.
-func start(ctx context.Context, o options) (d *demo, err error) {
-	host, out := o.host, o.out
-	d = &demo{
-		journal: &journal.Journal{}, logbook: &logbook{}, transport: &http.Transport{},
+func start(ctx context.Context, o options) (*demo, error) {
+	d := &demo{
+		options: o, journal: &journal.Journal{}, logbook: &logbook{}, transport: &http.Transport{},
 		rotations: rate.NewLimiter(rate.Every(31*time.Second), 2),
 		starts:    map[journal.Kind]string{}, printers: map[journal.Kind]*printer.Printer{},
 	}
-	places, err := listen(host, o.port, 10)
+	if d.back == nil {
+		d.back = d.transport
+	}
+	places, err := listen(o.host, o.port, 10)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
+	d.places, d.page, d.url = places, places[atPage].url, places[atIssuer].url
+	for _, startParty := range []func(context.Context) error{d.startIssuer, d.startResourceServers, d.startPrinters, d.startGuestBook, d.startPage} {
+		if err := startParty(ctx); err != nil {
 			err = errors.Join(err, d.Close())
 			for _, p := range places {
 				p.Close()
 			}
+			return nil, err
 		}
-	}()
-	d.page, d.url = places[0].url, places[1].url
-	printerURL, guestbookURL := places[5].url, places[6].url
+	}
+	return d, nil
+}
 
-	driveSecret, calendarSecret := rand.Text(), rand.Text()
-	photoPrinter := issuer.Client{
+// Where each party listens, as an index of places. A resource server has three
+// listeners: net/http, Echo and gRPC.
+const (
+	atPage = iota
+	atIssuer
+	atDrive
+	atPrinters  = atDrive + 3
+	atGuestBook = atPrinters + 1
+	atCalendar  = atGuestBook + 1
+)
+
+// startIssuer starts the authorization server. It registers its clients, and the
+// resource servers as clients of its introspection endpoint.
+func (d *demo) startIssuer(context.Context) (err error) {
+	printers, guestBook := d.places[atPrinters].url, d.places[atGuestBook].url
+	d.clients.photoPrinter = issuer.Client{
 		ID: "photo-printer", Secret: rand.Text(), Name: "Photo printer", JWT: true,
-		RedirectURI: printerURL + "/photo-printer/callback", Scopes: []string{"files:read"},
+		RedirectURI: printers + "/photo-printer/callback", Scopes: []string{"files:read"},
 	}
-	albumMaker := issuer.Client{
+	d.clients.albumMaker = issuer.Client{
 		ID: "album-maker", Secret: rand.Text(), Name: "Album maker",
-		RedirectURI: printerURL + "/album-maker/callback", Scopes: []string{"files:read"},
+		RedirectURI: printers + "/album-maker/callback", Scopes: []string{"files:read"},
 	}
-	guest := issuer.Client{
+	d.clients.guestBook = issuer.Client{
 		ID: "guest-book", Secret: rand.Text(), Name: "Guest book", JWT: true,
-		RedirectURI: guestbookURL + "/callback", Scopes: []string{"openid", "profile", "files:read"},
+		RedirectURI: guestBook + "/callback", Scopes: []string{"openid", "profile", "files:read"},
 	}
+	d.clients.drive = issuer.Resource{ID: driveID, ClientID: "drive", ClientSecret: rand.Text()}
+	d.clients.calendar = issuer.Resource{ID: calendarID, ClientID: "calendar", ClientSecret: rand.Text()}
 	d.issuer, err = issuer.New(issuer.Config{
-		URL: d.url, User: alice, Clients: []issuer.Client{photoPrinter, albumMaker, guest}, Observe: d.observe,
-		Resources: []issuer.Resource{
-			{ID: driveID, ClientID: "drive", ClientSecret: driveSecret},
-			{ID: calendarID, ClientID: "calendar", ClientSecret: calendarSecret},
-		},
+		URL: d.url, User: alice, Observe: d.observe,
+		Clients:   []issuer.Client{d.clients.photoPrinter, d.clients.albumMaker, d.clients.guestBook},
+		Resources: []issuer.Resource{d.clients.drive, d.clients.calendar},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.serve(places[1], d.issuer)
+	d.serve(d.places[atIssuer], d.issuer)
+	return nil
+}
 
+// startResourceServers starts the drive and the calendar, and connects to both.
+func (d *demo) startResourceServers(ctx context.Context) (err error) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: d.transport}
 	logger := slog.New(slog.NewTextHandler(d.logbook, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	d.drive, err = drive.Start(host, drive.Listeners{HTTP: places[2], Echo: places[3], GRPC: places[4]}, drive.Config{
-		Resource: driveID, Issuer: d.url, ClientID: "drive", ClientSecret: driveSecret,
-		HTTPClient: client, Logger: logger, OnRefuse: d.refused,
-	})
-	if err != nil {
-		return nil, err
+	run := func(at int, r issuer.Resource) (*drive.Drive, error) {
+		return drive.Start(d.host, drive.Listeners{HTTP: d.places[at], Echo: d.places[at+1], GRPC: d.places[at+2]}, drive.Config{
+			Resource: r.ID, Issuer: d.url, ClientID: r.ClientID, ClientSecret: r.ClientSecret,
+			HTTPClient: client, Logger: logger, OnRefuse: d.refused,
+		})
 	}
-	d.calendar, err = drive.Start(host, drive.Listeners{HTTP: places[7], Echo: places[8], GRPC: places[9]}, drive.Config{
-		Resource: calendarID, Issuer: d.url, ClientID: "calendar", ClientSecret: calendarSecret,
-		HTTPClient: client, Logger: logger, OnRefuse: d.refused,
-	})
-	if err != nil {
-		return nil, err
+	if d.drive, err = run(atDrive, d.clients.drive); err != nil {
+		return err
+	}
+	if d.calendar, err = run(atCalendar, d.clients.calendar); err != nil {
+		return err
 	}
 	if err := d.drive.Validator.Warm(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if d.calls, err = carriers.New("The drive", d.drive.HTTP, d.drive.Echo, d.drive.GRPC); err != nil {
-		return nil, err
+		return err
 	}
-	if d.calendarCalls, err = carriers.New("The calendar", d.calendar.HTTP, d.calendar.Echo, d.calendar.GRPC); err != nil {
-		return nil, err
-	}
+	d.calendarCalls, err = carriers.New("The calendar", d.calendar.HTTP, d.calendar.Echo, d.calendar.GRPC)
+	return err
+}
 
+// startPrinters starts the OAuth 2.0 clients: one with JWTs, one with opaque tokens.
+func (d *demo) startPrinters(context.Context) error {
+	at := d.places[atPrinters]
 	apps := http.NewServeMux()
-	for kind, c := range map[journal.Kind]issuer.Client{journal.OAuth: photoPrinter, journal.OAuthOpaque: albumMaker} {
+	for kind, c := range map[journal.Kind]issuer.Client{journal.OAuth: d.clients.photoPrinter, journal.OAuthOpaque: d.clients.albumMaker} {
 		app := printer.New(printer.Config{
 			Kind: kind, ClientID: c.ID, ClientSecret: c.Secret, RedirectURI: c.RedirectURI, Scopes: c.Scopes,
 			Issuer: d.url, Resource: driveID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: d.transport,
 		})
 		apps.HandleFunc("GET /"+c.ID+"/start", app.Start)
 		apps.HandleFunc("GET /"+c.ID+"/callback", app.Callback)
-		d.starts[kind], d.printers[kind] = printerURL+"/"+c.ID+"/start", app
+		d.starts[kind], d.printers[kind] = at.url+"/"+c.ID+"/start", app
 	}
-	d.serve(places[5], apps)
+	d.serve(at, apps)
+	return nil
+}
 
-	if o.back == nil {
-		o.back = d.transport
-	}
+// startGuestBook starts the relying party of OpenID Connect.
+func (d *demo) startGuestBook(ctx context.Context) error {
+	c := d.clients.guestBook
 	book, err := guestbook.New(ctx, guestbook.Config{
-		ClientID: guest.ID, ClientSecret: guest.Secret, RedirectURI: guest.RedirectURI,
-		Issuer: d.url, Resource: driveID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: o.back,
+		ClientID: c.ID, ClientSecret: c.Secret, RedirectURI: c.RedirectURI,
+		Issuer: d.url, Resource: driveID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: d.back,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	login := http.NewServeMux()
 	login.HandleFunc("GET /start", book.Start)
 	login.HandleFunc("GET /callback", book.Callback)
-	d.serve(places[6], login)
-	d.starts[journal.OIDC] = guestbookURL + "/start"
+	d.serve(d.places[atGuestBook], login)
+	d.starts[journal.OIDC] = d.places[atGuestBook].url + "/start"
+	return nil
+}
 
-	d.serve(places[0], page.New(page.Config{
+// startPage starts the page that draws the flows.
+func (d *demo) startPage(context.Context) error {
+	d.serve(d.places[atPage], page.New(page.Config{
 		Starts: d.starts, Journal: d.journal, Trials: trialList(), Try: d.try,
 		Login: alice.Login, Password: alice.Password, Log: d.logbook.Lines, Keys: d.issuer.KeyIDs,
 		Source: drive.Source(), Resource: driveID, Issuer: d.url,
-		Played: func(flow journal.Snapshot) { printFlow(out, flow) },
-		Tried:  func(t page.Trial, err error) { printTried(out, t, err) },
+		Played: func(flow journal.Snapshot) { printFlow(d.out, flow) },
+		Tried:  func(t page.Trial, err error) { printTried(d.out, t, err) },
 	}))
-	return d, nil
+	return nil
 }
 
 func listen(host string, port, n int) ([]place, error) {

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/doc"
 	"go/token"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -133,4 +134,19 @@ func runnableExamples(t *testing.T, pkg string) (names []string) {
 		}
 	}
 	return names
+}
+
+// longestDoc is how many lines "go doc ." may print: about two screens.
+const longestDoc = 90
+
+func TestTheDocumentationOfTheRootIsShort(t *testing.T) {
+	command := exec.Command("go", "doc", ".")
+	command.Dir = top
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go doc: %v", err)
+	}
+	if lines := strings.Count(string(out), "\n"); lines > longestDoc {
+		t.Errorf("go doc . prints %d lines; want at most %d", lines, longestDoc)
+	}
 }

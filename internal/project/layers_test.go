@@ -14,6 +14,7 @@ var layers = [][]string{
 	{"internal/jose", "internal/challenge"},
 	{"internal/discovery"},
 	{"jwks", "introspection", "dpop"},
+	{"internal/binding"},
 	{"."},
 	{"internal/adapter", "internal/ending", "grpcauth/policypb"},
 	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest"},

@@ -54,14 +54,7 @@ func (r *repository) rehearse(version, out string) error {
 		return err
 	}
 	for _, m := range modules {
-		if err := c.zip(m, filepath.Join(out, m.name()+"-"+version+".zip")); err != nil {
-			return err
-		}
-		file := absolute(filepath.Join(out, m.name()+"-"+version+".cdx.json"))
-		if err := r.sbom(filepath.Join(c.top, m.folder), file, c.environment); err != nil {
-			return err
-		}
-		if err := nameVersion(file, version); err != nil {
+		if err := c.writeModule(out, m, r); err != nil {
 			return err
 		}
 	}
@@ -77,6 +70,18 @@ func (r *repository) rehearse(version, out string) error {
 	}
 	fmt.Printf("wrote release %s to %s; nothing was published\n", version, out)
 	return nil
+}
+
+// writeModule writes a module's archive and its SBOM.
+func (c *clone) writeModule(out string, m module, r *repository) error {
+	if err := c.zip(m, filepath.Join(out, m.name()+"-"+c.version+".zip")); err != nil {
+		return err
+	}
+	file := absolute(filepath.Join(out, m.name()+"-"+c.version+".cdx.json"))
+	if err := r.sbom(filepath.Join(c.top, m.folder), file, c.environment); err != nil {
+		return err
+	}
+	return nameVersion(file, c.version)
 }
 
 // A clone is a clone of the repository with the tags that the release will have.

@@ -1,0 +1,179 @@
+package accesstoken
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/accesstoken/accesstoken/internal/challenge"
+	"github.com/accesstoken/accesstoken/internal/fetch"
+	"github.com/accesstoken/accesstoken/internal/jose"
+)
+
+// faults reports everything that is wrong with the Config.
+func (c Config) faults() (f faults) {
+	if c.Resource == "" {
+		f.add("Resource is empty; name this resource server, for example by its https URL")
+	}
+	if !challenge.IsQuotable(c.realm()) {
+		f.add("Realm %q is not printable ASCII; set Realm", c.realm())
+	}
+	f.list("Audience", c.Audience)
+	if c.Leeway > maxLeeway {
+		f.add("Leeway is %v; the maximum is %v, so synchronise the clocks instead", c.Leeway, maxLeeway)
+	}
+	if c.PublicAddressesOnly && c.HTTPClient != nil {
+		f.add("PublicAddressesOnly and HTTPClient exclude each other; connections are made by the client's own transport")
+	}
+	if c.MaxTokenSize < 0 || c.MaxTokenSize > mostTokenSize {
+		f.add("MaxTokenSize is %d; expected at most %d bytes, or zero for %d", c.MaxTokenSize, mostTokenSize, defaultTokenSize)
+	}
+	f = append(f, c.ForwardedCertificate.faults()...)
+	if c.FAPI2 {
+		f = append(f, c.fapiFaults()...)
+	}
+	f.hierarchy(c.ScopeImplies)
+	if len(c.Issuers) == 0 {
+		f.add("Issuers is empty; name the authorization server whose tokens are accepted")
+	}
+	for i, issuer := range c.Issuers {
+		for _, fault := range issuer.faults() {
+			f.add("Issuers[%d] %q: %w", i, fetch.Redact(issuer.URL), fault)
+		}
+		if c.PublicAddressesOnly && issuer.HTTPClient != nil {
+			f.add("Issuers[%d] %q: HTTPClient and Config.PublicAddressesOnly exclude each other; connections are made by the client's own transport", i, fetch.Redact(issuer.URL))
+		}
+		for j, other := range c.Issuers[:i] {
+			for _, fault := range issuer.collisions(other) {
+				f.add("Issuers[%d] and Issuers[%d]: %w", j, i, fault)
+			}
+		}
+	}
+	return append(f, c.sharedSpellings()...)
+}
+
+// sharedSpellings reports each iss that would name two issuers.
+func (c Config) sharedSpellings() (f faults) {
+	taken := map[string]int{} // index of the issuer that has the spelling
+	for i, issuer := range c.Issuers {
+		for _, id := range issuer.identities() {
+			for _, spelling := range id.spellings() {
+				if j, ok := taken[spelling]; ok && j != i {
+					f.add("Issuers[%d] and Issuers[%d]: both have the URL %q, as URL or among Aliases; an iss must name one issuer", j, i, fetch.Redact(spelling))
+				}
+				taken[spelling] = i
+			}
+		}
+	}
+	return f
+}
+
+// faults reports faults in one issuer, without regard to the others.
+func (i Issuer) faults() (f faults) {
+	f = append(i.urlFaults(), i.aliasFaults()...)
+	if i.Keys != nil && (i.JWKSURI != "" || i.MetadataURL != "") {
+		f.add("Keys is set, so JWKSURI and MetadataURL would not be read; set one of them")
+	}
+	if i.JWKSURI != "" && i.MetadataURL != "" {
+		f.add("JWKSURI is set, so MetadataURL would not be read; set one of them")
+	}
+	if i.Keys != nil && i.HTTPClient != nil {
+		f.add("HTTPClient fetches metadata and keys, and Keys supplies them already; set one of them")
+	}
+	for _, fault := range checkKeySource(i.Keys) {
+		f.add("Keys: %w", fault)
+	}
+	f.list("Audience", i.Audience)
+	f.list("Algorithms", i.Algorithms)
+	f.list("Clients", i.Clients)
+	for _, algorithm := range i.Algorithms {
+		if algorithm != "" && !jose.Supported(algorithm) {
+			f.add("Algorithms: %q is not supported; choose among %v", algorithm, jose.DefaultAlgorithms())
+		}
+	}
+	if i.AlwaysIntrospect && i.Introspection == nil {
+		f.add("AlwaysIntrospect asks the issuer about its JWTs; set Introspection as well")
+	}
+	if i.TokenPrefix != "" && i.Introspection == nil {
+		f.add("TokenPrefix is for opaque tokens; set Introspection as well")
+	}
+	if named := i.introspectionIssuer(); named != "" && named != i.URL && !slices.Contains(i.Aliases, named) {
+		f.add("Introspection is for the issuer %q, so answers about its tokens would count for this one; set introspection.Config.Issuer to URL, or add that issuer to Aliases if both are the same issuer", fetch.Redact(named))
+	}
+	if i.MaxAge < 0 || i.MaxLifetime < 0 {
+		f.add("MaxAge is %v and MaxLifetime %v; expected positive durations, or zero for no limit", i.MaxAge, i.MaxLifetime)
+	}
+	f.demand(i.Demand)
+	return append(f, i.profileFaults()...)
+}
+
+// profileFaults reports lists that the profile needs and the issuer lacks. They make
+// up for what the profile relaxes.
+func (i Issuer) profileFaults() (f faults) {
+	r, known := profiles[i.Profile]
+	switch {
+	case !known:
+		f.add("Profile %v is unknown; choose one of this package's", i.Profile)
+		return f
+	case i.Relax != (Relax{}) && i.Profile != RFC9068:
+		f.add("Relax is for the profile RFC9068; the profile %s cannot be relaxed further", r.name)
+	}
+	if i.Relax.Typ && i.Relax.JTI && i.Relax.ClientID && i.Clients == nil && i.Demand == nil && i.Accept == nil {
+		f.add("Relax has Typ, JTI and ClientID, so an ID token could pass all other checks; set Clients, Demand or Accept as well")
+	}
+	if r.listClients && i.Clients == nil {
+		f.add("Clients is nil; the profile %s demands the client ids whose tokens are accepted", r.name)
+	}
+	if i.Profile == Keycloak && i.DangerouslyAcceptNoAudience && i.Clients == nil {
+		f.add("Clients is nil; with DangerouslyAcceptNoAudience the profile Keycloak demands the client ids whose tokens are accepted")
+	}
+	if r.clientless && i.Clients != nil {
+		f.add("Clients is set, but tokens of the profile %s name no client; use Demand", r.name)
+	}
+	if r.listDemand && i.Demand == nil {
+		f.add("Demand is nil; the profile %s demands claims that only your jobs have, such as sub or repository", r.name)
+	}
+	return append(f, i.tenantFaults()...)
+}
+
+// checkKeySource reports a source that is a nil pointer, for example because
+// jwks.NewCache failed, and the source's own faults if it has a method Err.
+func checkKeySource(source KeySource) []error {
+	if value := reflect.ValueOf(source); value.Kind() == reflect.Pointer && value.IsNil() {
+		return []error{fmt.Errorf("the %T is nil; did its constructor fail?", source)}
+	}
+	checked, ok := source.(interface{ Err() error })
+	if !ok || checked.Err() == nil {
+		return nil
+	}
+	if several, ok := checked.Err().(interface{ Unwrap() []error }); ok {
+		return several.Unwrap() // one line for each
+	}
+	return []error{checked.Err()}
+}
+
+// collisions reports settings that two issuers must not share.
+func (i Issuer) collisions(other Issuer) (f faults) {
+	if i.Name != "" && i.Name == other.Name {
+		f.add("both have the Name %q, so the log could not tell them apart", i.Name)
+	}
+	if i.Keys != nil && reflect.TypeOf(i.Keys).Comparable() && i.Keys == other.Keys {
+		f.add("both have the same Keys, so either could sign for the other; %s", i.insteadOfSharing(other))
+	}
+	// An opaque token is sent to one issuer only, because any other would receive a
+	// live token that it did not issue.
+	if i.Introspection != nil && other.Introspection != nil &&
+		(strings.HasPrefix(i.TokenPrefix, other.TokenPrefix) || strings.HasPrefix(other.TokenPrefix, i.TokenPrefix)) {
+		f.add("both have Introspection, and TokenPrefix %q and %q do not tell their tokens apart", other.TokenPrefix, i.TokenPrefix)
+	}
+	return f
+}
+
+// insteadOfSharing advises how two issuers can avoid sharing one KeySource.
+func (i Issuer) insteadOfSharing(other Issuer) string {
+	if profiles[i.Profile].tenant && profiles[other.Profile].tenant {
+		return "for several tenants of Entra ID list them as Tenants of one Issuer, or give each the keys that jwks.Cache.For returns"
+	}
+	return "if they are one issuer under two names, keep one Issuer and add the other's URL to its Aliases; if not, give each its own Keys"
+}

@@ -1,0 +1,49 @@
+package accesstoken
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// faults collects the faults of a Config. Each text begins with the field's name.
+type faults []error
+
+func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+// list reports a list that is set but empty, or has an empty element.
+func (f *faults) list(field string, values []string) {
+	if values != nil && len(values) == 0 {
+		f.add("%s is set but empty; leave it nil for the default", field)
+	}
+	if slices.Contains(values, "") {
+		f.add("%s has an empty element", field)
+	}
+}
+
+// demand reports a Demand that is empty or that no token can meet.
+func (f *faults) demand(demand map[string][]string) {
+	if demand != nil && len(demand) == 0 {
+		f.add("Demand is set but empty; leave it nil for none")
+	}
+	for _, claim := range slices.Sorted(maps.Keys(demand)) {
+		values := demand[claim]
+		switch {
+		case claim == "" || len(values) == 0 || slices.Contains(values, ""):
+			f.add("Demand[%q] has no values, or an empty one; list the accepted values", claim)
+		case slices.Contains([]string{"iss", "aud", "exp", "nbf", "iat", "scope", "scp", "cnf"}, claim):
+			f.add("Demand[%q] is not allowed; use URL, Audience, MaxAge or a route's Policy for this claim", claim)
+		}
+	}
+}
+
+// hierarchy reports scopes that no token can have.
+func (f *faults) hierarchy(implies map[string][]string) {
+	for _, broad := range slices.Sorted(maps.Keys(implies)) {
+		if err := scopes.All(append([]string{broad}, implies[broad]...)...).Err(); err != nil || len(implies[broad]) == 0 {
+			f.add("ScopeImplies[%q] has no scopes, or an invalid one; list scope-tokens (RFC 6749 §3.3)", broad)
+		}
+	}
+}
