@@ -34,7 +34,7 @@ func (r rules) checkKind(header *jose.Header, claims *jose.Claims) *Error {
 	case r.refuseNonce && claims.Nonce, r.refuseOthers && claims.OtherKind, r.refuseAZP && claims.AuthorizedParty != "":
 		return refusal(TokenTypeMismatch, "the token has claims that ID or logout tokens have")
 	case claims.OtherUse:
-		return refusal(TokenTypeMismatch, "its typ or token_use is that of an ID, refresh or logout token")
+		return refusal(TokenTypeMismatch, "typ or token_use is that of an ID, refresh or logout token")
 	case r.use != "" && claims.Use != r.use:
 		return refusal(TokenTypeMismatch, "token_use is not "+r.use)
 	case r.kinds != nil && !slices.Contains(r.kinds, claims.Type):
