@@ -198,7 +198,7 @@ func (c Config) check() error {
 		faults = append(faults, fmt.Errorf("introspection: DangerouslyServeStaleFor is %v; the maximum is %v, and zero disables it", c.DangerouslyServeStaleFor, mostStale))
 	}
 	if c.Store != nil && (c.CacheFor == 0 || len(c.StoreKey) < 32) {
-		faults = append(faults, errors.New("introspection: Store needs CacheFor and StoreKey; set both, StoreKey to 32 random bytes or more"))
+		faults = append(faults, errors.New("introspection: Store shares cached answers under a key; set CacheFor, and StoreKey to 32 random bytes or more"))
 	}
 	if c.Store != nil && c.ClientID == "" {
 		faults = append(faults, errors.New("introspection: Store needs ClientID, because two resource servers may get different answers about one token"))
