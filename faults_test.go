@@ -247,7 +247,7 @@ func TestEveryFaultOfAnIntrospectionConfigurationIsALine(t *testing.T) {
 		{"the key of no store", "StoreKey", "are for Store; set it as well", func(c *config) { c.StoreKey = []byte(hidden) }, false},
 		{"complaints about no store", "OnStoreError", "are for Store; set it as well", func(c *config) { c.OnStoreError = func(error) {} }, true},
 		{"a store without a key", "Store", "StoreKey to 32 random bytes or more", func(c *config) { c.Store, c.CacheFor, c.StoreKey = noStore{}, time.Minute, []byte(hidden) }, true},
-		{"a store of nothing", "Store", "set CacheFor", func(c *config) { c.Store, c.StoreKey = noStore{}, make([]byte, 32) }, true},
+		{"a store of nothing", "Store", "needs CacheFor", func(c *config) { c.Store, c.StoreKey = noStore{}, make([]byte, 32) }, true},
 		{"a store for anybody", "Store", "needs ClientID", method(introspection.Bearer, func(c *config) {
 			c.BearerToken, c.ClientID, c.Store, c.CacheFor, c.StoreKey = bearer, "", noStore{}, time.Minute, make([]byte, 32)
 		}), true},
@@ -286,8 +286,8 @@ func TestEveryFaultOfAKeyConfigurationIsALine(t *testing.T) {
 		{"no place", "URL and Issuer", "is required", func(c *config) { c.URL = "" }, true},
 		{"an issuer with a query", "issuer", "must not have a query", func(c *config) { c.URL, c.Issuer = "", "https://a.example?"+hidden }, true},
 		{"keys of the metadata that are none", "MetadataKeys", "needs a key", func(c *config) { c.URL, c.Issuer, c.MetadataKeys = "", "https://a.example", jwks.Static() }, true},
-		{"metadata that is not read", "MetadataURL", "with it no metadata is read", func(c *config) { c.MetadataURL = "https://a.example/m" }, false},
-		{"an origin that is not looked at", "SameOrigin", "with it no metadata is read", func(c *config) { c.SameOrigin = true }, true},
+		{"metadata that is not read", "MetadataURL", "with URL set no metadata is read", func(c *config) { c.MetadataURL = "https://a.example/m" }, false},
+		{"an origin that is not looked at", "SameOrigin", "with URL set no metadata is read", func(c *config) { c.SameOrigin = true }, true},
 		{"asking too seldom", "RefreshAfter", "want 100ms to 24h0m0s", func(c *config) { c.RefreshAfter, c.UsableFor = day+1, 2*day }, true},
 		{"asking too often", "RefreshAfter", "want 100ms to 24h0m0s", func(c *config) { c.RefreshAfter = time.Millisecond }, false},
 		{"ending before it is asked", "RefreshAfter", "must be less than UsableFor", func(c *config) { c.RefreshAfter, c.UsableFor = time.Hour, time.Hour }, true},

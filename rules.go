@@ -45,7 +45,7 @@ func (r rules) checkKind(header *jose.Header, claims *jose.Claims) *Error {
 	return r.checkAddressee(claims)
 }
 
-// checkAddressee refuses an aud that names the client, as that of an ID token does.
+// checkAddressee refuses an aud that names the client, as an ID token's aud does.
 func (r rules) checkAddressee(claims *jose.Claims) *Error {
 	switch {
 	case r.audienceNotClient && onlyClient(claims):
@@ -129,7 +129,8 @@ func isNoScope(scope string) bool { return scope == "" || strings.Contains(scope
 
 // isGrant reports whether a token of Entra ID has a grant: scopes if a client acts
 // for a user, roles if an application acts for itself. A user's ID token may also
-// have roles, but it does not name a client (azp, appid), which is required too.
+// have roles, but it does not name a client (azp, appid), and the profile requires a
+// client too.
 func isGrant(claims *jose.Claims) bool {
 	return claims.Scope.Text != "" || claims.HasRoles && (claims.IDType == "" || claims.IDType == "app")
 }
@@ -141,8 +142,8 @@ func isServiceAccount(subject string) bool {
 	return ok && namespace != "" && name != "" && !strings.Contains(name, ":")
 }
 
-// onlyClient reports whether every audience is the client itself. An empty one is
-// ignored.
+// onlyClient reports whether every audience is the client itself. An empty audience
+// is ignored.
 func onlyClient(claims *jose.Claims) bool {
 	for _, audience := range claims.Audience {
 		if audience != "" && audience != claims.ClientID && audience != claims.AuthorizedParty {
@@ -160,7 +161,8 @@ func amongAudience(claims *jose.Claims) bool {
 	})
 }
 
-// translate moves what an issuer has in claims of its own to where RFC 9068 has it.
+// translate copies the values of issuer-specific claims, such as scp, to the fields
+// of the claims that RFC 9068 defines.
 func (r rules) translate(own *jose.Claims) jose.Claims {
 	claims := *own
 	claims.ClientID = r.clientIn(&claims)
@@ -177,7 +179,7 @@ func (r rules) translate(own *jose.Claims) jose.Claims {
 	return claims
 }
 
-// clientID is the claim that names the client if the profile lists no others.
+// clientID is the claim that names the client if the profile lists no other claims.
 var clientID = []string{"client_id"}
 
 func (r rules) clientClaims() []string {
@@ -216,7 +218,8 @@ func namedIn(claim string, claims *jose.Claims) string {
 }
 
 // withoutUser reports whether the client acts for itself. If it does, RFC 9068 §2.2
-// says that sub names the client; some issuers show it in other ways.
+// says that sub names the client; some issuers show in other ways that no user is
+// involved.
 func (r rules) withoutUser(claims *jose.Claims) bool {
 	switch {
 	case r.serviceAccount, r.grant && claims.Scope.Text == "", r.noSubject && claims.Subject == "":

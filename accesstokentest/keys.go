@@ -95,7 +95,7 @@ func (s *Server) publish(keys keyring) {
 // A node is a server that lags behind the others at the same address.
 type node struct {
 	keys  keyring // the keys that it publishes
-	every int     // it answers one of this many requests; 0 means none
+	every int     // it answers one of every so many requests; 0 means none
 	count int     // requests since the last call of Lag
 }
 
@@ -120,7 +120,7 @@ func (s *Server) Lag(n int) {
 }
 
 // keysOfANode returns the keys for the next request, from the current set or the
-// lagging one.
+// lagging set.
 func (s *Server) keysOfANode() []jwkset.JWK {
 	s.mu.Lock()
 	keys := s.published
@@ -151,7 +151,7 @@ func (s *Server) KeyID(alg string) string {
 }
 
 // signingKey returns the current key for alg. HMAC and "none" have no key in the
-// set, so for these it returns the key of the default algorithm.
+// set, so for these signingKey returns the key of the default algorithm.
 func (s *Server) signingKey(alg string) key {
 	s.mu.RLock()
 	keys := s.current
@@ -204,7 +204,8 @@ func (k key) public() jwkset.JWK {
 	return must(jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{}))
 }
 
-// keyring holds one key for each algorithm, or several such generations in order.
+// keyring holds one key for each algorithm, or several such generations, the
+// oldest first.
 type keyring []key
 
 func (r keyring) public() (keys []jwkset.JWK) {

@@ -40,8 +40,8 @@
 // that a handler gets from every adapter.
 //
 // The server is not secure. The credentials are constants, the TLS certificate is
-// the one of [net/http/httptest], whose private key is public, and every token
-// stays in memory until Close.
+// that of [net/http/httptest], whose private key is public, and every token stays in
+// memory until Close.
 package accesstokentest
 
 import (
@@ -89,7 +89,7 @@ type Server struct {
 	http      *httptest.Server
 	links     *links                  // to the clients
 	cancel    context.CancelFunc      // ends the context of every request
-	endpoints map[string]http.Handler // the genuine ones, read-only
+	endpoints map[string]http.Handler // the genuine endpoints, read-only
 
 	mu          sync.RWMutex
 	current     keyring
@@ -104,7 +104,7 @@ type Server struct {
 	notModified int
 }
 
-// NewServer starts a server that is closed when the test ends.
+// NewServer starts a server, which is closed when the test t ends.
 func NewServer(t TB) *Server {
 	t.Helper()
 	return closedWith(t, false)
@@ -216,9 +216,9 @@ func (s *Server) Metadata() map[string]any {
 	}
 }
 
-// Handle replaces the endpoint at path, or adds one. If h is nil, it restores the
-// genuine endpoint, or removes the one that was added. Requests that are already
-// being served are not affected.
+// Handle replaces the endpoint at path, or adds an endpoint. If h is nil, Handle
+// restores the genuine endpoint, or removes the added endpoint. Requests that are
+// already being served are not affected.
 func (s *Server) Handle(path string, h http.Handler) {
 	s.checkPath("Handle", path)
 	s.mu.Lock()

@@ -261,7 +261,7 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 func (b *lockedBuffer) String() string {
 	var others strings.Builder
 	for line := range strings.Lines(b.whole()) {
-		if !strings.Contains(line, "firewall") {
+		if !strings.Contains(line, "dead connections") {
 			others.WriteString(line)
 		}
 	}
