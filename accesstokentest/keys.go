@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
@@ -49,14 +50,13 @@ func algorithms() []string {
 }
 
 // Rotate makes a new key for every algorithm. From now on the new keys sign and
-// are published; the old keys stay published. Rotate generates an RSA key, which
-// takes most of its time.
+// are published; the old keys stay published.
 //
 // If the new keys should sign before they are published, as happens behind a
 // cache, keep serving the old set with [Server.Break] (see the example). If they
 // should be published before they sign, make your tokens before you call Rotate.
 func (s *Server) Rotate() {
-	keys := newKeyring()
+	keys := s.newKeyring()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = keys
@@ -72,10 +72,9 @@ func (s *Server) Withdraw() {
 
 // Replace makes new keys under the key IDs of the current ones, like a server
 // that gives every key the same ID. From now on the new keys sign, and they take
-// the places of the old keys in the published set. Like [Server.Rotate] it
-// generates an RSA key.
+// the places of the old keys in the published set.
 func (s *Server) Replace() {
-	keys := newKeyring()
+	keys := s.newKeyring()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	published := slices.Clone(s.published)
@@ -215,8 +214,39 @@ func (r keyring) public() (keys []jwkset.JWK) {
 	return keys
 }
 
-func newKeyring() keyring {
-	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
+// spareKeys has the RSA keys of servers that were closed. Generating an RSA key takes
+// most of the time of NewServer, so a new server gets a spare key if there is one. Two
+// servers that are open never share a key, and every keyring has key IDs of its own.
+var spareKeys struct {
+	sync.Mutex
+	rsa []*rsa.PrivateKey
+}
+
+// rsaKey returns an RSA key that no other open server has. The server must be closed to
+// make the key a spare one. The caller must not hold s.mu.
+func (s *Server) rsaKey() *rsa.PrivateKey {
+	spareKeys.Lock()
+	defer spareKeys.Unlock()
+	var key *rsa.PrivateKey
+	if last := len(spareKeys.rsa) - 1; last >= 0 {
+		key, spareKeys.rsa = spareKeys.rsa[last], spareKeys.rsa[:last]
+	} else {
+		key = must(rsa.GenerateKey(rand.Reader, 2048))
+	}
+	s.rsaKeys = append(s.rsaKeys, key)
+	return key
+}
+
+// spareRSAKeys makes the keys of a closed server spare ones.
+func (s *Server) spareRSAKeys() {
+	spareKeys.Lock()
+	defer spareKeys.Unlock()
+	spareKeys.rsa = append(spareKeys.rsa, s.rsaKeys...)
+	s.rsaKeys = nil
+}
+
+func (s *Server) newKeyring() keyring {
+	rsaKey := s.rsaKey()
 	var keys keyring
 	for _, m := range methods {
 		keys = append(keys, key{

@@ -46,6 +46,7 @@ package accesstokentest
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -90,6 +91,7 @@ type Server struct {
 	links     *links                  // to the clients
 	cancel    context.CancelFunc      // ends the context of every request
 	endpoints map[string]http.Handler // the genuine endpoints, read-only
+	rsaKeys   []*rsa.PrivateKey       // all that this server has had; under the lock of spareKeys
 
 	mu          sync.RWMutex
 	current     keyring
@@ -140,18 +142,17 @@ func start(http2 bool) (*Server, error) {
 		return nil, fmt.Errorf("accesstokentest: cannot listen on 127.0.0.1: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	keys := newKeyring()
 	s := &Server{
-		links:     &links{Listener: listener, open: make(map[*link]struct{})},
-		cancel:    cancel,
-		current:   keys,
-		published: keys,
-		answers:   make(map[string]json.RawMessage),
-		replaced:  make(map[string]http.Handler),
-		faults:    make(map[string]Fault),
-		requests:  make(map[string]int),
-		serving:   make(map[string]int),
+		links:    &links{Listener: listener, open: make(map[*link]struct{})},
+		cancel:   cancel,
+		answers:  make(map[string]json.RawMessage),
+		replaced: make(map[string]http.Handler),
+		faults:   make(map[string]Fault),
+		requests: make(map[string]int),
+		serving:  make(map[string]int),
 	}
+	s.current = s.newKeyring()
+	s.published = s.current
 	s.endpoints = map[string]http.Handler{
 		OAuthMetadataPath:  http.HandlerFunc(s.serveMetadata),
 		OpenIDMetadataPath: http.HandlerFunc(s.serveMetadata),
@@ -179,6 +180,7 @@ func start(http2 bool) (*Server, error) {
 func (s *Server) Close() {
 	s.cancel()
 	s.http.Close()
+	s.spareRSAKeys()
 }
 
 // Client returns an HTTP client that trusts the certificate of this server, which
