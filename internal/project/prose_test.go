@@ -3,7 +3,6 @@ package project_test
 import (
 	"go/ast"
 	"go/token"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -32,15 +31,15 @@ var (
 	another = regexp.MustCompile(`(?i)\bis another\b`)
 )
 
-// TestProseKeepsItsBudget counts, in each kind of text, the words that CONTRIBUTING
-// names under "Prose", and prints the values of today.
+// TestProseKeepsItsBudget counts some words in each kind of text, and prints the values
+// of today.
 //
 // How it counts: the comments are those of all Go files of all modules but tests and
 // generated ones; a comment's words are what white space separates, and a phrase is
 // also found across the end of a line. The texts are the string literals of the same
 // files that have at least four words, which is to say errors, log lines and advice.
-// The pages are the Markdown files in the root and in docs, without code blocks and
-// tables.
+// The pages are all Markdown files except those in testdata, without code blocks, tables
+// and the parts that our benchmarks write.
 func TestProseKeepsItsBudget(t *testing.T) {
 	isProse := func(name string) bool { return isGo(name) && !isTest(name) }
 	var comments, texts []string
@@ -131,20 +130,26 @@ func textsOf(tree *ast.File) (prose []string) {
 	return prose
 }
 
-// proseOfPages leaves out what stands in code blocks and tables.
+// proseOfPages leaves out what stands in code blocks and tables, and between the lines
+// that mark a generated part, for example "<!-- begin: figures -->" and
+// "<!-- end: figures -->".
 func proseOfPages(t *testing.T) (prose []string) {
 	t.Helper()
 	isPage := func(name string) bool {
-		return strings.HasSuffix(name, ".md") && (filepath.Dir(name) == top || strings.HasPrefix(name, top+"/docs/"))
+		return strings.HasSuffix(name, ".md") && !strings.Contains(name, "/testdata/")
 	}
 	for _, name := range files(t, isPage) {
 		var lines []string
-		inCode := false
+		inCode, isGenerated := false, false
 		for line := range strings.Lines(content(t, strings.TrimPrefix(name, top))) {
 			switch {
+			case strings.HasPrefix(line, "<!-- begin: "):
+				isGenerated = true
+			case strings.HasPrefix(line, "<!-- end: "):
+				isGenerated = false
 			case strings.HasPrefix(strings.TrimSpace(line), "```"):
 				inCode = !inCode
-			case !inCode && !strings.HasPrefix(line, "|"):
+			case !inCode && !isGenerated && !strings.HasPrefix(line, "|"):
 				lines = append(lines, line)
 			}
 		}
