@@ -2,6 +2,7 @@ package jose
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -206,18 +207,18 @@ func (c *claimsReader) readOwn(name, value string) {
 // the payload. If the value is not a string, the kind is "". But a list is still
 // searched: for example, ["refresh"] sets OtherUse.
 func (c *claimsReader) readKind(value string) (kind string) {
-	kind, ok := String(value)
-	kinds := []string{kind}
-	if list, isList := Strings(value); !ok && isList {
-		kinds = list
-	}
-	for _, kind := range kinds {
-		switch strings.ToLower(kind) {
-		case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
-			c.OtherUse = true
-		}
-	}
+	kind, _ = String(value)
+	list, _ := Strings(value)
+	c.OtherUse = c.OtherUse || isOtherUse(kind) || slices.ContainsFunc(list, isOtherUse)
 	return kind
+}
+
+func isOtherUse(kind string) bool {
+	switch strings.ToLower(kind) {
+	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
+		return true
+	}
+	return false
 }
 
 func readAudience(value string) ([]string, bool) {
