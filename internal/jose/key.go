@@ -57,8 +57,8 @@ const (
 // IsLarge reports whether the key is an RSA key of more than 4096 bits. A caller
 // should try at most one such key for a signature.
 func IsLarge(key crypto.PublicKey) bool {
-	k, ok := key.(*rsa.PublicKey)
-	return ok && k != nil && k.N != nil && k.N.BitLen() > largeRSA
+	k, _ := key.(*rsa.PublicKey)
+	return k != nil && k.N != nil && k.N.BitLen() > largeRSA
 }
 
 // checkRSA requires a minimum length of the modulus for strength (RFC 7518 §3.3). It

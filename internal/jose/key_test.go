@@ -281,3 +281,25 @@ func TestSplit(t *testing.T) {
 		}
 	}
 }
+
+func TestAnRSAKeyOfMoreThan4096BitsIsLarge(t *testing.T) {
+	modulus := func(bits uint) *big.Int { return new(big.Int).SetBit(new(big.Int), int(bits)-1, 1) }
+	for name, test := range map[string]struct {
+		key  crypto.PublicKey
+		want bool
+	}{
+		"2048 bits":             {&rsa.PublicKey{N: modulus(2048), E: 65537}, false},
+		"4096 bits":             {&rsa.PublicKey{N: modulus(4096), E: 65537}, false},
+		"4097 bits":             {&rsa.PublicKey{N: modulus(4097), E: 65537}, true},
+		"8192 bits":             {&rsa.PublicKey{N: modulus(8192), E: 65537}, true},
+		"without a modulus":     {&rsa.PublicKey{}, false},
+		"a nil RSA key":         {(*rsa.PublicKey)(nil), false},
+		"an EC key":             {&ecdsa.PublicKey{Curve: elliptic.P521()}, false},
+		"not a key":             {"a key", false},
+		"no key, not even that": {nil, false},
+	} {
+		if got := jose.IsLarge(test.key); got != test.want {
+			t.Errorf("%s: got %v; want %v", name, got, test.want)
+		}
+	}
+}
