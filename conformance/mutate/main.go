@@ -37,6 +37,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -47,17 +48,18 @@ func main() {
 		list = flag.Bool("list", false, "only print the ids of the mutants")
 		run  = flag.String("run", "", "try only the mutants whose id matches this regular expression")
 		only = flag.String("only", "", "try only the mutants of these packages or files, separated by commas")
+		kept = flag.Bool("listed", false, "try the mutants of "+survivorsFile+" in place of all others; each of them has to survive")
 		jobs = flag.Int("j", 2, "number of mutants to try at the same time")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := mutate(ctx, *run, *only, *jobs, *list); err != nil {
+	if err := mutate(ctx, *run, *only, *jobs, *list, *kept); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func mutate(ctx context.Context, run, only string, jobs int, list bool) error {
+func mutate(ctx context.Context, run, only string, jobs int, list, kept bool) error {
 	pattern, err := regexp.Compile(run)
 	if err != nil {
 		return err
@@ -74,6 +76,8 @@ func mutate(ctx context.Context, run, only string, jobs int, list bool) error {
 	if err != nil {
 		return err
 	}
+	// A survivor costs most of the time, because all tests run for it.
+	chosen = slices.DeleteFunc(chosen, func(m mutant) bool { return (reasonFor(listed, m.id()) != "") != kept })
 	if list {
 		for _, m := range chosen {
 			fmt.Println(m.id())
