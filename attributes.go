@@ -17,8 +17,8 @@ type Actor struct {
 	ClientID string // client_id
 }
 
-// A Confirmation is the key or the certificate that the token is bound to (cnf, RFC
-// 7800). If a member is absent, it is empty.
+// A Confirmation says what the token is bound to: a key, a client certificate, or
+// both (cnf, RFC 7800). If a member is absent, it is empty.
 type Confirmation struct {
 	KeyThumbprint         string // jkt: the RFC 7638 thumbprint of a DPoP key (RFC 9449 §6.1)
 	CertificateThumbprint string // x5t#S256: of a client certificate (RFC 8705 §3.1)
@@ -47,15 +47,14 @@ func (d AuthorizationDetail) Decode(v any) error {
 }
 
 // ClientItself reports whether the client acts for itself without a user, as with
-// the client credentials grant. If so, Subject names the client, even if a user has
-// the same name (RFC 9700 §4.15). The rules are those of RFC 9068 §2.2 and the
+// the client credentials grant. If so, Subject does not name a user, even if a user
+// has the same name (RFC 9700 §4.15). The rules are those of RFC 9068 §2.2 and the
 // Profile. False can also mean that the token does not say.
 func (c Claims) ClientItself() bool { return c.facts != nil && c.facts.withoutUser }
 
 // Actor returns the party that currently acts on behalf of the subject (act). It
-// returns false if the token has no act, or an act that is not an object with
-// strings. Earlier actors are for information only; Decode reads them (RFC 8693
-// §4.1).
+// returns false if act is absent or malformed. Earlier actors are for information
+// only; Decode reads them (RFC 8693 §4.1).
 func (c Claims) Actor() (Actor, bool) {
 	if c.facts == nil || c.facts.extras == nil || c.facts.extras.actor == nil {
 		return Actor{}, false
@@ -64,7 +63,8 @@ func (c Claims) Actor() (Actor, bool) {
 }
 
 // Confirmation returns what the token is bound to, or false if it is a bearer token.
-// If the request was accepted, its sender has proved possession of the key.
+// If the request was accepted, its sender has proved possession of the key, the
+// certificate, or both.
 func (c Claims) Confirmation() (Confirmation, bool) {
 	if c.facts == nil || c.facts.extras == nil || !c.facts.extras.bound.Present {
 		return Confirmation{}, false
@@ -98,10 +98,11 @@ func (c Claims) AMR() (methods []string) {
 }
 
 // Groups returns the groups of the subject, from the claim groups or where the
-// Profile finds them. If the token has none there, it returns nil. Elements may be
-// strings or objects with a string value (RFC 9068 §2.2.3.1, RFC 7643 §4.1.2). It
-// returns an error if the claim has another form, or if the issuer left it out
-// because it is too long (_claim_names, OpenID Connect Core §5.6.2).
+// Profile finds them. If the token has none there, it returns nil. The claim may be
+// a string, or an array of strings and of objects with a string in value (RFC 9068
+// §2.2.3.1, RFC 7643 §4.1.2). It returns an error if the claim has another form, or
+// if the issuer left it out because it is too long (_claim_names, OpenID Connect
+// Core §5.6.2).
 func (c Claims) Groups() ([]string, error) { return c.values(c.profile().groups, "groups") }
 
 // Roles returns the roles of the subject, as Groups does the groups. For Keycloak,

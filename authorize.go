@@ -21,8 +21,8 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 // Authorize reports whether the credentials are acceptable and satisfy the policy
 // and, if so, what they claim. Any error is an [*Error], and you must then refuse
 // the request. If the error matches [Unavailable], validity is unknown, not denied.
-// If a JWT was verified before, only AlwaysIntrospect, a DPoP replay store and
-// Accept can cause I/O.
+// If a JWT's facts are cached and its key is in memory, only AlwaysIntrospect, a
+// DPoP replay store, Accept and OnRefuse can cause I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
 	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	if err == nil {
@@ -37,8 +37,9 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 // Check reports whether claims that this Validator accepted earlier are still valid
 // by the clock, and satisfy a further policy. A handler should call it if it learns
 // only later what is to be done, or after a long wait. If another Validator accepted
-// the claims, they are refused as misconfigured, except for the claims of
-// accesstokentest.NewContext. The error is an [*Error].
+// the claims, or the policy has FreshIntrospection, the refusal is
+// ResourceServerMisconfigured. The claims of accesstokentest.NewContext count as
+// accepted by every Validator. Any error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
 	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
 		refused := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
@@ -61,9 +62,9 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 // Refuse turns any error into the refusal that this Validator's adapters write. An
 // error that Authorize or Check returned is not changed. Every other error is
 // reported to OnRefuse. If it is from [Deny], it is completed with this Validator's
-// settings. If it is or wraps a [Reason] of this package, it becomes the refusal for
-// that reason. If it matches [Unavailable], the handler could not find out, and the
-// error becomes a 503. Any other error becomes an InternalError.
+// settings. If it matches [Unavailable], or ctx has ended and it matches ctx's
+// error, it becomes a 503. If it is or wraps another [Reason] of this package, it
+// becomes the refusal for that reason. Any other error becomes an InternalError.
 func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 	if refused := asError(err); refused != nil && refused.face != nil {
 		return refused
@@ -72,10 +73,10 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, false))
 }
 
-// authenticate verifies the credentials. Checks run in the order of their costs, so
-// that an expensive check is never made for a request that a cheap check refuses. If
-// a token is good for this resource server but this request may not use it, the
-// facts are returned with the error, because the hooks may learn who called.
+// authenticate verifies the credentials. Where possible, cheap checks run before
+// expensive ones. If a token is good for this resource server but this request may
+// not use it, the facts are returned with the error, because OnRefuse may learn who
+// called.
 //
 // Key sources, HTTP clients and clocks run code of the application. If it panics,
 // the request is refused.
@@ -124,7 +125,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	return found, found.issuer.callAccept(ctx, found, token)
 }
 
-// checkCredentials makes the checks that need not read the token.
+// checkCredentials makes the checks that need not decode the token.
 func (v *Validator) checkCredentials(credentials Credentials) error {
 	token := credentials.text()
 	switch {
@@ -176,8 +177,8 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 
 // bind adds to a refusal what the response needs: the settings of this Validator,
 // the scheme that the client used and, if a token with more scopes or a first token
-// would help, the scopes to request. These are all scopes of the policy, whatever
-// the token has (RFC 6750 §3.1).
+// would help, the scopes to request. These satisfy the policy, whatever the token
+// has (RFC 6750 §3.1).
 func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	refused := asError(err)
 	if refused == nil {

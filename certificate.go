@@ -45,11 +45,11 @@ type CertificateFormat int
 const (
 	ClientCertField CertificateFormat = iota + 1 // Client-Cert (RFC 9440)
 	NGINXField                                   // $ssl_client_escaped_cert, in a field of the operator's choice
-	EnvoyField                                   // X-Forwarded-Client-Cert with one element: forward_client_cert_details: SANITIZE_SET
+	EnvoyField                                   // X-Forwarded-Client-Cert with one element, as SANITIZE_SET writes it
 	ALBField                                     // X-Amzn-Mtls-Clientcert-Leaf, or X-Amzn-Mtls-Clientcert
 )
 
-// formats are the parsers. If a format is not among them, it is invalid.
+// formats are the parsers. Any other format but zero is invalid.
 var formats = map[CertificateFormat]clientcert.Format{
 	ClientCertField: clientcert.ClientCert,
 	NGINXField:      clientcert.NGINX,
@@ -88,10 +88,10 @@ func (c ForwardedCertificate) faults() (f faults) {
 	return f
 }
 
-// leastBits keeps a prefix from covering more than a private network. The widest are
-// 10.0.0.0/8 (RFC 1918 §3) and fc00::/7 (RFC 4193 §3.1). Without this limit,
-// 0.0.0.0/1 with 128.0.0.0/1, for example, would cover all of the Internet, and so
-// would 2000::/3.
+// leastBits returns the fewest bits of a prefix that is not larger than a private
+// network can be. The widest are 10.0.0.0/8 (RFC 1918 §3) and fc00::/7 (RFC 4193
+// §3.1). Without this limit, 0.0.0.0/1 with 128.0.0.0/1, for example, would cover
+// all of the Internet, and so would 2000::/3.
 func leastBits(address netip.Addr) int {
 	if address.Is4() {
 		return 8

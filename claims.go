@@ -27,15 +27,15 @@ import (
 // in SQL, paths or logs.
 type Claims struct {
 	_        [0]func()
-	Issuer   string    // iss
+	Issuer   string    // iss, in the spelling of Issuer.URL
 	Subject  string    // sub; empty if an introspection answer has none, or the profile lets it be absent
-	ClientID string    // client_id; empty if the profile lets it be absent
-	ID       string    // jti; empty if the profile lets it be absent
+	ClientID string    // client_id, or the profile's claim for it; empty if an introspection answer has none, or the profile lets it be absent
+	ID       string    // jti, or the profile's claim for it; empty if an introspection answer has none, or the profile lets it be absent
 	Expiry   time.Time // exp; zero if an introspection answer has none
 	IssuedAt time.Time // iat; zero if an introspection answer has none
 
 	facts   *facts
-	payload *byte // of the request's own token, in base64url; nil for an introspected token
+	payload *byte // of the request's own token, in base64url; nil for an opaque token
 }
 
 // End returns when the token stops being accepted: exp or, if earlier, iat +
@@ -72,10 +72,10 @@ func (c Claims) Audience() []string {
 
 // Decode reads all claims of the token, or all members of the introspection answer,
 // into v, a pointer to a struct or a map. With Issuer.AlwaysIntrospect it reads
-// both. If both have a member, the answer's value is used because it is newer, but
-// the scopes are those that both have. Names match exactly, also in their case.
-// Numbers stay exact: in an any they are a [json.Number]. If v has no place for a
-// member, the member goes into the field tagged `json:",embed"`, a map[string]any or
+// both. If both have a member, the answer's value is used unless it is null, but the
+// scopes are those that both have. Names match exactly, also in their case. Numbers
+// stay exact: in an any they are a [json.Number]. If v has no place for a member,
+// the member goes into the field tagged `json:",embed"`, a map[string]any or
 // map[string]json.RawMessage, or is left out.
 func (c Claims) Decode(v any) error {
 	raw, err := c.raw()
@@ -101,8 +101,8 @@ func (c Claims) raw() ([]byte, error) {
 	return jose.Merge(raws[1], raws[0], c.granted), nil
 }
 
-// granted replaces the value of a scope claim by the scopes that both JWT and answer
-// have, as a string or an array as before.
+// granted returns the granted scopes in place of the value of a scope claim, as a
+// string or an array as before. It returns any other value unchanged.
 func (c Claims) granted(name, value string) string {
 	switch {
 	case name != "scope" && (name != "scp" || !c.facts.issuer.rules.scp):
@@ -117,8 +117,8 @@ func (c Claims) granted(name, value string) string {
 	return "[" + strings.Join(list, ",") + "]"
 }
 
-// raws returns the JSON objects that the claims came from, at least one. The answer
-// is first because it is newer than the JWT.
+// raws returns the JSON objects that the claims came from, or an error and one nil.
+// The answer is first because it is newer than the JWT.
 func (c Claims) raws() (raws [][]byte, err error) {
 	if c.facts != nil && c.facts.answer() != nil {
 		raws = append(raws, c.facts.answer())

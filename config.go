@@ -18,14 +18,13 @@ import (
 type Config struct {
 	_ [0]func()
 
-	// Resource identifies this resource server (RFC 8707) by any non-empty string,
-	// usually its https URL. It is the accepted audience unless Audience is set, and
-	// the realm unless Realm is set.
+	// Resource identifies this resource server (RFC 8707), usually by its https URL. It is
+	// the accepted audience unless an Audience is set, and the realm unless Realm is set.
 	Resource string
 
-	// Audience replaces Resource as the list of accepted audiences. A token must name
-	// one of them in aud. The comparison is exact and nothing is normalised, so if an
-	// identifier has several spellings, you should list them all.
+	// Audience, if not nil, replaces Resource as the list of accepted audiences. They are
+	// compared with aud exactly and nothing is normalised, so if an identifier has several
+	// spellings, you should list them all.
 	Audience []string
 
 	// Issuers are the authorization servers whose tokens are accepted. Each has its own
@@ -33,7 +32,7 @@ type Config struct {
 	Issuers []Issuer
 
 	// Leeway allows for clock skew in exp, nbf and iat. It is 30 s if zero and none if
-	// negative. More than 5 min is a fault. A token ends at exp + Leeway.
+	// negative. More than 5 min is a fault. A token ends at exp + Leeway at the latest.
 	Leeway time.Duration
 
 	// ScopeImplies lists the narrower scopes that a broader scope includes. For
@@ -53,23 +52,24 @@ type Config struct {
 
 	// FAPI2 enforces what the FAPI 2.0 Security Profile demands of resource servers
 	// (§5.3.4, §5.4), in the configuration and on every request. Only PS256, ES256 and
-	// Ed25519 are allowed, and every token must be bound to its sender. So that
-	// revocation takes effect, each issuer must have AlwaysIntrospect or a MaxLifetime
-	// of at most 10 min. The settings of introspection clients, of the DPoP verifier,
-	// and of key sources with a method FAPI2Err() error are checked too. An HTTPClient
-	// is not checked: it must use TLS 1.2 or newer and verify certificates.
+	// Ed25519 (also as EdDSA) are allowed, and every token must be bound to its sender. So
+	// that revocation takes effect, each issuer must have AlwaysIntrospect or a
+	// MaxLifetime of at most 10 min. The settings of introspection clients, of the DPoP
+	// verifier, and of key sources with a method FAPI2Err() error are checked too. An
+	// HTTPClient is not checked: it must use TLS 1.2 or newer and verify certificates.
 	FAPI2 bool
 
 	// Realm is the realm of the challenges. It must be printable ASCII. If empty,
 	// Resource is used.
 	Realm string
 
-	// HTTPClient fetches the metadata and the keys of every issuer that has no HTTPClient
-	// of its own. If it adds a secret to its requests, such as a token or a client
-	// certificate, all of those issuers see the secret, so you should set that client as
-	// the HTTPClient of a single Issuer instead. If nil, a default client is used. The
-	// client is copied, and the copy follows no redirects. An [http.Transport] is copied
-	// for each issuer, so issuers share no connections; see [jwks.Config].
+	// HTTPClient fetches the metadata and the keys of every issuer that has neither Keys
+	// nor an HTTPClient of its own. If it adds a secret to its requests, such as a token
+	// or a client certificate, all of those issuers see the secret, so you should set that
+	// client as the HTTPClient of a single Issuer instead. If nil, a default client is
+	// used. The client is copied, and the copy follows no redirects. An [http.Transport]
+	// is copied for each issuer if possible, so that issuers share no connections; see
+	// [jwks.Config].
 	HTTPClient *http.Client
 
 	// PublicAddressesOnly refuses to fetch metadata and keys from loopback, link-local,
@@ -103,22 +103,23 @@ type Config struct {
 type Issuer struct {
 	_ [0]func()
 
-	// URL is the issuer identifier, and iss must equal it character for character. If
-	// MetadataURL, JWKSURI and Keys are unset, it is also the root of discovery (RFC
-	// 8414, OpenID Connect Discovery), and must be https. With JWKSURI or Keys nothing
-	// is fetched from it, so any non-empty string is accepted, for example
-	// "http://adfs.example.com/adfs/services/trust" or "kubernetes/serviceaccount".
+	// URL is the issuer identifier. iss is compared with it and with Aliases, character
+	// for character. If MetadataURL, JWKSURI and Keys are unset, URL is also the root of
+	// discovery (RFC 8414, OpenID Connect Discovery), and must be https; see
+	// DangerouslyAllowHTTP. With JWKSURI or Keys nothing is fetched from it, so it can be,
+	// for example, "http://adfs.example.com/adfs/services/trust" or
+	// "kubernetes/serviceaccount".
 	URL string
 
 	// Name is the issuer's label in logs, for example "staff". If empty, it is the host
 	// of URL, or URL itself if URL has no host. Two issuers cannot have the same Name.
 	Name string
 
-	// Aliases are other spellings of iss, for an issuer that clients reach under
-	// several names, such as an internal and a public host. Each is compared character
-	// for character, and nothing is fetched from it. Claims.Issuer is always URL. Two
-	// issuers cannot share a spelling. If URL has {tenantid}, each alias must have it
-	// as well.
+	// Aliases are other spellings of iss, for an issuer that clients reach under several
+	// names, such as an internal and a public host. Each is compared character for
+	// character, and nothing is fetched from it. Claims.Issuer is never an alias. Two
+	// issuers cannot share a spelling. If URL has {tenantid}, each alias must have it as
+	// well.
 	Aliases []string
 
 	// MetadataURL is the address of the metadata, if it cannot be derived from URL. The
@@ -129,8 +130,8 @@ type Issuer struct {
 	JWKSURI string
 
 	// Keys supplies the keys in place of the cache that the Validator would make. It can
-	// be a *jwks.Cache, jwks.Static, jwks.FromKeyfunc, or your own. The Validator does
-	// not close Keys. Two issuers cannot share one source, because either could then sign
+	// be a *jwks.Cache, jwks.Static, jwks.FromKeyfunc, or your own. The Validator does not
+	// close Keys. Two issuers must not share one source, because either could then sign
 	// for the other. If one issuer has two names, use Aliases.
 	Keys KeySource
 
@@ -141,8 +142,8 @@ type Issuer struct {
 	// Config.PublicAddressesOnly.
 	HTTPClient *http.Client
 
-	// ReadyWithout lets [Validator.Ready] succeed without this issuer's keys. While
-	// they are missing, this issuer's tokens are refused with 503; tokens of other
+	// ReadyWithout lets [Validator.Ready] succeed without this issuer's keys. While they
+	// are missing, this issuer's JWTs are refused (503 in an outage); tokens of other
 	// issuers are not affected.
 	ReadyWithout bool
 
@@ -161,7 +162,8 @@ type Issuer struct {
 	// needs a token_type in the answer.
 	AlwaysIntrospect bool
 
-	// TokenPrefix is the text that all opaque tokens of this issuer begin with.
+	// TokenPrefix is the text that all opaque tokens of this issuer begin with. It must
+	// not begin with the TokenPrefix of another issuer.
 	TokenPrefix string
 
 	// Audience replaces Config.Audience for this issuer.
@@ -169,7 +171,7 @@ type Issuer struct {
 
 	// Algorithms lists the accepted alg values; a token with any other alg is refused. If
 	// nil, they are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
-	// Ed25519, and EdDSA for Ed25519 keys.
+	// Ed25519, and EdDSA for Ed25519 keys; with FAPI2, only those that it allows.
 	Algorithms []string
 
 	// Profile describes this issuer's JWT access tokens. The zero value is RFC9068.
@@ -189,16 +191,16 @@ type Issuer struct {
 
 	// Demand lists claims that a token must have, each with its accepted values. For
 	// example, with {"team": {"red", "blue"}} a token must have team "red" or "blue". A
-	// claim matches if it is a string, true or false that equals a value, or an array
-	// with such a string. CI needs Demand. Claims that have a field of their own here,
-	// such as aud, cannot be in Demand.
+	// claim matches if it is a string, true or false that equals a value, or an array of
+	// strings that has a value. CI needs Demand. iss, aud, exp, nbf, iat, scope, scp and
+	// cnf cannot be in Demand.
 	Demand map[string][]string
 
-	// Accept, if not nil, is called on every request, for a token that has passed all
-	// checks but the Policy. It can only refuse. To do so it returns a [Reason] such as
-	// ClaimInvalid, an error that wraps a Reason, an error of [Deny], or [Unavailable] if
-	// Accept could not find out. Any other error, and a panic, is an InternalError. It
-	// must be safe for concurrent use.
+	// Accept, if not nil, is called on every request whose token has passed all checks but
+	// the Policy. It can only refuse. To do so it returns a [Reason] of this package such
+	// as ClaimInvalid, an error that wraps a Reason, an error of [Deny], or [Unavailable]
+	// if Accept could not find out. A panic is an InternalError, and so is any other error
+	// unless ctx has ended. Accept must be safe for concurrent use.
 	Accept func(ctx context.Context, claims Claims) error
 
 	// MaxAge refuses tokens that were issued (iat) longer ago than MaxAge plus Leeway.
@@ -223,20 +225,19 @@ type Issuer struct {
 	DangerouslyAllowHTTP bool
 
 	// DangerouslyAcceptNoAudience accepts tokens without aud, for issuers that send none.
-	// Every token of the issuer is then accepted here, whatever resource it was issued
-	// for, so you should also set Clients. If a token has aud, it must still name this
-	// server.
+	// Such a token is accepted here whatever resource it was issued for, so you should
+	// also set Clients. If a token has aud, it must still name this server.
 	DangerouslyAcceptNoAudience bool
 }
 
-// A KeySource holds one issuer's verification keys. It must be safe for concurrent
-// use. It is called on every request, so it should answer from memory.
+// A KeySource holds one issuer's verification keys. It must be safe for concurrent use.
+// It is called for every JWT of the issuer, so it should answer from memory.
 //
-// Keys returns the public keys that may verify a token with this kid ("" if the
-// header has none) and this alg. If the source cannot find out, it should return an
-// error, and the request is refused with KeysUnavailable. If the source knows that
-// there is no such key, it should return no keys and no error, and the request is
-// refused with KeyNotFound.
+// Keys returns the public keys that may verify a token with this kid ("" if the header
+// has none) and this alg. If the source cannot find out, it should return an error, and
+// the request is refused, usually with KeysUnavailable. If the source knows that there
+// is no such key, it should return no keys and no error, and the request is refused
+// with KeyNotFound.
 //
 // The generation must change whenever the keys change, so that facts that were
 // verified with a withdrawn key are dropped. If the generation is 0, the keys

@@ -16,7 +16,8 @@ func NewContext(ctx context.Context, claims Claims) context.Context {
 
 // FromContext returns the claims that an adapter, or [NewContext], put into the
 // context. It works the same behind net/http, Echo (with the request's context) and
-// gRPC. If ok is false, there are no claims, and a handler must refuse.
+// gRPC. If ok is false, there are no claims, and a handler that needs a caller must
+// refuse.
 //
 // The claims of an adapter count while its request runs: once the Wrap or the
 // interceptor has returned, ok is false. If a job goes on after its request, you

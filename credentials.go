@@ -53,8 +53,8 @@ func (c Credentials) text() string { return unsafe.String(c.first, c.length) }
 // so, and [Validator.Authorize] refuses them, so that one place decides.
 //
 // Only the Authorization field counts. Tokens in the query, the body or a cookie are
-// ignored (OAuth 2.1 §5.1; RFC 9700 §4.3.2). If tokens are bound to a key, use
-// [CredentialsOf], because they need the whole request.
+// ignored (OAuth 2.1 §5.1; RFC 9700 §4.3.2). If tokens are bound to a key or a
+// certificate, use [CredentialsOf], because they need the whole request.
 func CredentialsFrom(header http.Header) Credentials {
 	lines := header["Authorization"]
 	if len(lines) == 0 {
@@ -80,9 +80,9 @@ func CredentialsFrom(header http.Header) Credentials {
 }
 
 // CredentialsOf reads the Authorization lines of a request, as [CredentialsFrom]
-// does, and keeps the request. If the token is bound to a key, the method, path, DPoP
-// field and client certificate of the request are read. A transport other than HTTP
-// must fill in RequestURI, Method, Header, TLS and RemoteAddr, and
+// does, and keeps the request. If the token is bound, the method, path, DPoP field
+// and client certificate of the request are read. A transport other than HTTP must
+// fill in RequestURI, Method, Header, TLS and RemoteAddr, and
 // [http.LocalAddrContextKey] in its context if the connection is a Unix socket.
 func CredentialsOf(r *http.Request) Credentials {
 	credentials := CredentialsFrom(r.Header)
@@ -136,10 +136,10 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 // MarshalText returns the mark, for encoding/json and its like.
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// Fields returns the names of the request header fields that the Validator reads, in
-// canonical form. They are Authorization, Dpop if Config.DPoP is set, and the fields
-// of Config.ForwardedCertificate. A transport without an http.Request must pass these
-// fields on.
+// Fields returns the names of the request header fields that matter to the
+// Validator, in canonical form. They are Authorization, Dpop if Config.DPoP is set,
+// and the fields of Config.ForwardedCertificate. A transport without an http.Request
+// must pass these fields on.
 func (v *Validator) Fields() []string {
 	fields := []string{"Authorization"}
 	if v.face != nil && v.face.dpop != nil {

@@ -46,14 +46,14 @@
 // Clients and Demand apply. With AlwaysIntrospect, the answer can supply what the JWT
 // leaves out of 8 to 13, which is then checked after 14.
 //
-// Verified facts are cached by the token's digest, but no verdict is. If a token
-// comes again, 3 to 9 are skipped and all other checks run.
+// The verified facts of a JWT are cached by its digest, but no verdict is. While they
+// are cached, 3 to 9 are skipped and all other checks run.
 //
 // # What the caller is told
 //
-// Every refusal, including your own by [Deny], is an [*Error] with a [Reason]. The HTTP
-// status is 401 if the token is bad, 403 if a right is missing, 503 if we could not
-// find out, and 500 if this server is misconfigured. So an issuer's outage logs no user
-// out. The client learns a coarse reason, your log the exact reason and, if a
-// correctly signed token does not fit the configuration, what to set.
+// Every refusal, even your own by [Deny], is an [*Error] with a [Reason]. The HTTP
+// status is 400 or 401 if the credentials are bad, 403 if a right is missing, 503 if we
+// could not find out, and 500 if this server is misconfigured or fails. So an outage
+// logs no user out. The client learns a coarse reason, your log the exact one and, if a
+// correctly signed token does not fit the [Config], what to set.
 package accesstoken

@@ -17,8 +17,9 @@ import (
 
 // An Error is a refusal. [Validator.Authorize] and its siblings return it, and an
 // adapter turns it into a response. Its text and its cause are for the operator's
-// log, and hold no token and no claim. [Error.HTTPStatus], [Error.Header],
-// [Error.GRPCCode] and [Error.Public] are for the client.
+// log. Except for a cause that your own code gave, they hold no token and no claim.
+// [Error.HTTPStatus], [Error.Header], [Error.GRPCCode] and [Error.Public] are for
+// the client.
 //
 // An Error may be shared between requests, so do not change it. It is safe for
 // concurrent use.
@@ -33,7 +34,7 @@ type Error struct {
 	cause  error         // the underlying error, or nil
 	scope  string        // the scopes of the policy, for the challenge
 	dpop   bool          // the client used the scheme DPoP
-	retry  time.Duration // for Retry-After; 0 is the default
+	retry  time.Duration // for Retry-After; 0 means defaultRetry
 	denied bool          // made by Deny, so it is a 403 whatever its Reason
 	face   *face         // settings of the validator that refused; nil until bind sets them
 }
@@ -78,8 +79,8 @@ func refusal(reason Reason, detail string) *Error { return &Error{Reason: reason
 // wrapError makes an Error with an underlying cause.
 func wrapError(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
 
-// Error returns the operator's text: the reason in words, what was expected, the
-// cause and, if a setting may be at fault, what to set.
+// Error returns the operator's text: the reason in words and, as far as known, what
+// was expected, the cause, and what to set.
 func (e *Error) Error() string {
 	text := "accesstoken: " + e.outcome().text
 	if e.Reason != "" {
@@ -136,9 +137,8 @@ func (e *Error) HTTPStatus() int { return e.outcome().status }
 func (e *Error) GRPCCode() uint32 { return e.outcome().code }
 
 // RetryAfter returns how long the client should wait before it tries again. It is
-// between a second and 30 seconds if the error matches [Unavailable], and 0
-// otherwise. Even if an issuer asks for a pause of a day, the client should ask this
-// server again soon.
+// between a second and 30 seconds if the status is 503, and 0 otherwise. Even if an
+// issuer asks for a pause of a day, the client should ask this server again soon.
 func (e *Error) RetryAfter() time.Duration {
 	switch {
 	case e.outcome().status != http.StatusServiceUnavailable:
@@ -150,11 +150,11 @@ func (e *Error) RetryAfter() time.Duration {
 }
 
 // Header returns the header fields of the response, in a new map each time.
-// Cache-Control is always there. If the credentials are missing, refused or lack a
-// scope, WWW-Authenticate has a line for each scheme, beginning with the scheme that
-// the client used (RFC 6750 §3, RFC 9449 §7.1). If the DPoP proof needs a nonce,
-// DPoP-Nonce has a valid nonce (RFC 9449 §9). If the error matches [Unavailable],
-// Retry-After is set (RFC 9110 §10.2.3).
+// Cache-Control is always there. If the credentials are missing, bad or lack a
+// scope, WWW-Authenticate has a line for each accepted scheme, DPoP first if the
+// client used it (RFC 6750 §3, RFC 9449 §7.1). If the DPoP proof needs a nonce,
+// DPoP-Nonce has a valid nonce (RFC 9449 §9). If the status is 503, Retry-After is
+// set (RFC 9110 §10.2.3).
 func (e *Error) Header() http.Header {
 	header := http.Header{"Cache-Control": {"no-store"}}
 	if lines := e.challenges(); lines != nil {
@@ -202,8 +202,8 @@ func (e *Error) algorithms(scheme string) []challenge.Param {
 }
 
 // others returns the auth-params of the challenge of the scheme that the client did
-// not use. The error is left out, unless it is unknown which scheme the client
-// meant.
+// not use. They are only the realm, unless the credentials are missing or were not
+// understood.
 func (e *Error) others(o outcome) []challenge.Param {
 	switch e.Reason {
 	case CredentialsMissing, SchemeUnsupported, CredentialsMalformed, CredentialsAmbiguous:
@@ -212,8 +212,8 @@ func (e *Error) others(o outcome) []challenge.Param {
 	return []challenge.Param{{Name: "realm", Value: e.face.realm}}
 }
 
-// params returns the auth-params of the challenge. If the request has no
-// credentials, there is no error code (RFC 6750 §3.1).
+// params returns the auth-params of the challenge. If the credentials are missing or
+// of an unsupported scheme, there is no error code (RFC 6750 §3.1).
 func (e *Error) params(o outcome) []challenge.Param {
 	var params []challenge.Param
 	if e.face != nil {
@@ -336,8 +336,8 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// outcome looks the refusal up. If the table lacks the reason, that is our mistake,
-// so the refusal is an internal error.
+// outcome looks the refusal up. If the table lacks the reason, the refusal is an
+// internal error.
 func (e *Error) outcome() outcome {
 	switch {
 	case e.denied:

@@ -25,7 +25,7 @@ type facts struct {
 	issuedAt  time.Time
 	notBefore time.Time
 
-	header      *jose.Header     // of a JWT; nil for an introspected token
+	header      *jose.Header     // of a JWT; nil for an opaque token
 	key         crypto.PublicKey // that verified the signature
 	generation  atomic.Uint64    // of the key source when it last had the key
 	payload     [2]uint16        // where it begins and ends in the token
@@ -37,7 +37,7 @@ type facts struct {
 // extras are facts that few tokens have.
 type extras struct {
 	bound  jose.Confirmation
-	isDPoP bool        // an introspection answer says that it is a DPoP token
+	isDPoP bool        // token_type says that the token is a DPoP token
 	actor  *jose.Actor // nil if no actor is named
 	answer []byte      // the introspection answer, for Decode
 
@@ -71,8 +71,8 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 // 9449 §5).
 func isDPoP(tokenType string) bool { return strings.EqualFold(tokenType, "DPoP") }
 
-// binding returns what the token is bound to, and whether an introspection answer
-// calls it a DPoP token.
+// binding returns what the token is bound to, and whether token_type calls it a DPoP
+// token.
 func (f *facts) binding() (bound jose.Confirmation, isDPoP bool) {
 	if f.extras == nil {
 		return bound, false
@@ -102,7 +102,8 @@ func (f *facts) isBound() bool {
 	return bound.KeyThumbprint != "" || bound.CertificateThumbprint != ""
 }
 
-// each calls do for every text that this token does not share with others.
+// each calls do for every text that compact must copy and cannot share with other
+// tokens.
 func (f *facts) each(do func(text *string)) {
 	do(&f.subject)
 	do(&f.id)
@@ -118,12 +119,13 @@ func (f *facts) each(do func(text *string)) {
 	}
 }
 
-// sizeOfFacts is the size in bytes of the struct and of its entry in the cache.
+// sizeOfFacts is about the size in bytes of the struct and of its entry in the
+// cache.
 const sizeOfFacts = 340
 
-// compact copies the texts that it keeps, because a substring would keep the whole
-// payload alive. It returns the approximate size of the facts in bytes. Call it
-// before other goroutines have the facts.
+// compact replaces the texts of f with copies, some shared with other tokens,
+// because a substring would keep the whole payload alive. It returns the approximate
+// size of the facts in bytes. Call it before other goroutines have the facts.
 func (f *facts) compact(s *shared) (size int) {
 	length := 0
 	f.each(func(text *string) { length += len(*text) })

@@ -8,7 +8,7 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// faults collects the faults of a Config. Each text begins with the field's name.
+// faults collects the faults of a Config. Each text names the settings at fault.
 type faults []error
 
 func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
@@ -23,7 +23,8 @@ func (f *faults) list(field string, values []string) {
 	}
 }
 
-// demand reports a Demand that is empty or that no token can meet.
+// demand reports a Demand that is empty, lists no values, or has a claim that other
+// settings are for.
 func (f *faults) demand(demand map[string][]string) {
 	if demand != nil && len(demand) == 0 {
 		f.add("Demand is set but empty; leave it nil for none")
@@ -39,7 +40,7 @@ func (f *faults) demand(demand map[string][]string) {
 	}
 }
 
-// hierarchy reports scopes that no token can have.
+// hierarchy reports texts that are not scope-tokens, and scopes with an empty list.
 func (f *faults) hierarchy(implies map[string][]string) {
 	for _, broad := range slices.Sorted(maps.Keys(implies)) {
 		if err := scopes.All(append([]string{broad}, implies[broad]...)...).Err(); err != nil || len(implies[broad]) == 0 {

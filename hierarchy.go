@@ -23,7 +23,7 @@ func newHierarchy(implies map[string][]string) hierarchy {
 	return h
 }
 
-// reach collects what a scope implies. It ends at a cycle.
+// reach collects what a scope implies. It follows each scope once, so a cycle ends.
 func reach(implies map[string][]string, broad string, reached map[string]bool) {
 	for _, narrow := range implies[broad] {
 		if !reached[narrow] {
@@ -33,7 +33,8 @@ func reach(implies map[string][]string, broad string, reached map[string]bool) {
 	}
 }
 
-// widen adds the implied scopes, each only once because a token may have thousands.
+// widen adds the implied scopes. It looks each scope up only once, because a token
+// may have thousands.
 func (h hierarchy) widen(granted scopes.Set) scopes.Set {
 	if len(h) == 0 {
 		return granted

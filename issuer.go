@@ -13,8 +13,8 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// An issuer is a configured [Issuer] in use, or one of its tenants. It shares
-// nothing with the issuers of another Issuer setting.
+// An issuer is a configured [Issuer] in use, or one of its tenants. Only tenants of
+// the same Issuer share keys.
 type issuer struct {
 	settings   Issuer
 	owner      *Validator
@@ -25,7 +25,7 @@ type issuer struct {
 	algorithms []string
 	audience   []string
 	keys       KeySource
-	owned      *jwks.Cache // the cache in keys, if this package made it
+	owned      *jwks.Cache // the cache behind keys, if this package made it
 	leeway     time.Duration
 	hierarchy  hierarchy
 	warnings   warnings
@@ -39,7 +39,7 @@ func (i *issuer) isOf(v *Validator) bool {
 	return i.owner == v || isTest
 }
 
-// newIssuers makes the issuers of one Issuer, one for each iss of its tokens.
+// newIssuers makes the issuers of one Issuer, one for each of its identities.
 func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.Logger) ([]*issuer, error) {
 	logger = logger.With("name", settings.label())
 	keys, owned, err := keySource(config, settings, logger)
@@ -95,8 +95,8 @@ func firstSet(lists ...[]string) []string {
 
 // An IssuerError says why one issuer cannot be used. [Validator.Warm] and
 // [Validator.Ready] join one IssuerError for each such issuer, in the order of
-// Config.Issuers. [errors.As] finds the first, and Unwrap() []error of the joined
-// error returns all.
+// Config.Issuers. [errors.As] finds the first, and each error in Unwrap() []error of
+// the joined error wraps one.
 type IssuerError struct {
 	_ [0]func()
 
@@ -116,8 +116,9 @@ func (e *IssuerError) Error() string {
 // Unwrap returns Err.
 func (e *IssuerError) Unwrap() error { return e.Err }
 
-// warm fetches the keys. If tokens can be introspected instead, missing keys are not
-// an error. If the context has ended, no fetch begins.
+// warm fetches the keys, if their source has a method Warm. If the context has
+// ended, no fetch begins, and warm returns an error. If tokens can be introspected
+// instead, a failed fetch is an error only if the context ended.
 func (i *issuer) warm(ctx context.Context) error {
 	source, ok := i.keys.(interface{ Warm(context.Context) error })
 	switch {
@@ -132,13 +133,13 @@ func (i *issuer) warm(ctx context.Context) error {
 	return nil
 }
 
-// needsKeys is false if the issuer's tokens are introspected without a signature.
+// needsKeys is false if introspection can accept the issuer's tokens without keys.
 func (i *issuer) needsKeys() bool {
 	return i.settings.Introspection == nil || i.settings.AlwaysIntrospect
 }
 
-// ready calls the key source's Ready even if ReadyWithout ignores its error, because
-// the call starts the fetch of missing keys.
+// ready calls the key source's Ready, if keys are needed, even if ReadyWithout
+// ignores its error, because the call starts the fetch of missing keys.
 func (i *issuer) ready() error {
 	source, ok := i.keys.(interface{ Ready() error })
 	if !ok || !i.needsKeys() {

@@ -15,7 +15,7 @@ import (
 )
 
 // The checks of this file run on every request, in this order, whether the token was
-// verified just now or is cached.
+// verified just now or is cached. But keyHolds is for cached tokens only.
 
 // checkClock checks exp, nbf and iat, then MaxAge and MaxLifetime.
 func (v *Validator) checkClock(found *facts) error {
@@ -51,7 +51,7 @@ func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
 }
 
 // keyHolds reports whether the key that verified a cached token is still published.
-// If it was withdrawn, the token must not be accepted on its strength.
+// If the key was withdrawn, the cached facts must not be used.
 func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 	keys, generation, err := f.issuer.keys.Keys(ctx, f.header.KeyID, f.header.Algorithm)
 	if err != nil {
@@ -67,10 +67,10 @@ func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// checkScheme refuses a token if its binding and its scheme do not match, in either
-// direction (RFC 9449 §7.1, §7.2). If no member of cnf is understood, the token is
-// refused as well. RFC 7800 §3.1 would ignore such a cnf, which would turn a bound
-// token into a bearer token.
+// checkScheme refuses a token if its binding and the request's scheme do not match,
+// in either direction (RFC 9449 §7.1, §7.2). If no member of cnf is understood, the
+// token is refused as well. RFC 7800 §3.1 would ignore such a cnf, which would turn
+// a bound token into a bearer token.
 func (f *facts) checkScheme(credentials Credentials) error {
 	bound, isDPoP := f.binding()
 	switch {
@@ -120,11 +120,11 @@ func (i *issuer) isNamed(audience []string) bool {
 	return slices.ContainsFunc(audience, func(named string) bool { return !i.isOther(named) })
 }
 
-// isOther reports whether an audience is another server.
+// isOther reports whether an audience is not ours.
 func (i *issuer) isOther(named string) bool { return !slices.Contains(i.audience, named) }
 
-// checkSender refuses a bound token if the sender of the request does not prove
-// possession of the key or certificate that the token is bound to.
+// checkSender refuses a bound token if the sender of the request has not proved
+// possession of the key, of the certificate, or of both, as the token's cnf demands.
 func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Credentials) error {
 	bound, _ := f.binding()
 	if !f.isBound() || v.acceptedBefore(ctx, bound, credentials) {
@@ -141,10 +141,10 @@ func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Crede
 	return nil
 }
 
-// acceptedBefore reports whether an adapter has accepted this very request with these
-// credentials. The binding was verified then, and a proof can be used only once. If
-// an introspection answer has changed the binding since then, the new binding must be
-// verified.
+// acceptedBefore reports whether an adapter of v has accepted this very request with
+// these credentials and this binding. The binding was verified then, and a proof can
+// be used only once. If an introspection answer has changed the binding since, the
+// new one must be verified.
 func (v *Validator) acceptedBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
 	if !ok || outer.Ended() || outer.By != v || !outer.Credentials.Equal(credentials) {

@@ -40,7 +40,7 @@ func (i Issuer) urlFaults() (f faults) {
 	return f
 }
 
-// aliasFaults reports faults in Aliases, compared with URL alone.
+// aliasFaults reports faults in Aliases, without regard to other issuers.
 func (i Issuer) aliasFaults() (f faults) {
 	f.list("Aliases", i.Aliases)
 	for n, alias := range i.Aliases {

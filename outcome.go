@@ -21,15 +21,15 @@ type outcome struct {
 	oauth     string // RFC 6750 §3.1 error code, or ""
 	challenge bool   // WWW-Authenticate is sent
 	coarse    bool   // the client sees TokenInvalid
-	text      string // for people at the client; says nothing about the token
+	text      string // for people at the client; repeats no part of the token
 }
 
 // outcomes decides, for all transports, what a client sees of a reason. If the
-// credential is bad, the status is 401, or 400 if there are several Authorization
-// lines or a malformed one. If the credential is good but not enough, it is 403. If we
-// could not find out, it is 503, and the response must never look like invalid_token,
-// because the client would throw a good token away. If this server is misconfigured,
-// it is 500.
+// credential is missing or bad, the status is 401, or 400 if there are several
+// Authorization lines or a malformed one. If the credential is good but not enough,
+// it is 403. If we could not find out, it is 503, and the response must never look
+// like invalid_token, because the client would throw a good token away. If this
+// server is misconfigured or fails, it is 500.
 var outcomes = map[Reason]outcome{
 	CredentialsMissing:   {401, grpcUnauthenticated, "", true, false, "an access token is required"},
 	SchemeUnsupported:    {401, grpcUnauthenticated, "", true, false, "this authentication scheme is not supported"},

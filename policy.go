@@ -16,7 +16,7 @@ type Policy struct {
 	// FreshIntrospection asks the issuer about an introspected token on this very
 	// request, even if an answer is cached. You should set it on routes where a token
 	// that was revoked within introspection.Config.CacheFor must not pass. It has no
-	// effect on other tokens.
+	// effect on other tokens, except that [Validator.Check] refuses any Policy with it.
 	FreshIntrospection bool
 
 	// SenderConstrained refuses bearer tokens: the token must be bound to a DPoP key or
@@ -25,9 +25,9 @@ type Policy struct {
 	SenderConstrained bool
 }
 
-// Err returns nil if a route can be set up with the Policy. The zero Policy is an
-// error there, because it looks like a mistake that opens the route to every token.
-// If you want to accept every valid token, you should write scopes.None().
+// Err returns nil if a route can be set up with the Policy. A Policy without Scopes
+// is an error there, because it looks like a mistake that opens the route to every
+// token. If you want to accept every valid token, you should write scopes.None().
 func (p Policy) Err() error {
 	if p.Scopes.IsZero() {
 		return errors.New("accesstoken: the policy demands nothing; for any valid token set Scopes: scopes.None()")

@@ -19,23 +19,23 @@ const (
 	CredentialsAmbiguous Reason = "CREDENTIALS_AMBIGUOUS" // more than one Authorization line
 
 	TokenTooLarge       Reason = "TOKEN_TOO_LARGE"       // over Config.MaxTokenSize
-	TokenMalformed      Reason = "TOKEN_MALFORMED"       // a JWT that cannot be read, or another token where only JWTs are accepted
+	TokenMalformed      Reason = "TOKEN_MALFORMED"       // a JWT that cannot be read, or another token that no issuer introspects
 	AlgorithmNotAllowed Reason = "ALGORITHM_NOT_ALLOWED" // alg is not on the issuer's list, or does not go with the key
 	TokenTypeMismatch   Reason = "TOKEN_TYPE_MISMATCH"   // an ID token, a proof or another kind of JWT, or a token with a critical header
 	IssuerUnknown       Reason = "ISSUER_UNKNOWN"        // iss is not configured
-	KeyNotFound         Reason = "KEY_NOT_FOUND"         // kid is not in a key set that was fetched recently
+	KeyNotFound         Reason = "KEY_NOT_FOUND"         // the issuer has no key with this kid and alg
 	SignatureInvalid    Reason = "SIGNATURE_INVALID"     // signed with another key, or tampered with
-	TokenExpired        Reason = "TOKEN_EXPIRED"         // exp has passed
+	TokenExpired        Reason = "TOKEN_EXPIRED"         // exp plus Leeway has passed
 	TokenNotYetValid    Reason = "TOKEN_NOT_YET_VALID"   // nbf or iat is in the future
-	AudienceMismatch    Reason = "AUDIENCE_MISMATCH"     // aud does not name this resource server
+	AudienceMismatch    Reason = "AUDIENCE_MISMATCH"     // aud does not name this resource server, or not it alone with SingleAudience
 	ClaimInvalid        Reason = "CLAIM_INVALID"         // a required claim is missing, or a claim has a wrong type or value
 	TokenInactive       Reason = "TOKEN_INACTIVE"        // the authorization server reports it as inactive, without a cause
 
-	BindingRequired        Reason = "BINDING_REQUIRED"         // the token is bound but was sent without proof, or is not bound but must be
-	BindingMismatch        Reason = "BINDING_MISMATCH"         // the proof is of another key or certificate
-	DPoPProofInvalid       Reason = "DPOP_PROOF_INVALID"       // the proof is missing, or is not for this request (RFC 9449 §4.3)
+	BindingRequired        Reason = "BINDING_REQUIRED"         // the token is bound to a DPoP key but sent as a bearer token, or is not bound but must be
+	BindingMismatch        Reason = "BINDING_MISMATCH"         // the proof is of another key, or the bound client certificate was not presented
+	DPoPProofInvalid       Reason = "DPOP_PROOF_INVALID"       // the proof is missing or invalid, or is not for this request (RFC 9449 §4.3)
 	DPoPProofReplayed      Reason = "DPOP_PROOF_REPLAYED"      // the proof was used before
-	DPoPNonceRequired      Reason = "DPOP_NONCE_REQUIRED"      // the proof has no nonce, or one that has expired
+	DPoPNonceRequired      Reason = "DPOP_NONCE_REQUIRED"      // the proof has no nonce, or one that is not valid now
 	StepUpRequired         Reason = "STEP_UP_REQUIRED"         // reserved for step-up authentication (RFC 9470)
 	TransportInsecure      Reason = "TRANSPORT_INSECURE"       // reserved: credentials over cleartext
 	ScopeInsufficient      Reason = "SCOPE_INSUFFICIENT"       // the token lacks a scope that the policy demands
@@ -51,8 +51,8 @@ const (
 	ResourceServerMisconfigured Reason = "RESOURCE_SERVER_MISCONFIGURED" // our own setting is wrong; see the log
 	InternalError               Reason = "INTERNAL_ERROR"                // a hook or a key source panicked, or an error is unknown
 
-	// TokenInvalid is what clients see in place of the finer reasons about a token. No
-	// *Error has it.
+	// TokenInvalid is what clients see in place of a Reason that would tell which check
+	// a forged token failed. A Validator never chooses it for an *Error.
 	TokenInvalid Reason = "TOKEN_INVALID"
 
 	// Unavailable matches every error that means "we could not find out". The token may

@@ -9,7 +9,8 @@ import (
 
 // shared lets facts with equal texts share their memory, because thousands of tokens
 // have a handful of audiences, clients and scopes. It is a bounded cache with one
-// place for each hash, which the latest text takes. It is safe for concurrent use.
+// place for each hash, which the latest short text takes. It is safe for concurrent
+// use.
 type shared struct {
 	seed  maphash.Seed
 	texts [512]atomic.Pointer[string]
@@ -23,8 +24,7 @@ const longestShared = 128
 
 func newShared() *shared { return &shared{seed: maphash.MakeSeed()} }
 
-// text returns an equal text, and how many bytes of it are not shared with other
-// tokens.
+// text returns an equal text, and how many bytes of it this token is charged for.
 func (s *shared) text(text string) (kept string, own int) {
 	place := &s.texts[maphash.String(s.seed, text)%uint64(len(s.texts))]
 	if held := place.Load(); held != nil && *held == text {

@@ -12,7 +12,8 @@ import (
 // in the URL of an Issuer with several Tenants.
 const anyTenant = "{tenantid}"
 
-// tenantFaults reports faults in Tenants, or in a URL for several tenants.
+// tenantFaults reports faults in the settings of Entra ID, and such settings on
+// other issuers.
 func (i Issuer) tenantFaults() (f faults) {
 	template := strings.Contains(i.URL, anyTenant)
 	if !profiles[i.Profile].tenant {
@@ -58,8 +59,8 @@ func (i Issuer) tenants() []string {
 	return i.Tenants
 }
 
-// tenantInURL returns the first element of URL's path. If several tenants share the
-// URL, or it has no path, it returns "".
+// tenantInURL returns the first element of URL's path. If URL has {tenantid} or no
+// path, it returns "".
 func (i Issuer) tenantInURL() string {
 	u, err := url.Parse(i.URL)
 	if err != nil || strings.Contains(i.URL, anyTenant) {
@@ -103,10 +104,10 @@ func (i Issuer) identities() (all []identity) {
 	return all
 }
 
-// keysOf returns the keys that may sign for one identity. Entra ID publishes the
-// keys of all tenants in one document, where a member of each key names its issuer.
-// That member names the issuer of version 2.0 even if the key signs tokens of
-// version 1.0.
+// keysOf returns a source of the keys that may sign for one identity, or keys itself
+// if they cannot be separated. Entra ID publishes the keys of all tenants in one
+// document, where a member of each key names its issuer. That member names the
+// issuer of version 2.0 even if the key signs tokens of version 1.0.
 func (i Issuer) keysOf(id identity, keys KeySource) KeySource {
 	cache, ok := keys.(interface{ For(...string) *jwks.View })
 	if !ok || id.tenants == nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// cacheBytes is the most memory that cached facts take.
+// cacheBytes is the most memory that cached facts take, as compact estimates it.
 const cacheBytes = 64 << 20
 
 // A Validator decides whether credentials are valid and sufficient. Make one with
@@ -37,19 +37,19 @@ type Validator struct {
 	face         *face
 	proxies      binding.Proxies
 	constrained  bool              // every token must be bound
-	fixed        map[Reason]*Error // refusals without details of their own, made once
+	fixed        map[Reason]*Error // refusals whose detail is always the same, made once
 	cache        *tokencache.Cache
 	shared       *shared
 	headers      jose.Headers
 	algorithms   map[string]bool // of all issuers
-	complain     sync.Once       // logs that a hook panicked
+	complain     sync.Once       // logs once that OnRefuse panicked
 	warnings     warnings        // warnings that are not about a single issuer
 	closed       atomic.Bool
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
-// keys are fetched by [Validator.Warm], or when the first token needs them. If the
-// Config has faults, the error has one line for each of them.
+// keys are fetched by [Validator.Warm] or [Validator.Ready], or when the first token
+// needs them. If the Config has faults, the error has one line for each of them.
 func NewValidator(config Config) (*Validator, error) {
 	config = config.clone()
 	found := config.faults()
@@ -144,17 +144,18 @@ func joinFaults(found faults) error {
 
 // Warm fetches what the first requests would wait for: the metadata and the keys of
 // every issuer, at most 16 issuers at once. Calling it is optional. If keys cannot
-// be fetched, the error joins an [*IssuerError] for each such issuer. The Validator
-// can be used all the same, and tries again when a token comes.
+// be fetched, the error joins an [*IssuerError] for each such issuer, unless its
+// tokens can be introspected instead. The Validator can be used all the same, and
+// tries again when a token comes.
 func (v *Validator) Warm(ctx context.Context) error {
 	return v.eachIssuer(func(i *issuer) error { return i.warm(ctx) })
 }
 
 // Ready returns nil if every issuer without ReadyWithout can be used: its keys are
-// there, or its tokens can be introspected. Otherwise it joins an [*IssuerError] for
-// each issuer that cannot. It does not wait, but starts the fetch of missing keys,
-// from all those issuers at once. If you have many issuers, you should call Warm
-// first.
+// there, or its tokens can be introspected instead. If not, the error joins an
+// [*IssuerError] for each issuer that cannot. After Close there is always an error.
+// Ready does not wait, but starts the fetches of needed keys, all at once. If you
+// have many issuers, you should call Warm first.
 func (v *Validator) Ready() error {
 	if v.closed.Load() {
 		return errors.New("accesstoken: the validator is closed")
@@ -197,8 +198,8 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 }
 
 // Close ends every goroutine and timer that the Validator started, and waits for
-// them. Afterwards every request is refused with KeysUnavailable. It may be called
-// twice.
+// them. If an issuer's have not ended after 5 s, it returns an error. Afterwards
+// every request is refused with KeysUnavailable. Close may be called twice.
 func (v *Validator) Close() error {
 	v.closed.Store(true)
 	var failed []error

@@ -10,8 +10,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// maxAttempts is the most signatures that one request may cost, if several keys
-// match its header.
+// maxAttempts is the most keys that one call of verifySignature tries. A request can
+// cost two calls; see verifyAnew.
 const maxAttempts = 4
 
 // verify verifies a token and returns its facts. The form of the token and the
@@ -95,8 +95,8 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	return found, nil
 }
 
-// verifySignature returns the key that verifies the signature. There must be at
-// least one key.
+// verifySignature returns the key that verifies the signature, and tries at most
+// maxAttempts. There must be at least one key.
 func verifySignature(token *jose.Token, keys []crypto.PublicKey) (crypto.PublicKey, error) {
 	var last error
 	for _, key := range keys[:min(len(keys), maxAttempts)] {
@@ -111,8 +111,8 @@ func verifySignature(token *jose.Token, keys []crypto.PublicKey) (crypto.PublicK
 
 // verifyAnew handles a token whose signature is wrong for the held keys. Some
 // issuers rotate keys without a kid, or reuse a kid for a new key. If the source can
-// look for newer keys, it is asked once, and only keys that were not tried yet are
-// tried. Otherwise verifyAnew returns failed.
+// look for newer keys, it is asked once, and keys that are not in tried are tried.
+// If it finds no such key, or cannot look, verifyAnew returns failed.
 func (i *issuer) verifyAnew(ctx context.Context, token *jose.Token, tried []crypto.PublicKey, generation uint64, failed error) (crypto.PublicKey, uint64, error) {
 	source, ok := i.keys.(interface {
 		KeysAfter(ctx context.Context, kid, alg string, generation uint64) (keys []crypto.PublicKey, newer uint64, err error)

@@ -30,8 +30,8 @@ func (w *warnings) isNew(cause string) bool {
 	return !logged
 }
 
-// warn logs that a correctly signed token was refused. It calls text only for the
-// first refusal with this detail and advice.
+// warn logs that a token was refused after its signature was verified or the issuer
+// answered. It calls text only for the first refusal with this detail and advice.
 func (w *warnings) warn(refused *Error, text func() (cause, advice string)) {
 	if !w.isNew(refused.detail + refused.advice) {
 		return
@@ -41,7 +41,7 @@ func (w *warnings) warn(refused *Error, text func() (cause, advice string)) {
 		"issuer", w.issuer, "reason", string(refused.Reason), "cause", cause, "advice", advice, "see", refused.Reason.page())
 }
 
-// refuse logs that a correctly signed token is refused, and what to set. It returns
+// refuse logs a refusal as warn does, with its detail and what to set. It returns
 // the refusal.
 func (w *warnings) refuse(refused *Error, advice string) *Error {
 	w.warn(refused, func() (string, string) { return refused.detail, advice })
@@ -64,8 +64,8 @@ func (w *warnings) suspect(reason Reason, cause, advice string) {
 // page returns the place in the documentation that explains the reason.
 func (r Reason) page() string { return "docs/refusals.md#" + strings.ToLower(string(r)) }
 
-// adviseOnAlgorithm warns of an alg that is not allowed. It logs the name only if
-// such an algorithm exists, because any other text would be the client's own.
+// adviseOnAlgorithm warns of an alg that is not allowed, if it is a supported one or
+// HMAC. It logs no other name, because that text would be the client's own.
 func (w *warnings) adviseOnAlgorithm(algorithm, list string) {
 	switch {
 	case jose.Supported(algorithm):
@@ -101,8 +101,8 @@ func (i Issuer) warn(logger *slog.Logger) {
 	}
 }
 
-// quoted prints a list for a log line. Quoting escapes control characters, so a
-// claim cannot forge a log line.
+// quoted prints up to five elements of a list for a log line. Quoting escapes
+// control characters, so a claim cannot forge a log line.
 func quoted(list []string) string {
 	const most = 5
 	if len(list) == 0 {

@@ -113,7 +113,7 @@ func (r Requirement) Scopes() Set {
 	return Parse(strings.Join(needed, " "))
 }
 
-// String returns the Requirement as Go code, for people to read.
+// String returns the Requirement in the style of Go code, for people to read.
 func (r Requirement) String() string {
 	if len(r.clauses) == 0 {
 		return "None()"

@@ -4,7 +4,7 @@
 // route demands:
 //
 //	scopes.All("orders:read", "orders:write") // both
-//	scopes.Any("orders:read", "admin")        // one of them
+//	scopes.Any("orders:read", "admin")        // at least one of them
 //	scopes.None()                             // any valid token, stated explicitly
 //
 // Scopes are compared whole and case-sensitively, as RFC 6749 requires. For example, if a
@@ -24,7 +24,7 @@ type Set struct {
 
 // Parse reads a scope string: scope-tokens separated by spaces (RFC 6749 §3.3). Order is
 // kept. Parse never fails. If a word is not a scope-token, it is kept, but it satisfies
-// nothing because no [Requirement] can contain it.
+// nothing because no valid [Requirement] can contain it.
 func Parse(scope string) Set {
 	if !strings.HasPrefix(scope, " ") && !strings.HasSuffix(scope, " ") && !strings.Contains(scope, "  ") {
 		return Set{scope}

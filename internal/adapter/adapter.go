@@ -34,13 +34,13 @@ func (a Admission) End() {
 }
 
 // Authorize lets the validator decide and puts the claims into the context. If an
-// outer adapter has accepted this very request with the same credentials, only the
-// policy is checked, because a full check would cost a second introspection, and a
-// proof of possession can be used only once. If the policy has FreshIntrospection,
-// the full check is made all the same. Claims that other code put into the context,
-// or that belong to an outer request, do not count as authentication. target
-// distinguishes requests whose credentials come without an http.Request, for
-// example gRPC calls. For HTTP it is empty.
+// outer adapter of v has accepted this very request with the same credentials, only
+// the clock and the policy are checked. A full check would cost a second
+// introspection, and a proof of possession can be used only once. If the policy has
+// FreshIntrospection, v.Authorize is called all the same. Claims that other code put
+// into the context, or that belong to an outer request, do not count as
+// authentication. target distinguishes requests whose credentials come without an
+// http.Request, for example gRPC calls. For HTTP it is empty.
 func Authorize(ctx context.Context, v *accesstoken.Validator, target string, credentials accesstoken.Credentials, policy accesstoken.Policy) (Admission, error) {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
 	if ok && !outer.Ended() && outer.By == v && outer.Target == target && outer.Credentials.Equal(credentials) && !policy.FreshIntrospection {
@@ -58,8 +58,8 @@ func Authorize(ctx context.Context, v *accesstoken.Validator, target string, cre
 }
 
 // IsRefusal reports whether the Validator should turn an error of a handler into a
-// refusal: an [*accesstoken.Error], a reason, or an error that matches
-// [accesstoken.Unavailable]. All other errors are the application's.
+// refusal: an [*accesstoken.Error], an [accesstoken.Reason], or an error that wraps
+// or matches one. All other errors are the application's.
 func IsRefusal(err error) bool {
 	var refused *accesstoken.Error
 	var reason accesstoken.Reason

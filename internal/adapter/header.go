@@ -12,8 +12,8 @@ func IsPreflight(r *http.Request) bool {
 }
 
 // Accepted writes header fields of the response to an accepted request, before its
-// handler runs: the next DPoP nonce, unless it is "". If cors is set, scripts of
-// other origins may read it.
+// handler runs: the next DPoP nonce, and no-store. If nonce is "", it writes
+// nothing. If cors is set, scripts of other origins may read the nonce.
 func Accepted(header http.Header, r *http.Request, nonce string, cors bool) {
 	if nonce == "" {
 		return

@@ -34,7 +34,8 @@ type Proxies struct {
 	UnixSocket bool // what connects over a Unix socket is a proxy
 }
 
-// Fields returns the header fields in which the proxies forward the certificate.
+// Fields returns the header fields in which the proxies forward the certificate or
+// its chain.
 func (p Proxies) Fields() []string { return p.Format.Fields(p.Field) }
 
 // CheckCertificate compares the client's certificate with the thumbprint (RFC 8705
@@ -107,7 +108,8 @@ func Proof(r *http.Request, token, thumbprint string) dpop.Request {
 	}
 }
 
-// Path is the path as the client wrote it, because routers may have changed r.URL.
+// Path returns the path as the client wrote it, without the query. It prefers
+// RequestURI, because routers may have changed r.URL.
 func Path(r *http.Request) string {
 	if strings.HasPrefix(r.RequestURI, "/") {
 		path, _, _ := strings.Cut(r.RequestURI, "?")

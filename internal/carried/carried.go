@@ -23,18 +23,17 @@ type Context[C, R, V any] struct {
 	context.Context
 	Claims      C
 	Credentials R
-	Target      string // of a request that the credentials do not have
+	Target      string // tells requests apart whose credentials have no http.Request
 
-	// By is the validator that authenticated the request. If it is nil, application
-	// code put the claims there, and adapters do not accept them as authentication.
+	// By is the validator that authenticated the request. If it is nil, the claims were
+	// not put there by an adapter, and adapters do not accept them as authentication.
 	By *V
 
 	ended atomic.Bool
 }
 
-// End takes the claims out of the context for good, because the request that they
-// came with is over. Contexts that are derived from c may outlive the request, and
-// lose the claims too.
+// End takes the claims out of the context for good. Contexts that are derived from c
+// may outlive the request, and lose the claims too.
 func (c *Context[C, R, V]) End() { c.ended.Store(true) }
 
 // Ended reports whether the claims no longer count.

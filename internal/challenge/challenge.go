@@ -7,8 +7,8 @@ import "strings"
 type Param struct{ Name, Value string }
 
 // Write returns a challenge for a WWW-Authenticate field: the scheme, and its
-// parameters as quoted strings. If a value is not printable ASCII, its parameter is
-// left out, so that a control character cannot split the header.
+// parameters as quoted strings. If a value is empty or not printable ASCII, its
+// parameter is left out, so that a control character cannot split the header.
 func Write(scheme string, params ...Param) string {
 	var b strings.Builder
 	b.WriteString(scheme)
@@ -36,8 +36,8 @@ func quote(b *strings.Builder, text string) {
 	}
 }
 
-// IsQuotable reports whether text can be in a quoted-string: printable ASCII, with "
-// and \ escaped.
+// IsQuotable reports whether text is printable ASCII, so that Write can put it into
+// a quoted-string.
 func IsQuotable(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {

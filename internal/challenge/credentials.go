@@ -4,9 +4,9 @@ package challenge
 
 import "strings"
 
-// Credentials splits the value of an Authorization field into a scheme, one or more
-// spaces, and the rest. If the scheme is not a token, ok is false. The rest is not
-// checked; [IsToken68] does that.
+// Credentials splits the value of an Authorization field into the scheme and, after
+// one or more spaces, the rest. If the scheme is not a token, ok is false. The rest
+// is not checked; [IsToken68] does that.
 func Credentials(line string) (scheme, rest string, ok bool) {
 	line = strings.Trim(line, " \t") // not part of the value (RFC 9110 §5.5)
 	scheme, rest, _ = strings.Cut(line, " ")

@@ -49,9 +49,10 @@ func (f Format) Fields(name string) []string {
 }
 
 // Thumbprint returns the thumbprint of the certificate in the Format's only line, as
-// [ThumbprintOf] writes it. If there is no line, the error is [ErrNone]. If there are
-// several lines, or the line is not one certificate, the error is [ErrMalformed].
-// From an ALB the line may also be a chain, whose first certificate is the client's.
+// [ThumbprintOf] writes it. If there is no line, the error matches [ErrNone]. If
+// there are several lines, or the line is not what the Format writes, the error
+// matches [ErrMalformed]. An ALB may write a chain, whose first certificate is the
+// client's, and Envoy the hash alone.
 //
 // Neither the chain nor the dates are checked. The proxy made the client prove
 // possession of the key, and decided what else to check. The token's binding also

@@ -89,7 +89,7 @@ func cutValue(text string) (value, rest string, ok bool) {
 	return "", "", false
 }
 
-// readHash reads a SHA-256 in hexadecimal.
+// readHash reads a SHA-256 in hexadecimal, and returns it in base64url.
 func readHash(text string) (string, error) {
 	sum, err := hex.DecodeString(text)
 	if err != nil || len(sum) != sha256.Size {

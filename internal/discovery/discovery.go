@@ -62,7 +62,7 @@ type Metadata struct {
 	IntrospectionEndpoint string // empty if the issuer publishes none, or one that is not allowed
 }
 
-// Faults returns every fault in the settings of s, without any I/O.
+// Faults returns the faults in the settings of s, without any I/O.
 func (s Source) Faults() (faults []error) {
 	// With a MetadataURL nothing is fetched from the issuer identifier itself.
 	err := fetch.CheckURL(s.Issuer, s.AllowHTTP || s.MetadataURL != "")
@@ -97,9 +97,10 @@ func metadataOf(place string) (issuer string, is bool) {
 	return "", false
 }
 
-// URLs returns the URLs where the metadata may be, in the order of the requests: the URL
-// of RFC 8414 §3.1, the same URL with the OpenID name (RFC 8414 §5), and the URL of
-// OpenID Connect Discovery §4.1. If the issuer has no path, the last two are the same.
+// URLs returns MetadataURL or, if it is empty, the URLs where the metadata may be, in
+// the order of the requests: the URL of RFC 8414 §3.1, the same URL with the OpenID name
+// (RFC 8414 §5), and the URL of OpenID Connect Discovery §4.1. If the issuer has no
+// path, the last two are the same, and one is left out.
 func (s Source) URLs() []string {
 	if s.MetadataURL != "" {
 		return []string{s.MetadataURL}
@@ -243,8 +244,8 @@ func (s Source) checkDocument(d document, place string) (Metadata, error) {
 	return m, nil
 }
 
-// checkEndpoint returns an error if an endpoint from the document at place must not be
-// used.
+// checkEndpoint returns an error if an endpoint must not be used. place is the URL of
+// the document that names it.
 func (s Source) checkEndpoint(raw, place string) error {
 	if len(raw) > maxURL {
 		return fmt.Errorf("the URL has %d bytes; expected at most %d", len(raw), maxURL)

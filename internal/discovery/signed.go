@@ -13,7 +13,8 @@ import (
 const leeway = 30 * time.Second
 
 // signed returns only the members in the document's signed_metadata (RFC 8414 §2.1).
-// Members that are only in the plain document are not signed and are ignored.
+// Members that are only in the plain document are not signed and are ignored, except
+// that a jwks_uri there is an error.
 func (s Source) signed(d document) (Metadata, error) {
 	text, ok := jose.String(d.signed)
 	if !ok {

@@ -15,13 +15,15 @@ const grace = time.Second
 
 // Serve calls the handler with a context that ends when the token ends. The cause of the
 // context is the refusal that the token would then get. If the handler has not returned
-// a second later, it is cut off: its reads of the request and writes of the response
-// fail. When it then returns, Serve panics with http.ErrAbortHandler, so that the client
-// does not take the response for a complete one, and the connection is not reused.
+// a second later, and w has deadlines, it is cut off: its reads of the request and
+// writes of the response fail. When it then returns, Serve panics with
+// http.ErrAbortHandler, so that the client does not take the response for a complete
+// one, and the connection is not reused.
 //
 // The context also ends when the handler returns. After that, Serve does not touch the
-// response. Serve costs a timer, and no goroutine. Inside another Serve that ends at the
-// same time, for the same Validator, it only calls the handler.
+// response. Serve costs a timer, and no goroutine. It only calls the handler if the
+// token has no end, or inside another Serve that ends at the same time, for the same
+// Validator.
 func Serve(ctx context.Context, w http.ResponseWriter, v *accesstoken.Validator, claims accesstoken.Claims, handler func(context.Context)) {
 	end := claims.End()
 	outer, ok := ctx.Value(key{}).(*response)
@@ -86,8 +88,8 @@ func (r *response) stop() (cut bool) {
 	return r.wasCut
 }
 
-// look ends the context if the token has ended. The Validator decides this, because it
-// can have a clock of its own.
+// look ends the context if the token has ended, and otherwise looks again later. The
+// Validator decides this, because it can have a clock of its own.
 func (r *response) look() {
 	err := r.validator.Check(r, r.claims, accesstoken.Policy{})
 	if err == nil {

@@ -25,17 +25,19 @@ const DefaultTimeout = 5 * time.Second
 
 const maxIdle = 64
 
-// ErrBroken is matched by the error of an exchange that reached the server and then
-// failed. The same server may answer another request.
+// ErrBroken is matched by the error of an exchange that broke off, for example because
+// the connection was closed. [Client.Do] uses it for every failure except a failed
+// connection, the end of its time or context, and [ErrTooLarge]. The same server may
+// answer another request.
 var ErrBroken = errors.New("the exchange broke off")
 
 // ErrTooLarge is matched by the error if an answer is longer than [Request.MaxBytes].
 // Every other error of [Client.Do] means that no complete answer came.
 var ErrTooLarge = errors.New("the answer is too large")
 
-// liveness closes a dead connection within 4 s. That is less than [DefaultTimeout], so a
-// request on that connection can be sent once more in time. The bodies on these
-// connections are small, so a ping never waits behind a long body.
+// liveness closes a dead HTTP/2 connection within 4 s. That is less than
+// [DefaultTimeout], so a request on that connection can be sent once more in time. The
+// bodies on these connections are small, so a ping never waits behind a long body.
 var liveness = pool.Liveness{Silence: 2 * time.Second, Ping: 2 * time.Second}
 
 // A Client makes requests. It is safe for concurrent use.
@@ -292,7 +294,8 @@ func (r Request) explain(ctx, bounded context.Context, err error) error {
 	return &brokenError{where + ": " + r.cause(err)}
 }
 
-// isUnconnected reports whether the request failed before it reached the server.
+// isUnconnected reports whether no connection was made, or the server's certificate was
+// refused.
 func isUnconnected(err error) bool {
 	dial := (*net.OpError)(nil)
 	certificate := (*tls.CertificateVerificationError)(nil)
@@ -322,8 +325,8 @@ func (r Request) cause(err error) string {
 	return strings.Map(printable, text[:min(len(text), 256)])
 }
 
-// isLocal reports whether the error arose on this side of the connection, so that the
-// server cannot influence its text.
+// isLocal reports whether the error arose on this side of the connection, so that its
+// text cannot repeat the form.
 func isLocal(err error) bool {
 	var dial *net.OpError
 	var certificate *tls.CertificateVerificationError
@@ -341,7 +344,7 @@ func printable(r rune) rune {
 type StatusError struct {
 	URL    string
 	Status int
-	After  time.Duration // the server's Retry-After; zero if it sent none
+	After  time.Duration // the server's Retry-After with a 503 or 429, at most 24 h; otherwise zero
 }
 
 // StatusError returns the error for an answer to r whose status is not 200.

@@ -44,8 +44,8 @@ func newPublic(dialer net.Dialer) *Client {
 	})
 }
 
-// public applies IANA's special-purpose address registries. An IPv4 address is public
-// if the registries do not list it. An IPv6 address must also be in 2000::/3.
+// public refuses what IANA's special-purpose address registries list, and one address of
+// Azure. An IPv6 address must also be in 2000::/3.
 var public = ssrf.New(
 	ssrf.WithAnyPort(),
 	ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")), // the platform of Azure, inside every virtual network

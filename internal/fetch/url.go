@@ -40,8 +40,8 @@ func isLoopback(host string) bool {
 	return err == nil && !address.Is4In6() && address.IsLoopback()
 }
 
-// Redact returns a URL without its query, fragment and user information, for
-// errors and logs.
+// Redact returns a URL without its query, fragment and user information, for errors and
+// logs. If the URL cannot be parsed, it returns a text that has no part of it.
 func Redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

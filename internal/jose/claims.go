@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// Claims are the members of a JWT payload or an introspection answer that the
-// checks use, each with the type that the member has in its RFC. Zero means that
-// the member is absent.
+// Claims are the members of a JWT payload or an introspection answer that the checks
+// use, each with the type that the member has in its RFC. An absent member is zero.
 type Claims struct {
 	Issuer          string    // iss
 	Subject         string    // sub
@@ -30,8 +29,8 @@ type Claims struct {
 	Confirmation Confirmation // cnf (RFC 7800)
 	Actor        *Actor       // act (RFC 8693 §4.1), the outermost; nil if absent or malformed
 
-	// Claims of single issuers. If such a claim has the wrong type, it counts as
-	// absent, because every check that uses it requires a value.
+	// Claims of single issuers. If such a claim other than scp has the wrong type, it
+	// counts as absent.
 	Scp             Scope  // scp: Entra ID, Okta, Hydra
 	Use             string // token_use: Cognito, Hydra
 	Type            string // typ in the payload: Keycloak
@@ -73,7 +72,7 @@ type Confirmation struct {
 type Actor struct{ Issuer, Subject, ClientID string }
 
 // ReadClaims reads the claims of a payload. Its errors match [ErrMalformed]. The
-// strings are substrings of the payload. If a caller keeps a string, it should
+// strings can be substrings of the payload. If a caller keeps a string, it should
 // clone the string, because a substring keeps the whole payload alive.
 func ReadClaims(payload string) (Claims, error) {
 	var r claimsReader
@@ -265,8 +264,9 @@ func thumbprint(to *string, value string) error {
 	return nil
 }
 
-// readActor reads an object (RFC 8693 §4.1), and returns nil for anything else. It
-// ignores nested actors, which are only informational.
+// readActor reads an object (RFC 8693 §4.1), and returns nil for anything else, also
+// if iss, sub or client_id is not a string. It ignores nested actors, which are only
+// informational.
 func readActor(value string) *Actor {
 	a := new(Actor)
 	err := eachMember(value, func(name, value string) error {

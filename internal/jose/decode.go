@@ -10,9 +10,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Unmarshal reads the members of an object into v, a pointer to a struct or a
-// map. Names match exactly, including their case, and numbers stay exact. If a
-// value does not fit, the error names its member but does not contain the value.
+// Unmarshal reads the members of an object into v, a pointer to a struct or a map.
+// Names match exactly, including their case, and numbers in an any stay exact. If a
+// value does not fit, the error names the object's member but does not contain the
+// value.
 func Unmarshal(data []byte, v any) error {
 	if err := jsonv2.Unmarshal(data, v, exactNumbers); err != nil {
 		return shapeOf(err)

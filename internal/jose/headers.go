@@ -17,8 +17,8 @@ type Headers struct {
 // maxHeaders bounds the cache if an issuer writes a new header into each token.
 const maxHeaders = 64
 
-// Remember caches the header of a token and returns the copy that the caller should
-// keep. The caller must have verified the signature.
+// Remember returns the cached copy of a token's header, for the caller to keep. A
+// new copy is cached if there is room. The caller must have verified the signature.
 func (h *Headers) Remember(token *Token) *Header {
 	text := token.raw[:token.headerLength]
 	known := h.known.Load()

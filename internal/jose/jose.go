@@ -29,7 +29,7 @@ const (
 
 // A Token is a JWT in compact serialization, taken apart and not yet verified.
 type Token struct {
-	*Header             // shared by all tokens with the same header; read-only
+	*Header             // can be shared by tokens with the same header; read-only
 	SigningInput string // header and payload as they were received (RFC 7515 §5.2)
 	Payload      string
 	Signature    []byte
@@ -38,15 +38,15 @@ type Token struct {
 	headerLength int // in raw
 }
 
-// A Header holds the members of a JOSE header that are used here. Members that
-// name or carry keys (jku, jwk, x5u, x5c, x5t) are left out on purpose, because
-// they must never choose a key (RFC 8725 §3.10).
+// A Header holds the members of a JOSE header that are used here. jku, jwk, x5u, x5c
+// and x5t are left out on purpose, because they must never choose a key (RFC 8725
+// §3.10).
 type Header struct {
 	Algorithm string // "" if the member is absent or not a string
 	KeyID     string
 	Type      string
 	HasType   bool
-	HasNonce  bool // true for tokens for Microsoft Graph, whose signature does not cover the header as sent
+	HasNonce  bool // for example in tokens for Microsoft Graph, whose signature does not cover the header as sent
 }
 
 // Parse splits and decodes a token. It returns [ErrNotJWT] if the token does not

@@ -19,10 +19,10 @@ const (
 // Object reads text as exactly one JSON object and calls member for each of its
 // members, in order. It is stricter than encoding/json: it rejects a duplicate name
 // at any depth (RFC 7515 §4, RFC 7519 §4), invalid UTF-8 or a lone surrogate, a byte
-// order mark, anything after the object, nesting deeper than 16, more than 256
-// members, and more than about 2048 elements in total. member gets the name with its
-// escapes decoded and its case unchanged, and the JSON text of the value. If member
-// returns an error, Object stops and returns that error.
+// order mark, anything but white space after the object, nesting deeper than 16,
+// more than 256 members, and more than about 2048 elements in total. member gets the
+// name with its escapes decoded and its case unchanged, and the JSON text of the
+// value. If member returns an error, Object stops and returns that error.
 //
 // The errors of Object itself never quote text.
 func Object(text string, member func(name, value string) error) error {
@@ -58,7 +58,8 @@ func String(value string) (text string, ok bool) {
 	return string(unquoted), err == nil
 }
 
-// Strings returns the elements of a JSON array whose elements are all strings.
+// Strings returns the elements of a JSON array whose elements are all strings; ok is
+// false for any other value.
 func Strings(value string) (elements []string, ok bool) {
 	elements = make([]string, 0, min(1+strings.Count(value, ","), 16))
 	s := scanner{text: value, most: len(value)}
@@ -95,8 +96,9 @@ const latest = 253402300799
 
 // NumericDate returns the time that a JSON number of seconds stands for. Fractions
 // and JSON's exponents are allowed (RFC 7519 §2). Digits below a nanosecond are cut
-// off and never rounded up, so that no token is valid for longer. ok is false if the
-// number is negative, after the year 9999, or longer than 64 characters.
+// off and never rounded up, so that no token is valid for longer. ok is false if
+// value is not a number, is negative, after the year 9999, or longer than 64
+// characters, or has an exponent beyond 64.
 func NumericDate(value string) (moment time.Time, ok bool) {
 	if len(value) == 0 || len(value) > longestDate || value[0] == '-' {
 		return time.Time{}, false

@@ -52,8 +52,8 @@ func whyNot(err error) error {
 // A jwk has the members of the supported key types.
 type jwk struct{ kty, crv, x, y, n, e string }
 
-// read keeps a member of a public key. If the member is private, it returns an error,
-// because the JWK is then not a public key.
+// read keeps a member of a public key. If the member is private or symmetric, it
+// returns an error, because the JWK is then not a public key.
 func (k *jwk) read(name, value string) (err error) {
 	if value == "null" { // some serializers write this for an absent member
 		return nil

@@ -24,7 +24,7 @@ var (
 )
 
 // CheckKey returns the reason why a key cannot be used, or nil. It also returns nil
-// if it does not know the key's type, so the caller should check the type.
+// if it does not know the key's type or curve, so the caller should check these.
 func CheckKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:

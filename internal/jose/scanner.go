@@ -34,7 +34,7 @@ var (
 	errEnd     = errors.New("expected nothing after the JSON object")
 )
 
-// document reads one object. Anything after it is an error.
+// document reads one object. Anything but white space after it is an error.
 func (s *scanner) document(member func(name, value string) error) error {
 	s.space()
 	if err := s.object(member); err != nil {
@@ -259,7 +259,7 @@ type names struct {
 	many map[string]bool
 }
 
-// add reports whether the name is new.
+// add adds a name, and reports whether it is new.
 func (n *names) add(name string) bool {
 	switch {
 	case n.many[name]:

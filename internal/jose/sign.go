@@ -29,9 +29,9 @@ var signing = map[string]crypto.SignerOpts{
 
 var errNoSignature = errors.New("the crypto.Signer did not return an ECDSA signature in ASN.1")
 
-// Sign signs the input of a JWS. golang-jwt cannot do this, because it signs only
-// with keys in memory. The key of a crypto.Signer may be elsewhere, for example in
-// a KMS.
+// Sign signs the input of a JWS. golang-jwt cannot do this, because it signs with
+// RSA and ECDSA keys only if they are in memory. The key of a crypto.Signer may be
+// elsewhere, for example in a KMS.
 func Sign(key crypto.Signer, algorithm string, input string) ([]byte, error) {
 	if !Fits(algorithm, key.Public()) {
 		return nil, ErrAlgorithm

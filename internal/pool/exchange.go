@@ -26,10 +26,11 @@ func Watch(ctx context.Context) (context.Context, *Exchange) {
 	}), e
 }
 
-// Unanswered reports whether the exchange ended with err because a reused connection was
-// closed before any byte of an answer came. The server may or may not have acted on the
-// request. If the request is safe or idempotent, it can be sent again (RFC 9110 §9.2.2).
-// Time-outs and cancellations do not count, nor does the reset of one HTTP/2 stream.
+// Unanswered reports whether the exchange failed with err on a reused connection before
+// any byte of an answer came, probably because the connection was closed. The server may
+// or may not have acted on the request. If the request is safe or idempotent, it can be
+// sent again (RFC 9110 §9.2.2). Time-outs and cancellations do not count, nor does the
+// reset of one HTTP/2 stream.
 func (e *Exchange) Unanswered(err error) bool {
 	switch {
 	case err == nil, !e.reused.Load(), e.answered.Load():
@@ -40,8 +41,8 @@ func (e *Exchange) Unanswered(err error) bool {
 	return true
 }
 
-// Sent returns how many times the request was sent. If its method is idempotent and its
-// connection was closed, net/http sends the request again by itself, unchanged.
+// Sent returns how many times the request's header was sent. If its method is idempotent
+// and its connection was closed, net/http sends the request again by itself, unchanged.
 func (e *Exchange) Sent() int { return int(e.sent.Load()) }
 
 // A streamError receives the stream error of net/http, whose type is not exported.

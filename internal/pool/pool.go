@@ -3,10 +3,10 @@
 // If a firewall or load balancer drops a connection silently, requests on it get neither
 // an error nor an answer. An HTTP/2 client keeps sending all its requests on that one
 // connection until the kernel gives up, after a quarter of an hour. A [Transport] pings
-// silent HTTP/2 connections, and closes them if no answer comes. HTTP/1 has no pings.
-// Over HTTP/1, if a request times out, the Transport closes the idle connections that
-// have been silent since that request began. If one request fails, the Transport never
-// closes a connection that another request uses.
+// silent HTTP/2 connections, and closes them if no answer comes. HTTP/1 has no pings. If
+// a request times out and received nothing, the Transport closes the idle HTTP/1
+// connections that have been silent since that request began. If one request fails, the
+// Transport never closes a connection that another request uses.
 package pool
 
 import (
@@ -123,9 +123,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// Refresh closes the idle connections on which nothing was received since the exchange
-// began. If the exchange's request is then sent again, it does not get another dead
-// connection.
+// Refresh closes the idle HTTP/1 connections on which nothing was received since the
+// exchange began. They may be dead too, and a request that is sent again must not get
+// one.
 func (t *Transport) Refresh(e *Exchange) { t.conns.closeIdle(e.began) }
 
 // A moment is a time of the monotonic clock, counted from an arbitrary start.
@@ -161,8 +161,8 @@ func useOf(c net.Conn) *use {
 	}
 }
 
-// end ends the use, because the response has been read and the connection is in the pool
-// again. end is called for HTTP/1 only, and not if the connection is closed instead.
+// end ends the use, because the response has been read. It is called for HTTP/1 only. If
+// the connection is closed and not put into the pool, it may not be called.
 func (u *use) end() {
 	if u != nil {
 		u.conn.uses.Add(-1)
@@ -193,10 +193,11 @@ func (s *conns) remove(c *conn) {
 	delete(s.open, c)
 }
 
-// judge closes idle connections after a request timed out and received nothing on its own
-// connection: connections that have been silent for as long may be dead too. If the
-// request's own connection is HTTP/1, net/http closes it. If it is HTTP/2, other requests
-// use it and the server may only be slow, so only the pings close it.
+// judge closes idle connections after a request timed out and received nothing on its
+// own connection: connections that have been silent for as long, and for grace at least,
+// may be dead too. If the request's own connection is HTTP/1, net/http closes it. If it
+// is HTTP/2, other requests use it and the server may only be slow, so only the pings
+// close it.
 func (s *conns) judge(u *use, err error) {
 	if u == nil || !isTimeout(err) || u.conn.heardSince(u.since) {
 		return
@@ -204,7 +205,7 @@ func (s *conns) judge(u *use, err error) {
 	s.closeIdle(min(u.since, now()-moment(grace)))
 }
 
-// closeIdle closes the idle connections that have received nothing since before.
+// closeIdle closes the idle connections that have received nothing since that moment.
 func (s *conns) closeIdle(before moment) {
 	for _, c := range s.idle(before) {
 		_ = c.Close()

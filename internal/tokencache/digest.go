@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// A Key stands for a token. [KeyOf] makes keys that are the same in every process,
-// [Cache.KeyOf] keys that are good for one cache only.
+// A Key stands for a token. [KeyOf] makes keys that are the same in every process. Keys
+// of [Cache.KeyOf] can be good for that cache only.
 type Key [sha256.Size]byte
 
 // KeyOf returns the SHA-256 digest of a token. It allocates nothing.

@@ -18,7 +18,7 @@ import (
 // Entries are evicted by the CLOCK algorithm. Each hit makes an entry warmer, up to
 // warmest. If there is no room, a hand goes around, cools each entry that it passes, and
 // evicts the first cold entry. So a flood of entries that are never used again evicts
-// only its own entries, and not the entries in use.
+// mostly its own entries.
 type Cache struct {
 	digest digest
 	seed   maphash.Seed
@@ -33,7 +33,7 @@ type Cache struct {
 const (
 	ways     = 8   // entries in a set: as many pointers as fit in a cache line
 	fewest   = 64  // sets
-	smallest = 256 // bytes; the table has no places for more entries than fit at this size
+	smallest = 256 // bytes; the table stops growing when it has a place for each entry of this size
 	warmest  = 3
 	glances  = 32 // entries that the hand examines at most; if none is cold, it evicts the coldest
 )
@@ -130,7 +130,8 @@ func (c *Cache) swap(place *atomic.Pointer[entry], e *entry) {
 	}
 }
 
-// evict moves the hand on to a cold entry, and removes it.
+// evict moves the hand on to a cold entry, and removes it. If the next glances entries
+// are not cold, it removes the coldest of them.
 func (c *Cache) evict() {
 	sets := *c.sets.Load()
 	var victim *atomic.Pointer[entry]
