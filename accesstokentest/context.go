@@ -25,8 +25,8 @@ import (
 // The defaults are those of [Server.Claims], with the issuer
 // "https://login.example.com". NewContext signs a real token with the claims and
 // validates it. If no valid access token can have these claims, it panics: for
-// example, if exp is in the past or sub is a number. You can set any issuer and
-// any audience, and you can remove client_id, jti and aud, because some issuers
+// example, if exp is in the past or sub is a number. You can set another issuer and
+// other audiences, and you can remove client_id, jti and aud, because some issuers
 // leave them out.
 func NewContext(ctx context.Context, claims Claims) context.Context {
 	validated, err := validate(ctx, accessTokenClaims("https://login.example.com", claims))
@@ -65,8 +65,8 @@ func validate(ctx context.Context, claims Claims) (accesstoken.Claims, error) {
 	return v.Validate(context.WithoutCancel(ctx), accesstoken.Bearer(contextKey().sign(payload)))
 }
 
-// names returns the issuer and the audience in a payload. It skips values of a
-// wrong type, which the validator then refuses.
+// names returns the issuer and the audience in a payload, without values of a wrong
+// type. validate refuses such an iss, and the validator such an aud.
 func names(payload []byte) (issuer string, audience []string) {
 	var claims map[string]any
 	_ = json.Unmarshal(payload, &claims)

@@ -25,8 +25,8 @@ import (
 //	Fault{Body: HugeKeySet(10_000)}                                    // too many keys
 //	Fault{Header: http.Header{"Cache-Control": {"public, max-age=5"}}} // a good response that expires soon
 //
-// If the client disconnects or the server is closed, every wait that a Fault
-// causes ends at once, without a response.
+// If the client disconnects or the server is closed, every wait that a Fault causes
+// ends at once, and the response is aborted.
 type Fault struct {
 	_ [0]func()
 
@@ -37,9 +37,9 @@ type Fault struct {
 	// Hang means that no response is ever sent. The other fields then have no effect.
 	Hang bool
 
-	// Reset ends the connection after Latency with a TCP reset and no response. If
-	// an [http.Client] sent a GET on a connection that it had used before, it
-	// repeats the request by itself.
+	// Reset ends the connection after Latency with a TCP reset and no response. If an
+	// [http.Client] sent a GET on an HTTP/1.1 connection that it had used before, the
+	// client repeats the request by itself.
 	Reset bool
 
 	// Status, from 200 to 999, replaces the status of the response. Zero keeps the
@@ -60,7 +60,8 @@ type Fault struct {
 	// the first pause. Zero sends the body at once.
 	Trickle time.Duration
 
-	// Drop ends the connection after half of the body.
+	// Drop aborts the response after half of the body. Over HTTP/1.1 this ends the
+	// connection.
 	Drop bool
 }
 
@@ -146,7 +147,8 @@ func (b broken) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// send writes the body, or half of it.
+// send writes the body. If Drop is set, it aborts the response after half of the
+// body.
 func (f Fault) send(ctx context.Context, w http.ResponseWriter, body []byte) {
 	if f.Drop {
 		body = body[:len(body)/2]
@@ -172,8 +174,8 @@ func trickle(ctx context.Context, w http.ResponseWriter, body []byte, pause time
 	}
 }
 
-// wait returns after d. If ctx ends first, wait panics with
-// [http.ErrAbortHandler], which ends the request without a response.
+// wait returns after d. If ctx ends first, wait panics with [http.ErrAbortHandler],
+// which aborts the response.
 func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return

@@ -49,8 +49,8 @@ func algorithms() []string {
 	return algs
 }
 
-// Rotate makes a new key for every algorithm. From now on the new keys sign and
-// are published; the old keys stay published.
+// Rotate makes a key with a new ID for every algorithm. From now on the new keys sign
+// and are published; the old keys stay published.
 //
 // If the new keys should sign before they are published, as happens behind a
 // cache, keep serving the old set with [Server.Break] (see the example). If they
@@ -133,10 +133,10 @@ func (s *Server) keysOfANode() []jwkset.JWK {
 	return keys.public()
 }
 
-// Keys returns the published public keys, the oldest first. There is one for
+// Keys returns the published public keys, the oldest first. At first there is one for
 // each of RS256 to RS512, PS256 to PS512, ES256 to ES512, EdDSA and Ed25519.
-// Each has a kid and an alg of its own, but the RS and PS algorithms share one
-// 2048-bit RSA key.
+// [Server.Rotate] adds as many. Each has its own kid, but the RS and PS keys made
+// together are one 2048-bit RSA key.
 func (s *Server) Keys() []jwkset.JWK {
 	s.mu.RLock()
 	published := s.published
@@ -215,15 +215,15 @@ func (r keyring) public() (keys []jwkset.JWK) {
 }
 
 // spareKeys has the RSA keys of servers that were closed. Generating an RSA key takes
-// most of the time of NewServer, so a new server gets a spare key if there is one. Two
-// servers that are open never share a key, and every keyring has key IDs of its own.
+// most of the time of NewServer, so rsaKey prefers a spare key. Two servers that are
+// open never share a key, and newKeyring gives a spare key new IDs.
 var spareKeys struct {
 	sync.Mutex
 	rsa []*rsa.PrivateKey
 }
 
-// rsaKey returns an RSA key that no other open server has. The server must be closed to
-// make the key a spare one. The caller must not hold s.mu.
+// rsaKey returns an RSA key that no other open server has. Close makes it a spare one
+// again. The caller should not hold s.mu, because a new key takes time.
 func (s *Server) rsaKey() *rsa.PrivateKey {
 	spareKeys.Lock()
 	defer spareKeys.Unlock()
@@ -275,7 +275,7 @@ func newPrivateKey(method jwt.SigningMethod, rsaKey *rsa.PrivateKey) crypto.Sign
 	}
 }
 
-// must panics if err is not nil, which only a bug in this package can cause.
+// must returns v, and panics if err is not nil, which would be a bug in this package.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(fmt.Sprintf("accesstokentest: %v", err))

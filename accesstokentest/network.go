@@ -28,8 +28,8 @@ func (s *Server) ForgetConnections() int { return s.links.turn(forgotten) }
 // first byte arrives on it, and that request is not served. New connections work
 // normally. ExpireConnections returns the number of affected connections.
 //
-// If an [http.Client] sends a GET on such a connection, the client repeats the request
-// by itself. It does not repeat a POST.
+// If an [http.Client] sends a GET on such a connection over HTTP/1.1, the client
+// repeats the request by itself. It does not repeat a POST.
 func (s *Server) ExpireConnections() int { return s.links.turn(expired) }
 
 // Connections returns how many connections clients have opened so far, including those

@@ -40,8 +40,8 @@
 // that a handler gets from every adapter.
 //
 // The server is not secure. The credentials are constants, the TLS certificate is
-// that of [net/http/httptest], whose private key is public, and every token stays in
-// memory until Close.
+// that of [net/http/httptest], whose private key is public, and registered tokens
+// stay in memory until [Server.Revoke].
 package accesstokentest
 
 import (
@@ -91,7 +91,7 @@ type Server struct {
 	links     *links                  // to the clients
 	cancel    context.CancelFunc      // ends the context of every request
 	endpoints map[string]http.Handler // the genuine endpoints, read-only
-	rsaKeys   []*rsa.PrivateKey       // all that this server has had; under the lock of spareKeys
+	rsaKeys   []*rsa.PrivateKey       // that this server has had, until Close; under the lock of spareKeys
 
 	mu          sync.RWMutex
 	current     keyring
@@ -268,7 +268,7 @@ func (s *Server) Serving(path string) int {
 }
 
 // NotModified returns how many requests the genuine key set endpoint has answered
-// with 304, because the client already had the current set.
+// with 304.
 func (s *Server) NotModified() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -327,8 +327,8 @@ func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// matches reports whether an If-None-Match contains etag, which must not contain
-// a comma. Weak tags match too (RFC 9110 §13.1.2).
+// matches reports whether an If-None-Match contains etag, which must not contain a
+// comma. Weak tags and "*" match too (RFC 9110 §13.1.2).
 func matches(ifNoneMatch []string, etag string) bool {
 	for tag := range strings.SplitSeq(strings.Join(ifNoneMatch, ","), ",") {
 		tag = strings.TrimSpace(tag)

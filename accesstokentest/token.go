@@ -15,7 +15,8 @@ import (
 // default of its name and nil removes it.
 type Claims map[string]any
 
-// Token returns a valid JWT access token (RFC 9068), signed with RS256:
+// Token returns a JWT access token (RFC 9068) that is genuinely signed with RS256,
+// and valid unless the given claims make it invalid:
 //
 //	{"typ": "at+jwt", "alg": "RS256", "kid": ...}
 //

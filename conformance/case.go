@@ -19,7 +19,7 @@ type vector struct {
 	Name string `json:"name"`
 	RFC  string `json:"rfc"`
 
-	Lines   []string         `json:"lines"`   // Authorization lines; nil: "Bearer ${token}"
+	Lines   []string         `json:"lines"`   // Authorization lines; nil: "Bearer ${token}", or with a Proof "DPoP ${token}"
 	Token   recipe           `json:"token"`   // how to make ${token}
 	Method  string           `json:"method"`  // HTTP only; "" is GET
 	Query   string           `json:"query"`   // HTTP only
@@ -27,7 +27,7 @@ type vector struct {
 	Headers map[string]words `json:"headers"` // besides Authorization; metadata on gRPC
 	Only    string           `json:"only"`    // "http", "grpc", "cleartext", or "direct" for a value that no client would send
 
-	Proof       *recipe  `json:"proof"`       // how to make ${proof}, a DPoP proof; if Lines is nil, the scheme is then DPoP
+	Proof       *recipe  `json:"proof"`       // how to make ${proof}, a DPoP proof
 	Proofs      []string `json:"proofs"`      // DPoP lines; nil: "${proof}", if there is a Proof
 	Twice       bool     `json:"twice"`       // the same request was sent before, and accepted
 	Certificate string   `json:"certificate"` // the client certificate on the TLS connection: "sender", "thief" or "" for none
@@ -38,10 +38,10 @@ type vector struct {
 	Expect    string             `json:"expect"`
 	Reason    accesstoken.Reason `json:"reason"`
 	Scope     string             `json:"scope"`     // the scope of the challenge
-	Granted   *string            `json:"granted"`   // the scopes that the handler finds, unless nil
-	Subject   *string            `json:"subject"`   // the subject that the handler finds, unless nil
-	Client    *string            `json:"client"`    // the client that the handler finds, unless nil
-	Itself    *bool              `json:"itself"`    // whether the client acts for itself, unless nil
+	Granted   *string            `json:"granted"`   // the scopes that the handler finds; nil: those of the good token
+	Subject   *string            `json:"subject"`   // the subject that the handler finds; nil: that of the good token
+	Client    *string            `json:"client"`    // the client that the handler finds; nil: any
+	Itself    *bool              `json:"itself"`    // whether the client acts for itself; nil: either
 	Untouched []string           `json:"untouched"` // servers that must get no request: "as", "other"
 }
 
@@ -64,9 +64,9 @@ type recipe struct {
 	Claims  map[string]jsontext.Value `json:"claims"`  // set or, with null, removed
 	Raw     *rawParts                 `json:"raw"`     // replaces Header and Claims
 	Mutate  string                    `json:"mutate"`  // a change after signing: one of mutations
-	Pad     int                       `json:"pad"`     // size in bytes, reached with an extra claim
+	Pad     int                       `json:"pad"`     // size in bytes, reached with a member pad in header and payload
 	Literal *string                   `json:"literal"` // any text in place of a JWT
-	Answer  map[string]jsontext.Value `json:"answer"`  // changes to the introspection answer; {} is a good answer
+	Answer  map[string]jsontext.Value `json:"answer"`  // changes to the good introspection answer; nil: the token is not known there
 }
 
 type rawParts struct {
@@ -139,7 +139,7 @@ type state struct {
 	Metadata      string   `json:"metadata"`
 	JWKS          string   `json:"jwks"`
 	Introspection string   `json:"introspection"`
-	Keys          []keyDoc `json:"keys"` // the key set, unless nil
+	Keys          []keyDoc `json:"keys"` // the key set; nil: the good one
 }
 
 // A keyDoc is a JWK: a server's own key, possibly changed, or a made-up one.

@@ -46,7 +46,8 @@
 // INVTOK, PROOF, NONCE, SCOPE, FORBID, UNAVAIL, CONFIG and DEADLINE (the caller's
 // deadline has passed).
 //
-// You can use these variables in every text of a case:
+// You can use these variables in the texts that make up the requests, the tokens and
+// the keys of a case, and in some others:
 //
 //	${as}, ${as:upper}, ${as:bare}, ${other}  the URLs of the two authorization servers; bare is without https://
 //	${canary}                                 a word that must never come back

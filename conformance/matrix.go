@@ -34,7 +34,7 @@ type walk struct {
 	rpc     string                                              // a method without a rule
 	only    string                                              // the name of the only transport
 	told    accesstoken.Reason                                  // the reason that OnRefuse gets, if not the row's
-	unheard bool                                                // OnRefuse was called when the error was made, not for the response
+	unheard bool                                                // OnRefuse is not called for the response
 }
 
 var walks = map[string]walk{
@@ -62,7 +62,8 @@ var walks = map[string]walk{
 
 var offered = setup{DPoP: &dpopSetup{}}
 
-// boundTo makes a token that is bound to the sender's key, or certificate.
+// boundTo returns the recipe of a token that is bound to the sender's key ("jkt") or
+// certificate ("x5t").
 func boundTo(what string) recipe {
 	name := map[string]string{"jkt": "jkt", "x5t": "x5t#S256"}[what]
 	return recipe{Claims: members(`{"cnf": {"` + name + `": "${` + what + `}"}}`)}
@@ -73,8 +74,8 @@ func anyError(_ *testing.T, _ *world, s *scene, _ row) error {
 	return s.validator.Refuse(context.Background(), errors.New("a hook does not work"))
 }
 
-// contextError returns the validator's error for a caller whose context ends while
-// the keys are being fetched.
+// contextError makes the validator's error for a caller whose context has ended
+// before the keys are fetched.
 func contextError(cause error) func(*testing.T, *world, *scene, row) error {
 	return func(t *testing.T, w *world, s *scene, _ row) error {
 		t.Helper()
@@ -127,7 +128,7 @@ func (noKeys) Keys(context.Context, string, string) ([]crypto.PublicKey, uint64,
 	panic("the key source does not work")
 }
 
-// walkAll walks every wanted row on every transport.
+// walkAll walks every wanted row on each transport that the row goes over.
 func (w *world) walkAll(t *testing.T, wanted func(walk) bool) {
 	t.Helper()
 	for _, r := range load[[]row](t, "testdata/matrix.json") {

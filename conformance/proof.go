@@ -109,7 +109,8 @@ func (w *world) nonce(which string) string {
 }
 
 // keyText returns the thumbprint of a client's key, or for "public" its members
-// without braces. The argument is the algorithm of a key of the sender, or "thief".
+// without braces. The argument is the algorithm of a key of the sender, by default
+// ES256, or "thief".
 func (w *world) keyText(word, argument string) string {
 	owner, alg := w.sender, argument
 	if argument == "thief" {

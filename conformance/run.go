@@ -38,9 +38,9 @@ var outcomes = map[string]outcome{
 	"DEADLINE": {503, "DeadlineExceeded", "", false},
 }
 
-// Run sends every case through the adapters' transports, if it concerns them, and
-// walks the outcome matrix. Cases and rows are subtests of t. Run compares each answer
-// with the expected answer and with the answers over the other transports.
+// Run sends each case over the adapters' transports that the case is for, and walks
+// the outcome matrix. Cases and rows are subtests of t. Run compares each answer with
+// the expected answer and with the answers over the other transports.
 func Run(t *testing.T, adapters ...Adapter) {
 	t.Helper()
 	w := newWorld(adapters...)
@@ -67,7 +67,7 @@ func (w *world) playAll(t *testing.T, wanted func(vector) bool) {
 	}
 }
 
-// grpcCodes are the codes that this library answers with, by their number.
+// grpcCodes are the codes of the refusals in playDirectly, by their number.
 var grpcCodes = map[uint32]string{
 	4: "DeadlineExceeded", 7: "PermissionDenied", 13: "Internal", 14: "Unavailable", 16: "Unauthenticated",
 }
@@ -110,7 +110,7 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 }
 
 // playDirectly calls the validator without a connection, for credentials that no
-// client would send, and makes the same checks as for a response.
+// client would send, and checks the refusal like a response.
 func playDirectly(t *testing.T, w *world, s *scene, v vector, token string, e expectation) {
 	t.Helper()
 	credentials := accesstoken.CredentialsFrom(http.Header{"Authorization": texts{w: w, token: token}.lines(v)})
@@ -283,8 +283,8 @@ func (e expectation) checkHTTP(t *testing.T, a answer) {
 	e.checkChallenge(t, a)
 	e.checkNonce(t, a)
 	if e.status == http.StatusOK {
-		// The handler decides about caching (RFC 9111 §3.5), not the adapter. But if
-		// there is a nonce, it is for one client only.
+		// The handler decides about caching (RFC 9111 §3.5), not the adapter. But a nonce
+		// is for one client only, so with one the adapter sets no-store.
 		var want []string
 		if e.givesNonce() {
 			want = []string{"no-store"}
@@ -333,8 +333,9 @@ func (e expectation) checkChallenge(t *testing.T, a answer) {
 	}
 }
 
-// params are the parameters that challenge number i should have. The error is in the
-// challenge of the scheme that the client used, or in both if the scheme is unclear.
+// params are the parameters that challenge number i should have. The error and the
+// scope are in the challenge of the scheme that the client used, or in both if the
+// scheme is unclear.
 func (e expectation) params(i int, description string) map[string]string {
 	params := map[string]string{"realm": resource}
 	if e.dpop.schemes()[i] == "DPoP" {
@@ -478,7 +479,8 @@ func checkClaims(t *testing.T, transport string, claims accesstoken.Claims, v ve
 	}
 }
 
-// checkAgreement checks that all transports give the same answer.
+// checkAgreement checks that all transports give the same challenge, and that those
+// of one kind, HTTP or gRPC, give the same header and message.
 func checkAgreement(t *testing.T, answers []answer) {
 	t.Helper()
 	for i, a := range answers {
@@ -496,9 +498,9 @@ func checkAgreement(t *testing.T, answers []answer) {
 	}
 }
 
-// ours removes the fields that the HTTP server sets, and the fields that are set by
-// the code that writes the body, which in Echo is the application's error handler. It
-// removes Retry-After, because its value depends on the time.
+// ours returns a copy of the header without the fields that the HTTP server or the
+// writer of the body sets. In Echo, the application's error handler writes the body.
+// Retry-After is left out, because its value depends on the time.
 func ours(header http.Header) http.Header {
 	left := header.Clone()
 	for _, name := range []string{"Date", "Content-Length", "Content-Type", "X-Content-Type-Options", "Retry-After"} {
@@ -507,7 +509,7 @@ func ours(header http.Header) http.Header {
 	return left
 }
 
-// text is everything that a client can read.
+// text is everything that a client can read, except the status or code.
 func (a answer) text() string {
 	info := errorInfo{}
 	if a.info != nil {
@@ -516,7 +518,8 @@ func (a answer) text() string {
 	return fmt.Sprint(a.header, a.body, a.message, a.trailer, info, a.retry)
 }
 
-// checkCanary checks that a text contains no part of a token, no claim and no kid.
+// checkCanary checks that a text contains neither the canary nor a part of the token
+// that is longer than 8 bytes.
 func checkCanary(t *testing.T, where, text, token string) {
 	t.Helper()
 	if strings.Contains(text, canary) {

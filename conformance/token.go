@@ -20,8 +20,8 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 )
 
-// canary is a part of every kid, every opaque token, and every claim except iss, aud
-// and typ. It must not appear in any response, error or log line.
+// canary is a part of the kids of the good keys, and of each claim of the good token
+// that can have any text. It must not appear in any response, error or log line.
 const canary = "canaryQ7Z"
 
 const resource = "https://api.example.com"
@@ -134,8 +134,8 @@ func members(object string) (m map[string]jsontext.Value) {
 	return m
 }
 
-// object encodes members. It omits a member that is null, and replaces the texts
-// "now…" and "raw:…".
+// object encodes members. It omits a member that is null, and replaces variables and
+// the texts "now…" and "raw:…".
 func (x texts) object(m map[string]jsontext.Value) []byte {
 	var fields []string
 	for _, name := range slices.Sorted(maps.Keys(m)) {
@@ -164,7 +164,8 @@ func inner(object []byte) string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(object), "{"), "}")
 }
 
-// token makes a token from a recipe.
+// token makes a token from a recipe, and registers its introspection answer if the
+// recipe has one.
 func (w *world) token(t *testing.T, r recipe) string {
 	t.Helper()
 	x := texts{w: w}
@@ -326,8 +327,8 @@ func change(token string, part int, do func([]byte) []byte) string {
 	return strings.Join(parts, ".")
 }
 
-// flip changes a bit inside a string of the header or payload, so that the part is
-// still JSON.
+// flip changes a bit near the end. In the good header or payload, it is in a string,
+// so that the part is still JSON.
 func flip(part []byte) []byte {
 	part[len(part)-3] ^= 1
 	return part
@@ -347,7 +348,7 @@ func spareBits(token string) string {
 	return token[:len(token)-1] + alphabet[last^1:last^1+1]
 }
 
-// plant inserts text into the payload.
+// plant inserts text into the encoded payload.
 func plant(token, text string) string {
 	middle := strings.IndexByte(token, '.') + 9
 	return token[:middle] + text + token[middle:]

@@ -182,7 +182,8 @@ func (n *network) close() {
 	}
 }
 
-// clients are HTTP clients that have the same certificate, or none.
+// clients are HTTP clients with the same certificate, or none. h2c, which is without
+// TLS, has none.
 type clients struct{ http1, http2, h2c *http.Client }
 
 func (n *network) newClients(certificate string) *clients {
@@ -193,8 +194,8 @@ func (n *network) newClients(certificate string) *clients {
 	}
 }
 
-// client returns a client of one HTTP version. It fails if the server does not
-// support that version.
+// client returns a client of one HTTP version. If the server does not support that
+// version, the client's requests fail.
 func (n *network) client(trust *tls.Config, allow func(*http.Protocols, bool)) *http.Client {
 	transport := n.trusting.Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig = trust
@@ -260,7 +261,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now.handler.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// overHTTP returns a transport to a server. choose picks one of the clients that have
+// overHTTP returns a transport to a server. choose picks a client from the clients of
 // the request's certificate.
 func (n *network) overHTTP(name string, server *httptest.Server, choose func(*clients) *http.Client) transport {
 	send := func(ctx context.Context, r request) (answer, error) {

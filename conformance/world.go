@@ -41,7 +41,7 @@ type world struct {
 	servers    []*servers
 	transports []transport
 
-	outbound  *outbound                           // every request of the library
+	outbound  *outbound                           // the HTTP client of the cases' validators
 	now       time.Time                           // the time of the current case, during which the clock is stopped
 	published map[keyID]map[string]jsontext.Value // the good public keys
 	keySets   map[*accesstokentest.Server]http.Handler
@@ -168,7 +168,8 @@ func (w *world) jwk(doc keyDoc) []byte {
 	return texts{w: w}.object(with(published, doc.Set))
 }
 
-// An outbound is the HTTP client that the library uses. It counts requests by host.
+// An outbound has the HTTP client that the library uses in the cases. It counts
+// requests by host.
 type outbound struct {
 	client *http.Client
 	mu     sync.Mutex
@@ -297,8 +298,7 @@ type scene struct {
 func (w *world) play(t *testing.T, v vector) *scene {
 	t.Helper()
 	w.restore()
-	// Signed answers carry the real time, so the clock must not be behind it, even if
-	// the machine is slow.
+	// Signed answers carry the real time, so the clock must show about that time.
 	now := time.Now().Truncate(time.Second)
 	w.now = now
 	s := &scene{policy: policyOf(v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
@@ -512,7 +512,8 @@ func (b *safeBuffer) String() string {
 	return b.text.String()
 }
 
-// grew returns the number of requests to each server since the counts in before.
+// grew returns the number of requests to each server since the counts in before,
+// without servers that got none.
 func (w *world) grew(before map[string]int) map[string]int {
 	grown := map[string]int{}
 	for name, count := range w.requests() {

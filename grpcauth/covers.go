@@ -19,13 +19,13 @@ import (
 //	}
 //	log.Fatal(server.Serve(listener))
 //
-// The error has a line for each registered method without a rule, which would refuse
-// every call. It also has a line for each rule whose service or method is not
-// registered. Such a rule is a typo, or a leftover of a removed method, and would
-// silently apply to a future method of the same name.
+// The error has a line for each registered method without a rule, because every call
+// of that method would be refused. It also has a line for each rule whose service or
+// method is not registered. Such a rule may be a typo, or a leftover of a removed
+// method. It would silently apply to a future method of the same name.
 func (a *Interceptors) Covers(services map[string]grpc.ServiceInfo) error {
 	var faults []error
-	registered := map[string]bool{} // by the keys of a.rules
+	registered := map[string]bool{} // with the keys that a rule has in a.rules
 	for service, info := range services {
 		registered["/"+service+"/"] = true
 		for _, method := range info.Methods {
@@ -58,7 +58,7 @@ func unregistered(name string, services map[string]grpc.ServiceInfo) string {
 }
 
 // Health returns the methods of the standard health service, for Options.Public. Like
-// all other methods, these refuse every call if you do not list them.
+// all other methods, these refuse every call if they have no rule.
 func Health() []string {
 	const service = "/grpc.health.v1.Health/"
 	return []string{service + "Check", service + "List", service + "Watch"}

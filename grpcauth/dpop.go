@@ -24,7 +24,8 @@ import (
 
 // DPoPDialOptions returns the options with which a client sends an access token and a
 // new proof (RFC 9449) with each call. Use them for one connection only. The
-// connection must use TLS, because without TLS no call is made.
+// connection must use TLS, because gRPC makes these calls only if the transport is
+// secure.
 //
 //	conn, err := grpc.NewClient("api.example.com:443",
 //		append(grpcauth.DPoPDialOptions(signer, token), grpc.WithTransportCredentials(tls))...)
@@ -37,17 +38,17 @@ import (
 // If a server demands a nonce, a unary call is made once more with the nonce. A
 // server demands a nonce if the call ends with UNAUTHENTICATED and a nonce in the
 // trailer dpop-nonce. There must also be an ErrorInfo of this package with
-// DPOP_NONCE_REQUIRED, or a trailer www-authenticate with the error use_dpop_nonce.
-// If a call is refused for another reason, it is not made again, even if the refusal
-// has a nonce: its method may have done its work. A stream is not opened again,
-// because its first messages are gone. It ends with UNAUTHENTICATED and
-// DPOP_NONCE_REQUIRED, and the next stream has the nonce.
+// DPOP_NONCE_REQUIRED. If there is no ErrorInfo of this package, a trailer
+// www-authenticate with use_dpop_nonce will do. If a call is refused for another
+// reason, it is not made again, even if the refusal has a nonce: its method may have
+// done its work. A stream is not opened again, because its first messages are gone.
+// Once its RecvMsg has returned the refusal, the next call has the nonce.
 //
 // If a firewall has forgotten a connection, calls on it get no answer. On Linux the
 // connection is closed if the kernel gets no acknowledgement of sent data for 8 s.
-// Elsewhere, and behind a proxy that acknowledges the data, the connection is closed
-// only if a ping is not answered. If calls are under way, a ping is sent after a
-// little more than 5 minutes without data. By default, a gRPC server disconnects
+// Elsewhere, and behind a proxy that acknowledges the data, only a ping without an
+// answer shows this soon. If calls are under way, a ping is sent when nothing was
+// received for a little more than 5 minutes. By default, a gRPC server disconnects
 // clients that ping more often. If you want to find dead connections sooner, give the
 // server a [keepalive.EnforcementPolicy] whose MinTime is 10 s. Then give the client
 // this option after the returned options, which it overrides:
@@ -64,8 +65,8 @@ func DPoPDialOptions(signer *dpop.Signer, token func(context.Context) (string, e
 }
 
 // pingAfter is the minimum that a gRPC server allows by default, plus 10 s so that
-// pings which arrive at unequal intervals are not too frequent. If the platform has
-// the socket option TCP_USER_TIMEOUT (RFC 5482), gRPC sets it to pingTimeout.
+// pings which arrive at unequal intervals are not too frequent. On Linux, gRPC also
+// sets the socket option TCP_USER_TIMEOUT (RFC 5482) to pingTimeout.
 const (
 	pingAfter   = 5*time.Minute + 10*time.Second
 	pingTimeout = 8 * time.Second
@@ -75,7 +76,7 @@ const (
 type proofs struct {
 	signer *dpop.Signer
 	token  func(context.Context) (string, error)
-	nonce  atomic.Pointer[string] // the last nonce from the server; nil: none yet
+	nonce  atomic.Pointer[string] // the last nonce that keepNonce stored; nil: none yet
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials.
@@ -130,11 +131,11 @@ func (p *proofs) callAgain(ctx context.Context, method string, request, reply an
 	return err
 }
 
-// asksForNonce reports whether a call was refused only for its nonce, before its
-// method began. A nonce in the trailer is not enough, because any response may bring
-// a nonce (RFC 9449 §8.2). There are two signs, because each can be missing: a server
-// behind net/http sends no challenge, and a server without this package sends no
-// ErrorInfo of this package.
+// asksForNonce reports whether a refusal says that it is only for the nonce, so that
+// the method has not begun. A nonce in the trailer is not enough, because any
+// response may bring a nonce (RFC 9449 §8.2). There are two signs, because each can
+// be missing: a server behind net/http sends no challenge, and a server without this
+// package sends no ErrorInfo of this package.
 func asksForNonce(err error, trailer metadata.MD) bool {
 	refused := status.Convert(err)
 	if refused.Code() != codes.Unauthenticated {
@@ -150,12 +151,12 @@ func asksForNonce(err error, trailer metadata.MD) bool {
 }
 
 // mostNonce is the longest nonce that is stored, in bytes. It is limited, because
-// each call's header has to hold the nonce. The nonces that servers send are shorter.
+// each call's header has to hold the nonce.
 const mostNonce = 1 << 10
 
-// keepNonce stores the nonce in the header of an accepted call, or in the trailer of
-// a refused call. It reports whether there is a nonce. If there are several, or it is
-// longer than mostNonce, none is stored.
+// keepNonce stores the nonce of a header or trailer, and reports whether it has
+// stored one. If there are several nonces, or the nonce is longer than mostNonce, it
+// stores none.
 func (p *proofs) keepNonce(answer metadata.MD) bool {
 	nonces := answer.Get("dpop-nonce")
 	if len(nonces) != 1 || nonces[0] == "" || len(nonces[0]) > mostNonce {

@@ -30,11 +30,11 @@
 //
 //	claims, ok := accesstoken.FromContext(ctx)
 //
-// A refusal carries google.rpc.ErrorInfo, google.rpc.RetryInfo if the client can try
-// again, and the challenge as www-authenticate in the trailer. A method may also
-// return a refusal itself: the error of accesstoken.Deny, or an accesstoken.Reason.
-// If it could not complete a check of its own, it should return an error that matches
-// accesstoken.Unavailable.
+// A refusal carries google.rpc.ErrorInfo. If its code is UNAVAILABLE, it also carries
+// google.rpc.RetryInfo. If it has a challenge, this is www-authenticate in the
+// trailer. A method may also return a refusal itself: the error of accesstoken.Deny,
+// or an accesstoken.Reason. If it could not complete a check of its own, it should
+// return an error that matches accesstoken.Unavailable.
 //
 // A stream is authenticated when it is opened. When its token ends, the stream ends
 // with UNAUTHENTICATED and TOKEN_EXPIRED, even if its method is blocked. (Behind
@@ -42,9 +42,9 @@
 // blocked for longer. There is also no challenge in the trailer, because net/http
 // drops a trailer of that name.)
 //
-// Interceptors that recover from panics or trace should come before the interceptors
-// of this package. To chain yours first, pass them to grpc.NewServer before the
-// options of ServerOptions.
+// Interceptors that trace, or recover from panics, should come before the
+// interceptors of this package. To chain yours first, pass them to grpc.NewServer
+// before the options of ServerOptions.
 package grpcauth
 
 import (
@@ -74,20 +74,20 @@ type Options struct {
 
 	// Methods maps a full method, "/pkg.Service/Method", or a whole service,
 	// "/pkg.Service/*", to its policy. If both are listed, the full method's policy
-	// applies. The zero Policy is a fault: write scopes.None() to accept any valid
-	// token.
+	// applies. A Policy without Scopes is a fault: write scopes.None() to accept any
+	// valid token.
 	Methods map[string]accesstoken.Policy
 
 	// Public lists the full methods that every caller may call. The credentials of
 	// such a call are ignored, and the method finds no claims.
 	Public []string
 
-	// Services lists services, for example "pkg.Service". Their generated code must
-	// be in the program, and their .proto sets the rule of each method by the option
-	// (accesstoken.v1.policy), see package policypb. If a method has no option, it
-	// needs an entry in Methods or Public. If it has the option, it must not have an
-	// entry, because a reader would not see which of the two applies. For the same
-	// reason Methods must not have "/pkg.Service/*".
+	// Services lists services, for example "pkg.Service". Their generated code must be
+	// in the program, and their .proto sets the rule of each method by the option
+	// (accesstoken.v1.policy), see package policypb. If a method has no option, it needs
+	// an entry in Methods or Public. If it has the option, it must not have an entry,
+	// because a reader would not see which of the two applies. Methods must not have
+	// "/pkg.Service/*" either, because it would open methods without the option.
 	Services []string
 
 	// StreamGrace is how long a stream may go on after its token has ended (exp +
@@ -119,8 +119,9 @@ type rule struct {
 	public bool
 }
 
-// New checks the Options and returns the Interceptors. The error lists every fault,
-// one per line. If the Options open no method, that is a fault too.
+// New checks the Options and returns the Interceptors. The error lists the faults of
+// the Options, one per line. If Methods, Public and Services are all empty, that
+// alone is the error.
 func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if v == nil {
 		return nil, errors.New("grpcauth: New needs a Validator")
@@ -187,9 +188,8 @@ func (a *Interceptors) rule(method string) (found rule, ok bool) {
 }
 
 // ServerOptions returns the options for grpc.NewServer: both interceptors, chained,
-// and a handler for unknown services. Because of the handler, calls to services that
-// are not registered are refused too, so a caller cannot find out which services
-// exist.
+// and a handler for unknown services. Because of the handler, a call to a service
+// that is not registered is refused like a call to a method without a rule.
 func (a *Interceptors) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(a.UnaryInterceptor),
@@ -272,9 +272,9 @@ func withSocket(ctx context.Context, r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, from.LocalAddr))
 }
 
-// isDPoP reports whether the scheme is DPoP. Credentials with the scheme DPoP need
-// the request even if the request has no proof, so that the refusal reports the
-// missing proof.
+// isDPoP reports whether the only Authorization field begins with DPoP. Credentials
+// with the scheme DPoP need the request even if the request has no proof, so that the
+// refusal reports the missing proof.
 func isDPoP(authorization []string) bool {
 	const scheme = "DPoP"
 	return len(authorization) == 1 && len(authorization[0]) > len(scheme) && strings.EqualFold(authorization[0][:len(scheme)], scheme)

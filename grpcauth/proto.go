@@ -47,8 +47,8 @@ func (a *Interceptors) addService(service protoreflect.ServiceDescriptor) (fault
 }
 
 // addDeclared adds the rule that a method has in its .proto. If the .proto has no
-// rule, the Options may have one. If the .proto has a rule, the Options must not have
-// one too, because a reader of either could take the wrong rule for the one that
+// rule, the Options must have one. If the .proto has a rule, the Options must not
+// have one too, because a reader of either could take the wrong rule for the one that
 // applies.
 func (a *Interceptors) addDeclared(method string, descriptor protoreflect.MethodDescriptor) error {
 	declared, err := optionOf(descriptor)
@@ -99,7 +99,8 @@ func optionOf(method protoreflect.MethodDescriptor) (*policypb.Policy, error) {
 	return proto.GetExtension(options, policypb.E_Policy).(*policypb.Policy), nil
 }
 
-// ruleOf turns the option into a rule. It rejects unknown fields and contradictions.
+// ruleOf turns the option into a rule. It rejects unknown fields, contradictions, and
+// an option that allows no caller.
 func ruleOf(p *policypb.Policy) (rule, error) {
 	scoped := len(p.GetAllScopes())+len(p.GetAnyScopes()) > 0
 	switch {
@@ -142,7 +143,7 @@ func registeredService(name string) (protoreflect.ServiceDescriptor, error) {
 }
 
 // registeredNames suggests services for a wrong name: the services with the same last
-// word or the same package, or else all. It lists at most ten.
+// word or the same package, or else all. It names at most ten, and counts the others.
 func registeredNames(name string) (near []string) {
 	const many = 10
 	var all []string

@@ -42,8 +42,8 @@ func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer f
 	return a.refuse(ctx, err, setTrailer)
 }
 
-// statusOf returns the refusal as google.rpc.Status. The details say the same as the
-// HTTP challenge, and no more.
+// statusOf returns the refusal as google.rpc.Status. The details have only what
+// clients may know, see [accesstoken.Error.Public], and when to try again.
 func statusOf(refused *accesstoken.Error) error {
 	public := refused.Public()
 	bare := status.New(codes.Code(refused.GRPCCode()), public.Text)

@@ -62,9 +62,9 @@ type publicStream struct {
 
 func (s *publicStream) Context() context.Context { return s.ctx }
 
-// An authorizedStream has the claims in its context, and ends when its token does.
-// Until then it costs only a timer, and an atomic load per message, because there may
-// be very many streams.
+// An authorizedStream has the claims in its context, and ends when its token does. It
+// has only a timer, and an atomic load per message, because there may be very many
+// streams. Only serveApart adds a goroutine.
 type authorizedStream struct {
 	grpc.ServerStream
 	ctx          context.Context
@@ -163,8 +163,8 @@ func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
 	return wait, true
 }
 
-// check ends the stream if the token was refused, and otherwise waits for the next
-// check.
+// check ends the stream if checkToken returns an error, and otherwise sets the timer
+// for the next check.
 func (s *authorizedStream) check() {
 	if !s.begin() {
 		return
@@ -257,8 +257,9 @@ func (s *authorizedStream) markEnded(err error) bool {
 }
 
 // serveApart is serve for a stream that cannot be finished from outside. The method
-// runs in its own goroutine. When the stream ends, the interceptor returns without
-// waiting for the method, which ends the stream's context and should end the method.
+// runs in its own goroutine. When the token ends, the interceptor returns without
+// waiting for the method. That ends the stream's context, which should end the
+// method.
 func (s *authorizedStream) serveApart(server any, method string, handler grpc.StreamHandler) error {
 	apart := &apartStream{s.ServerStream, method, make(chan struct{})}
 	s.ServerStream = apart

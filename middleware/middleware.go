@@ -10,8 +10,8 @@
 //
 // You should wrap the handler of a route, and not compare paths yourself. Then the
 // pattern that http.ServeMux matched decides, and no spelling of the path gets around
-// the rule. Middleware that writes responses itself, for example recovery or logging,
-// goes outside. So does CORS, or see [Options.CORS].
+// the rule. Middleware that must also see refusals, for example logging, goes
+// outside. So does recovery from panics, and CORS, or see [Options.CORS].
 //
 // A Middleware works with every router that takes func(http.Handler) http.Handler. If
 // a request passes, the handler gets its body and its ResponseWriter as they are.
@@ -67,9 +67,9 @@ type Options struct {
 	// scripts of other origins read the challenge of a refusal and the DPoP nonces.
 	//
 	// The wrapped handler then gets preflights that are not authenticated. You should
-	// set CORS only if the wrapped handler is a CORS handler, which answers
-	// preflights and passes nothing on. If the CORS handler is outside this
-	// Middleware, you do not need CORS.
+	// set CORS only if the wrapped handler is a CORS handler, which answers preflights
+	// and does not pass them on. If the CORS handler is outside this Middleware, you do
+	// not need CORS.
 	CORS bool
 
 	// Body returns the content type and the body of a refusal; nil means one line of
@@ -79,8 +79,8 @@ type Options struct {
 	Body func(r *http.Request, refused *accesstoken.Error) (contentType string, body []byte)
 }
 
-// New returns a Middleware that demands a valid token. options may be nil. It
-// panics if v is nil.
+// New returns a Middleware that demands a valid token, unless Optional is set.
+// options may be nil. New panics if v is nil.
 func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("middleware: New needs a Validator")
@@ -102,7 +102,7 @@ func (m *Middleware) Require(r scopes.Requirement) *Middleware {
 }
 
 // RequirePolicy returns a Middleware that demands the policy in addition to what m
-// demands. It panics if the policy is invalid or demands nothing, because that is a
+// demands. It panics if [accesstoken.Policy.Err] returns an error, because that is a
 // programming error. http.ServeMux.Handle does the same for a bad pattern.
 func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	if err := policy.Err(); err != nil {
@@ -192,9 +192,9 @@ func (m *wrapped) pass(w http.ResponseWriter, r *http.Request) {
 	m.next.ServeHTTP(w, r)
 }
 
-// demand returns what the request needs from this Wrap and from the Wraps further in.
-// A client without a token is thus told all the scopes at once, even if an inner Wrap
-// demands some of them.
+// demand returns the policies of this Wrap and of the Wraps directly inside it, also
+// through an http.ServeMux. A client without a token is thus told the scopes of all
+// these Wraps at once.
 func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 	policy, next := m.policy, m.next
 	for range 16 { // limited, because a mux in a mux may lead back to itself
@@ -213,9 +213,10 @@ func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 	return policy
 }
 
-// Check does what Wrap does, without calling a handler. It returns the claims of the
-// caller, or the error to pass to Refuse. It consumes the DPoP proof, so a second
-// Check of the same request fails. Inside a Wrap the proof is not checked again.
+// Check makes the checks of Wrap without calling a handler. It returns the claims of
+// the caller, or the error to pass to Refuse. If the request has a DPoP proof, Check
+// consumes it, so a second Check fails. Inside a Wrap of the same Validator the proof
+// is not checked again.
 func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
 	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)
 	return admitted.Claims, err

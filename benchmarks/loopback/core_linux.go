@@ -43,7 +43,8 @@ func pin(place int) bool {
 	return true
 }
 
-// used returns the processor time of this process, the system's part included.
+// used returns the processor time of this process, the system's part included, or
+// zero if it is unknown.
 func used() time.Duration {
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) != nil {

@@ -16,7 +16,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// dial returns n functions that call the server. They work until the context ends.
+// dial returns n functions that call the server. They work until hangUp is called or
+// the deadline of the context has passed.
 func dial(ctx context.Context, transport, address string, n int) (calls []call, hangUp func(), err error) {
 	if transport == unary {
 		return dialGRPC(ctx, address, n)
@@ -50,8 +51,8 @@ func dialHTTP(ctx context.Context, address string, n int) (calls []call, hangUp 
 	return calls, hangUp, nil
 }
 
-// A connection is an HTTP/1.1 client that accepts only one answer and does little else,
-// because the server should be the bottleneck and not the client.
+// A connection is an HTTP/1.1 client that accepts only the expected answer and does
+// little else. The server should be the bottleneck, not the client.
 type connection struct {
 	conn          net.Conn
 	answers       *bufio.Reader

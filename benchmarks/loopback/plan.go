@@ -21,7 +21,7 @@ const (
 
 	without  = "without"  // no validator
 	with     = "with"     // a validator that has verified all tokens before
-	uncached = "uncached" // a validator that has not seen any token before
+	uncached = "uncached" // a validator that has not seen the token of the request before
 )
 
 // settings are in the order in which the server reports its addresses.
@@ -91,8 +91,8 @@ func (p plan) measure(s *server, tokens []string) (*results, error) {
 	return found, nil
 }
 
-// warm makes the validator verify all tokens. It uses one transport, because the same
-// validator is behind every transport.
+// warm makes the validator that is not replaced verify all tokens. It uses one
+// transport, because the same validator is behind every transport.
 func warm(s *server, connections int, tokens []string) error {
 	way := setting{netHTTP, with}
 	if _, err := drive(way.transport, s.addresses[way], connections, inTurn(tokens), time.Minute); err != nil {
@@ -102,7 +102,7 @@ func warm(s *server, connections int, tokens []string) error {
 }
 
 // A slice is how long one setting is measured before the next one. If the machine is
-// slow for a second, all settings are affected alike, and their ratios stay the same.
+// slow for a while, this affects all settings about alike.
 const slice = 200 * time.Millisecond
 
 // round measures every setting for the time of the plan, in slices. The order is

@@ -27,8 +27,8 @@ import (
 
 const path = "/orders"
 
-// The commands to the server's process, one per line. It answers each one with the
-// processor time that it has used so far, in nanoseconds.
+// The commands to the server's process, one per line. The server answers each one
+// with the processor time that it has used so far, in nanoseconds.
 const (
 	tell   = "tell"
 	forget = "forget" // replace the validator of the setting uncached with a new one

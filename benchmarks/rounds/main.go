@@ -4,7 +4,7 @@
 //	go run ./benchmarks/rounds -n 6 -bench Validate
 //
 // In each round, all benchmarks run once. If the machine is slow for a minute, this
-// affects one round of every benchmark. With -count it would affect all runs of one.
+// affects one round of some benchmarks. With -count it would affect all runs of one.
 package main
 
 import (

@@ -28,7 +28,7 @@ func (all *results) plots(folder string) error {
 	return nil
 }
 
-// peers draws a bar for each library that verifies an RS256 token.
+// peers draws a bar for each library that was measured with an RS256 token.
 func (all *results) peers() []byte {
 	var bars []report.Bar
 	for _, name := range all.order {

@@ -63,7 +63,7 @@ func (r *row) read(fields []string) {
 	}
 }
 
-// suffix returns the text that go test adds to a benchmark's name.
+// suffix returns the text that go test adds to a benchmark's name, or "" on one core.
 func suffix() string {
 	if cores := runtime.GOMAXPROCS(0); cores > 1 {
 		return "-" + strconv.Itoa(cores)

@@ -14,7 +14,7 @@ type section struct{ name, table string }
 
 // sections returns the tables. If a top-level benchmark compares libraries, which its
 // names show by the key "by", for example BenchmarkVerify/alg=RS256/by=go-oidc, it has
-// a table of its own. All other rows are in one table.
+// a table of its own. All rows without that key are in one table.
 func (all *results) sections() (sections []section) {
 	var single []string
 	for _, name := range all.order {
@@ -34,8 +34,8 @@ func (all *results) sections() (sections []section) {
 }
 
 // listed returns a table with a row for each name. If there are rows for the raw
-// cryptography, each row is compared with that of its algorithm, which is RS256 unless
-// its name has another alg.
+// cryptography, each row is compared with the raw row of its algorithm. That is RS256,
+// unless the name has another alg.
 func (all *results) listed(names []string) string {
 	var out strings.Builder
 	fmt.Fprintln(&out, "| benchmark | median | range | × raw | B/op | allocs/op | |")
@@ -62,7 +62,8 @@ func (r *row) others() string {
 }
 
 // compared returns a table with a row for each library and a column for each case. The
-// base of the comparison is the raw cryptography, or ours if that was not measured.
+// base of the comparison is the raw cryptography or ours, whichever was measured
+// first.
 func (all *results) compared(top string) string {
 	var peers, cases []string
 	found := map[[2]string]*row{}
@@ -118,7 +119,8 @@ func cell(r, base *row) string {
 }
 
 // times returns the median of the ratios of the single rounds, because these vary less
-// between runs than the times do.
+// between runs than the times do. If the rows cannot be compared, times returns a
+// dash.
 func times(r, base *row) string {
 	if base == nil || base == r || len(base.times) != len(r.times) {
 		return "–"

@@ -7,7 +7,6 @@
 //
 // A difference is explained by a property of the token, which is found by readers that
 // share no code with the library. For example, a header member zip is such a property.
-// The properties are tested to be exact. If a token has an explained property, we
-// refuse the token, whatever else is in it, or we accept it and the library that the
-// explanation names refuses it.
+// The tests also fail if an explanation is too broad, for example if we accept a token
+// that it says we refuse.
 package differential

@@ -72,8 +72,8 @@ type insertion struct {
 }
 
 // instrument writes all mutants into their source. A mutant has no effect unless its
-// number is chosen. Because all mutants are compiled at once, it takes only minutes to
-// try hundreds of them. Line numbers do not change.
+// number is chosen. All mutants are compiled at once, so trying one needs no
+// compilation. Line numbers do not change.
 func instrument(source []byte, mutants []mutant) []byte {
 	var insertions []insertion
 	for i, m := range mutants {
@@ -95,7 +95,7 @@ func instrument(source []byte, mutants []mutant) []byte {
 }
 
 // inside orders insertions so that changes nest like the code that they change. If two
-// changes are in the same place, the first is the outer change.
+// changes are in the same place, the first of the mutants is the outer change.
 func inside(a, b insertion) int {
 	switch {
 	case a.at != b.at:

@@ -19,7 +19,7 @@ import (
 // A verdict is the result for one mutant.
 type verdict struct {
 	mutant
-	by   string // package and first failing test; "" if the mutant survived
+	by   string // package and first failing test, or how its tests ended; "" if the mutant survived
 	took time.Duration
 }
 
@@ -177,7 +177,8 @@ func (l *laboratory) try(ctx context.Context, m mutant) verdict {
 
 // failure returns the first test that fails, or "". Tests that killed mutants of the
 // same file run first. A failing test is run again by itself, in case it is flaky. If
-// it then passes, the failure counts only if the whole package fails a second time.
+// it then passes, the failure counts only if the whole package fails a second time. A
+// timeout counts at once.
 func (l *laboratory) failure(ctx context.Context, s stage, m mutant) string {
 	limit := l.limits[s.pkg]
 	for _, first := range []string{l.likely(s, m), ""} {
@@ -240,7 +241,8 @@ var failed = regexp.MustCompile(`(?m)^( *)--- FAIL: (\S+)`)
 // byTimeout is used as the name of the test if the tests did not end in time.
 const byTimeout = "by timeout"
 
-// failing returns the first test that failed, with its first failed subtest.
+// failing returns the first test that failed, with its first failed subtest, or else
+// how the tests ended.
 func failing(output string) (name string) {
 	if timedOut(output) {
 		return byTimeout

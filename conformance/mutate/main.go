@@ -1,6 +1,6 @@
-// Command mutate shows that every check is covered by a test. It removes or inverts
-// the checks of the validator and of the strict reader, one at a time, and runs the
-// tests. If no test kills a mutant, its check could be lost without a failing test.
+// Command mutate shows which checks are not covered by a test. It changes the checks
+// in the files of targets.go, one at a time, and runs the tests. If no test kills a
+// mutant, its check could be lost without a failing test.
 //
 //	go run ./conformance/mutate                   # all mutants, like make mutate
 //	go run ./conformance/mutate -list             # only print their ids
@@ -13,10 +13,10 @@
 // all mutants, and an environment variable enables one of the mutants. Tests that
 // take too long are stopped. This kills the mutant as well, and the table says so.
 //
-// The operators:
+// The operators, to which mutants.go makes some exceptions:
 //
-//	never     a condition for a refusal is always false
-//	inverted  any other condition is negated
+//	never     a condition for a refusal, without ||, is always false
+//	inverted  any other condition, without && and ||, is negated
 //	always    a returned bool is always true
 //	removed   one operand of && or ||, or one value of a case, is removed
 //	boundary  < becomes <=, and so on; Before becomes "not After"

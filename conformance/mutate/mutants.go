@@ -23,7 +23,7 @@ type mutant struct {
 }
 
 // id names the mutant by what it changes, so that the id stays the same if the code
-// is moved.
+// is moved within its function.
 func (m mutant) id() string {
 	id := fmt.Sprintf("%s %s %s: %s", m.file, m.function, m.operator, m.check)
 	if m.ordinal > 1 {
@@ -32,8 +32,8 @@ func (m mutant) id() string {
 	return id
 }
 
-// find returns the mutants of one file in their order, and the names of its functions.
-// The numbers of the mutants follow before.
+// find returns the mutants of one file, and the names of its functions. The number of
+// the first mutant is before + 1.
 func find(file string, source []byte, skip []string, before int) (found []mutant, functions []string, err error) {
 	positions := token.NewFileSet()
 	tree, err := parser.ParseFile(positions, file, source, parser.SkipObjectResolution)
@@ -178,9 +178,10 @@ func (p part) clauses(body *ast.BlockStmt, tagged bool) {
 	}
 }
 
-// condition mutates the condition under which the statements run. If the statements
-// refuse, the mutant refuses less; otherwise the mutant negates the condition. If || or
-// && joins several conditions, each condition gets a mutant of its own.
+// condition mutates the condition under which the statements run. If || joins it, each
+// operand is removed in turn. If not, and the statements refuse, the condition becomes
+// false. Otherwise each operand of && is removed in turn, or a single condition is
+// negated.
 func (p part) condition(condition ast.Expr, run []ast.Stmt) {
 	switch operator := logical(condition); {
 	case operator == token.LOR:
@@ -208,8 +209,9 @@ func (p part) cover(run []ast.Stmt) {
 	}
 }
 
-// values removes the values of a case one by one. Numbers and characters are removed
-// together, because as untyped constants they would get the wrong type in mutantCase.
+// values removes the values of a case one by one. If one is a number or a character,
+// the whole case is removed, because an untyped constant would get the wrong type in
+// mutantCase.
 func (p part) values(clause *ast.CaseClause) {
 	if slices.ContainsFunc(clause.List, isNumber) {
 		p.whole(clause)
@@ -239,8 +241,8 @@ type list []ast.Expr
 func (l list) Pos() token.Pos { return l[0].Pos() }
 func (l list) End() token.Pos { return l[len(l)-1].End() }
 
-// returned mutates verdicts: each bool among the results, and an error if it is the
-// only result.
+// returned mutates verdicts: each bool among the results unless it is plain, and an
+// error if it is the only result and not covered.
 func (p part) returned(statement *ast.ReturnStmt) {
 	if len(statement.Results) != len(p.results) {
 		return
@@ -278,7 +280,8 @@ func resultTypes(signature *ast.FuncType) (types []ast.Expr) {
 	return types
 }
 
-// kept mutates the conditions in values that are assigned to a variable or a field.
+// kept removes the operands of && or || in values that are assigned to a variable or
+// a field.
 func (f *finder) kept(values []ast.Expr) {
 	for _, value := range values {
 		if operator := logical(value); operator != token.ILLEGAL {

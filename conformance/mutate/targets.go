@@ -107,8 +107,8 @@ var (
 	grpc    = stage{pkg: "grpcauth"}
 )
 
-// stages are the packages whose tests are run for a file's mutants, by its folder: its
-// own package first, then packages that use it.
+// stages are the packages whose tests are run for a file's mutants, by its folder.
+// They are its own package, if that has tests, and then packages that use it.
 var stages = map[string][]stage{
 	"internal/jose":       {{pkg: "internal/jose"}, cases, root},
 	"internal/challenge":  {{pkg: "internal/challenge"}, cases, root},

@@ -50,7 +50,8 @@ func newSigner() (*dpop.Signer, error) {
 	return dpop.NewSigner(key)
 }
 
-// A wire records the client's requests, which the thief can read.
+// A wire counts the client's requests and keeps the header of the last one, which the
+// thief can read.
 type wire struct {
 	requests int
 	last     http.Header
@@ -113,8 +114,8 @@ func (c *client) tryAll(ctx context.Context, out io.Writer, url string) error {
 	return errors.Join(deviations...)
 }
 
-// get sends a request and returns the response's status, followed by the first error
-// parameter in its WWW-Authenticate, if any.
+// get sends a request and returns the response's status, followed by the error in its
+// first WWW-Authenticate line, if any.
 func get(ctx context.Context, by *http.Client, url string, header http.Header) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -23,8 +23,8 @@ const (
 
 // onConnect wraps Connect's handlers, which are net/http handlers. You should prefer
 // this to an interceptor for two reasons. A UnaryInterceptorFunc does not cover
-// streams, and an interceptor runs only after the message has been read. Wrap works
-// for all three protocols that Connect supports.
+// streams, and it runs only after the message has been read. Wrap works for all three
+// protocols that Connect supports.
 func onConnect(v *accesstoken.Validator) http.Handler {
 	auth := middleware.New(v, &middleware.Options{Body: connectError})
 	mux := http.NewServeMux()

@@ -24,7 +24,7 @@ func onFiber(v *accesstoken.Validator) *fiber.App {
 // should not use adaptor.HTTPMiddleware(auth.Wrap) instead. It refuses bad tokens
 // too, but it loses the claims of good ones, because it copies only the values that
 // were set with context.WithValue. Also, if a request has two Authorization fields,
-// it passes on only one.
+// the adaptor passes on only one.
 func fiberCheck(auth *middleware.Middleware) fiber.Handler {
 	return func(c fiber.Ctx) error {
 		claims, err := auth.Check(authorization(c))
@@ -36,9 +36,9 @@ func fiberCheck(auth *middleware.Middleware) fiber.Handler {
 	}
 }
 
-// authorization returns a request with the parts that Check reads. It passes on all
-// Authorization fields, because a request with two must be refused. It copies their
-// values, because Fiber reuses the memory for the next request.
+// authorization returns a request with the parts that Check reads for a bearer token.
+// It passes on all Authorization fields, because a request with two must be refused.
+// It copies their values, because Fiber reuses the memory for the next request.
 func authorization(c fiber.Ctx) *http.Request {
 	r := &http.Request{Method: c.Method(), Header: http.Header{}}
 	for _, line := range c.Request().Header.PeekAll(fiber.HeaderAuthorization) {

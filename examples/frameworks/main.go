@@ -1,6 +1,6 @@
 // Command frameworks is the resource server of the example nethttp, on frameworks for
-// which the library has no package of its own. You need one file per framework,
-// because every framework that serves net/http handlers can use package middleware.
+// which the library has no package of its own. Each framework takes one file. Every
+// framework that serves net/http handlers can use package middleware.
 //
 //	go run ./frameworks -on chi -issuer https://login.example.com -resource https://api.example.com
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8090/hello

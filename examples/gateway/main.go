@@ -7,9 +7,10 @@
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8091/files
 //
 // grpc-gateway turns UNAUTHENTICATED into 401, PERMISSION_DENIED into 403,
-// UNAVAILABLE into 503 and INTERNAL into 500, like package middleware. There is one
-// difference: if the credentials are malformed, you get a 401 here, but a 400 from
-// package middleware.
+// UNAVAILABLE into 503 and INTERNAL into 500, like package middleware. There are two
+// differences. If the credentials are malformed, you get a 401 here, but a 400 from
+// package middleware. If a deadline passes, you get a 504, but a 503 from package
+// middleware.
 package main
 
 import (

@@ -49,7 +49,7 @@ func serve(v *accesstoken.Validator, addr string, reflect bool) error {
 	return server.Serve(l)
 }
 
-// newServer returns an error if a registered method has no rule.
+// newServer returns an error if, for example, a registered method has no rule.
 func newServer(v *accesstoken.Validator, reflect bool) (*grpc.Server, error) {
 	options := &grpcauth.Options{
 		Services: []string{drivepb.Drive_ServiceDesc.ServiceName},

@@ -37,7 +37,7 @@ const (
 
 var alice = issuer.User{Subject: "user-7f3a", Login: "alice", Password: "wonderland", Name: "Alice"}
 
-// A demo holds all parties of both flows, in one process.
+// A demo holds all parties of all flows, in one process.
 type demo struct {
 	options
 	places        []place

@@ -22,7 +22,8 @@ var titles = map[journal.Kind]string{
 	journal.OIDC:        "OpenID Connect · guest book",
 }
 
-// once runs every flow and every trial without a browser and prints them.
+// once runs every flow and every trial without a browser and prints them. If a flow
+// or trial cannot run, it returns the error at once.
 func (d *demo) once(ctx context.Context, out io.Writer) error {
 	failed := false
 	for _, kind := range []journal.Kind{journal.OAuth, journal.OAuthOpaque, journal.OIDC} {

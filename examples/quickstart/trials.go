@@ -12,8 +12,8 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/page"
 )
 
-// The expected results of the requests in the trials. Each is a row of the outcome
-// matrix.
+// The expected results of the requests in the trials. Each refusal is a row of the
+// outcome matrix.
 var (
 	passes       = page.Want{Status: 200, Code: "OK"}
 	noToken      = page.Want{Status: 401, Challenge: true, Scope: "files:read", Code: "UNAUTHENTICATED", Reason: "CREDENTIALS_MISSING"}
@@ -102,8 +102,8 @@ func trialList() []page.Trial {
 	return list
 }
 
-// try runs the trial with this name. Each run gets new tokens by whole flows without a
-// browser, so you can run trials in any order and repeatedly.
+// try runs the trial with this name. Each run gets the tokens that it needs by whole
+// flows without a browser, so you can run trials in any order and repeatedly.
 func (d *demo) try(ctx context.Context, name string) (page.Trial, error) {
 	i := slices.IndexFunc(trials, func(t trial) bool { return t.name == name })
 	if i < 0 {
@@ -261,8 +261,8 @@ func (d *demo) withWithdrawnKey(ctx context.Context, t *page.Trial) error {
 }
 
 // confirmed is a little more than the default of jwks.Config.WithdrawAfter. If a key is
-// missing from one response, it still verifies until then, because the response may come
-// from a server that lags behind.
+// missing from one response, it still verifies for that long, because the response may
+// come from a server that lags behind.
 const confirmed = 6 * time.Second
 
 func (d *demo) withIssuerDown(ctx context.Context, t *page.Trial) error {

@@ -1,5 +1,5 @@
 // Command refresh is the resource server of the example grpc over TLS. If you set -tokens,
-// it is the client instead, which gets a new token before the old one expires.
+// it is a client instead, whose token source gets a new token before the old one expires.
 //
 //	go run ./refresh -issuer https://login.example.com -resource https://api.example.com -pem server.pem
 //	go run ./refresh -tokens https://login.example.com/token -addr drive.example.com:8090

@@ -1,5 +1,5 @@
-// Package echo5auth protects Echo v5 handlers with access tokens. It gives the same
-// answers as package middleware does for net/http.
+// Package echo5auth protects Echo v5 handlers with access tokens. It decides like
+// package middleware, which is for net/http.
 //
 //	auth := echo5auth.New(validator, nil)
 //	e.Use(auth.Wrap)
@@ -67,14 +67,14 @@ type Options struct {
 	// scripts of other origins read the challenge of a refusal and the DPoP nonces.
 	//
 	// The wrapped handler then gets preflights that are not authenticated. You should
-	// set CORS only if the wrapped handler is a CORS handler, which answers
-	// preflights and passes nothing on. If the CORS handler is outside this
-	// Middleware, you do not need CORS.
+	// set CORS only if the wrapped handler is a CORS handler, which answers preflights
+	// and does not pass them on. If the CORS handler is outside this Middleware, you do
+	// not need CORS.
 	CORS bool
 }
 
-// New returns a Middleware that demands a valid token. options may be nil. It
-// panics if v is nil.
+// New returns a Middleware that demands a valid token, unless Optional is set.
+// options may be nil. New panics if v is nil.
 func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("echo5auth: New needs a Validator")
@@ -93,7 +93,7 @@ func (m *Middleware) Require(r scopes.Requirement) *Middleware {
 }
 
 // RequirePolicy returns a Middleware that demands the policy in addition to what m
-// demands. It panics if the policy is invalid or demands nothing, because that is a
+// demands. It panics if [accesstoken.Policy.Err] returns an error, because that is a
 // programming error.
 func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	if err := policy.Err(); err != nil {
@@ -105,7 +105,7 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 }
 
 // EndWithToken returns a Middleware whose responses end when their token does, at
-// [accesstoken.Claims.End]. Use it for handlers that may run for longer than that.
+// [accesstoken.Claims.End]. Use it for handlers that may run until after that time.
 //
 // When the token ends, the request's context is canceled, and its context.Cause is
 // the refusal that the token would now get, an [*accesstoken.Error]. The handler
@@ -118,8 +118,8 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 // own. Closing such a connection properly is up to the handler. A handler that has
 // returned is not affected.
 //
-// A response to an introspected token without exp, or to an anonymous request, has no
-// such end. If a token is revoked in the meantime, only the next request is refused.
+// A response to an introspected token without exp, or to an anonymous request, is not
+// ended. If a token is revoked in the meantime, only the next request is refused.
 func (m *Middleware) EndWithToken() *Middleware {
 	lasting := *m
 	lasting.ending = true
@@ -127,10 +127,11 @@ func (m *Middleware) EndWithToken() *Middleware {
 }
 
 // Wrap is an echo.MiddlewareFunc. It calls next with the claims in the context if the
-// request may pass. If not, it refuses the request, and next does not see it. Inside
-// another Wrap of the same Validator it only checks its policy, unless that needs a
-// fresh introspection. If DPoP nonces are demanded, a response to a proof carries the
-// next nonce and Cache-Control: no-store, which next may replace.
+// request may pass. If not, it refuses the request, and next does not see the
+// request. Inside another Wrap of the same Validator it only checks its policy,
+// unless the policy needs a fresh introspection. If DPoP nonces are demanded, a
+// response to a proof carries the next nonce and Cache-Control: no-store, which next
+// may replace.
 func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c *echo.Context) error {
 		r := c.Request()
@@ -184,8 +185,9 @@ func (m *Middleware) untilTheEnd(c *echo.Context, admitted *http.Request, claims
 	return err
 }
 
-// refuseDenied turns an error of a handler into a refusal if it is meant as one.
-// Every other error, and one that has a status already, is left to the application.
+// refuseDenied turns an error of a handler into a refusal, if [adapter.IsRefusal]
+// reports that the error is one. Any other error, and any error with an HTTP status,
+// is returned unchanged.
 func (m *Middleware) refuseDenied(c *echo.Context, err error) error {
 	if err == nil || echo.StatusCode(err) != 0 || !adapter.IsRefusal(err) {
 		return err
@@ -193,9 +195,10 @@ func (m *Middleware) refuseDenied(c *echo.Context, err error) error {
 	return m.Refuse(c, err)
 }
 
-// Check does what Wrap does, without calling a handler. It returns the claims of the
-// caller, or the error to pass to Refuse. It consumes the DPoP proof, so a second
-// Check of the same request fails. Inside a Wrap the proof is not checked again.
+// Check makes the checks of Wrap without calling a handler. It returns the claims of
+// the caller, or the error to pass to Refuse. If the request has a DPoP proof, Check
+// consumes it, so a second Check fails. Inside a Wrap of the same Validator the proof
+// is not checked again.
 func (m *Middleware) Check(c *echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
 	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)

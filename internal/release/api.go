@@ -67,7 +67,8 @@ func classOf(incompatible, all, last string) string {
 	return "patch"
 }
 
-// unpromised are packages whose API may change with any release.
+// unpromised are the beginnings of lines about packages whose API may change with any
+// release.
 var unpromised = []string{"- ./conformance", "- ./benchmarks"}
 
 // promised reports whether some change is in a package whose API should stay stable.
@@ -80,8 +81,9 @@ func promised(changes string) bool {
 	return false
 }
 
-// lastTag returns the newest tag of the root module, or "" if there is no tag. If a tag
-// is on the commit that is checked out, it belongs to this release and is skipped.
+// lastTag returns the tag of the root module with the highest version, or "" if there
+// is no tag. If a tag is on the commit that is checked out, it belongs to this release
+// and is skipped.
 func (r *repository) lastTag() (string, error) {
 	listed, err := r.git("-c", "versionsort.suffix=-", "tag", "--list", "v*", "--sort=-version:refname")
 	if err != nil {

@@ -115,8 +115,8 @@ func (c *clone) tag(modules []module) error {
 	return nil
 }
 
-// settle commits the go.mod to be tagged. It requires our own modules at the new
-// version and has no replace.
+// settle commits the go.mod to be tagged. That go.mod requires our own modules at the
+// new version and has no replace.
 func (c *clone) settle(m module, modules []module) error {
 	folder := filepath.Join(c.top, m.folder)
 	edit := []string{"mod", "edit"}
@@ -206,7 +206,8 @@ func nameVersion(file, version string) error {
 	return os.WriteFile(file, raw, 0o644)
 }
 
-// writeTags writes the tags with their commits, in the order in which to push them.
+// writeTags writes the tags with their commits, in the order in which to push them,
+// and a bundle with all tags.
 func (c *clone) writeTags(out string, modules []module) error {
 	var text strings.Builder
 	for _, m := range modules {

@@ -148,8 +148,8 @@ func (r *repository) git(arguments ...string) (string, error) {
 	return command(r.top, nil, "git", arguments...)
 }
 
-// command runs a program and returns its output. If the program fails, the error
-// contains everything that it printed.
+// command runs a program and returns its output without white space around it. If the
+// program fails, the error contains everything that it printed.
 func command(folder string, environment []string, name string, arguments ...string) (string, error) {
 	c := exec.Command(name, arguments...)
 	c.Dir = folder

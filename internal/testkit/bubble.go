@@ -14,8 +14,8 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
-// Offline returns a change to the Config of NewValidator. It gives the validator the
-// server's keys, so that it makes no requests and works in a testing/synctest bubble.
+// Offline returns a change to the Config of NewValidator. The validator then has the
+// server's keys, so it fetches none and works in a testing/synctest bubble.
 func Offline(as *accesstokentest.Server) func(*accesstoken.Config) {
 	keys := jwks.Static(as.Keys()...)
 	return func(config *accesstoken.Config) { config.Issuers[0].Keys = keys }

@@ -14,8 +14,8 @@ import (
 // it, that text has leaked.
 const Canary = "kanarie7x"
 
-// Marked returns Authorization lines that are refused, each for a different reason. Every
-// part of a line that can be chosen freely contains the canary.
+// Marked returns Authorization lines that a route with a scope refuses, by what is wrong.
+// The canary is in the lines, or in the headers and claims of their tokens.
 func Marked(as *accesstokentest.Server) map[string][]string {
 	claims := func(more accesstokentest.Claims) accesstokentest.Claims {
 		all := accesstokentest.Claims{"sub": Canary + "-sub", "client_id": Canary + "-client", "jti": Canary, "scope": Canary, Canary: map[string]any{Canary: Canary}}

@@ -13,7 +13,7 @@ import (
 	"github.com/accesstoken/accesstoken/dpop"
 )
 
-// A Prover is a client with a key and a token that is bound to it.
+// A Prover is a client with a key, and with a token that is bound to that key.
 type Prover struct {
 	signer   *dpop.Signer
 	verifier *dpop.Verifier

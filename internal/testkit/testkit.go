@@ -19,9 +19,9 @@ import (
 // Resource is the resource server of all validators here.
 const Resource = "https://api.example.com"
 
-// Main runs the tests, and fails if goroutines are still running afterwards. The tests
-// share one authorization server in *as. If a test counts requests, it should start a
-// server of its own.
+// Main runs the tests and ends the program. If goroutines are still running
+// afterwards, the status is 1. The tests share one authorization server in *as. If a
+// test counts requests, it should start a server of its own.
 func Main(m *testing.M, as **accesstokentest.Server) {
 	started, err := accesstokentest.Start()
 	if err != nil {

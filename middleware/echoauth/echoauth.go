@@ -1,5 +1,5 @@
-// Package echoauth protects Echo v4 handlers with access tokens. It gives the same
-// answers as package middleware does for net/http.
+// Package echoauth protects Echo v4 handlers with access tokens. It decides like
+// package middleware, which is for net/http.
 //
 //	auth := echoauth.New(validator, nil)
 //	e.Use(auth.Wrap)
@@ -64,14 +64,14 @@ type Options struct {
 	// scripts of other origins read the challenge of a refusal and the DPoP nonces.
 	//
 	// The wrapped handler then gets preflights that are not authenticated. You should
-	// set CORS only if the wrapped handler is a CORS handler, which answers
-	// preflights and passes nothing on. If the CORS handler is outside this
-	// Middleware, you do not need CORS.
+	// set CORS only if the wrapped handler is a CORS handler, which answers preflights
+	// and does not pass them on. If the CORS handler is outside this Middleware, you do
+	// not need CORS.
 	CORS bool
 }
 
-// New returns a Middleware that demands a valid token. options may be nil. It
-// panics if v is nil.
+// New returns a Middleware that demands a valid token, unless Optional is set.
+// options may be nil. New panics if v is nil.
 func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("echoauth: New needs a Validator")
@@ -90,7 +90,7 @@ func (m *Middleware) Require(r scopes.Requirement) *Middleware {
 }
 
 // RequirePolicy returns a Middleware that demands the policy in addition to what m
-// demands. It panics if the policy is invalid or demands nothing, because that is a
+// demands. It panics if [accesstoken.Policy.Err] returns an error, because that is a
 // programming error.
 func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	if err := policy.Err(); err != nil {
@@ -178,9 +178,9 @@ func (m *Middleware) untilTheEnd(c echo.Context, admitted *http.Request, claims 
 	return err
 }
 
-// refuseDenied turns the error that a handler returned into a refusal, if
-// [adapter.IsRefusal] reports that the error is one. Every other error, and an
-// *echo.HTTPError, is returned unchanged.
+// refuseDenied turns an error of a handler into a refusal, if [adapter.IsRefusal]
+// reports that the error is one. Any other error, and any error with an
+// *echo.HTTPError in it, is returned unchanged.
 func (m *Middleware) refuseDenied(c echo.Context, err error) error {
 	if err == nil {
 		return nil
@@ -192,9 +192,10 @@ func (m *Middleware) refuseDenied(c echo.Context, err error) error {
 	return m.Refuse(c, err)
 }
 
-// Check does what Wrap does, without calling a handler. It returns the claims of the
-// caller, or the error to pass to Refuse. It consumes the DPoP proof, so a second
-// Check of the same request fails. Inside a Wrap the proof is not checked again.
+// Check makes the checks of Wrap without calling a handler. It returns the claims of
+// the caller, or the error to pass to Refuse. If the request has a DPoP proof, Check
+// consumes it, so a second Check fails. Inside a Wrap of the same Validator the proof
+// is not checked again.
 func (m *Middleware) Check(c echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
 	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)

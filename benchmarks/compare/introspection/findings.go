@@ -26,7 +26,8 @@ func found(requests []*request, notes ...string) finding {
 	return f
 }
 
-// String returns the text of the table's cell. Losses and wrong answers are bold.
+// String returns the text of the table's cell. Losses while the server worked, and
+// wrong answers, are bold.
 func (f finding) String() string {
 	parts := append([]string{
 		thousands(f.verdicts[right]) + " right",
@@ -43,7 +44,7 @@ func boldIf(bold bool, text string) string {
 	return text
 }
 
-// recovery returns a note about when the first request succeeded.
+// recovery returns a note about when a request first succeeded.
 func recovery(requests []*request) string {
 	first := time.Duration(-1)
 	for _, r := range requests {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// deadline is how long a caller waits.
+// deadline is how long a caller in ask waits.
 const deadline = 30 * time.Second
 
 // A verdict is the result of a lookup.
@@ -21,7 +21,7 @@ const (
 	verdicts            // number of verdicts
 )
 
-// ask looks a token up with the deadline, and compares the answer with the truth.
+// ask looks a token up within deadline, and compares an answer with isGood.
 func ask(ctx context.Context, c client, token string) verdict {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -70,7 +70,7 @@ func load(ctx context.Context, c client, rate int, tokens iter.Seq[string]) []*r
 	return requests
 }
 
-// different yields n active tokens.
+// different yields n different active tokens.
 func different(n int) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range n {

@@ -1,6 +1,6 @@
 // Command introspection compares introspection clients: this project's, that of
-// zitadel/oidc, and one written by hand. All get the same tokens, floods and failures.
-// It prints one Markdown table.
+// zitadel/oidc, and one written by hand. All go through the same scenarios; only the
+// number of made-up tokens differs. It prints one Markdown table.
 //
 //	go run -C benchmarks/compare/introspection . -peer accesstoken,zitadel -only same,outage
 //

@@ -121,8 +121,8 @@ func forgotten(t *trial) (finding, error) {
 	return f, nil
 }
 
-// healed returns a note about how long after the time since the last failed lookup
-// began. If no lookup failed after that time, the note is empty.
+// healed returns a note about how long after since the last failed lookup began. If
+// no failed lookup began after since, the note is empty.
 func healed(requests []*request, since time.Duration) string {
 	last := time.Duration(0)
 	for _, r := range requests {
@@ -169,8 +169,8 @@ func beside(t *trial) (finding, error) {
 // own is how long the server takes in beside.
 const own = 20 * time.Millisecond
 
-// among counts only the lookups of good clients, whose tokens were not looked up
-// before. The server answers all of these.
+// among counts only the lookups of good clients, each of which repeats one token. The
+// server finds these tokens active.
 func (t *trial) among(length time.Duration, clients int, strangers bool) (finding, error) {
 	c, err := t.open()
 	if err != nil {

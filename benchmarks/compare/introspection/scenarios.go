@@ -188,7 +188,7 @@ func outage(t *trial) (finding, error) {
 	return found(requests, calls, within(durations(requests)), recovery(t.untilSuccess(c))), nil
 }
 
-// untilSuccess looks tokens up until a lookup succeeds, for at most a minute.
+// untilSuccess starts lookups until one succeeds, for at most a minute.
 func (t *trial) untilSuccess(c client) []*request {
 	w := &watched{client: c}
 	return load(t.life, w, usual, func(yield func(string) bool) {
@@ -213,7 +213,7 @@ func (w *watched) lookUp(ctx context.Context, token string) (bool, error) {
 	return active, err
 }
 
-const phase = usual * 2 // number of lookups after which the server begins or stops to fail
+const phase = usual * 2 // number of lookups after which the server begins or stops failing
 
 func flapping(t *trial) (finding, error) {
 	c, err := t.warm()
@@ -267,7 +267,8 @@ func fresh(t *trial) (finding, error) {
 	return t.race(func(n int64) string { return good + strconv.FormatInt(n, 10) }, 0)
 }
 
-// race looks tokens up for 3 seconds. Before that, it looks up the first ones once.
+// race looks tokens up for 3 seconds. Before that, it looks up as many of them once
+// as first says.
 func (t *trial) race(token func(n int64) string, first int) (finding, error) {
 	c, err := t.warm()
 	if err != nil {

@@ -29,7 +29,7 @@ type behaviour struct {
 	status int // zero: 200 and an answer
 
 	oddStatus     int // for tokens that begin with odd; zero: as for others
-	strangeStatus int // for tokens that are not good; zero: 200 and not active
+	strangeStatus int // for other tokens that are not good; zero: as for others
 }
 
 func (b behaviour) statusOf(token string) int {

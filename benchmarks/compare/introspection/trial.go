@@ -16,7 +16,7 @@ type trial struct {
 	crowd  int // concurrent lookups
 
 	cacheFor time.Duration
-	length   time.Duration // of the scenarios that run on real sockets
+	length   time.Duration // from which the scenarios with sockets derive how long they take
 
 	heap       func() int // bytes in use, after a collection
 	goroutines func() int

@@ -57,7 +57,7 @@ func (f finding) told() string {
 	return fmt.Sprintf(" (%s as unavailable)", thousands(f.unavailable))
 }
 
-// recovery returns a note about how long after since the first request succeeded.
+// recovery returns a note about how long after since a request first succeeded.
 func recovery(requests []*request, since time.Duration) string {
 	last := requests[len(requests)-1].sent
 	first := time.Duration(-1)

@@ -11,7 +11,7 @@ type verifier interface {
 }
 
 // A teller is a verifier whose errors distinguish "the keys could not be fetched" from
-// "the token is bad". A service whose verifier cannot do this logs its users out in an
+// "the token is bad". Without that distinction, clients may discard good tokens in an
 // outage.
 type teller interface {
 	unavailable(err error) bool

@@ -55,8 +55,9 @@ func offer(ctx context.Context, v verifier, token string) error {
 	return err
 }
 
-// A starting verifier is one whose constructor may still be running. Until it returns,
-// every request fails, because a program that waits for it does not serve requests.
+// A starting verifier is one whose constructor may still be running. Until it returns
+// a verifier, every request fails, because a program that waits for it does not serve
+// requests.
 type starting struct {
 	made chan struct{}
 	v    verifier // set before made is closed
@@ -87,7 +88,7 @@ func (s *starting) verify(ctx context.Context, token string) error {
 	return errStarting
 }
 
-// verifier returns the verifier, or nil if its constructor has not returned.
+// verifier returns the verifier, or nil if its constructor has not returned one.
 func (s *starting) verifier() verifier {
 	select {
 	case <-s.made:

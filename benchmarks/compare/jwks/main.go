@@ -1,6 +1,6 @@
 // Command jwks compares how key set caches behave if the key server fails: this
-// project's cache and those of other libraries. All get the same keys, tokens and
-// failures. It prints one Markdown table.
+// project's cache and those of other libraries. All go through the same scenarios. It
+// prints one Markdown table.
 //
 //	go run -C benchmarks/compare/jwks . -peer accesstoken,keyfunc -only cold,boot
 //

@@ -267,7 +267,8 @@ func slow(t *trial) (finding, error) {
 
 // age changes the server's answer to other as soon as the verifier holds a key, and
 // goes on sending tokens signed with that key. It returns the verifier and the requests
-// of the first seconds after the key set's freshness lifetime (t.fresh) has ended.
+// of the given number of seconds after the key set's freshness lifetime (t.fresh) has
+// ended.
 func (t *trial) age(other answer, seconds int) (verifier, []*request, error) {
 	v, err := t.warm(0)
 	if err != nil {

@@ -69,7 +69,8 @@ func (t table) notes() string {
 	return strings.Join(lines, "\n\n") + "\n"
 }
 
-// cpu returns the name of the processor, if the system provides it.
+// cpu returns the name of the processor from /proc/cpuinfo, or else "unknown
+// processor".
 func cpu() string {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(content)) {

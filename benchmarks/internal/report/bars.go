@@ -18,9 +18,10 @@ const (
 	mostLabel = 330.0 // maximum width in pixels; a longer label is cut off
 )
 
-// Bars draws horizontal bars, in the order of the rows, as an SVG image. If the longest
-// bar would be more than a hundred times the shortest, the axis is logarithmic, and its
-// label says so. If the unit is "ns", values are written in ns, µs, ms or s.
+// Bars draws horizontal bars, in the order of the rows, as an SVG image. If the
+// greatest value is more than a hundred times the least one above zero, the axis is
+// logarithmic, and its label says so. If the unit is "ns", values are written in ns,
+// µs, ms or s.
 func Bars(title, unit string, rows []Bar) []byte {
 	d := heading(title)
 	values, labels, figures := columns(unit, rows)

@@ -25,8 +25,8 @@ var dashes = []string{"6 4", "2 4", "10 4", "10 4 2 4"}
 
 // Lines draws a line for each series as an SVG image. The labels of the axes should
 // name their units. If the greatest value of an axis is more than a hundred times its
-// least one, the axis is logarithmic, and its label says so. Points that are not finite
-// are left out.
+// least one above zero, the axis is logarithmic. Its label then says so. Points that
+// are not finite are left out.
 func Lines(title, xLabel, yLabel string, series []Series) []byte {
 	d := heading(title)
 	looks := looksOf(series)
@@ -52,8 +52,8 @@ func Lines(title, xLabel, yLabel string, series []Series) []byte {
 	return d.svg()
 }
 
-// looksOf gives each series a colour and dashes, so that a reader who cannot see one of
-// the two can still distinguish the lines.
+// looksOf gives each series a colour and dashes, because some readers cannot
+// distinguish the colours. If there are many series, both repeat.
 func looksOf(series []Series) []curve {
 	looks, ours, others := make([]curve, len(series)), 0, 0
 	for n, one := range series {

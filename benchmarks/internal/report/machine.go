@@ -20,7 +20,8 @@ func Machine() string {
 	return text
 }
 
-// processor returns the name of the processor, if the system provides it.
+// processor returns the name of the processor from /proc/cpuinfo, or else "processor
+// unknown".
 func processor() string {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(content)) {

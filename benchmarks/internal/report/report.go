@@ -46,8 +46,8 @@ func Duration(nanoseconds float64) string {
 //	<!-- begin: SECTION -->
 //	<!-- end: SECTION -->
 //
-// If a marker does not occur exactly once, Replace returns an error, and the file does
-// not change.
+// If a marker does not occur exactly once, or the end comes first, Replace returns an
+// error, and the file does not change.
 func Replace(file, section, text string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {

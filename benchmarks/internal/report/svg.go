@@ -113,8 +113,8 @@ func (d *drawing) grid(x1, y1, x2, y2 float64) {
 	d.Rules = append(d.Rules, rule{x1, y1, x2, y2, ink, "", 1, 0.3})
 }
 
-// textWidth returns an estimate of a text's width. It should be too large rather than
-// too small, because the viewer chooses the font.
+// textWidth returns an estimate of a text's width. The estimate should be too large
+// rather than too small, because the viewer chooses the font.
 func textWidth(s string) float64 { return 0.6 * fontSize * float64(utf8.RuneCountInString(s)) }
 
 func boldWidth(s string) float64 { return 1.1 * textWidth(s) }
@@ -141,9 +141,9 @@ func pixels(value float64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(value, 'f', 1, 64), ".0")
 }
 
-// A scale maps values to pixels. It begins at zero. If the greatest value is more than
-// a hundred times the least one, not counting zeros, the scale is logarithmic and
-// begins at a power of ten.
+// A scale maps values to pixels. If the greatest value exceeds a hundred times the
+// least one above zero, the scale is logarithmic and begins at a power of ten.
+// Otherwise it begins at zero.
 type scale struct {
 	least, greatest float64
 	from, to        float64 // pixels
@@ -191,8 +191,8 @@ func (s scale) at(value float64) float64 {
 	return s.from + min(part, 1)*(s.to-s.from)
 }
 
-// ticks returns about five round values. The ends of the scale are among them if they
-// are round.
+// ticks returns at most seven round values, of which the first is where the scale
+// begins.
 func (s scale) ticks() (values []float64) {
 	const most = 6
 	if s.logarithmic {
@@ -241,8 +241,7 @@ func quantity(value float64, unit string) string {
 	return number(value/1e9) + " s"
 }
 
-// number writes a value with three significant digits, or all digits of its integer
-// part.
+// number writes a value with at most three significant digits, or as a whole number.
 func number(value float64) string {
 	switch size := math.Abs(value); {
 	case size >= 1e15 || math.IsNaN(value):

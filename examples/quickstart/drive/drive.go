@@ -17,7 +17,7 @@ import (
 	"github.com/accesstoken/accesstoken/introspection"
 )
 
-// Config has the issuer of the drive's tokens and the credentials for introspection.
+// Config has the settings of a drive, for example the issuer of its tokens.
 type Config struct {
 	Resource               string // must be in the aud of every token
 	Issuer                 string

@@ -40,7 +40,7 @@ func (f *files) delete(subject, name string) bool {
 	return true
 }
 
-// A listing is the response body over net/http and Echo.
+// A listing is the response body of GET /files over net/http and Echo.
 type listing struct {
 	Owner string   `json:"owner"`
 	Files []string `json:"files"`

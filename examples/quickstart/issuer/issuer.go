@@ -2,9 +2,9 @@
 // quickstart. It combines the op package of github.com/zitadel/oidc with an
 // in-memory storage, a login page and a consent page.
 //
-// You should use it for demonstrations only. It runs on loopback hosts only, its
-// keys are random and last as long as the process, and its methods SetDown and
-// Backdate make it misbehave.
+// You should use it for demonstrations only. It runs on loopback hosts only, its keys
+// are random and exist only in memory, and its methods SetDown and Backdate make it
+// misbehave.
 package issuer
 
 import (
@@ -34,8 +34,9 @@ type Config struct {
 	Clients   []Client
 	Resources []Resource
 
-	// Observe, if set, is called after each request to an endpoint that belongs to an
-	// authorization request. state is the state parameter of that request.
+	// Observe, if set, is called after requests to /authorize and its callback, POST
+	// /login and /consent, and /oauth/introspect. Requests without a known authorization
+	// request are left out. state is the state parameter of the authorization request.
 	Observe func(endpoint, state string, e journal.Exchange)
 }
 
@@ -112,11 +113,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // notes pass data between the HTTP handlers and the storage, in the context of a
-// request. They are needed because op drops parameters that it does not know, for
-// example resource.
+// request. They are needed, for example, because op drops the parameter resource,
+// which it does not know.
 type notes struct {
 	resource string // to the storage: the resource parameter (RFC 8707)
-	state    string // from the storage: the state of the request's flow
+	state    string // to observe: the state of the request's flow
 	backdate bool   // in a token request: backdate the token
 }
 
@@ -205,8 +206,8 @@ func (s *Server) scopes() []string {
 }
 
 // token is the token endpoint. It makes two corrections to op's response. It adds
-// Cache-Control: no-store (RFC 6749 §5.1), and if the client did not request the scope
-// openid, it removes the ID token.
+// Cache-Control: no-store (RFC 6749 §5.1), and if the granted scope lacks openid, it
+// removes the ID token.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	answer := &buffer{header: w.Header()}
 	s.provider.ServeHTTP(answer, r)

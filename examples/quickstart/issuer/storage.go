@@ -71,7 +71,7 @@ func newStorage(c Config) (*storage, error) {
 	return s, nil
 }
 
-// sweep deletes expired data, so that memory does not grow in a long demonstration. The
+// sweep deletes old data, so that memory does not grow in a long demonstration. The
 // caller must hold s.mu.
 func (s *storage) sweep() {
 	old := time.Now().Add(-loginLifetime)
@@ -200,9 +200,9 @@ func (s *storage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (str
 	return t.id, t.expiry, nil
 }
 
-// GetPrivateClaimsFromRequest adds the claim scope, which op omits from its JWTs although
-// RFC 9068 §2.2.3 says that it should be there. It contains all granted scopes, including
-// profile, which op would omit.
+// GetPrivateClaimsFromRequest returns the claim scope, which op omits from its JWTs
+// although RFC 9068 §2.2.3 says that it should be there. It contains all granted scopes,
+// including profile, which op would omit.
 func (s *storage) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	if a, ok := r.(*authRequest); ok {
 		a.audience = nil // op makes the ID token next, and only the client is in its aud
@@ -219,7 +219,7 @@ func (s *storage) live(id string) (t *token, ok bool) {
 }
 
 // RevokeToken serves the revocation endpoint (RFC 7009). If the token is unknown, it
-// returns no error (§2.2).
+// returns no error (RFC 7009 §2.2).
 func (s *storage) RevokeToken(_ context.Context, id, _, clientID string) *oidc.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,7 +235,8 @@ func (s *storage) RevokeToken(_ context.Context, id, _, clientID string) *oidc.E
 }
 
 // SetIntrospectionFromToken serves the introspection endpoint (RFC 7662). If the token is
-// for a different resource server, the response is "not active" (§4).
+// unknown, or for a different resource server, the response is "not active" (RFC 7662
+// §4).
 func (s *storage) SetIntrospectionFromToken(ctx context.Context, r *oidc.IntrospectionResponse, id, subject, clientID string) error {
 	t, ok := s.live(id)
 	if !ok || t.subject != subject || s.resources[t.resource].ClientID != clientID {

@@ -15,8 +15,8 @@ import (
 // A Field is one header or one parameter.
 type Field struct{ Name, Value string }
 
-// An Exchange is one request and its response, prepared for display. Long tokens are
-// shortened, and passwords and client secrets are masked.
+// An Exchange is one request and its response, prepared for display. Long texts such
+// as tokens are shortened, and passwords and client secrets are masked.
 type Exchange struct {
 	Title         string // for example "The resource owner logs in"
 	Carrier       string // the transport of a call to the drive; "" for other requests
@@ -55,7 +55,7 @@ func (e Exchange) Request() Exchange {
 	return e
 }
 
-// Reply returns the exchange without its request.
+// Reply returns the exchange without its request, except the URL.
 func (e Exchange) Reply() Exchange {
 	e.Method, e.Params, e.RequestHeader = "", nil, nil
 	return e
@@ -156,18 +156,20 @@ func readable(contentType string, body []byte) string {
 	return Shorten(strings.TrimSpace(string(body)))
 }
 
-// Every client that has a bearer token can use it, so no token is shown in full, not
-// even in a demonstration on loopback.
+// Every client that has a bearer token can use it. So text as long as a token is not
+// shown in full, not even in a demonstration on loopback.
 var long = regexp.MustCompile(`[A-Za-z0-9_.-]{72,}`)
 
-// Shorten replaces the middle of every long token in s with an ellipsis.
+// Shorten replaces the middle of each word of 72 or more token characters with an
+// ellipsis.
 func Shorten(s string) string {
 	return long.ReplaceAllStringFunc(s, func(token string) string {
 		return token[:18] + "…" + token[len(token)-6:]
 	})
 }
 
-// A Transport is an [http.RoundTripper] that records every exchange.
+// A Transport is an [http.RoundTripper] that records each request that gets a
+// response.
 type Transport struct {
 	Base   http.RoundTripper // nil means http.DefaultTransport
 	Title  string
@@ -200,8 +202,8 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// peekForm returns the form that the request will send. It reads a copy from GetBody,
-// because a RoundTripper must not modify the request.
+// peekForm returns the form that the request will send, or nil if it sends none. It
+// reads a copy from GetBody, because a RoundTripper must not modify the request.
 func peekForm(r *http.Request) (url.Values, error) {
 	if r.GetBody == nil || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 		return nil, nil
@@ -218,7 +220,8 @@ func peekForm(r *http.Request) (url.Values, error) {
 	return url.ParseQuery(string(raw))
 }
 
-// A Recorder is an [http.ResponseWriter] that passes on a response and records it.
+// A Recorder is an [http.ResponseWriter] that passes on a response, and records its
+// status and the first maxBody bytes of its body.
 type Recorder struct {
 	http.ResponseWriter
 	Status int

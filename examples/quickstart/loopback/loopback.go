@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Check returns an error if other machines could reach the host. For example, it
-// accepts localhost and 127.0.0.1, and rejects 0.0.0.0 and an empty host.
+// Check accepts localhost and loopback addresses. It returns an error for any other
+// host, for example 0.0.0.0 or an empty host, because other machines might reach it.
 func Check(host string) error {
 	if host == "localhost" || net.ParseIP(host).IsLoopback() {
 		return nil
@@ -37,7 +37,8 @@ func Listen(host string, port int) (net.Listener, error) {
 	return l, err
 }
 
-// ListenNear is like [Listen], but chooses a free port if the given one is taken.
+// ListenNear is like [Listen], but chooses a free port if it cannot use the given
+// one.
 func ListenNear(host string, port int) (net.Listener, error) {
 	if l, err := Listen(host, port); err == nil {
 		return l, nil

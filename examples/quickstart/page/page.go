@@ -223,7 +223,7 @@ func (p *Page) tryIt(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/?flow="+flowKind(r)+"#refusal", http.StatusSeeOther)
 }
 
-// flowKind returns the kind of the tab that was open, from the form.
+// flowKind returns the kind of the tab that was open, from the form, or else OAuth.
 func flowKind(r *http.Request) string {
 	for _, t := range tabs {
 		if string(t.Kind) == r.PostFormValue("flow") {

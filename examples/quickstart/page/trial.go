@@ -29,7 +29,7 @@ type Part struct {
 	Want    Want
 }
 
-// A Want is a row of the outcome matrix.
+// A Want is an expected result, for example a row of the outcome matrix.
 type Want struct {
 	Status    int    // net/http and Echo
 	Challenge bool   // whether WWW-Authenticate is present
@@ -96,7 +96,7 @@ func (t Trial) Deviations() []string {
 	return out
 }
 
-// Collapsed reports whether the client gets a coarser reason than the operator.
+// Collapsed reports whether gRPC clients get a coarser reason than the operator.
 func (t Trial) Collapsed() bool {
 	for _, p := range t.Parts {
 		for _, a := range p.Answers {
