@@ -30,9 +30,9 @@ type Config struct {
 	// It has no effect if nonces are demanded.
 	MaxAge time.Duration
 
-	// Leeway allows for clock skew: iat and nbf may be this far in the future, and
-	// exp this far in the past. It is 10 s if zero and none if negative. More than 1
-	// min is a fault.
+	// Leeway allows for clock skew: iat, if it is checked, and nbf may be this far in
+	// the future, and exp this far in the past. It is 10 s if zero and none if
+	// negative. More than 1 min is a fault.
 	Leeway time.Duration
 
 	// Store remembers which proofs were used; nil means NewMemory(0). If a client can
@@ -41,8 +41,8 @@ type Config struct {
 	Store Store
 
 	// NonceKey is the secret that nonces are made with, of at least 32 random bytes.
-	// Instances with the same key accept each other's nonces, and nonces stay valid
-	// across a restart. If nil, no nonces are demanded.
+	// Instances with the same NonceKey and NonceLifetime accept each other's nonces,
+	// and nonces stay valid across a restart. If nil, no nonces are demanded.
 	NonceKey []byte
 
 	// NonceLifetime is the minimum time for which a nonce is valid; the maximum is
@@ -81,8 +81,8 @@ func defaultAlgorithms() []string {
 	return []string{"ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256"}
 }
 
-// withDefaults replaces zero values with the defaults, and copies the slice that the
-// caller could still change.
+// withDefaults replaces zero values with the defaults, and a negative Leeway with
+// zero. It copies Algorithms, which the caller could still change.
 func (c Config) withDefaults() Config {
 	if c.Algorithms == nil {
 		c.Algorithms = defaultAlgorithms()

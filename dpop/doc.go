@@ -24,6 +24,6 @@
 // proof is refused.
 //
 // If you set Config.NonceKey, the server demands nonces (RFC 9449 §9). A proof must
-// then have been made within the last minutes by the server's clock, whatever the
-// client's clock says.
+// then have a nonce that the server made recently (see Config.NonceLifetime),
+// whatever the client's clock says.
 package dpop

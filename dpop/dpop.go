@@ -13,10 +13,12 @@ import (
 )
 
 // The kinds of refusal. Every error of [Verifier.Verify] matches exactly one of them.
-// Their texts quote no part of the token, the proof or a key.
+// The texts quote no part of the token, the proof or a key, unless an error of the
+// Store does.
 var (
 	// ErrProof: there is no proof or more than one, or the proof is malformed, badly
-	// signed, or made for another request, token or time.
+	// signed, made with an alg or key that is not accepted, or made for another
+	// request, token or time.
 	ErrProof = errors.New("dpop: the proof is not valid for this request")
 
 	// ErrKey: the proof's key is not the key that the token is bound to.
@@ -31,7 +33,8 @@ var (
 	ErrNonce = errors.New("dpop: the proof has no valid nonce")
 
 	// ErrStore: the Store failed or the context ended, so it is unknown whether the
-	// proof was used before. The error wraps the error of the Store or the context.
+	// proof was used before, or its use cannot be remembered. Unless it matches
+	// another kind, the error of the Store or the context is wrapped.
 	ErrStore = errors.New("dpop: cannot determine whether the proof was used before")
 )
 
@@ -114,8 +117,8 @@ func (v *Verifier) Nonce() string {
 }
 
 // Verify returns nil if the proof was made for this request, this token and the
-// token's key, is recent, and was not used before. It consumes the proof: a second
-// call with the same proof returns [ErrReplayed].
+// token's key, is recent, and was not used before. If it returns nil, it has consumed
+// the proof: while the proof is recent, a second call with it returns [ErrReplayed].
 func (v *Verifier) Verify(ctx context.Context, r Request) error {
 	p, err := v.open(r.Proofs)
 	if err != nil {
@@ -198,11 +201,11 @@ func (v *Verifier) endOfAge(c *claims, now time.Time) (end time.Time, err error)
 	return end, nil
 }
 
-// keyOf returns the same key for proofs that mean the same. It uses the normalised
-// htu, not the matching entry of Config.URLs, because one htu can match two entries.
-// For example, https://a/b/c matches https://a if the path is /b/c, and https://a/b
-// if the path is /c. Neither the thumbprint nor the URL contains a NUL, so the three
-// parts cannot run together.
+// keyOf returns the same key for proofs of one signer with the same jti and, once
+// normalised, the same htu. It uses the normalised htu, not the matching entry of
+// Config.URLs, because one htu can match two entries. For example, https://a/b/c
+// matches https://a if the path is /b/c, and https://a/b if the path is /c. Neither
+// the thumbprint nor the URL contains a NUL, so the three parts cannot run together.
 func keyOf(thumbprint, url, id string) [32]byte {
 	var room [1024]byte
 	text := append(room[:0], thumbprint...)

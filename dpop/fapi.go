@@ -15,9 +15,9 @@ var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
 
 const fapiLeastLeeway = 10 * time.Second
 
-// FAPI2Err reports what the Config allows and the FAPI 2.0 Security Profile does not,
-// and returns nil if there is nothing. Each fault is a line that begins with the name
-// of the field. The profile sets no maximum age of a proof, so MaxAge is not checked.
+// FAPI2Err returns an error if the Config contradicts the FAPI 2.0 Security Profile.
+// Each fault is a line that begins with the name of the field. The profile sets no
+// maximum age of a proof, so MaxAge is not checked.
 func (v *Verifier) FAPI2Err() error {
 	var faults []error
 	for _, algorithm := range v.algorithms {

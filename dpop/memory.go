@@ -10,9 +10,9 @@ import (
 // A Memory is a [Store] in the memory of this process. It is safe for concurrent use,
 // and starts no goroutine. It never forgets a proof that could still be accepted. If
 // it is full of such proofs, it refuses new proofs, and one key can fill at most a
-// sixteenth of it. After a flood of proofs has expired, each use removes some of
-// them, so that no single request waits for the removal of all. A use is refused only
-// if there is no room after all expired proofs were removed.
+// sixteenth of it, but at least one place. After a flood of proofs has expired, each
+// use removes some of them, so that no single request waits for the removal of all. A
+// use is refused for lack of room only after all expired proofs were removed.
 type Memory struct {
 	most, share int
 
@@ -24,8 +24,8 @@ type Memory struct {
 	now     int64 // the latest second that was seen; earlier seconds are over
 }
 
-// A digest is half of a SHA-256 digest. If two proofs have the same digest, the same
-// signer must have made both on purpose, and the second proof is refused.
+// A digest is half of a SHA-256 digest. If two different proofs have the same digest,
+// their signers have made them so on purpose, and the second proof is refused.
 type digest [16]byte
 
 // An entry is a proof that was used.
@@ -64,10 +64,10 @@ var (
 // if entries is not positive. An entry takes about 70 bytes, and most of the memory
 // of expired entries is kept for new entries.
 //
-// With the defaults of a Config a use is held for 71 s, so there is room for 14,000
-// requests per second, and for 900 per second of one client. If nonces are demanded,
-// a use is held for up to 121 s, with room for 8,600 and 540. (If a nonce is from an
-// instance whose clock is ahead, a use can be held for 151 s.)
+// With the defaults of a Config a use is held for about 71 s, so there is room for
+// 14,000 requests per second, and for 900 per second of one client. If nonces are
+// demanded, a use is held for up to 121 s, with room for 8,600 and 540. (If a nonce
+// is from an instance whose clock is ahead, a use can be held for 151 s.)
 func NewMemory(entries int) *Memory {
 	if entries <= 0 {
 		entries = defaultEntries
@@ -99,7 +99,8 @@ func (m *Memory) Use(ctx context.Context, use Use) (first bool, err error) {
 	return first, err
 }
 
-// try remembers a proof, unless the proof is held already or there is no room for it.
+// try remembers a proof, and reports whether it was not held yet. If the proof cannot
+// be remembered, it returns an error.
 func (m *Memory) try(use Use) (first bool, err error) {
 	proof, id, end := digest(use.Key[:16]), digest(use.Client), slotOf(use.Until)
 	by := m.clients[id]

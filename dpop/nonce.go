@@ -11,9 +11,9 @@ import (
 )
 
 // nonces makes and checks nonces. A nonce is a time and a MAC over it, so nothing is
-// stored, and instances with the same key accept each other's nonces. Time is
-// divided into slots of half a lifetime, each with its own nonce. A nonce is valid
-// in its own slot, in the two slots after it, and in the slot before it because
+// stored, and instances with the same key and lifetime accept each other's nonces.
+// Time is divided into slots of half a lifetime, each with its own nonce. A nonce is
+// valid in its own slot, in the two slots after it, and in the slot before it because
 // another instance's clock may be ahead.
 type nonces struct {
 	of     func(slot int64) string // a closure, so that a printed Verifier does not show the key

@@ -14,7 +14,7 @@ import (
 
 const (
 	proofType = "dpop+jwt" // RFC 9449 §4.2
-	mostBytes = 8 << 10    // of a proof; with an RSA key of 4096 bits it has 1900
+	mostBytes = 8 << 10    // of a proof; with an RSA key of 4096 bits it has about 1900
 	mostID    = 512        // bytes of jti
 )
 
@@ -171,7 +171,7 @@ func (v *Verifier) remember(p *proof) {
 	v.signers.Put(v.signers.KeyOf(p.header), &kept, signerSize+len(p.header))
 }
 
-// readClaims parses the payload.
+// readClaims parses the payload, and requires the claims of RFC 9449 §4.2.
 func (p *proof) readClaims() error {
 	if err := p.token.Open(); err != nil {
 		return errForm

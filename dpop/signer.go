@@ -76,8 +76,8 @@ func NewSigner(key crypto.Signer) (*Signer, error) {
 	return nil, errors.New("dpop: the key cannot sign proofs: expected an RSA, P-256, P-384, P-521 or Ed25519 key")
 }
 
-// publicKey returns nil if the key is unusable. For example, a nil *rsa.PrivateKey is
-// a crypto.Signer whose Public method panics.
+// publicKey returns the public key, or nil if Public panics. For example, a nil
+// *rsa.PrivateKey is a crypto.Signer whose Public method panics.
 func publicKey(key crypto.Signer) (public crypto.PublicKey) {
 	defer func() {
 		if recover() != nil {

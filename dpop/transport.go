@@ -19,16 +19,17 @@ import (
 )
 
 // A Transport is an [http.RoundTripper] that sends an access token and a new proof
-// with each request (RFC 9449 §7.1). Origins and Signer are required. It keeps the
-// last nonce of each origin. If a server demands a nonce that the Transport does not
-// have, the request is sent a second time (RFC 9449 §9). A request with a body is
-// sent again only if it has GetBody, which [http.NewRequest] sets for most bodies.
+// with each request to its Origins (RFC 9449 §7.1). Origins and Signer are required.
+// It keeps the last nonce of each origin. If a server demands a nonce that the
+// Transport does not have, the request is sent a second time (RFC 9449 §9). A request
+// with a body is sent again only if it has GetBody, which [http.NewRequest] sets for
+// most bodies.
 //
 // If a server closes a reused connection before any part of a response has come, some
 // requests are sent once more, with a new proof. They are the requests that
 // [http.Transport] sends again by itself: GET, HEAD, OPTIONS and TRACE, and requests
-// with an Idempotency-Key. Other requests, for example a POST, are not sent again,
-// and the caller gets the error.
+// with an Idempotency-Key or X-Idempotency-Key. Other requests, for example a POST,
+// are not sent again, and the caller gets the error.
 //
 // The Transport does not change the request that it is given, and the response refers
 // to that request, so printing either shows no token. A Transport is safe for
@@ -51,12 +52,12 @@ type Transport struct {
 	Token func(ctx context.Context) (string, error)
 
 	// Base sends the requests; nil means http.DefaultTransport. If Base is an
-	// [http.Transport], the first request copies it, and the copy has its own
+	// [http.Transport] or nil, the first request copies it, and the copy has its own
 	// connections. Protocols that were registered with RegisterProtocol are not
 	// copied. Over HTTP/2, the copy pings a connection if nothing was received for 3
 	// s, and closes it if the ping is not answered within 5 s. If Base sets
-	// SendPingTimeout in its HTTP2, that value is used instead; a negative
-	// SendPingTimeout turns pings off.
+	// SendPingTimeout in its HTTP2, its own times are used instead; a PingTimeout
+	// alone replaces the 5 s. A negative SendPingTimeout turns pings off.
 	//
 	// An [http.Transport] whose HTTP/2 is that of golang.org/x/net/http2, and any
 	// other RoundTripper, is used as it is. Such a RoundTripper should find dead
@@ -66,7 +67,7 @@ type Transport struct {
 
 	mu     sync.Mutex
 	nonces map[string]string // by origin, so at most as many as Origins
-	sender http.RoundTripper // Base or its copy; nil before the first request
+	sender http.RoundTripper // Base or its copy; nil before the first use
 }
 
 // liveness closes a dead connection within 8 s. A ping gets more time than in our
@@ -120,8 +121,9 @@ func (t *Transport) wantsNewProof(response *http.Response, seen *pool.Exchange, 
 	return seen.Sent() > 1 && t.refusesFor(response, invalidProof)
 }
 
-// sendAndRepeat sends a request. If its connection was closed before a response came,
-// it sends the request once more, unless repeating it could do harm.
+// sendAndRepeat sends a request. If its reused connection was closed before a
+// response came, it sends the request once more, if isRepeatable and rewound allow
+// that.
 func (t *Transport) sendAndRepeat(r *http.Request, token, nonce string) (*http.Response, *pool.Exchange, error) {
 	response, seen, err := t.send(r, token, nonce)
 	if !seen.Unanswered(err) || !isRepeatable(r) {
@@ -379,8 +381,8 @@ func rewound(r *http.Request) (*http.Request, bool) {
 	return again, true
 }
 
-// mostDiscarded limits how much of a refusal's body is read so that its connection
-// can be used again.
+// mostDiscarded limits how much of a refusal's body is read, for its error and so
+// that its connection can be used again.
 const mostDiscarded = 8 << 10
 
 func discard(body io.ReadCloser) {

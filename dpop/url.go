@@ -10,8 +10,8 @@ import (
 
 var errURI = errors.New("expected an absolute https or http URI without user information, in ASCII")
 
-// newBase normalises one of Config.URLs, and removes slashes at its end, because the
-// path of a request begins with one.
+// newBase normalises a URL, for example one of Config.URLs, and removes slashes at
+// its end, because the path of a request begins with one.
 func newBase(url string) (string, error) {
 	if err := fetch.CheckURL(url, false); err != nil {
 		return "", err
@@ -24,8 +24,8 @@ func newBase(url string) (string, error) {
 }
 
 // find reports whether the htu is one of Config.URLs plus the path of the request
-// (RFC 9449 §4.3), and returns the htu normalised. If the htu is normal already, it
-// is not copied.
+// (RFC 9449 §4.3), and returns the htu normalised. If the htu matches as it is, it is
+// not copied.
 //
 // The path is normalised before a URL is put in front of it, so that a path with ..
 // cannot leave a prefix. For example, if URLs has https://a/drive, the path /../mail
@@ -88,8 +88,8 @@ func normalize(uri string) (string, error) {
 
 var defaultPorts = map[string]string{"https": "443", "http": "80"}
 
-// normalizeAuthority accepts a host and an optional port. It rejects everything else,
-// for example user information.
+// normalizeAuthority returns the normal form of a host and an optional port, without
+// the default port. It rejects everything else, for example user information.
 func normalizeAuthority(authority, defaultPort string) (string, error) {
 	host, port := splitPort(authority)
 	if !isPort(port) {
@@ -128,9 +128,10 @@ func isPort(port string) bool {
 	return true
 }
 
-// normalizeHost accepts an IPv6 address in brackets, or a name in ASCII. It rejects
-// names in other scripts, because they have many spellings and clients send their
-// punycode. A dot at the end stays, because the name can then mean another host.
+// normalizeHost returns the normal form of an IPv6 address in brackets, or of a name
+// in ASCII. It rejects names in other scripts, because they have many spellings and
+// clients send their punycode. A dot at the end stays, because the name can then mean
+// another host.
 func normalizeHost(host string) (string, error) {
 	if inside, ok := strings.CutPrefix(host, "["); ok {
 		address, err := netip.ParseAddr(strings.TrimSuffix(inside, "]"))

@@ -17,10 +17,11 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// A Response is an introspection answer (RFC 7662 §2.2). If Active is false, every
-// other field is zero. If a member is missing or null, its field is zero. Only the types
-// of the members are checked. If you use the client alone, you should check the audience
-// and the expiry yourself (RFC 7662 §4).
+// A Response is an introspection answer (RFC 7662 §2.2). If Active is false, every other
+// field is zero. If a member is missing or null, its field is zero. The types of the
+// members are checked, and whether the token is an access token, but nothing else. If you
+// use the client alone, you should check the audience and the expiry yourself (RFC 7662
+// §4).
 //
 // A Response prints and marshals only active, issuer and client, so that logs get no
 // other claims by accident.
@@ -44,8 +45,8 @@ type Response struct {
 
 // Decode reads the members of an active answer into v, a pointer to a struct or a map.
 // Names are case-sensitive. Numbers keep their precision: in an any they arrive as
-// [json.Number]. Members without a field in v are ignored. If the answer is inactive,
-// Decode returns an error.
+// [json.Number]. Members without a field in v are ignored. If the answer is inactive or
+// does not fit v, Decode returns an error.
 func (r Response) Decode(v any) error {
 	if !r.Active || r.Raw == nil {
 		return errors.New("introspection: Decode needs an active answer, and this one is inactive or empty")
@@ -91,7 +92,8 @@ func (c *Client) read(ctx context.Context, answer fetch.Response, now func() tim
 	return readObject(body)
 }
 
-// readObject returns an error unless active is true or false.
+// readObject reads a JSON answer. If active is neither true nor false, it returns an
+// error.
 func readObject(body []byte) (Response, error) {
 	var active string
 	err := jose.Object(string(body), func(name, value string) error {
@@ -139,8 +141,8 @@ func readActive(body []byte) (Response, error) {
 	}, nil
 }
 
-// clone gives each caller its own copy, because callers that share an answer may change
-// its slices.
+// clone returns a copy with slices of its own, because callers that share an answer may
+// change them.
 func (r Response) clone() Response {
 	r.Audience, r.Raw = slices.Clone(r.Audience), slices.Clone(r.Raw)
 	return r
@@ -151,8 +153,9 @@ func isJSON(contentType string) bool {
 	return err == nil && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"))
 }
 
-// isAccessToken reports whether token_type (RFC 7662 §2.2) stands for an access token.
-// It accepts the names of RFC 6749 §7.1 and RFC 8693 §3.
+// isAccessToken reports whether token_type (RFC 7662 §2.2) stands for an access token. It
+// accepts Bearer, DPoP, access_token and the URN of RFC 8693 §3, in any case, and ""
+// unless RequireTokenType is set.
 func (c *Client) isAccessToken(tokenType string) bool {
 	switch strings.ToLower(tokenType) {
 	case "":

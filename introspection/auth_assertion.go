@@ -24,7 +24,8 @@ const (
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523 §2.2
 
 	// assertionLife is enough for one request, even if the server's clock is a little
-	// ahead. An attacker who steals an assertion can use it no longer than that.
+	// ahead. An attacker who steals an assertion can use it no longer than that by the
+	// server's clock.
 	assertionLife = 60 * time.Second
 )
 
@@ -121,7 +122,8 @@ func part(v any) string {
 
 // keyAlgorithm returns ClientKeyAlgorithm if it is set, or else the default for the key.
 // If the FAPI 2.0 Security Profile allows algorithms for the key (§5.4.1), the default is
-// the best known of these algorithms. If the key fits no algorithm, the result is empty.
+// the best known of these algorithms. If the algorithm does not fit the key, the result is
+// empty.
 func (c Config) keyAlgorithm() string {
 	key := publicKey(c.ClientKey)
 	algorithms := []string{"PS256", "ES256", "ES384", "ES512", "EdDSA"}
@@ -136,8 +138,8 @@ func (c Config) keyAlgorithm() string {
 	return ""
 }
 
-// publicKey returns nil if Public panics, as it does, for example, for a nil
-// *rsa.PrivateKey in a crypto.Signer.
+// publicKey returns the public key, or nil if Public panics, as it does, for example, for
+// a nil *rsa.PrivateKey.
 func publicKey(key crypto.Signer) (public crypto.PublicKey) {
 	defer func() {
 		if recover() != nil {
@@ -163,8 +165,8 @@ var signing = map[string]crypto.SignerOpts{
 	"EdDSA":   crypto.Hash(0),
 }
 
-// signJWS is here because golang-jwt signs only with keys in memory, but a crypto.Signer
-// may keep its key elsewhere, for example in an HSM.
+// signJWS signs input. It is here because golang-jwt signs only with keys in memory, but a
+// crypto.Signer may keep its key elsewhere, for example in an HSM.
 func signJWS(key crypto.Signer, algorithm string, input []byte) ([]byte, error) {
 	signature, err := crypto.SignMessage(key, rand.Reader, input, signing[algorithm])
 	if err != nil {

@@ -20,9 +20,9 @@ func newCallback(name string, time time.Duration, fn func(context.Context) (stri
 }
 
 // run calls the function and returns its result, or an error if ctx ends first. In that
-// case the function continues until its own time limit, because a result that it caches
-// helps later calls. If the function ignores its context and hangs, it keeps its slot,
-// so at most maxCalls runs can hang.
+// case the function, if it has begun, continues until its own time limit, because a result
+// that it caches helps later calls. If the function ignores its context and hangs, it
+// keeps its slot, so at most maxCalls runs can hang.
 func (c callback) run(ctx context.Context) (string, error) {
 	select {
 	case c.slots <- struct{}{}:

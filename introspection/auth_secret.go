@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A clientSecret is the value of ClientSecret, or the last result of ClientSecretFrom.
-// If the endpoint refuses it, the source is read again.
+// A clientSecret is the value of ClientSecret, or the last result of ClientSecretFrom. If
+// the endpoint refuses it, ClientSecretFrom is called again: see renew.
 type clientSecret struct {
 	source  callback
 	least   int           // minimum length in bytes

@@ -9,13 +9,13 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// An AuthMethod is how the client authenticates itself. Its value is the name in the
-// registries of RFC 7591 §4.2 and RFC 6749 §11.1. A server lists the names in
+// An AuthMethod is how the client authenticates itself. Its value is a name in the
+// registry of RFC 7591 §4.2 or RFC 6749 §11.1. A server lists the names in
 // introspection_endpoint_auth_methods_supported (RFC 8414 §2).
 type AuthMethod string
 
-// The methods, with the settings that they need. It is a fault to set a field that the
-// method does not use.
+// The methods, with the settings that they need. It is a fault to set a secret, key,
+// certificate or BearerToken that the method does not use.
 const (
 	// ClientSecretBasic sends ClientID and ClientSecret in the Authorization field (RFC
 	// 6749 §2.3.1). It is the default. Wherever a method needs ClientSecret,

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	breakAfter   = 5 // distinct tokens of one side, calls without a connection, or failures of one token
+	breakAfter   = 5 // distinct tokens of one side, calls without a connection or credential, or failures of one token
 	firstBreak   = 500 * time.Millisecond
-	longestBreak = time.Second      // calls fail for up to this long after an outage; a shorter pause would cause more probes
+	longestBreak = time.Second      // without a refusal or Retry-After, calls fail for up to this long after an outage; a shorter pause would cause more probes
 	longestAsked = 30 * time.Second // the maximum for a Retry-After
 	refusedBreak = 5 * time.Second  // the pause if the endpoint refuses this client
 
@@ -19,8 +19,9 @@ const (
 	jitter       = 0.2
 	leastRefused = time.Duration((1 - jitter) * float64(refusedBreak))
 
-	// If manyInRow tokens of one kind fail in a row, it is not chance. If just one or two
-	// of several servers behind a balancer refuse this client, the others stay in use.
+	// manyInRow is how many tokens in a row must be refused, or get a Retry-After, if a
+	// whole answer came just before. If just one or two of several servers behind a
+	// balancer refuse this client, the others stay in use.
 	manyInRow = 10
 
 	mostLeft = 4 // probes of one pause that may be on the wire after their callers have left
@@ -36,7 +37,8 @@ const (
 // A whole answer closes the breaker, even if it cannot be used, because it proves that the
 // endpoint is up. A refusal of this client closes the breaker too, except for circuits
 // that a refusal has opened. Only failures in a row, with no whole answer since, open the
-// breaker, and each token counts once.
+// breaker, and each token counts once. A call without a connection or credential counts
+// each time.
 //
 // Known tokens, which were active before, have a circuit of their own. A failure that an
 // unknown token may cause does not open that circuit. If that circuit opens, the circuit
@@ -70,7 +72,7 @@ func (b *breaker) sideOf(d digest) side {
 	return unknownSide
 }
 
-// A circuit lets no call through until a time, and then one probe at a time.
+// If open, a circuit lets no call through until a time, and then one probe at a time.
 type circuit struct {
 	until  time.Time // zero if the circuit is closed
 	pauses int       // in a row
@@ -103,7 +105,7 @@ func (c *circuit) begin(now time.Time, longest time.Duration) int {
 	return c.period
 }
 
-// end reports whether the call was the probe of this period.
+// end reports whether the call was a probe of this period, and ends the probe.
 func (c *circuit) end(period int) bool {
 	if period == 0 || period != c.period {
 		return false
@@ -146,9 +148,9 @@ func (b *breaker) singleOf(d digest) *single {
 	return &b.single[(int(d[0])<<8|int(d[1]))%singles]
 }
 
-// refusesSingle returns an error while the token's own circuit is open. If a whole answer
-// has come since the token failed, for example about another token, the pause ends after
-// firstBreak, unless the failure was a 429.
+// refusesSingle returns an error while the token's own circuit refuses calls. If a whole
+// answer has come since the token failed, for example about another token, the pause ends
+// after firstBreak, unless the failure was a 429.
 func (b *breaker) refusesSingle(d digest, now time.Time) error {
 	if b.single == nil {
 		return nil
@@ -290,10 +292,10 @@ func (b *breaker) open(side side, probed bool, now time.Time, failed failure, ca
 	}
 }
 
-// few is how many tokens in a row must meet a refusal of this client, or a Retry-After,
-// before the refusal or the Retry-After applies to other tokens as well. The result is 2
-// or, if a whole answer came within refusedBreak, manyInRow: one of several servers may
-// refuse while the others still answer.
+// few is how many tokens in a row must at least meet a refusal of this client, or a
+// Retry-After, before the refusal or the Retry-After applies to other tokens as well. The
+// result is 2 or, if a whole answer came within refusedBreak, manyInRow: one of several
+// servers may refuse while the others still answer.
 func (b *breaker) few(now time.Time) int {
 	if !b.answered.IsZero() && now.Sub(b.answered) < refusedBreak {
 		return manyInRow

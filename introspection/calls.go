@@ -17,13 +17,14 @@ const (
 	maxCalls = 64
 
 	// maxQueued bounds how many calls wait for a call on the wire to end. If the queue is
-	// full, the next call fails at once.
+	// full, the next call fails at once, or takes the place of another: see calls.
 	maxQueued = 1024
 
-	// If any token is known, at most mostUnknown calls about unknown tokens are on the
-	// wire at once, so that a flood of unknown tokens leaves room for known tokens. If
-	// unknown tokens wait, at most mostKnown calls are about known tokens, so that the
-	// good ones among the unknown tokens can become known.
+	// If any token is known, a call about an unknown token starts only if fewer than
+	// mostUnknown are on the wire, so that a flood of unknown tokens leaves room for known
+	// tokens. If unknown tokens wait, a call about a known token starts only if fewer than
+	// mostKnown are on the wire, so that the good ones among the unknown tokens can become
+	// known.
 	mostUnknown = 48
 	mostKnown   = 56
 )
@@ -35,7 +36,7 @@ const (
 // and cost the server a handshake.
 //
 // Known tokens go first. If the queue is full, a call about a known token takes the place
-// of the last call about an unknown token.
+// of the last call about an unknown token, if there is one.
 type calls struct {
 	timeout time.Duration           // how long a call waits for its turn
 	known   interface{ any() bool } // if any token is known, places are kept for known tokens
@@ -82,9 +83,8 @@ type turn struct {
 // wire.
 var errLeft = errors.New("introspection: every caller left before the request was sent")
 
-// do joins the call about the token. If there is no such call, or it must not be
-// shared, it makes a new call that starts after do was called. If refuses returns an
-// error, no call is made.
+// do joins the call about the token. If there is no such call, or wanted must not be
+// shared, do makes a new call. If refuses returns an error, no new call is made.
 func (c *calls) do(ctx context.Context, wanted call, refuses func() error) (Response, error) {
 	made, late, err := c.join(&wanted, refuses)
 	if err != nil {
@@ -101,9 +101,9 @@ func (c *calls) do(ctx context.Context, wanted call, refuses func() error) (Resp
 	}
 }
 
-// join returns a call and the channel late. If the call's time in the queue ends, late is
-// closed, and every caller that joined the call while it was queued gives up. If the call
-// has its turn already, late is nil.
+// join returns a call and the channel late, which is closed if the call has its turn when
+// its time in the queue is over. Then every caller that joined while the call was queued
+// gives up. If the call has its turn already, late is nil.
 func (c *calls) join(wanted *call, refuses func() error) (made *call, late chan struct{}, err error) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -164,8 +164,7 @@ func (c *calls) mayStart(side side) bool {
 	return c.onWire[knownSide] < mostKnown || c.queues[unknownSide].Len() == 0
 }
 
-// next starts the queued calls that can start now, and gives up queued calls that are
-// late.
+// next starts the queued calls that can start now. It gives up late ones instead.
 func (c *calls) next() {
 	for _, side := range []side{knownSide, unknownSide} {
 		for queue := &c.queues[side]; queue.Len() > 0 && c.mayStart(side); {
@@ -286,15 +285,15 @@ func (c *calls) forget(old *call) {
 	}
 }
 
-// run recovers if a function of the Config panics, because otherwise the program would
-// crash.
+// run calls later, and recovers if a function of the Config panics, because otherwise the
+// program would crash.
 func run(later func()) {
 	defer func() { _ = recover() }()
 	later()
 }
 
-// errBusy means that the queue is full, or that a call's time in the queue is over. It
-// says nothing about the endpoint or the token.
+// errBusy means that a call got no place in the queue, lost it to another call, or waited
+// too long in it. It says nothing about the endpoint or the token.
 var errBusy error = &busyError{}
 
 // errNoConnection is errBusy for the queue of HTTPClient's transport.

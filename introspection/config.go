@@ -30,9 +30,9 @@ type Config struct {
 
 	// ClientSecretFrom returns the secret. Set it instead of ClientSecret if the secret is
 	// rotated. The result is kept until the endpoint refuses this client (401, 403 or
-	// invalid_client). Then ClientSecretFrom is called again, and the lookup is repeated
-	// once with the new secret. If the secret has not changed, ClientSecretFrom is called
-	// again for the next probe, after 4 s at the earliest.
+	// invalid_client). Then ClientSecretFrom is called again and, if the secret has
+	// changed, the lookup is repeated once. If not, another refusal of that kind calls
+	// ClientSecretFrom again, after 4 s at the earliest.
 	//
 	// If ClientSecretFrom fails or panics, nothing is known of the token. The client's
 	// error does not repeat the failure's text, which may hold secrets, so
@@ -89,9 +89,9 @@ type Config struct {
 
 	// If Keys is set, answers must be signed (RFC 9701) and these keys verify them: a
 	// *jwks.Cache, jwks.Static, or your own source. An answer's iss must be Issuer, its
-	// aud must contain ClientID, and its iat must lie within the last 3 minutes. Set
-	// Issuer and ClientID as well. Encrypted answers are not supported. The Client does
-	// not close Keys. If Keys is nil, answers are plain JSON.
+	// aud must contain ClientID, and its iat must be at most 3 minutes ago and 30 s ahead.
+	// Set Issuer and ClientID as well. Encrypted answers are not supported. The Client
+	// does not close Keys. If Keys is nil, answers are plain JSON.
 	Keys KeySource
 
 	// Algorithms are the JWS algorithms accepted for signed answers; nil accepts every
@@ -106,15 +106,15 @@ type Config struct {
 
 	// CacheFor is how long an active answer is reused, at most 1 h. Zero caches nothing.
 	// For example, if CacheFor is one minute, a revoked token is refused at most a minute
-	// later. An answer is never reused beyond the token's exp, and an answer without exp
-	// is not cached. An inactive answer is reused for 5 s, or for CacheFor if that is
-	// less.
+	// later. An active answer is never reused beyond the token's exp plus Options.Leeway,
+	// and without exp it is not cached. An inactive answer is reused for 5 s, or for
+	// CacheFor if that is less.
 	CacheFor time.Duration
 
 	// DangerouslyServeStaleFor is for how long after CacheFor a token that was active is
 	// still reported as active if the endpoint cannot be reached, although the token may
-	// have been revoked. It never extends beyond the token's exp. Zero disables this; the
-	// maximum is 15 minutes.
+	// have been revoked. It never extends beyond the token's exp plus Options.Leeway. Zero
+	// disables this; the maximum is 15 minutes.
 	//
 	// The endpoint cannot be reached if there is no connection to it, or if two tokens in
 	// a row, with no whole answer in between, got no answer in time, a truncated answer,
@@ -149,12 +149,12 @@ type Config struct {
 	// secret. Its transport should keep 64 idle connections (MaxIdleConnsPerHost), as our
 	// own transport does; otherwise most calls under load will dial anew.
 	//
-	// If its transport is an [http.Transport], the transport is copied as well, and the
-	// copy has connections of its own, with the same limits. An HTTP/2 connection is
-	// pinged after 2 s of silence and closed 2 s later if there is no reply, unless the
-	// transport sets its own SendPingTimeout in HTTP2; a negative SendPingTimeout disables
-	// the pings. The copy lacks protocols that were added with RegisterProtocol. Any other
-	// RoundTripper is used as it is; see [Client.Warnings].
+	// If its transport is nil or an [http.Transport] with net/http's HTTP/2, the transport
+	// is copied as well, and the copy has connections of its own, with the same limits. An
+	// HTTP/2 connection is pinged after 2 s of silence and closed 2 s later if there is no
+	// reply, unless the transport sets its own times in HTTP2; a negative SendPingTimeout
+	// disables the pings. The copy lacks protocols that were added with RegisterProtocol.
+	// Any other RoundTripper is used as it is; see [Client.Warnings].
 	HTTPClient *http.Client
 
 	// DangerouslyAllowHTTP accepts plain http on any host, for Endpoint and Issuer.

@@ -17,11 +17,11 @@ type failure int
 const (
 	answered  failure = iota // no failure: the endpoint answered about the token
 	unusable                 // a whole answer that cannot be used: the endpoint is up, but this token is odd
-	refused                  // 401 or invalid_client: the endpoint refuses this client, not the token
+	refused                  // 401, invalid_client or unauthorized_client: the endpoint refuses this client, not the token
 	forbidden                // 403: the endpoint refuses this client, or a firewall has rejected an odd token
 	limited                  // 429
 	internal                 // a 5xx other than 502, 503 and 504: some servers send it for a token that they do not know
-	down                     // no answer in time, a truncated answer, or 408, 502, 503 or 504
+	down                     // a connection but no answer, a truncated answer, or 408, 502, 503 or 504
 	unsent                   // no connection, which the token cannot have caused
 	queued                   // the transport of HTTPClient had no free connection (MaxConnsPerHost), so the endpoint was not asked
 	ours                     // the client could not get its own credential, so the endpoint was not asked

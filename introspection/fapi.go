@@ -38,8 +38,8 @@ var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
 const fapiMostCache = 10 * time.Minute
 
 // FAPI2Err returns an error if the settings allow something that the FAPI 2.0 Security
-// Profile forbids. It lists every fault, each on a line that begins with the name of the
-// setting.
+// Profile forbids, or let a revoked token pass for more than 10 minutes or during outages.
+// It lists every such fault, each on a line that begins with the name of the setting.
 //
 // A secret in a form or in the Authorization field is not a fault. The profile requires
 // private_key_jwt or mutual TLS from clients at the token endpoint (§5.3.2.1), but does

@@ -7,23 +7,23 @@
 //		ClientSecret: secret,
 //	})
 //
-// The client authenticates itself with a secret, with a JWT that a key signs, with a
-// certificate or with an access token of its own; see [AuthMethod].
+// The client authenticates itself with a secret, with a signed JWT, with a certificate or
+// with an access token of its own; see [AuthMethod].
 //
 // If you set a client as an issuer's Introspection, the validator asks it about that
 // issuer's tokens that are not JWTs. You can also use it alone.
 //
 // Nothing is cached unless you set Config.CacheFor. A revoked token is refused from the
-// next call on, or, if answers are cached, at most CacheFor later. Concurrent lookups of
-// the same token share one call.
+// next call on, or, if answers are cached, at most CacheFor plus DangerouslyServeStaleFor
+// later. Concurrent lookups of the same token share one call.
 //
 // # Outages
 //
 // A circuit breaker stops the calls while the endpoint fails. A pause lasts half a second
-// at first and a second at most, or up to 30 s if the server sends a Retry-After. Then
-// one probe at a time is let through. Any whole answer closes the breaker, even if its
-// content is unusable, because it proves that the endpoint is up. A 401, 403, 408, 429 or
-// 5xx is not a whole answer.
+// at first and a second at most, or up to 30 s if the server sends a Retry-After. Then one
+// probe at a time is let through. Any whole answer closes the breaker, even if its content
+// is unusable, because it proves that the endpoint is up. A 401, 403, 408, 429, 5xx or
+// invalid_client is not a whole answer.
 //
 // The breaker treats two groups differently: known tokens, which were active when they
 // were last looked up, and unknown ones, which an attacker may have invented. It counts
@@ -45,15 +45,15 @@
 //
 // If the endpoint refuses this client (401, 403 or invalid_client), the pauses are 5 s.
 // Every token has to wait after two known tokens were refused like this. Unknown tokens
-// have to wait after any five tokens were, or after one 401 if the endpoint has never
-// given a whole answer.
+// have to wait after any five tokens were, or after one 401 or invalid_client if the
+// endpoint has never given a whole answer.
 //
 // If a whole answer came within the last 5 s, a Retry-After and a refusal need ten
 // tokens instead, because just one of several servers may be at fault.
 //
 // The client remembers up to 65,536 known tokens by their digests (2 MiB), and the
-// failures of up to 1,024 tokens (150 KiB). Known tokens go first in the queue, and
-// unknown tokens never take all of the places on the wire.
+// failures of up to 1,024 tokens (150 KiB). Known tokens go first in the queue. If any
+// token is known, unknown tokens do not get all of the places on the wire.
 package introspection
 
 import (
@@ -68,17 +68,18 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// The errors of [Client.Introspect] that trying again does not mend. Any other error
-// means that the endpoint gave no usable answer, so the token's validity is unknown.
+// The errors of [Client.Introspect] that trying again does not mend. After any other error
+// there is no usable answer, so the token's validity is unknown.
 var (
-	// ErrClientRefused: the endpoint refuses the client's own credentials (RFC 7662
-	// §2.3). This says nothing about the token, and an operator should check the
-	// configuration. Such an endpoint is asked about every 5 s; calls in between fail
-	// with this error at once.
+	// ErrClientRefused: the endpoint refuses this client with a 401, 403 or invalid_client
+	// (RFC 7662 §2.3). This says nothing about the token, and an operator should check the
+	// configuration. If the breaker opens, the endpoint is asked about every 5 s; calls in
+	// between fail with this error at once.
 	ErrClientRefused = errors.New("introspection: the endpoint refuses this client; check ClientID, AuthMethod and the credentials that it needs")
 
-	// ErrTokenType: the token is active but is not an access token. RFC 7662 §2.1
-	// allows a server to introspect refresh tokens as well.
+	// ErrTokenType: the token is active but is not an access token, or lacks the
+	// token_type that RequireTokenType requires. RFC 7662 §2.1 allows a server to
+	// introspect refresh tokens as well.
 	ErrTokenType = errors.New("introspection: the token is active, but it is not an access token")
 
 	// ErrUnsupportedTokenType: the endpoint does not introspect tokens of this kind
@@ -154,8 +155,9 @@ func (c *Client) Issuer() string { return c.config.issuer }
 // Introspect asks whether a token is active and what it stands for. If the token is
 // inactive, the Response is zero and the error nil. An error other than
 // [ErrClientRefused], [ErrTokenType] and [ErrUnsupportedTokenType] means that nothing is
-// known of the token. If an error has a method RetryAfter() time.Duration, the caller
-// should wait that long before it tries again. No error contains the token or a secret.
+// known of the token. If an error has a method RetryAfter() time.Duration in its chain,
+// the caller should wait that long before it tries again. No error contains the token or a
+// secret.
 //
 // Concurrent callers share one call for each token. While the call waits for its turn, it
 // is given up if all callers leave. Once the call is on the wire, it continues until the
@@ -168,8 +170,8 @@ func (c *Client) Introspect(ctx context.Context, token string) (Response, error)
 type Options struct {
 	_ [0]func()
 
-	// If Fresh is set, the endpoint is asked, whatever is cached, with a call that
-	// starts now and is not shared. The answer is cached like any other.
+	// If Fresh is set, no cached answer is used, and the call is a new one that is not
+	// shared. The answer is cached like any other.
 	Fresh bool
 
 	// Leeway is for how long after its exp the caller accepts a token. A cached answer
@@ -205,7 +207,8 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 	return Response{}, err
 }
 
-// put looks the token up, unless the breaker is open.
+// put joins or makes a call about the token. Without a Store, it makes none while the
+// breaker is open.
 func (c *Client) put(ctx context.Context, key tokencache.Key, token string, options Options) (Response, error) {
 	refuses := func() error { return c.breaker.refuses(digestOf(key)) }
 	if c.shared != nil { // the Store is read even if the breaker is open
@@ -243,8 +246,9 @@ func (c *Client) find(turn turn, key tokencache.Key, token string, options Optio
 	return r, func() { c.shared.put(context.Background(), token, r, asked, fresh, now) }, nil
 }
 
-// findShared looks for the answer in the Store, and caches it. If another replica keeps
-// answers for longer than this client's settings allow, these settings apply.
+// findShared looks for the answer in the Store, unless Fresh is set, and caches it. If
+// another replica keeps answers for longer than this client's settings allow, these
+// settings apply.
 func (c *Client) findShared(ctx context.Context, key tokencache.Key, token string, options Options) (Response, bool) {
 	if options.Fresh {
 		return Response{}, false
@@ -366,8 +370,8 @@ func (c *Client) ask(request fetch.Request, now func() time.Time) (Response, err
 }
 
 // refusesClient reports whether the endpoint refuses this client: with 401 (RFC 7662
-// §2.3), or with invalid_client or unauthorized_client, which some servers send with a
-// 400 (RFC 6749 §5.2).
+// §2.3), or with invalid_client or unauthorized_client, which some servers send with a 400
+// (RFC 6749 §5.2). For a 403 it returns false.
 func refusesClient(answer fetch.Response) bool {
 	switch answer.Status {
 	case http.StatusUnauthorized:

@@ -26,7 +26,7 @@ type knownTokens struct {
 	young, old map[digest]struct{}
 }
 
-// learn records whether the endpoint has reported a token as active.
+// learn records whether an answer has reported a token as active.
 func (k *knownTokens) learn(d digest, active bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

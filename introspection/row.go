@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A row holds the failures since the last whole answer, and of each token only the last
+// A row holds failures since the last whole answer, and of each token only the last
 // failure. For each side, kind of failure and asks, it keeps manyInRow tokens at most,
 // which is at most 200 in all.
 type row struct {

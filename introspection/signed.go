@@ -37,8 +37,8 @@ const (
 	// asked, so an older answer was made for an earlier request and may be outdated.
 	maxAge = 3 * time.Minute
 
-	// leeway is the difference between the clocks that is tolerated when an answer's
-	// iat, exp and nbf are checked (RFC 7519 §4.1.4).
+	// leeway is how far an answer's iat and nbf can be in the future, and its exp in the
+	// past, because clocks differ (RFC 7519 §4.1.4).
 	leeway = 30 * time.Second
 
 	// maxAttempts bounds how many keys are tried on one answer's signature.
@@ -135,9 +135,10 @@ func (v *answerVerifier) verify(ctx context.Context, answer fetch.Response, now 
 	return []byte(answered), err
 }
 
-// checkSignature requires the typ that no other kind of JWT has (RFC 8725 §3.11).
-// Otherwise, for example, an access token that the same key signed could pass as an
-// answer. HMAC is not accepted, because a key source has no shared secrets.
+// checkSignature verifies the signature, and requires the typ that no other kind of JWT
+// has (RFC 8725 §3.11). Otherwise, for example, an access token that the same key signed
+// could pass as an answer. HMAC is not accepted, because a key source has no shared
+// secrets.
 func (v *answerVerifier) checkSignature(ctx context.Context, token jose.Token) error {
 	switch {
 	case !token.HasMediaType(signedType):

@@ -20,8 +20,8 @@ import (
 //
 // The Store never holds a token, nor anything that is readable without Config.StoreKey:
 // names are keyed digests, and values are encrypted and authenticated under
-// Config.StoreKey. An attacker who can write to the Store can remove answers but not
-// forge them.
+// Config.StoreKey. An attacker who can write to the Store can remove answers, or put back
+// older ones until they expire, but not forge them.
 type Store interface {
 	// Get returns the value under the name, or nil and no error if there is no value. Get
 	// and Set should return when ctx ends, after at most 250 ms. The client does not wait
@@ -90,8 +90,8 @@ type stored struct {
 	Answer json.RawMessage `json:"answer,omitempty"`
 }
 
-// get returns the answer that a process has stored. If the store fails, or the value is
-// not authentic, it reports the fault and returns false.
+// get returns the answer that a process has stored, or false. If the store fails, or the
+// value is not authentic, get also reports the fault.
 func (s *sharedStore) get(ctx context.Context, token string) (r Response, v stored, ok bool) {
 	if s == nil {
 		return Response{}, v, false

@@ -8,19 +8,19 @@ import (
 )
 
 // A missBudget decides which unknown kids may cause a fetch: one per cooldown, with a
-// burst of missBurst. If a kid is known to be absent, it can spend only the surplus
-// above a reserve of one fetch. So stale tokens that keep coming, of any number of
-// kids, never block a rotation. A token whose signature failed can spend only the
-// surplus, too.
+// burst of missBurst. If a kid is known to be absent, it can spend only the surplus above
+// a reserve of one fetch. For a second chance see spend. So stale tokens that keep coming,
+// of up to maxAbsent kids, do not block a rotation for long. A token whose signature
+// failed can spend only the surplus, too.
 type missBudget struct {
 	limiter  *rate.Limiter
 	cooldown time.Duration
 	absent   map[question]absence
 }
 
-// An absence records that good answers had no such key.
+// An absence records that good answers had no such key, or that the key was withdrawn.
 type absence struct {
-	noted time.Time // when the fetch for this key was answered
+	noted time.Time // when inVain or withdrawn last recorded it
 	asOf  time.Time // when the last fetch began whose answer lacked the key
 	often bool      // absent more than once, or withdrawn
 }
@@ -51,8 +51,8 @@ func (b missBudget) spend(q question, now time.Time) bool {
 	return b.limiter.AllowN(now, 1)
 }
 
-// spendSurplus takes one fetch off the budget, if the reserve of one fetch then
-// remains.
+// spendSurplus takes one fetch off the budget, if the reserve of one fetch then remains,
+// and reports whether it did.
 func (b missBudget) spendSurplus(now time.Time) bool {
 	return b.limiter.TokensAt(now) >= missBurst-rounding && b.limiter.AllowN(now, 1)
 }
@@ -108,9 +108,9 @@ func (b missBudget) withdrawn(kid string, began time.Time) {
 	b.note(question{kid: kid}, absence{time.Now(), began, true})
 }
 
-// note clones the strings of q, because they are substrings that would keep whole
-// tokens alive. If there are too many absences, a random one is forgotten, which costs
-// at most one fetch.
+// note records an absence. It clones the strings of q, because substrings would keep whole
+// tokens alive. If there are too many absences, an arbitrary one is forgotten, so its kid
+// counts as new.
 func (b missBudget) note(q question, is absence) {
 	for other := range b.absent {
 		if len(b.absent) < maxAbsent {

@@ -19,8 +19,8 @@ type Cache struct {
 	config Config
 	name   string // Config.name, computed once because it parses a URL
 
-	// usable is the set that requests read. It is nil before the first good answer,
-	// after usable-until and after Close.
+	// usable is the set that requests read. It is nil before the first set, after
+	// usable-until and after Close.
 	usable atomic.Pointer[keySet]
 
 	running sync.WaitGroup // fetches, reads of File, and armed timers
@@ -30,20 +30,20 @@ type Cache struct {
 	mu      sync.Mutex
 	closed  bool
 	flight  *flight   // the running fetch, or nil
-	last    *keySet   // the last good answer, kept after usable-until to compare with the next
+	last    *keySet   // the last set that was usable, kept after usable-until to compare with the next
 	readAt  time.Time // when the fetch of the last good answer began
 	budget  missBudget
 	outage  outage
 	refresh *time.Timer // starts the next fetch
 	expiry  *time.Timer // drops the keys
 	doubt   *time.Timer // drops the keys in doubt
-	looks   int         // answers since a key was first in doubt; 0 once the servers agree
+	looks   int         // decides pause while keys are in doubt or servers disagree; otherwise 0
 	state   State       // the fields that State does not take from elsewhere
 
 	saver saver
 	hook  hook
 
-	// Only the running fetch uses these.
+	// Only the running fetch uses these; for exceptions see source.
 	source   *source
 	recalled bool // File has been read, or given up on
 }
@@ -53,8 +53,8 @@ var (
 	errRanOut = errors.New("the last keys have just expired")
 )
 
-// NewCache checks the configuration and returns a cache that has fetched nothing
-// yet: the first request, or [Cache.Warm], starts the first fetch. All faults are
+// NewCache checks the configuration and returns a cache that has fetched nothing yet: the
+// first request, [Cache.Warm] or [Cache.Ready] starts the first fetch. All faults are
 // reported at once, one per line.
 func NewCache(config Config) (*Cache, error) {
 	config = config.withDefaults()
@@ -64,7 +64,7 @@ func NewCache(config Config) (*Cache, error) {
 	return &Cache{config: config, name: config.name(), budget: newMissBudget(config.MissCooldown), source: newSource(config)}, nil
 }
 
-// String returns the issuer, or else the URL of the key set, without its query.
+// String names the issuer, or else the URL of the key set, without its query.
 func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 
 // Keys returns the public keys that may verify a token with this kid and alg, at most
@@ -78,7 +78,8 @@ func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 //
 // If Keys returns no keys and no error, the token's key is certain to be missing, for
 // one of these reasons:
-//   - a fetch that began after the call did not find it;
+//   - a fetch that began after the call, or for an earlier call with this kid and alg, did
+//     not find it;
 //   - a fetch that began within the last MissCooldown did not find it, and this very
 //     kid was looked up or withdrawn before;
 //   - kid is longer than 256 bytes, and no set has so long a kid.
@@ -94,12 +95,12 @@ func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 //   - ctx ended first: the error matches the context's error. The fetch goes on for
 //     the other callers.
 //
-// generation counts the different sets so far. The order of the keys makes no
-// difference. If there is an error, generation is 0.
+// generation grows by one whenever the keys held become different keys, whatever their
+// order. If there is an error, generation is 0.
 //
-// If the key is held, Keys does no I/O, no allocation and no locking. Otherwise it
-// waits for at most Config.WaitTimeout. If 4096 calls are waiting already, it returns
-// at once with an error that the key set is unavailable.
+// If the key is held, Keys does no I/O, no allocation and no locking. Otherwise it waits
+// for at most Config.WaitTimeout. If it has to wait and 4096 calls are waiting already, it
+// returns an error at once.
 func (c *Cache) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	if set := c.usable.Load(); set != nil {
 		if keys := set.held(question{kid, alg}); keys != nil {
@@ -141,10 +142,10 @@ func (c *Cache) Keyfunc(token *jwt.Token) (any, error) {
 	return set, nil
 }
 
-// Warm returns nil once usable keys are held. If no keys are held, it makes one
-// attempt to fetch them and waits until the attempt or ctx ends. If the attempt fails,
-// Warm returns the reason. If it is too soon after a failed attempt, Warm makes no new
-// attempt and returns the failure of the old one.
+// Warm returns nil once usable keys are held. If no keys are held, it starts a fetch, or
+// joins the running one, and waits until the fetch or ctx ends. If there are no keys then,
+// Warm returns the reason. If it is too soon after a failed fetch, Warm starts no new one
+// and returns the failure of the old one.
 func (c *Cache) Warm(ctx context.Context) error {
 	f, err := c.demand()
 	if f == nil {
@@ -159,7 +160,7 @@ func (c *Cache) Warm(ctx context.Context) error {
 }
 
 // afterwards returns nil if keys are held after f, which is possible even if f failed,
-// because File may have held keys.
+// because File may have held keys. Otherwise it returns an error.
 func (c *Cache) afterwards(f *flight) error {
 	switch {
 	case c.usable.Load() != nil:
@@ -190,10 +191,10 @@ func (c *Cache) Ready() error {
 // closeTimeout limits how long Close waits for code that is not ours.
 const closeTimeout = 5 * time.Second
 
-// Close ends the running fetch and every timer, waits until they have ended,
-// and drops the keys. Calls that wait for keys, or that need them later, return an
-// error. Closing again is harmless. Close returns an error if an HTTP client that
-// ignores its context, a hook or a disk access is still running after 5 seconds.
+// Close drops the keys, ends the running fetch and every timer, and waits for them for at
+// most 5 seconds. Calls that wait for keys, or that need them later, return an error.
+// Closing again is harmless. Close returns an error if an HTTP client that ignores its
+// context, a Logger, a hook or a disk access is still running then.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true

@@ -14,8 +14,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// Config holds where a key set is found and how it is used. Either URL or Issuer is
-// required. You can leave every other field zero: its default is a good choice.
+// Config holds where a key set is found and how it is used. URL or Issuer is required. You
+// can leave every other field zero: its default is a good choice.
 type Config struct {
 	_ [0]func() // no unkeyed literals, so that fields can be added
 
@@ -46,21 +46,22 @@ type Config struct {
 	// HTTPClient makes the requests. It is copied, and redirects are refused whatever its
 	// CheckRedirect. If HTTPClient is nil, a client with TLS 1.2 or newer is used.
 	//
-	// If its Transport is an [http.Transport], the Transport is copied as well, and the
-	// copy has connections of its own, which Close closes. HTTP/2 connections are pinged
-	// after 2 s of silence, and closed if there is no answer within 2 s more. If the
-	// Transport sets SendPingTimeout in its HTTP2, its own times hold instead; if
-	// SendPingTimeout is negative, no pings are sent. The copy lacks protocols that were
-	// registered with RegisterProtocol. Any other RoundTripper is used as it is, and a
-	// warning is logged once, because the cache cannot detect that a firewall has dropped
-	// one of its connections.
+	// If its Transport is nil or an [http.Transport] with net/http's HTTP/2, the Transport
+	// is copied as well, and the copy has connections of its own, which Close closes.
+	// HTTP/2 connections are pinged after 2 s of silence, and closed if there is no answer
+	// within 2 s more. If the Transport sets SendPingTimeout in its HTTP2, its own times
+	// hold instead; if SendPingTimeout is negative, no pings are sent. A PingTimeout alone
+	// replaces the second 2 s. The copy lacks protocols that were registered with
+	// RegisterProtocol. Any other RoundTripper is used as it is, and a warning is logged
+	// once, because the cache cannot detect that a firewall has dropped one of its
+	// connections.
 	HTTPClient *http.Client
 
 	// PublicAddressesOnly refuses connections to any address that is not public unicast:
 	// loopback, link-local, private, and the addresses of cloud metadata services. The
-	// resolved address is checked each time a connection is dialed. It bypasses HTTP
-	// proxies, because a proxy would resolve the name itself, and cannot be combined with
-	// HTTPClient.
+	// resolved address is checked each time a connection is dialed. No HTTP proxy is used,
+	// because a proxy would resolve the name itself. PublicAddressesOnly cannot be
+	// combined with HTTPClient.
 	PublicAddressesOnly bool
 
 	// DangerouslyAllowHTTP accepts plain http on any host. An attacker on the
@@ -68,11 +69,11 @@ type Config struct {
 	// Loopback hosts do not need it.
 	DangerouslyAllowHTTP bool
 
-	// Logger gets one warning when fetches start to fail, one info when they
-	// succeed again, and one error when the keys expire. It gets one warning for each
-	// of these: keys that are left out, keys that are dropped because no second
-	// answer came (see WithdrawAfter), a File that is not used or not written, and an
-	// HTTPClient whose dead connections are not detected. If OnFetch panics, that is
+	// Logger gets one warning when fetches start to fail, one info when they succeed
+	// again, and one error when the keys expire. It gets one warning for each of these:
+	// keys that are left out (unless for their use), keys that are dropped because no
+	// second answer came (see WithdrawAfter), a File that is not used or not written, and
+	// an HTTPClient whose dead connections are not detected. If OnFetch panics, that is
 	// logged once, as an error. No key material is logged. If Logger is nil,
 	// slog.Default() is used.
 	Logger *slog.Logger
@@ -82,20 +83,22 @@ type Config struct {
 	// running, that fetch is not reported.
 	OnFetch func(Fetch)
 
-	// File, if set, stores the keys of the last good answer, so that the cache can
-	// restart while the issuer is down: the stored keys are used until usable-until. The
-	// first fetch is still tried, for 2 s. The file is replaced atomically, and only
-	// its owner can read it. It is used only if it was saved with the same settings of
-	// where keys come from. On Unix, its owner must also be this process's user or root,
-	// and no other user may be able to write it. You should protect its folder, because
-	// a user who can write there decides which tokens are accepted. Each cache needs a
-	// file of its own.
+	// File, if set, stores the keys of the last good answer, so that the cache can restart
+	// while the issuer is down: if the first fetch fails, the stored keys are used until
+	// usable-until, unless the metadata contradicts the configuration. With stored keys,
+	// the first fetch takes at most 2 s. The file is replaced atomically, and only its
+	// owner can read it. It is used only if it was saved with the same settings of where
+	// keys come from. On Unix, its owner must also be this process's user or root, and no
+	// other user may be able to write it. You should protect its folder, because a user
+	// who can write there decides which tokens are accepted. Each cache needs a file of
+	// its own.
 	File string
 
 	// RefreshAfter is the time until the set is fetched again if the answer has no
-	// freshness lifetime of its own (RFC 9111 §4.2.1), from 100 ms to 24 h. Zero: 1 h,
-	// or less if UsableFor is short. The answer's own lifetime is bounded: at least 5
-	// minutes, or RefreshAfter if that is less, and at most 24 h.
+	// freshness lifetime of its own (RFC 9111 §4.2.1), from 100 ms to 24 h. Zero: 1 h, or
+	// less if UsableFor is short. The answer's own lifetime is bounded: at least 5
+	// minutes, or RefreshAfter if that is less, and at most 24 h. Both are cut to three
+	// quarters of UsableFor, and shortened at random by up to a tenth.
 	RefreshAfter time.Duration
 
 	// UsableFor is how long after the last good answer its keys can still be used,
@@ -111,9 +114,10 @@ type Config struct {
 	// held, from 100 ms to 1 minute. If the second answer lacks the key too, the key is
 	// dropped. Until then it verifies, for at most 5 minutes. If the second answer has the
 	// key, the set is fetched a few times more, after pauses that double up to 2 minutes.
-	// So if a server of the issuer is out of date for a moment, no good token is rejected.
-	// A withdrawal takes effect later by this pause. Zero: 5 s. If WithdrawAfter is
-	// negative, the first answer decides, which is better if a key was stolen.
+	// So if a server of the issuer is out of date for less than this pause, no good token
+	// is rejected. A withdrawal takes effect later by this pause at least. Zero: 5 s. If
+	// WithdrawAfter is negative, the first answer decides, which is better if a key was
+	// stolen.
 	WithdrawAfter time.Duration
 
 	// FetchTimeout limits a whole fetch, discovery included, from 100 ms to 5 minutes.
@@ -121,8 +125,8 @@ type Config struct {
 	// WaitTimeout, because the next attempt may get a connection that does not hang.
 	FetchTimeout time.Duration
 
-	// WaitTimeout is how long one request waits for a running fetch, from
-	// 10 ms to 1 minute. The fetch goes on if the request gives up. Zero: 5 s.
+	// WaitTimeout is the longest time that one request waits for fetches, from 10 ms to 1
+	// minute. The fetch goes on if the request gives up. Zero: 5 s.
 	WaitTimeout time.Duration
 }
 
@@ -146,7 +150,7 @@ const (
 	maxFresh = 24 * time.Hour
 )
 
-// withDefaults replaces zero fields by their defaults.
+// withDefaults replaces zero durations and a nil Logger by their defaults.
 func (c Config) withDefaults() Config {
 	fill := func(field *time.Duration, value time.Duration) {
 		if *field == 0 {
@@ -239,5 +243,5 @@ func (c Config) newClient() *fetch.Client {
 	return fetch.New(c.HTTPClient)
 }
 
-// name returns the issuer, or else the URL of the key set, for errors and logs.
+// name returns the issuer, or else the URL of the key set, redacted for errors and logs.
 func (c Config) name() string { return fetch.Redact(cmp.Or(c.Issuer, c.URL)) }

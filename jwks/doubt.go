@@ -10,9 +10,9 @@ import (
 // a few seconds later. Until then the key is in doubt, and still verifies.
 
 const (
-	// mostLook is the longest pause before the next answer after servers of the issuer
-	// have disagreed. The pause doubles with each answer. If two answers that far apart
-	// are the same, the servers agree.
+	// mostLook is the longest pause before the next fetch after servers of the issuer have
+	// disagreed. The pause doubles with each answer. If two answers that far apart are the
+	// same, the servers agree.
 	mostLook = 2 * time.Minute
 
 	// mostDoubt is how long a key can be in doubt. If no second answer comes in that
@@ -28,10 +28,10 @@ func (s *keySet) published() *keySet {
 	return newKeySet(slices.DeleteFunc(slices.Clone(s.entries), entry.isDoubted))
 }
 
-// doubtful returns the keys in use that set lacks and that stay in doubt. The fetch of
-// set began at began, and has just ended. WithdrawAfter counts from the end of one
-// fetch to the start of the next, because a server that was slow to answer may have
-// the current set by then. c.mu is held.
+// doubtful returns the keys in use that set lacks and that stay in doubt, and updates
+// c.looks. The fetch of set began at began, and has just ended. WithdrawAfter counts from
+// the end of one fetch to the start of the next, because a server that was slow to answer
+// may have the current set by then. c.mu is held.
 func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {
 	held := c.usable.Load()
 	if held == nil || c.config.WithdrawAfter < 0 {
@@ -64,15 +64,15 @@ func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {
 	return doubted
 }
 
-// pause returns the time from an answer to the next fetch. c.mu is held, and looks is
-// not 0.
+// pause returns the time from an answer to the next fetch while looks is not 0. c.mu is
+// held.
 func (c *Cache) pause() time.Duration {
 	return min(c.config.WithdrawAfter<<min(c.looks-1, 20), mostLook)
 }
 
 // lookAgain returns the time until the next fetch if keys are in doubt or servers have
-// disagreed, and otherwise maxFresh. It also sets the timer that ends the doubt after
-// mostDoubt. c.mu is held.
+// disagreed, and otherwise maxFresh. It also sets or stops the timer that ends the doubt
+// after mostDoubt. c.mu is held.
 func (c *Cache) lookAgain(doubted []entry) time.Duration {
 	since := time.Now()
 	if len(doubted) == 0 {

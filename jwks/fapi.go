@@ -12,10 +12,10 @@ import (
 // fapiAlgorithms are the algorithms of FAPI 2.0 Security Profile §5.4.1.
 var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
 
-// FAPI2Err returns an error if the settings allow more than the FAPI 2.0 Security
-// Profile does. The profile requires TLS for all connections (§5.2.1) and limits the
-// algorithms of JWTs, including signed metadata (§5.4.1). There is one fault per line,
-// each beginning with the name of the setting. HTTPClient is not checked.
+// FAPI2Err returns an error if the settings allow more than the FAPI 2.0 Security Profile
+// does. The profile requires TLS for all connections (§5.2.1) and limits the algorithms of
+// JWTs, including signed metadata (§5.4.1). There is one fault per line, each beginning
+// with the name of the setting. HTTPClient, and http on a loopback host, are not checked.
 func (c *Cache) FAPI2Err() error {
 	var faults []error
 	if c.config.DangerouslyAllowHTTP {

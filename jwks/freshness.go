@@ -8,9 +8,9 @@ import (
 )
 
 // freshness returns how long after now the set should be fetched again: the answer's own
-// freshness lifetime, within bounds, or else config.RefreshAfter. If an answer must not
-// be stored (no-store, max-age=0), the result is the lower bound, because the answer's
-// keys are held anyway for verifying, and a fetch per request would be useless load.
+// freshness lifetime, or else config.RefreshAfter, within bounds. If an answer has
+// no-store or max-age=0, the result is the lower bound, because the answer's keys are held
+// anyway for verifying, and a fetch per request would be useless load.
 func freshness(h http.Header, now time.Time, config Config) time.Duration {
 	fresh, ok := lifetime(h, now)
 	if !ok {
@@ -20,9 +20,9 @@ func freshness(h http.Header, now time.Time, config Config) time.Duration {
 	return min(fresh, latestRefresh(config.UsableFor))
 }
 
-// lifetime returns the freshness lifetime (RFC 9111 §4.2.1) minus the answer's Age
-// (§4.2.3), and whether the answer has one. It ignores s-maxage, because this is a
-// private cache.
+// lifetime returns the freshness lifetime (RFC 9111 §4.2.1), and whether the answer has
+// one. The answer's Age is subtracted from a max-age (RFC 9111 §4.2.3). lifetime ignores
+// s-maxage, because this is a private cache.
 func lifetime(h http.Header, now time.Time) (time.Duration, bool) {
 	if age, ok := cacheControl(h.Values("Cache-Control")); ok {
 		used, _ := deltaSeconds(h.Get("Age"))

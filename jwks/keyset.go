@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	maxKeys   = 500 // in one document; real ones have fewer than ten
+	maxKeys   = 500 // in one document, and in doubt; usual documents have fewer than ten
 	maxAnswer = 4   // keys for one question, because each can cost a verification
 	maxKeyID  = 256 // bytes
 )
@@ -63,13 +63,13 @@ func (s *keySet) held(q question) []crypto.PublicKey {
 	return r[number(q.alg)]
 }
 
-// find returns the keys for q. If the kid is known but none of its keys fits the alg, it
-// returns an error. If the kid is unknown, it returns neither keys nor an error.
+// find returns the keys for q. If there are none but the set has the token's kid, it
+// returns an error. Otherwise it returns neither keys nor an error.
 func (s *keySet) find(q question) ([]crypto.PublicKey, error) {
 	if keys := s.held(q); keys != nil {
 		return keys, nil
 	}
-	if q.kid != "" && (s.has(q.kid) || s.unnamed != nil && q.alg == "") { // a Storage has no alg
+	if q.kid != "" && (s.has(q.kid) || s.unnamed != nil && q.alg == "") { // a Storage has no alg, and unnamed keys serve any kid
 		return nil, errNotForAlgorithm
 	}
 	return nil, nil
@@ -77,7 +77,7 @@ func (s *keySet) find(q question) ([]crypto.PublicKey, error) {
 
 func (s *keySet) has(kid string) bool { return s.table.find(kid) != nil }
 
-// generationOf returns 0 if there is an error, because an error is not about a set.
+// generationOf returns the generation of set, or 0 if there is an error or no set.
 func generationOf(set *keySet, err error) uint64 {
 	if err != nil || set == nil {
 		return 0
@@ -124,8 +124,8 @@ func (s *keySet) servesAnyKid(e entry) bool {
 	return !s.named
 }
 
-// keyOf returns one entry for kid. A published entry is returned rather than an entry in
-// doubt, as in held.
+// keyOf returns one entry for kid, if the set has any. A published entry is returned
+// rather than an entry in doubt, as in held.
 func (s *keySet) keyOf(kid string) (e entry, ok bool) {
 	for _, doubted := range []bool{false, true} {
 		i := slices.IndexFunc(s.entries, func(e entry) bool {
@@ -264,7 +264,7 @@ func readKey(raw string) (entry, error) {
 	return e, err
 }
 
-// A documentKey is a JWK as it stands in a document.
+// A documentKey holds the members of a document's JWK that matter here.
 type documentKey struct {
 	jwkset.JWKMarshal
 	Issuer string `json:"issuer,omitempty"` // not registered by IANA; used by Entra ID
@@ -372,9 +372,9 @@ func repeats[T comparable](values []T) bool {
 	return false
 }
 
-// checkValues checks that the numbers of a key have the only form that RFC 7518 §6 and
-// RFC 8037 §2 allow: base64url without padding or white space (RFC 7515 §2), and
-// coordinates of the full length of their curve. A modulus can have leading zeros,
+// checkValues checks that the numbers of a key have the only form that RFC 7518 §6 and RFC
+// 8037 §2 allow: base64url without padding or white space (RFC 7515 §2), and coordinates
+// of the full length of their curve. The values of an RSA key can have leading zeros,
 // because some issuers write them.
 func checkValues(m jwkset.JWKMarshal) error {
 	switch m.KTY {
@@ -387,7 +387,8 @@ func checkValues(m jwkset.JWKMarshal) error {
 	return checkValue(m.X, ed25519.PublicKeySize)
 }
 
-// checkValue checks that value has size bytes. If size is 0, any number is accepted.
+// checkValue checks that value is base64url of size bytes. If size is 0, any number of
+// bytes is accepted.
 func checkValue(value string, size int) error {
 	raw, err := jose.Base64(value)
 	if err != nil || size != 0 && len(raw) != size {
@@ -408,10 +409,10 @@ func isType(m jwkset.JWKMarshal) bool {
 	return false
 }
 
-// newEntry binds a key to its algorithms: all that its type and curve allow or, if the
-// JWK declares one of these, only the declared algorithm (RFC 7517 §4.4, RFC 8725 §3.1).
-// For example, an Ed25519 key that declares "EdDSA" does not verify "Ed25519" (RFC
-// 9864).
+// newEntry binds a key to its algorithms: all that its type and curve allow or, if the JWK
+// declares one of these, only the declared algorithm (RFC 7517 §4.4, RFC 8725 §3.1). If
+// the JWK declares any other, newEntry returns an error. For example, an Ed25519 key that
+// declares "EdDSA" does not verify "Ed25519" (RFC 9864).
 func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
 	key := jwk.Key()
 	algs, err := algorithms(key)

@@ -8,8 +8,9 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// A table finds the keys of a token by its kid and alg. Every request does this lookup,
-// and a map would take a quarter to a half longer. Once filled, a table is read-only.
+// A table finds the keys of a token by its kid and alg. Every call of Keys does this
+// lookup, and a map would take a quarter to a half longer. Once filled, a table is
+// read-only.
 type table struct {
 	slots []slot // their number is a power of two; at least half are empty
 	shift uint8  // reduces a mark to the bits of a slot's index
@@ -25,7 +26,7 @@ type slot struct {
 // A record holds the keys of one kid, indexed by the number of the alg.
 type record [algorithmCount][]crypto.PublicKey
 
-// newTable returns an empty table for so many kids.
+// newTable returns an empty table with room for this number of kids.
 func newTable(kids int) table {
 	size := 1 + bits.Len(uint(kids))
 	return table{make([]slot, 1<<size), uint8(64 - size)}
@@ -54,14 +55,14 @@ func (t *table) slot(kid string) *slot {
 	}
 }
 
-// add makes the key of e an answer for its algorithms.
+// add makes the key of e an answer for each of e's algs, if there is room.
 func (r *record) add(e entry) {
 	for _, alg := range e.algs {
 		r.answer(number(alg), e.key)
 	}
 }
 
-// join adds the answers of another record after those of r.
+// join adds the answers of another record after those of r, as far as there is room.
 func (r *record) join(other *record) {
 	for n, keys := range other {
 		for _, key := range keys {
@@ -79,17 +80,17 @@ func (r *record) answer(number int, key crypto.PublicKey) {
 	}
 }
 
-// hasRoom limits the cost of one answer: at most maxAnswer keys, at most one of them
-// large.
+// hasRoom reports whether key can be added to keys. The cost of one answer is limited: at
+// most maxAnswer keys, at most one of them large.
 func hasRoom(keys []crypto.PublicKey, key crypto.PublicKey) bool {
 	return len(keys) < maxAnswer && !(jose.IsLarge(key) && slices.ContainsFunc(keys, jose.IsLarge))
 }
 
 const phi = 0x9e3779b97f4a7c15
 
-// mark hashes a kid by its first and last eight bytes and its length. It uses Fibonacci
-// hashing, which mixes the high bits best. The hash need not be hard to guess, because
-// only kids of the issuer are in the table and can collide.
+// mark hashes a kid by its length and its first and last eight bytes, or all bytes of a
+// shorter kid. It uses Fibonacci hashing, which mixes the high bits best. The hash need
+// not be hard to guess, because only kids of the issuer are in the table and can collide.
 func mark(kid string) uint64 {
 	if n := len(kid); n >= 8 {
 		return (word(kid) ^ bits.RotateLeft64((word(kid[n-8:])+uint64(n))*phi, 32)) * phi
@@ -105,7 +106,7 @@ func shortMark(kid string) uint64 {
 	return m * phi
 }
 
-// word reads eight bytes; the compiler makes it one load.
+// word reads the first eight bytes of s; the compiler makes it one load.
 func word(s string) uint64 {
 	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |

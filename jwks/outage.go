@@ -72,7 +72,7 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// unavailable is the error if the cache cannot find out whether it has a key.
+// unavailable is the error if the cache cannot find out whether the issuer has a key.
 type unavailable struct {
 	issuer string
 	cause  error

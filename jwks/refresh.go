@@ -15,24 +15,25 @@ import (
 )
 
 const (
-	// maxWaiting limits the requests that wait for one fetch. If there are more, they
-	// are a flood, or too many to keep for a server that does not answer.
+	// maxWaiting limits the requests that wait for fetches of one Cache. If there are
+	// more, they are a flood, or too many to keep for a server that does not answer.
 	maxWaiting = 4096
 
 	// savedTimeout limits a fetch that can fall back to keys from File.
 	savedTimeout = 2 * time.Second
 
-	// waitAgain is the RetryAfter for a request that gave up waiting, or that came when
-	// maxWaiting requests were waiting. It is short, because the fetch is running.
+	// waitAgain is the RetryAfter if WaitTimeout passed, if maxWaiting requests were
+	// waiting, or if Ready finds a fetch running and no outage. It is short, because the
+	// fetch is running.
 	waitAgain = time.Second
 )
 
 // A flight is one fetch, shared by all requests that wait for it. None of these requests
 // can end the fetch.
 type flight struct {
-	cause  question  // the question that started it; zero if it was not a lookup
+	cause  question  // the question that started it; zero if none did
 	began  time.Time // before the first request to the issuer
-	urgent bool      // a request waits for the answer, or keys are in doubt
+	urgent bool      // bypasses HTTP caches: see source.read
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // set before done is closed
@@ -47,7 +48,7 @@ func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint6
 }
 
 // obtain answers q after waiting for a fetch, if q may cause a fetch or join a running
-// one. It waits for two fetches at most.
+// one, and otherwise at once. It waits for two fetches at most.
 func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("jwks: did not look for the key: %w", err)
@@ -75,9 +76,9 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 }
 
 // seek returns the answer to q, or the fetch to wait for. It reports the key as missing
-// only if a fetch that began within the last cooldown did not find it. Otherwise, if q
-// may not cause a fetch now, it returns an error, because the key may have been
-// published since the last answer.
+// only if its kid is too long, or if a fetch that began within the last cooldown did not
+// find it. Otherwise, if q may not cause a fetch now, it returns an error, because the key
+// may have been published since the last answer.
 func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,8 +158,8 @@ func (c *Cache) settle(f *flight, q question) ([]crypto.PublicKey, uint64, error
 	return nil, set.generation, nil
 }
 
-// demand returns the fetch to wait for if no keys are held. If keys are held, it returns
-// nil and no error.
+// demand returns the fetch to wait for, or an error, if no keys are held: see begin. If
+// keys are held, it returns nil and no error.
 func (c *Cache) demand() (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,9 +169,9 @@ func (c *Cache) demand() (*flight, error) {
 	return c.begin(question{})
 }
 
-// begin returns the fetch for q if no keys are held: the running one, or a new one. If
-// it is too soon after a failed fetch, or the cache is closed, it returns an error.
-// c.mu is held.
+// begin returns the fetch for q if no keys are held: the running one, or a new one. If it
+// is too soon for a new one after a failed fetch, or the cache is closed, it returns an
+// error. c.mu is held.
 func (c *Cache) begin(q question) (*flight, error) {
 	switch {
 	case c.closed:
@@ -193,10 +194,10 @@ func (c *Cache) start(q question, urgent bool) *flight {
 	return f
 }
 
-// run runs one fetch: ask the issuer, store the result, then report. Panics are
-// recovered, because a panic in this goroutine would crash the program. A fetch that
-// never finishes would block all later ones, so loggers, hooks and disk writes, which
-// can hang, come after finish.
+// run runs one fetch: ask the issuer, store the result, then report. Panics of the HTTP
+// client, Logger and OnFetch are recovered, because a panic in this goroutine would crash
+// the program. A fetch that never finishes would block all later ones, so loggers, hooks
+// and disk writes, which can hang, come after finish.
 func (c *Cache) run(ctx context.Context, f *flight) {
 	defer f.cancel()
 	event := Fetch{Start: f.began}
@@ -216,7 +217,7 @@ func (c *Cache) run(ctx context.Context, f *flight) {
 	c.callHook(event)
 }
 
-// safely calls each function that is not nil.
+// safely calls each function that is not nil, until one panics. It recovers the panic.
 func (c *Cache) safely(calls ...func()) {
 	defer func() { _ = recover() }() // if a logger panics, that cannot be logged
 	for _, call := range calls {
@@ -242,9 +243,10 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 	return r, err
 }
 
-// limit returns the timeout of a whole fetch. While no keys are held, two of three
-// attempts are cut off after WaitTimeout, so that one hanging connection does not hold
-// up every request. The third gets the full FetchTimeout, for a slow server.
+// limit returns the timeout of a whole fetch: savedTimeout if the keys of File can be
+// used. Otherwise, while no keys are held, two of three attempts are cut off after
+// WaitTimeout, so that one hanging connection does not hold up every request. The third
+// gets the full FetchTimeout, for a slow server.
 func (c *Cache) limit(saved *savedSet) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,8 +260,9 @@ func (c *Cache) limit(saved *savedSet) time.Duration {
 	}
 }
 
-// timedOut replaces the context error of the fetch. Otherwise a waiting request could
-// mistake it for the error of its own context, although the server was slow.
+// timedOut replaces the error of a fetch whose context ended. Otherwise a waiting request
+// could mistake a context error for the error of its own context, although the server was
+// slow.
 func timedOut(err error, limit time.Duration) error {
 	if errors.Is(err, discovery.ErrUnavailable) {
 		return fmt.Errorf("%w: no answer within %v", discovery.ErrUnavailable, limit)
@@ -292,8 +295,8 @@ func (c *Cache) finish(f *flight, r reply, saved *savedSet, event *Fetch) (repor
 	return report
 }
 
-// succeeded stores the set of r. If it equals the last set, the last set stays in use,
-// with its generation. c.mu is held.
+// succeeded stores the set of r and sets the clocks. If an outage ends, report logs it;
+// otherwise report is nil. c.mu is held.
 func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	now := time.Now()
 	doubted := c.use(r.set, f.began, event)
@@ -317,9 +320,9 @@ func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	}
 }
 
-// use makes set usable, whose fetch began at began. If set is nil or equals the last
-// set, the last set is used. Held keys that set lacks stay while they are in doubt, and
-// use returns them. c.mu is held.
+// use makes set usable, whose fetch began at began, or the last set if set is nil. Held
+// keys that set lacks stay while they are in doubt, and use returns them. use also fills
+// in event. c.mu is held.
 func (c *Cache) use(set *keySet, began time.Time, event *Fetch) (doubted []entry) {
 	switch {
 	case set == nil:
@@ -383,20 +386,21 @@ func (c *Cache) failed(err error) (report func()) {
 	}
 }
 
-// renew schedules a fetch in the background. c.mu is held.
+// renew schedules a fetch in the background. If another is running by then, none is
+// started. c.mu is held.
 func (c *Cache) renew(after time.Duration) {
 	c.state.NextRefresh = time.Now().Add(after)
 	c.arm(&c.refresh, after, func() (report func()) {
 		if c.flight == nil {
-			c.start(question{}, c.looks > 0) // if keys are in doubt, bypass caches, which would repeat the last answer
+			c.start(question{}, c.looks > 0) // while keys are in doubt or servers disagree, bypass caches, which would repeat the last answer
 		}
 		return nil
 	})
 }
 
-// expire sets usable-until. From then on no fetch is scheduled, because every request
-// starts or joins a fetch. A longer pause of the outage is cut to mostRetryEmpty. c.mu
-// is held.
+// expire sets usable-until. At that time the keys are dropped, and so is the scheduled
+// fetch, because requests then start the fetches. What is left of the outage's pause is
+// cut to mostRetryEmpty. c.mu is held.
 func (c *Cache) expire(after time.Duration) {
 	c.state.UsableUntil = time.Now().Add(after)
 	c.arm(&c.expiry, after, func() (report func()) {
@@ -412,9 +416,9 @@ func (c *Cache) expire(after time.Duration) {
 	})
 }
 
-// arm sets one of the timers and cancels its previous setting. f runs with c.mu held;
-// the function that f returns runs without c.mu. If the timer is set again or the cache
-// is closed first, f does not run. c.mu is held.
+// arm sets one of the timers and cancels its previous setting. f runs with c.mu held; the
+// function that f returns runs without c.mu. If the timer is set again or disarmed first,
+// f does not run. c.mu is held.
 func (c *Cache) arm(slot **time.Timer, delay time.Duration, f func() (report func())) {
 	c.disarm(slot)
 	c.running.Add(1)

@@ -12,23 +12,24 @@ import (
 // because their only key has no kid, or all keys have the same kid. Only signatures that
 // fail show such a rotation.
 //
-// If the set held is newer than generation, KeysAfter returns its keys for kid and alg at
-// once, as Keys does, with the generation of that set. They can include keys that you have
-// tried already. Otherwise it fetches the set once and waits for the fetch as Keys does,
-// if
-//   - the set was read longer ago than Config.MissCooldown, and
-//   - none of the fetches that MissCooldown allows is spent. One fetch is then left for
-//     unknown kids, so forged signatures never delay an unknown kid.
+// If the set held has a different generation, KeysAfter returns its keys for kid and alg
+// at once, with that generation. They can include keys that you have tried already.
+// Otherwise, if the set was read longer ago than Config.MissCooldown, KeysAfter waits for
+// a fetch as Keys does. It joins the running fetch, or starts one if
+//   - no Retry-After of the server forbids it, and
+//   - none of the fetches that MissCooldown allows is spent. One fetch is then left, so
+//     forged signatures alone never delay an unknown kid.
 //
 // A forged token that keeps coming costs at most one fetch per MissCooldown.
 //
 // If KeysAfter returns no keys and no error, no newer keys are known, and the signature
 // is still wrong. An error means one of these, and newer is then 0:
 //   - the last fetch failed, and the set has expired or was read longer ago than
-//     MissCooldown. The issuer may have rotated, so the token may be good. Every call
-//     returns this error while the outage lasts, whether or not a fetch is due, and also
-//     for forged tokens. The error has a method RetryAfter() time.Duration in its chain;
-//   - a running fetch did not end within Config.WaitTimeout; the error has RetryAfter too;
+//     MissCooldown. The issuer may have rotated, so the token may be good. Until a fetch
+//     succeeds, such calls return this error whether or not a fetch is due, and also for
+//     forged tokens. The error has a method RetryAfter() time.Duration in its chain;
+//   - a running fetch did not end within Config.WaitTimeout, or 4096 calls are waiting
+//     already; the error has RetryAfter too;
 //   - ctx ended, or the cache is closed.
 //
 // KeysAfter is safe for concurrent use.
@@ -58,8 +59,9 @@ func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint6
 }
 
 // suspect returns the fetch to wait for after a signature failed under the keys of this
-// generation, or nil if no fetch is running or allowed. During an outage it returns an
-// error, because the issuer may have rotated.
+// generation, or nil if the set held has another generation or was just read. If there is
+// no set, or no fetch is running or allowed, it returns the outage's error, which can be
+// nil. After Close it returns an error.
 func (c *Cache) suspect(generation uint64) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -21,7 +21,7 @@ const (
 	recallTimeout = time.Second     // for reading the file
 )
 
-// saved is the content of Config.File: the keys of the last good answer, and the
+// saved is the content of Config.File: the keys of the last good answer, and a hash of the
 // configuration that they were read under. The file's first line is the SHA-256 of the
 // JSON that follows, in hex, so that corruption is detected.
 type saved struct {
@@ -30,9 +30,9 @@ type saved struct {
 	Document []byte    `json:"document"`
 }
 
-// identity returns a hash of the settings that decide which keys are trusted. If a
-// configuration is stricter, for example with SameOrigin, it does not use the keys that
-// a laxer one has saved.
+// identity returns a hash of the settings that decide which keys are trusted, except
+// HTTPClient. If a configuration is stricter, for example with SameOrigin, it does not use
+// the keys that a laxer one has saved.
 func (c Config) identity() string {
 	place := []string{c.URL}
 	if c.URL == "" {
@@ -46,15 +46,15 @@ func (c Config) identity() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// A saver writes Config.File.
+// A saver is the state of the writes of Config.File.
 type saver struct {
 	mu      sync.Mutex
 	failing bool
 }
 
-// save writes the keys of the last good answer. It runs after finish, so no request
-// waits for the disk. If a write is still running, the next one is skipped, so a
-// hanging disk does not pile up goroutines.
+// save writes the keys of the last good answer, if File is set. It runs after finish, so
+// no request waits for the disk. If a write is still running, the next one is skipped, so
+// a hanging disk does not pile up goroutines.
 func (c *Cache) save() {
 	if c.config.File == "" || !c.saver.mu.TryLock() {
 		return
@@ -108,7 +108,8 @@ type savedSet struct {
 
 func (s *savedSet) usable() bool { return s != nil && s.set != nil }
 
-// complaint returns a warning if the file exists and is not used; otherwise nil.
+// complaint returns a warning if the file is not used, unless it does not exist; otherwise
+// nil.
 func (s *savedSet) complaint(config Config) func() {
 	if s == nil || s.err == nil || errors.Is(s.err, fs.ErrNotExist) {
 		return nil
@@ -118,9 +119,9 @@ func (s *savedSet) complaint(config Config) func() {
 	}
 }
 
-// recall reads the file on the first call. On later calls, or if File is empty, it
-// returns nil. It gives up after recallTimeout, so that a hanging disk does not hold up
-// the fetch.
+// recall reads the file on the first call. On later calls, or if File is empty, it returns
+// nil. After recallTimeout it returns a savedSet with an error, so that a hanging disk
+// does not hold up the fetch.
 func (c *Cache) recall() *savedSet {
 	if c.config.File == "" || c.recalled {
 		return nil
@@ -173,6 +174,7 @@ func parseSaved(content []byte) (s saved, err error) {
 }
 
 // check returns the set if it was read under the same settings, and within UsableFor.
+// Otherwise it returns an error.
 func (s saved) check(config Config) (*keySet, error) {
 	switch age := time.Since(s.ReadAt); {
 	case s.Config != config.identity():
@@ -186,7 +188,8 @@ func (s saved) check(config Config) (*keySet, error) {
 	return set, err
 }
 
-// restore makes the set from the file usable if no keys are held. c.mu is held.
+// restore makes the set from the file usable if no keys are held and the set has not
+// expired. c.mu is held.
 func (c *Cache) restore(s *savedSet) {
 	if !s.usable() || c.usable.Load() != nil {
 		return

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// openSaved opens the file. It does not check which users can write it, because on
-// this platform the file's mode does not show it. Only the permissions of the
+// openSaved opens the file if it is regular. It does not check which users can write it,
+// because on this platform the file's mode does not show it. Only the permissions of the
 // folder protect it.
 func openSaved(name string) (*os.File, error) {
 	file, err := os.Open(name)

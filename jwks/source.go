@@ -15,18 +15,19 @@ import (
 
 const maxDocument = 1 << 20
 
-// A source fetches from the issuer. Only the running fetch uses it, except for looking.
+// A source fetches from the issuer. Only the running fetch uses it, but others read
+// looking and close client.
 type source struct {
 	config  Config
 	client  *fetch.Client
-	looking atomic.Bool // the metadata is being read, and the keys have not been requested yet
+	looking atomic.Bool // set before the metadata is read, and cleared before the keys are requested
 
 	jwksURI string
 	lookAt  time.Time // when the metadata can be read again
 
-	etag    string        // of the last good answer from jwksURI
+	etag    string        // of the last answer from jwksURI; "" after a failure
 	fresh   time.Duration // the freshness of that answer
-	wholeAt time.Time     // when the last answer with a body came
+	wholeAt time.Time     // when the last good answer with a body came
 
 	complained map[string]bool
 	warned     bool // unpinged has returned its warning
@@ -36,7 +37,7 @@ func newSource(config Config) *source {
 	return &source{config: config, client: config.newClient(), jwksURI: config.URL, complained: make(map[string]bool)}
 }
 
-// A reply is a good answer of the issuer.
+// A reply is a good answer of the issuer. With an error, only omitted can be set.
 type reply struct {
 	set     *keySet // nil if the set has not changed (304)
 	fresh   time.Duration
@@ -119,9 +120,9 @@ func (s *source) read(ctx context.Context, urgent bool) (r reply, err error) {
 	return reply{set, s.fresh, left}, nil
 }
 
-// isCurrent reports whether to send the ETag. An ETag that never changes would keep a
-// withdrawn key for ever, so the set is fetched whole if the last whole answer is older
-// than half of UsableFor.
+// isCurrent reports whether a fetch that is not urgent sends the ETag. An ETag that never
+// changes would keep a withdrawn key for ever, so the set is fetched whole if the last
+// whole answer is older than half of UsableFor.
 func (s *source) isCurrent() bool {
 	return s.etag != "" && time.Since(s.wholeAt) < s.config.UsableFor/2
 }
@@ -146,8 +147,8 @@ func (s *source) unpinged() func() {
 	}
 }
 
-// complaint returns a warning about keys that are left out, once for each different
-// text; otherwise nil.
+// complaint returns a warning about unexpected omissions, once for each of the first 64
+// different texts; otherwise nil.
 func (s *source) complaint(left []omission) func() {
 	var text []string
 	for _, o := range left {

@@ -15,7 +15,8 @@ type State struct {
 	// without a kid are not listed. It is nil if no keys are held.
 	KeyIDs []string
 
-	// Generation counts the different sets so far. It is 0 before the first set.
+	// Generation is 0 before the first set, and grows by one whenever the keys held become
+	// different keys.
 	Generation uint64
 
 	// FetchedAt is the time of the issuer's last good answer, and Age how long ago that
@@ -38,7 +39,7 @@ type State struct {
 	Err          error
 	FailingSince time.Time
 
-	// Restored reports whether the keys come from Config.File, because the issuer has
+	// Restored reports whether the last keys come from Config.File, because the issuer has
 	// given no good answer yet.
 	Restored bool
 
@@ -46,8 +47,8 @@ type State struct {
 	Waiting int
 
 	// These count since NewCache: fetches that ended, fetches that failed, fetches
-	// answered with 304, and lookups (Misses) whose key was not in the set held, whether
-	// or not a fetch was made for them.
+	// answered with 304, and lookups (Misses) that ended without a key because the set
+	// held, or the fetch that they waited for, had none.
 	Fetches, Failures, NotModified, Misses uint64
 }
 
@@ -63,9 +64,9 @@ type Fetch struct {
 	// NotModified reports that the issuer answered with 304 (Not Modified).
 	NotModified bool
 
-	// Added and Withdrawn are the kids that were added to and dropped from the keys held.
-	// A kid that only one answer lacks is not withdrawn yet. If both are empty and
-	// Generation has changed, a kid has a different key.
+	// Added are the kids that the last set lacked, and Withdrawn the kids that this set
+	// lacks. A kid in doubt is not withdrawn yet. If both are empty and Generation has
+	// changed, keys changed under the same kids or without a kid.
 	Added, Withdrawn []string
 
 	// Generation is the generation of the set. It is 0 if Err is set.

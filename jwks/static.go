@@ -70,8 +70,8 @@ func (s *Set) Err() error {
 	return s.err
 }
 
-// Keys returns the keys for a token with this kid and alg, as [Cache.Keys]
-// does. generation is always 1.
+// Keys returns the keys for a token with this kid and alg, as [Cache.Keys] does.
+// generation is 1, or 0 if there is an error.
 func (s *Set) Keys(_ context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	q := question{kid, alg}
 	switch {
@@ -103,13 +103,14 @@ func (s *KeyfuncSource) Err() error {
 	return nil
 }
 
-// Keys calls the keyfunc for a token with this kid and alg. If its error matches
-// [jwkset.ErrKeyNotFound], Keys returns no keys and no error. Any other error of the
-// keyfunc means that the keys are unavailable, unless the key declares another alg, which
-// is reported as in [Cache.Keys]. At most 4 keys are returned, and only *[rsa.PublicKey],
-// *[ecdsa.PublicKey] and [ed25519.PublicKey] of the strength that the package demands. A
-// symmetric key, which a keyfunc can hold, is never returned. generation is always 0, so
-// callers should not cache a key but call Keys on every use.
+// Keys calls the keyfunc for a token with this kid and alg, and again without the kid if
+// no key has one. If its error matches [jwkset.ErrKeyNotFound], Keys returns no keys and
+// no error. Any other error of the keyfunc means that the keys are unavailable, unless the
+// key declares another alg, which is reported as in [Cache.Keys]. At most 4 keys are
+// returned, and only *[rsa.PublicKey], *[ecdsa.PublicKey] and [ed25519.PublicKey] of the
+// strength that the package demands. A symmetric key, which a keyfunc can hold, is never
+// returned. generation is always 0, so callers should not cache a key but call Keys on
+// every use.
 func (s *KeyfuncSource) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
 	switch {
 	case s.keyfunc == nil:
@@ -156,8 +157,8 @@ func tokenFor(kid, alg string) *jwt.Token {
 	return token
 }
 
-// declaresOther reports whether the keyfunc failed only because the key declares a
-// different alg. A keyfunc returns the same error for this and for a failure to fetch,
+// declaresOther reports whether the key of kid declares a different alg, so that the
+// keyfunc failed. A keyfunc returns the same error for this and for a failure to fetch,
 // but here the keys are not unavailable.
 func (s *KeyfuncSource) declaresOther(ctx context.Context, kid, alg string) bool {
 	storage := s.keyfunc.Storage()
@@ -169,8 +170,8 @@ func (s *KeyfuncSource) declaresOther(ctx context.Context, kid, alg string) bool
 	return err == nil && declared != "" && declared != alg
 }
 
-// hasNoKids reports whether no key of the keyfunc has a kid. If so, the kid of a
-// token is ignored (RFC 7515 §4.1.4).
+// hasNoKids reports whether no key of the keyfunc has a kid, or false if that is unknown.
+// Without kids, the kid of a token is ignored (RFC 7515 §4.1.4).
 func (s *KeyfuncSource) hasNoKids(ctx context.Context) bool {
 	storage := s.keyfunc.Storage()
 	if storage == nil || ctx.Err() != nil {
@@ -181,7 +182,8 @@ func (s *KeyfuncSource) hasNoKids(ctx context.Context) bool {
 	return err == nil && !slices.ContainsFunc(keys, named)
 }
 
-// fitting returns the keys from a keyfunc's result that may verify alg.
+// fitting returns the keys from a keyfunc's result that may verify alg, as far as there is
+// room. If kid is set and the keys are usable for another alg only, it returns an error.
 func fitting(found any, kid, alg string) ([]crypto.PublicKey, uint64, error) {
 	candidates := []jwt.VerificationKey{found}
 	if several, ok := found.(jwt.VerificationKeySet); ok {

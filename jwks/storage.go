@@ -17,14 +17,14 @@ var errReadOnly = errors.New("jwks: the storage is read-only, because only the i
 //
 //	k, err := keyfunc.New(keyfunc.Options{Storage: cache.Storage()})
 //
-// KeyRead does what [Cache.Keys] does, for any alg, so it can wait for a fetch and
-// counts against the budget for unknown kids. Its error matches [jwkset.ErrKeyNotFound]
-// if the issuer is certain to have no such key. If several keys have the kid, or if no
-// key of the set has a kid, KeyRead returns one of them, always the same, and prefers a
-// published key to one in doubt. If you need all of these keys, you should use
-// [Cache.Keyfunc] or [Cache.Keys]. Methods that read the whole set wait until keys are
-// held, as KeyRead does, and include keys in doubt. Keys have the members that
-// verifying needs, and no certificates. Methods that write return an error.
+// KeyRead does what [Cache.Keys] does, for any alg, so it can wait for a fetch and counts
+// against the budget for unknown kids. Its error matches [jwkset.ErrKeyNotFound] if the
+// issuer is certain to have no such key. If several keys have the kid, or if no key of the
+// set has a kid, KeyRead returns one of them, always the same, and prefers a published key
+// to one in doubt. If you need all of these keys, you should use [Cache.Keyfunc] or
+// [Cache.Keys]. If no keys are held, methods that read the whole set wait for a fetch, as
+// KeyRead does. They include keys in doubt. Keys have the members that verifying needs,
+// and no certificates. Methods that write return an error.
 func (c *Cache) Storage() jwkset.Storage { return storage{c} }
 
 type storage struct{ cache *Cache }
@@ -85,9 +85,9 @@ func (s storage) KeyDelete(context.Context, string) (bool, error)   { return fal
 func (s storage) KeyReplaceAll(context.Context, []jwkset.JWK) error { return errReadOnly }
 func (s storage) KeyWrite(context.Context, jwkset.JWK) error        { return errReadOnly }
 
-// marshal returns the set as it was published, without the parts that are not used. It
-// does not use jwkset's writing with options, which gives every Ed25519 key the alg
-// EdDSA, so that the key would not verify "Ed25519" (RFC 9864).
+// marshal returns the keys of the set, with the members that are used. It does not use
+// jwkset's writing with options, which gives every Ed25519 key the alg EdDSA, so that the
+// key would not verify "Ed25519" (RFC 9864).
 func (s *keySet) marshal() jwkset.JWKSMarshal {
 	m := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
 	for _, e := range s.entries {

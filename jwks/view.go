@@ -16,7 +16,8 @@ type View struct {
 	narrow  atomic.Pointer[narrowed]
 }
 
-// A narrowed set is computed once for each set of the Cache, not for each request.
+// A narrowed set is kept until the Cache has a new set, so that requests do not compute
+// it.
 type narrowed struct{ from, to *keySet }
 
 // For returns a view of the keys that one issuer can sign with: keys without a member
@@ -39,7 +40,8 @@ func (v *View) KeysAfter(ctx context.Context, kid, alg string, generation uint64
 	return v.own(question{kid, alg}, keys, newer, err)
 }
 
-// own removes the keys of other issuers from an answer of the cache.
+// own answers q from the set held, without the keys of other issuers. If the cache found
+// no keys, own keeps its answer.
 func (v *View) own(q question, keys []crypto.PublicKey, generation uint64, err error) ([]crypto.PublicKey, uint64, error) {
 	if len(keys) == 0 { // always so if there is an error
 		return nil, generation, err
