@@ -199,6 +199,7 @@ func TestJWK06RefreshAfterFollowsTheAnswer(t *testing.T) {
 		{"ten years", http.Header{"Cache-Control": {"max-age=315360000"}}, 18 * time.Hour},
 		{"more than a number holds", http.Header{"Cache-Control": {"max-age=99999999999999999999"}}, 18 * time.Hour},
 		{"Expires against Date", http.Header{"Expires": {"Wed, 21 Oct 2015 09:28:00 GMT"}, "Date": {"Wed, 21 Oct 2015 07:28:00 GMT"}}, 2 * time.Hour},
+		{"Expires against Date, partly used up", http.Header{"Expires": {"Wed, 21 Oct 2015 09:28:00 GMT"}, "Date": {"Wed, 21 Oct 2015 07:28:00 GMT"}, "Age": {"3600"}}, time.Hour},
 		{"Expires in the past", http.Header{"Expires": {"0"}}, 5 * time.Minute},
 		{"s-maxage is for others", http.Header{"Cache-Control": {"s-maxage=60"}}, time.Hour},
 	} {

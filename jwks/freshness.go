@@ -20,12 +20,12 @@ func freshness(h http.Header, now time.Time, config Config) time.Duration {
 	return min(fresh, latestRefresh(config.UsableFor))
 }
 
-// lifetime returns the freshness lifetime (RFC 9111 §4.2.1), and whether the answer has
-// one. The answer's Age is subtracted from a max-age (RFC 9111 §4.2.3). lifetime ignores
+// lifetime returns what is left of the freshness lifetime (RFC 9111 §4.2.1), and whether
+// the answer has one. The answer's Age is subtracted (RFC 9111 §4.2.3). lifetime ignores
 // s-maxage, because this is a private cache.
 func lifetime(h http.Header, now time.Time) (time.Duration, bool) {
+	used, _ := deltaSeconds(h.Get("Age"))
 	if age, ok := cacheControl(h.Values("Cache-Control")); ok {
-		used, _ := deltaSeconds(h.Get("Age"))
 		return age - used, true
 	}
 	expires := h.Get("Expires")
@@ -37,7 +37,7 @@ func lifetime(h http.Header, now time.Time) (time.Duration, bool) {
 		return 0, true // RFC 9111 §5.3: an invalid date is in the past
 	}
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date // compare the server's clock with itself
+		return end.Sub(date) - used, true // compare the server's clock with itself
 	}
 	return end.Sub(now), true
 }
