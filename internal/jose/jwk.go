@@ -126,7 +126,7 @@ func (k *jwk) rsa() (crypto.PublicKey, error) {
 	if errN != nil || errE != nil || len(n) == 0 || len(e) == 0 || n[0] == 0 || e[0] == 0 {
 		return nil, ErrKeyValues
 	}
-	if len(e) > 4 {
+	if len(e) > 3 { // far beyond maxExponent, and too much for an int of 32 bits
 		return nil, errExponent
 	}
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, nil
