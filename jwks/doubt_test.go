@@ -352,22 +352,24 @@ func TestTheSecondLookWaitsAfterASlowAnswer(t *testing.T) {
 // An issuer withdraws a stolen key. One of its servers is behind, and is the one that the
 // second look meets. The servers disagreed, so the cache goes on looking, past caches.
 func TestAStolenKeyEndsSoonAfterServersHaveDisagreed(t *testing.T) {
-	for _, behind := range []time.Duration{6 * time.Second, time.Minute, 2 * time.Minute} {
-		synctest.Test(t, func(t *testing.T) {
-			a, stolen := jwk(&newECKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, "stolen", nil)
-			s := serve(document(a, stolen))
-			cache := open(t, s, nil)
-			warm(t, cache)
-			s.publish(document(a))
-			fetchNow(t, cache, s)
-			s.set(keysURL, tagged(document(a, stolen), `"1"`)) // the server that is behind
-			time.Sleep(behind)
-			s.set(keysURL, tagged(document(a), `"1"`)) // it has caught up
-			time.Sleep(10*time.Minute - behind)
-			if keys, _, _ := cache.Keys(t.Context(), "stolen", "ES256"); keys != nil {
-				t.Errorf("a server that is %v behind: got the stolen key 10 minutes after its issuer has withdrawn it, and the next look in %v; want none", behind, time.Until(cache.State().NextRefresh))
-			}
-		})
+	for _, kid := range []string{"stolen", "0"} { // behind the key that stays, and before it
+		for _, behind := range []time.Duration{6 * time.Second, time.Minute, 2 * time.Minute} {
+			synctest.Test(t, func(t *testing.T) {
+				a, stolen := jwk(&newECKey().PublicKey, "a", nil), jwk(&newECKey().PublicKey, kid, nil)
+				s := serve(document(a, stolen))
+				cache := open(t, s, nil)
+				warm(t, cache)
+				s.publish(document(a))
+				fetchNow(t, cache, s)
+				s.set(keysURL, tagged(document(a, stolen), `"1"`)) // the server that is behind
+				time.Sleep(behind)
+				s.set(keysURL, tagged(document(a), `"1"`)) // it has caught up
+				time.Sleep(10*time.Minute - behind)
+				if keys, _, _ := cache.Keys(t.Context(), kid, "ES256"); keys != nil {
+					t.Errorf("a server that is %v behind: got the stolen key %q 10 minutes after its issuer has withdrawn it, and the next look in %v; want none", behind, kid, time.Until(cache.State().NextRefresh))
+				}
+			})
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -210,6 +211,37 @@ func TestASignatureThatFailsInAnOutage(t *testing.T) {
 		cache.Close()
 		if _, _, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); err == nil {
 			t.Error("after Close: got nil; want an error")
+		}
+	})
+}
+
+func TestASignatureThatFailsDoesNotShortenTheServersPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(ec("a"))
+		cache := open(t, s, nil)
+		warm(t, cache)
+		s.set(keysURL, page{status: 503, header: map[string][]string{"Retry-After": {"20"}}})
+		time.Sleep(time.Until(cache.State().NextRefresh) + time.Second)
+		if got := s.fetches(keysURL); got != 2 {
+			t.Fatalf("got %d fetches; want 2, the first and the refresh that failed", got)
+		}
+		if _, _, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); err == nil || retryAfter(err) < 10*time.Second {
+			t.Errorf("got %v; want an error that says when to ask again", err)
+		}
+		if got := s.fetches(keysURL); got != 2 {
+			t.Errorf("got %d fetches; want 2, because the server asked for 20 s", got)
+		}
+	})
+}
+
+func TestAClosedCacheLooksForNoNewerKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := open(t, serve(ec("a")), nil)
+		warm(t, cache)
+		time.Sleep(time.Minute)
+		cache.Close()
+		if keys, _, err := cache.KeysAfter(t.Context(), "a", "ES256", 1); keys != nil || err == nil || !strings.Contains(err.Error(), "closed") {
+			t.Errorf("got %v, %v; want an error that says that the cache is closed", keys, err)
 		}
 	})
 }
