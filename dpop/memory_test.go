@@ -116,7 +116,7 @@ func TestAFloodThatEndedIsForgottenInPieces(t *testing.T) {
 		}
 		before := held + 1
 		held, _ = dpop.Held(m)
-		if forgotten := before - held; forgotten > 1_000 || forgotten < 1 {
+		if forgotten := before - held; forgotten > 256 || forgotten < 1 {
 			t.Fatalf("use %d after the flood: got %d proofs forgotten; want a few", uses, forgotten)
 		}
 	}
