@@ -1,5 +1,7 @@
 package introspection
 
+import "encoding/binary"
+
 // Waiting tells tests how many wait for calls under way.
 func (c *Client) Waiting() (waiting int) {
 	c.calls.lock.Lock()
@@ -23,4 +25,12 @@ func (c *Client) Known() int {
 	known.mu.Lock()
 	defer known.mu.Unlock()
 	return len(known.young) + len(known.old)
+}
+
+// Learn does for a made-up digest what an answer about an active token does, so that
+// tests need not make a hundred thousand calls.
+func (c *Client) Learn(n int) {
+	var d digest
+	binary.BigEndian.PutUint64(d[:], uint64(n)+1)
+	c.breaker.known.learn(d, true)
 }

@@ -599,9 +599,15 @@ func TestWhatIsRememberedOfTokensIsBounded(t *testing.T) {
 	if got := client.Known(); got != 0 {
 		t.Errorf("got %d that were never active; want none", got)
 	}
+	for i := range 1_000 {
+		_, _ = client.Introspect(t.Context(), fmt.Sprint("good ", i))
+	}
+	if got := client.Known(); got != 1_000 {
+		t.Errorf("got %d that were active; want 1,000", got)
+	}
 	peak := 0
 	for i := range most + 40_000 {
-		_, _ = client.Introspect(t.Context(), fmt.Sprint("good ", i))
+		client.Learn(i)
 		peak = max(peak, client.Known())
 	}
 	if got := client.Known(); peak != most || got < most/2 {
