@@ -83,10 +83,10 @@ func describeType(header *jose.Header) string {
 	return quoted([]string{header.Type})
 }
 
-// suggestion returns the profile that accepts a token which the configured profile
-// refused, or false. Google and CI, whose credentials are ID tokens, are recognised
-// by their issuer. If a profile's access tokens carry no claim that ID tokens lack,
-// that profile is suggested only if aud names us.
+// suggestion returns a profile whose rules accept a token which the configured
+// profile refused, or false. Google and GitHub's CI, whose credentials are ID tokens,
+// are recognised by their issuer alone. If a profile's access tokens carry no claim
+// that ID tokens lack, that profile is suggested only if aud names us.
 func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, bool) {
 	switch claims.Issuer {
 	case "https://accounts.google.com":

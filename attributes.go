@@ -9,8 +9,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// An Actor is the party that acts on behalf of the subject (act, RFC 8693 §4.1). If
-// a member is absent, it is empty.
+// An Actor is the party that acts on behalf of the subject (act, RFC 8693 §4.1). If a
+// member is absent, its field is empty.
 type Actor struct {
 	Issuer   string // iss
 	Subject  string // sub
@@ -18,15 +18,15 @@ type Actor struct {
 }
 
 // A Confirmation says what the token is bound to: a key, a client certificate, or
-// both (cnf, RFC 7800). If a member is absent, it is empty.
+// both (cnf, RFC 7800). If a member is absent, its field is empty.
 type Confirmation struct {
 	KeyThumbprint         string // jkt: the RFC 7638 thumbprint of a DPoP key (RFC 9449 §6.1)
 	CertificateThumbprint string // x5t#S256: of a client certificate (RFC 8705 §3.1)
 }
 
 // An AuthorizationDetail is one element of authorization_details, with the members
-// that RFC 9396 §2.2 defines. [AuthorizationDetail.Decode] reads other members. If
-// you do not know a Type, you should treat the element as granting nothing.
+// that RFC 9396 §2 defines. [AuthorizationDetail.Decode] reads other members. If you
+// do not know a Type, you should treat the element as granting nothing.
 type AuthorizationDetail struct {
 	Type       string   `json:"type"`       // what kind of authorization this is
 	Identifier string   `json:"identifier"` // of one resource
@@ -98,11 +98,11 @@ func (c Claims) AMR() (methods []string) {
 }
 
 // Groups returns the groups of the subject, from the claim groups or where the
-// Profile finds them. If the token has none there, it returns nil. The claim may be
-// a string, or an array of strings and of objects with a string in value (RFC 9068
-// §2.2.3.1, RFC 7643 §4.1.2). It returns an error if the claim has another form, or
-// if the issuer left it out because it is too long (_claim_names, OpenID Connect
-// Core §5.6.2).
+// Profile finds them. If the token has none there, Groups returns nil. The claim may
+// be a string, or an array of strings and of objects with a string in value (RFC 9068
+// §2.2.3.1, RFC 7643 §4.1.2). Groups returns an error if the claim has another form,
+// or if _claim_names lists the claim. Its value is then elsewhere, usually because it
+// is too long (OpenID Connect Core §5.6.2).
 func (c Claims) Groups() ([]string, error) { return c.values(c.profile().groups, "groups") }
 
 // Roles returns the roles of the subject, as Groups does the groups. For Keycloak,
@@ -156,8 +156,8 @@ func (c Claims) read(claim string, found func(value string)) {
 	}
 }
 
-// member returns the JSON value of a claim, or "" if it is absent. If the answer
-// about a JWT has null for it, the JWT's value counts.
+// member returns the JSON value of a claim, or "" if the claim is absent. If the
+// answer about a JWT has null for the claim, the JWT's value counts, if there is one.
 func (c Claims) member(claim string) (found string) {
 	raws, err := c.raws()
 	if err != nil {
@@ -172,8 +172,11 @@ func (c Claims) member(claim string) (found string) {
 	return found
 }
 
+// readMember calls found with the JSON value of a member, if object has the member.
+// Errors are ignored, because the JSON around object was read before. If object is not
+// an object, it has no members. If it has more than 256, the first 256 are read.
 func readMember(object, member string, found func(value string)) {
-	_ = jose.Object(object, func(name, value string) error { // never fails: it was read when the token was verified
+	_ = jose.Object(object, func(name, value string) error {
 		if name == member {
 			found(value)
 		}
@@ -204,7 +207,7 @@ func (c Claims) values(path []string, standard string) (values []string, err err
 }
 
 // memberOf returns a member of an object, or "" if the member or the object is
-// absent.
+// absent. If object is anything else, memberOf returns an error.
 func memberOf(object, member string) (found string, err error) {
 	if object == "" {
 		return "", nil

@@ -27,10 +27,10 @@ import (
 // in SQL, paths or logs.
 type Claims struct {
 	_        [0]func()
-	Issuer   string    // iss, in the spelling of Issuer.URL
+	Issuer   string    // iss, in the spelling of Issuer.URL, with the tenant in place of {tenantid}
 	Subject  string    // sub; empty if an introspection answer has none, or the profile lets it be absent
-	ClientID string    // client_id, or the profile's claim for it; empty if an introspection answer has none, or the profile lets it be absent
-	ID       string    // jti, or the profile's claim for it; empty if an introspection answer has none, or the profile lets it be absent
+	ClientID string    // client_id, or the profile's claim for it; empty if an introspection answer has none, or the profile or Relax lets it be absent
+	ID       string    // jti, or the profile's claim for it; empty if an introspection answer has none, or the profile or Relax lets it be absent
 	Expiry   time.Time // exp; zero if an introspection answer has none
 	IssuedAt time.Time // iat; zero if an introspection answer has none
 
@@ -38,10 +38,10 @@ type Claims struct {
 	payload *byte // of the request's own token, in base64url; nil for an opaque token
 }
 
-// End returns when the token stops being accepted: exp or, if earlier, iat +
-// Issuer.MaxAge, plus Config.Leeway. It is zero if the token has no exp, as
-// introspected ones may. If a stream or a socket outlives the request, you should
-// end it then.
+// End returns when the token stops being accepted at the latest: exp or, if earlier,
+// iat + Issuer.MaxAge, plus Config.Leeway. If the token has no exp, as introspected
+// ones may, End returns zero, even with a MaxAge. If a stream or a socket outlives
+// the request, you should end the stream or socket then.
 func (c Claims) End() time.Time {
 	if c.Expiry.IsZero() || c.facts == nil {
 		return c.Expiry
@@ -71,11 +71,11 @@ func (c Claims) Audience() []string {
 }
 
 // Decode reads all claims of the token, or all members of the introspection answer,
-// into v, a pointer to a struct or a map. With Issuer.AlwaysIntrospect it reads
-// both. If both have a member, the answer's value is used unless it is null, but the
-// scopes are those that both have. Names match exactly, also in their case. Numbers
-// stay exact: in an any they are a [json.Number]. If v has no place for a member,
-// the member goes into the field tagged `json:",embed"`, a map[string]any or
+// into v, a pointer to a struct or a map. For a JWT with Issuer.AlwaysIntrospect it
+// reads both. If both have a member, the answer's value is used unless it is null,
+// but the scopes are those that both have. Names match exactly, also in their case.
+// Numbers stay exact: in an any they are a [json.Number]. If v has no place for a
+// member, the member goes into the field tagged `json:",embed"`, a map[string]any or
 // map[string]json.RawMessage, or is left out.
 func (c Claims) Decode(v any) error {
 	raw, err := c.raw()
@@ -142,8 +142,8 @@ func (c Claims) String() string { return fmt.Sprintf("accesstoken.Claims(issuer 
 // Format prints the text of String under every verb.
 func (c Claims) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
-// MarshalJSON returns what LogValue does, because structured logs are JSON. If a
-// response needs claims, its handler should name them one by one.
+// MarshalJSON returns the same members as LogValue, because many structured logs are
+// JSON. If a response needs claims, its handler should name them one by one.
 func (c Claims) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"issuer": c.Issuer, "client_id": c.ClientID})
 }
@@ -154,8 +154,8 @@ func (c Claims) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("issuer", c.Issuer), slog.String("client_id", c.ClientID))
 }
 
-// claims returns the facts as Claims. Decode reads the request's own token, so no
-// second copy of the payload is kept.
+// claims returns the facts as Claims. For a JWT, Decode reads the request's own
+// token, so no second copy of the payload is kept.
 func (f *facts) claims(token string) Claims {
 	if f == nil {
 		return Claims{}

@@ -22,7 +22,7 @@ import (
 // support.
 const defaultAlgorithm = "RS256"
 
-// methods are the algorithms for which every server has a key. The keys are
+// methods are the algorithms for which every server has a key. Keys made together are
 // published in this order.
 var methods = []struct {
 	alg string
@@ -86,7 +86,8 @@ func (s *Server) Replace() {
 	s.publish(published)
 }
 
-// publish replaces the published set. The caller must hold s.mu.
+// publish replaces the published set, and keeps the previous one for Lag. The caller
+// must hold s.mu.
 func (s *Server) publish(keys keyring) {
 	s.behind.keys, s.published = s.published, keys
 }
@@ -103,7 +104,7 @@ type node struct {
 // last [Server.Rotate], [Server.Withdraw] or [Server.Replace], and the others are
 // answered with the current set. If n is 1, every request gets the earlier set; if
 // n is 0, the lag ends. Before the first Rotate, Withdraw or Replace, there is no
-// earlier set and Lag has no effect. For example:
+// earlier set, so every request gets the current set. For example:
 //
 //	as.Rotate()
 //	as.Lag(2) // every second request reaches a server without the new keys
@@ -144,7 +145,8 @@ func (s *Server) Keys() []jwkset.JWK {
 	return published.public()
 }
 
-// KeyID returns the ID of the key that currently signs with alg.
+// KeyID returns the ID of the key that currently signs with alg. For "none" and HMAC
+// it returns the ID of the RS256 key; see [Server.SignRaw].
 func (s *Server) KeyID(alg string) string {
 	return s.signingKey(alg).kid
 }
@@ -190,8 +192,8 @@ type key struct {
 	private  crypto.Signer
 }
 
-// public returns the key as a JWK. It converts by way of JSON, because jwkset
-// cannot make an Ed25519 key with the algorithm name of RFC 9864.
+// public returns the key as a JWK. It converts by way of a [jwkset.JWKMarshal],
+// because jwkset cannot make an Ed25519 key with the algorithm name of RFC 9864.
 func (k key) public() jwkset.JWK {
 	options := jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: k.kid, USE: jwkset.UseSig}}
 	if k.method != jwt.SigningMethodEdDSA {

@@ -10,9 +10,10 @@ import (
 // A Memory is a [Store] in the memory of this process. It is safe for concurrent use,
 // and starts no goroutine. It never forgets a proof that could still be accepted. If
 // it is full of such proofs, it refuses new proofs, and one key can fill at most a
-// sixteenth of it, but at least one place. After a flood of proofs has expired, each
-// use removes some of them, so that no single request waits for the removal of all. A
-// use is refused for lack of room only after all expired proofs were removed.
+// sixteenth of it, or one place if that is more. After a flood of proofs has expired,
+// each use removes some of them, so that a use that finds room does not wait for the
+// removal of all. Unless its context ends, a use is refused only after all expired
+// proofs were removed.
 type Memory struct {
 	most, share int
 
@@ -53,7 +54,7 @@ const (
 	mostSwept      = 128 // entries that are removed under the lock at a time: about 40 µs
 )
 
-// The errors of Use say what to change, because an operator reads them.
+// These errors of Use say what to change, because an operator reads them.
 var (
 	errFull  = errors.New("the Memory is full of unexpired proofs; give NewMemory more entries, or shorten MaxAge")
 	errShare = errors.New("the unexpired proofs of this client fill a sixteenth of the Memory, the maximum; give NewMemory more entries, or shorten MaxAge")
@@ -99,8 +100,8 @@ func (m *Memory) Use(ctx context.Context, use Use) (first bool, err error) {
 	return first, err
 }
 
-// try remembers a proof, and reports whether it was not held yet. If the proof cannot
-// be remembered, it returns an error.
+// try remembers a proof, and reports whether the proof was new. If a new proof cannot
+// be remembered, try returns an error.
 func (m *Memory) try(use Use) (first bool, err error) {
 	proof, id, end := digest(use.Key[:16]), digest(use.Client), slotOf(use.Until)
 	by := m.clients[id]
@@ -133,8 +134,8 @@ func (m *Memory) put(slot int64, added entry) {
 	last.entries = append(last.entries, added)
 }
 
-// slotOf returns the second of a time. Only few seconds have entries, because proofs
-// expire soon.
+// slotOf returns the second of a time. There are at most some thousand seconds with
+// entries, because proofs expire within hours.
 func slotOf(t time.Time) int64 { return t.Unix() }
 
 // end moves the slots before now to m.ended. It does nothing unless a new second has

@@ -20,7 +20,8 @@ import (
 )
 
 // StreamInterceptor is a grpc.StreamServerInterceptor. It reads no message before the
-// stream is authorized, and it ends the stream when the token ends.
+// stream is authorized. It ends the stream when the token has ended and StreamGrace
+// is over, or when a StreamCheck fails.
 func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx := stream.Context()
 	admitted, rule, err := a.authorize(ctx, info.FullMethod)
@@ -47,8 +48,8 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	return a.refuseDenied(ctx, err, stream.SetTrailer)
 }
 
-// watches reports whether the stream comes from the same interceptor further out,
-// because that interceptor then ends the stream.
+// watches reports whether the stream comes directly from the same interceptor further
+// out, because that interceptor then ends the stream.
 func (a *Interceptors) watches(stream grpc.ServerStream) bool {
 	s, ok := stream.(*authorizedStream)
 	return ok && s.interceptors == a
@@ -62,9 +63,9 @@ type publicStream struct {
 
 func (s *publicStream) Context() context.Context { return s.ctx }
 
-// An authorizedStream has the claims in its context, and ends when its token does. It
-// has only a timer, and an atomic load per message, because there may be very many
-// streams. Only serveApart adds a goroutine.
+// An authorizedStream has the claims in its context, and can be ended while its
+// method runs. It costs only a timer, and an atomic load per message, because there
+// may be very many streams. Only serveApart adds a goroutine.
 type authorizedStream struct {
 	grpc.ServerStream
 	ctx          context.Context
@@ -97,8 +98,9 @@ func (s *authorizedStream) SendMsg(m any) error {
 
 // A writer finishes a stream from outside its method, as the transport streams of
 // gRPC do. It sends the status and ends the stream's context, so that a blocked
-// RecvMsg or SendMsg returns. WriteStatus is not in gRPC's API, so it may be missing:
-// see serveApart.
+// RecvMsg or SendMsg returns. Behind grpc.Server.ServeHTTP, a SendMsg may stay
+// blocked for longer. WriteStatus is not in gRPC's API, so it may be missing: see
+// serveApart.
 type writer interface{ WriteStatus(*status.Status) error }
 
 func (s *authorizedStream) writer() writer {
@@ -109,7 +111,8 @@ func (s *authorizedStream) writer() writer {
 	return w
 }
 
-// serve calls the method, and checks the token while it runs.
+// serve calls the method and, if a check is needed, checks the token while the method
+// runs.
 func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
 	defer s.leave()
 	if wait, ever := s.wait(); ever {
@@ -149,7 +152,7 @@ func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
 	if end := claims.End(); !end.IsZero() {
 		wait, ever = s.remaining(end), true
 	}
-	if wait <= 0 { // the token has ended by our clock, but maybe not by the Validator's
+	if wait <= 0 { // if ever, the token has ended by our clock, but maybe not by the Validator's
 		wait = time.Second
 	}
 	every := s.interceptors.again
@@ -164,7 +167,8 @@ func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
 }
 
 // check ends the stream if checkToken returns an error, and otherwise sets the timer
-// for the next check.
+// for the next check. If the method has returned, check does neither. If the method
+// returns during the check, check ends the claims.
 func (s *authorizedStream) check() {
 	if !s.begin() {
 		return
@@ -185,7 +189,8 @@ func (s *authorizedStream) check() {
 	}
 }
 
-// begin marks a check as running. It reports false if the method has returned.
+// begin marks a check as running and returns true. If the method has returned, begin
+// returns false.
 func (s *authorizedStream) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,8 +242,8 @@ func (s *authorizedStream) method() string {
 
 // end finishes the stream with the status of a refusal. If its method has returned
 // meanwhile, the stream keeps the method's status. Wrappers of other interceptors
-// around the stream are not touched, because they need not be safe for concurrent
-// use.
+// around the stream are not touched, unless they have a WriteStatus, because they
+// need not be safe for concurrent use.
 func (s *authorizedStream) end(err error) {
 	if s.markEnded(err) {
 		_ = s.writer().WriteStatus(status.Convert(*s.ended.Load())) // fails if the client is gone
@@ -257,9 +262,9 @@ func (s *authorizedStream) markEnded(err error) bool {
 }
 
 // serveApart is serve for a stream that cannot be finished from outside. The method
-// runs in its own goroutine. When the token ends, the interceptor returns without
-// waiting for the method. That ends the stream's context, which should end the
-// method.
+// runs in its own goroutine. When the stream is ended, the interceptor returns
+// without waiting for the method. That ends the stream's context, which should end
+// the method.
 func (s *authorizedStream) serveApart(server any, method string, handler grpc.StreamHandler) error {
 	apart := &apartStream{s.ServerStream, method, make(chan struct{})}
 	s.ServerStream = apart
@@ -272,7 +277,7 @@ func (s *authorizedStream) serveApart(server any, method string, handler grpc.St
 		var r result
 		defer func() {
 			r.panicked = recover()
-			if r.panicked != nil && s.ended.Load() != nil { // serveApart has returned, so only the log can report the panic
+			if r.panicked != nil && s.ended.Load() != nil { // serveApart may have returned, and then only the log can report the panic
 				slog.ErrorContext(s.ctx, "grpcauth: a method panicked after its stream had ended", "panic", fmt.Sprintf("a %T", r.panicked))
 			}
 			returned <- r
@@ -290,7 +295,8 @@ func (s *authorizedStream) serveApart(server any, method string, handler grpc.St
 	}
 }
 
-// An apartStream is finished by serveApart, which waits for over to be closed.
+// An apartStream is the stream of serveApart. Its WriteStatus closes over, so that
+// serveApart returns even if the method has not returned.
 type apartStream struct {
 	grpc.ServerStream
 	method string

@@ -19,9 +19,9 @@ import (
 
 // A Response is an introspection answer (RFC 7662 §2.2). If Active is false, every other
 // field is zero. If a member is missing or null, its field is zero. The types of the
-// members are checked, and whether the token is an access token, but nothing else. If you
-// use the client alone, you should check the audience and the expiry yourself (RFC 7662
-// §4).
+// members are checked, and whether the token is an access token, but nothing else about
+// the token. If you use the client alone, you should check the audience and the expiry
+// yourself (RFC 7662 §4).
 //
 // A Response prints and marshals only active, issuer and client, so that logs get no
 // other claims by accident.
@@ -29,7 +29,7 @@ type Response struct {
 	Active    bool       // active
 	Scope     scopes.Set // scope
 	ClientID  string     // client_id
-	TokenType string     // token_type: Bearer, DPoP
+	TokenType string     // token_type, for example Bearer or DPoP
 	Expiry    time.Time  // exp
 	IssuedAt  time.Time  // iat
 	NotBefore time.Time  // nbf
@@ -38,15 +38,16 @@ type Response struct {
 	Issuer    string     // iss
 	ID        string     // jti
 
-	// Raw is the answer as it came, or the token_introspection of a signed answer.
-	// If a member has no field here, read it with [Response.Decode].
+	// Raw is the answer's JSON, or the token_introspection of a signed answer. If a
+	// member has no field in Response, read it with [Response.Decode].
 	Raw json.RawMessage
 }
 
 // Decode reads the members of an active answer into v, a pointer to a struct or a map.
 // Names are case-sensitive. Numbers keep their precision: in an any they arrive as
-// [json.Number]. Members without a field in v are ignored. If the answer is inactive or
-// does not fit v, Decode returns an error.
+// [json.Number]. If v has no place for a member, the member goes into the field tagged
+// `json:",embed"`, a map[string]any or map[string]json.RawMessage, or is left out. If the
+// answer is inactive, has no Raw or does not fit v, Decode returns an error.
 func (r Response) Decode(v any) error {
 	if !r.Active || r.Raw == nil {
 		return errors.New("introspection: Decode needs an active answer, and this one is inactive or empty")

@@ -95,7 +95,7 @@ func bearer(timeout time.Duration, source func(context.Context) (string, error))
 		switch {
 		case err != nil:
 			return err
-		case !challenge.IsToken68(token): // for example, a line break would inject a header field
+		case !challenge.IsToken68(token): // for example, a line break could inject a header field
 			return errBearerToken
 		}
 		header.Set("Authorization", "Bearer "+token)

@@ -20,8 +20,8 @@ import (
 type Config struct {
 	_ [0]func()
 
-	// Endpoint is the introspection endpoint: an https URL, or http on a
-	// loopback host.
+	// Endpoint is the introspection endpoint: an https URL, or http on a loopback host or,
+	// with DangerouslyAllowHTTP, on any host.
 	Endpoint string
 
 	// ClientID and ClientSecret are the resource server's own credentials.
@@ -29,10 +29,10 @@ type Config struct {
 	ClientSecret string
 
 	// ClientSecretFrom returns the secret. Set it instead of ClientSecret if the secret is
-	// rotated. The result is kept until the endpoint refuses this client (401, 403 or
-	// invalid_client). Then ClientSecretFrom is called again and, if the secret has
-	// changed, the lookup is repeated once. If not, another refusal of that kind calls
-	// ClientSecretFrom again, after 4 s at the earliest.
+	// rotated. The result is kept until the endpoint refuses this client (401, 403,
+	// invalid_client or unauthorized_client). Then ClientSecretFrom is called again and,
+	// if the secret has changed, the lookup is repeated once. If not, another refusal of
+	// that kind calls ClientSecretFrom again, after 4 s at the earliest.
 	//
 	// If ClientSecretFrom fails or panics, nothing is known of the token. The client's
 	// error does not repeat the failure's text, which may hold secrets, so
@@ -65,7 +65,7 @@ type Config struct {
 	ClientCertificate *tls.Certificate
 
 	// BearerToken is for Bearer. It returns an access token of the resource server's own.
-	// BearerToken is called for every call of the endpoint, so it should keep a token
+	// BearerToken is called for every request to the endpoint, so it should keep a token
 	// while the token is good. For example, with an oauth2.TokenSource:
 	//
 	//	func(context.Context) (string, error) {
@@ -82,9 +82,10 @@ type Config struct {
 	// must be safe for concurrent use.
 	BearerToken func(context.Context) (string, error)
 
-	// Issuer is the authorization server's own identifier, as in its metadata
-	// (RFC 8414 §2): an https URL. It is the audience (aud) of the JWTs with which the
-	// client authenticates itself, and the required iss of signed answers.
+	// Issuer is the authorization server's own identifier, as in its metadata (RFC 8414
+	// §2): an https URL, or http where Endpoint can be http. It is the audience (aud) of
+	// the JWTs with which the client authenticates itself, and the required iss of signed
+	// answers.
 	Issuer string
 
 	// If Keys is set, answers must be signed (RFC 9701) and these keys verify them: a
@@ -95,7 +96,7 @@ type Config struct {
 	Keys KeySource
 
 	// Algorithms are the JWS algorithms accepted for signed answers; nil accepts every
-	// supported digital signature. It needs Keys.
+	// supported digital signature. Algorithms needs Keys.
 	Algorithms []string
 
 	// Timeout bounds one call, from dialing to the last byte; zero is 5 s. Before the
@@ -106,15 +107,16 @@ type Config struct {
 
 	// CacheFor is how long an active answer is reused, at most 1 h. Zero caches nothing.
 	// For example, if CacheFor is one minute, a revoked token is refused at most a minute
-	// later. An active answer is never reused beyond the token's exp plus Options.Leeway,
-	// and without exp it is not cached. An inactive answer is reused for 5 s, or for
-	// CacheFor if that is less.
+	// later, unless DangerouslyServeStaleFor is set. An active answer is never reused
+	// beyond the token's exp plus Options.Leeway, and without exp it is not cached. An
+	// inactive answer is reused for 5 s, or for CacheFor if that is less.
 	CacheFor time.Duration
 
 	// DangerouslyServeStaleFor is for how long after CacheFor a token that was active is
 	// still reported as active if the endpoint cannot be reached, although the token may
-	// have been revoked. It never extends beyond the token's exp plus Options.Leeway. Zero
-	// disables this; the maximum is 15 minutes.
+	// have been revoked. This time never extends beyond the token's exp plus
+	// Options.Leeway. Zero disables this; the maximum is 15 minutes.
+	// DangerouslyServeStaleFor needs CacheFor, and has no effect with Options.Fresh.
 	//
 	// The endpoint cannot be reached if there is no connection to it, or if two tokens in
 	// a row, with no whole answer in between, got no answer in time, a truncated answer,
@@ -125,19 +127,20 @@ type Config struct {
 	DangerouslyServeStaleFor time.Duration
 
 	// Store shares cached answers between processes with the same Endpoint, ClientID,
-	// Issuer, StoreKey and RequireTokenType, if all of them set Keys or none does. The
-	// Store is read before the endpoint is asked, for 250 ms at most. If the Store fails,
-	// answers are slower but never wrong. It needs CacheFor, ClientID and StoreKey. If
-	// Store is nil, answers are not shared.
+	// Issuer, StoreKey and RequireTokenType, if all of them set Keys or none does. Unless
+	// Options.Fresh is set, the Store is read before the endpoint is asked, for 250 ms at
+	// most. If the Store fails, answers are slower but never wrong. Store needs CacheFor,
+	// ClientID and StoreKey. If Store is nil, answers are not shared.
 	Store Store
 
 	// StoreKey is the secret, of 32 random bytes or more, under which values in
 	// the Store are encrypted and authenticated.
 	StoreKey []byte
 
-	// OnStoreError is called if the Store fails or holds a value that was tampered with;
-	// it may be nil. Calls are never concurrent: errors that occur while a call is running
-	// are dropped.
+	// OnStoreError, if set, is called if the Store fails or holds a value that is not
+	// authentic or not readable. Calls are never concurrent: errors that occur while a
+	// call is running are dropped. An error of reading is also dropped if every caller has
+	// left.
 	OnStoreError func(error)
 
 	// RequireTokenType refuses an active answer without token_type. Set it if the server
@@ -149,12 +152,13 @@ type Config struct {
 	// secret. Its transport should keep 64 idle connections (MaxIdleConnsPerHost), as our
 	// own transport does; otherwise most calls under load will dial anew.
 	//
-	// If its transport is nil or an [http.Transport] with net/http's HTTP/2, the transport
-	// is copied as well, and the copy has connections of its own, with the same limits. An
-	// HTTP/2 connection is pinged after 2 s of silence and closed 2 s later if there is no
-	// reply, unless the transport sets its own times in HTTP2; a negative SendPingTimeout
-	// disables the pings. The copy lacks protocols that were added with RegisterProtocol.
-	// Any other RoundTripper is used as it is; see [Client.Warnings].
+	// If its transport, or http.DefaultTransport if it has none, is an [http.Transport]
+	// whose HTTP/2, if any, is net/http's, the transport is copied as well, and the copy
+	// has connections of its own, with the same limits. An HTTP/2 connection is pinged
+	// after 2 s of silence and closed 2 s later if there is no reply, unless the transport
+	// sets its own times in HTTP2; a negative SendPingTimeout disables the pings. The copy
+	// lacks protocols that were added with RegisterProtocol. Any other RoundTripper is
+	// used as it is; see [Client.Warnings].
 	HTTPClient *http.Client
 
 	// DangerouslyAllowHTTP accepts plain http on any host, for Endpoint and Issuer.
@@ -183,7 +187,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// check returns every fault of a Config. Call withDefaults first.
+// check returns the faults of a Config, one to a line. Call withDefaults first.
 func (c Config) check() error {
 	var faults []error
 	if err := fetch.CheckURL(c.Endpoint, c.DangerouslyAllowHTTP); err != nil {

@@ -19,14 +19,14 @@ import (
 type Config struct {
 	_ [0]func() // no unkeyed literals, so that fields can be added
 
-	// URL is the URL of the JWK Set document (jwks_uri, RFC 8414 §2). If it is empty,
-	// the document is found by discovery from Issuer.
+	// URL is the URL of the JWK Set document (jwks_uri, RFC 8414 §2). If URL is empty, the
+	// document is found by discovery: see Issuer and MetadataURL.
 	URL string
 
 	// Issuer is the exact issuer identifier. The issuer in the metadata must be equal
-	// to it (RFC 8414 §3.3). If URL is set, Issuer appears only in logs and errors,
-	// without its query. If URL or MetadataURL is set, Issuer can be http, because
-	// nothing is fetched from it.
+	// to it (RFC 8414 §3.3). If URL is set, Issuer only names the cache in logs, errors
+	// and [Cache.String], without its query. If URL or MetadataURL is set, Issuer can be
+	// http on any host, because nothing is fetched from it.
 	Issuer string
 
 	// MetadataURL is the URL of the metadata. If it is empty, the well-known URLs of
@@ -39,29 +39,30 @@ type Config struct {
 	MetadataKeys *Set
 
 	// SameOrigin refuses metadata if its jwks_uri has a different scheme, host or
-	// port than Issuer. If an issuer keeps its keys on another host on purpose, you
-	// should leave it false.
+	// port than Issuer. If an issuer keeps its keys on another host on purpose, you should
+	// leave SameOrigin false.
 	SameOrigin bool
 
 	// HTTPClient makes the requests. It is copied, and redirects are refused whatever its
 	// CheckRedirect. If HTTPClient is nil, a client with TLS 1.2 or newer is used.
 	//
-	// If its Transport is nil or an [http.Transport] with net/http's HTTP/2, the Transport
-	// is copied as well, and the copy has connections of its own, which Close closes.
-	// HTTP/2 connections are pinged after 2 s of silence, and closed if there is no answer
-	// within 2 s more. If the Transport sets SendPingTimeout in its HTTP2, its own times
-	// hold instead; if SendPingTimeout is negative, no pings are sent. A PingTimeout alone
-	// replaces the second 2 s. The copy lacks protocols that were registered with
-	// RegisterProtocol. Any other RoundTripper is used as it is, and a warning is logged
-	// once, because the cache cannot detect that a firewall has dropped one of its
-	// connections.
+	// If its Transport, or http.DefaultTransport if it has none, is an [http.Transport]
+	// whose HTTP/2, if any, is net/http's, the Transport is copied as well, and the copy
+	// has connections of its own, which Close closes. HTTP/2 connections are pinged after
+	// 2 s of silence, and closed if there is no answer within 2 s more. If the Transport
+	// sets SendPingTimeout in its HTTP2, its own times hold instead; if SendPingTimeout is
+	// negative, no pings are sent. A PingTimeout alone replaces the second 2 s. The copy
+	// lacks protocols that were registered with RegisterProtocol. Any other RoundTripper
+	// is used as it is, and a warning is logged once, because the cache cannot detect that
+	// a firewall has dropped one of its connections.
 	HTTPClient *http.Client
 
-	// PublicAddressesOnly refuses connections to any address that is not public unicast:
-	// loopback, link-local, private, and the addresses of cloud metadata services. The
-	// resolved address is checked each time a connection is dialed. No HTTP proxy is used,
-	// because a proxy would resolve the name itself. PublicAddressesOnly cannot be
-	// combined with HTTPClient.
+	// PublicAddressesOnly refuses connections to addresses that are not public unicast:
+	// loopback, link-local, private, and the addresses of cloud metadata services. A NAT64
+	// prefix from an operator's own public addresses is not recognised. The resolved
+	// address is checked each time a connection is dialed. No HTTP proxy is used, because
+	// a proxy would resolve the name itself. PublicAddressesOnly cannot be combined with
+	// HTTPClient.
 	PublicAddressesOnly bool
 
 	// DangerouslyAllowHTTP accepts plain http on any host. An attacker on the
@@ -71,11 +72,11 @@ type Config struct {
 
 	// Logger gets one warning when fetches start to fail, one info when they succeed
 	// again, and one error when the keys expire. It gets one warning for each of these:
-	// keys that are left out (unless for their use), keys that are dropped because no
-	// second answer came (see WithdrawAfter), a File that is not used or not written, and
-	// an HTTPClient whose dead connections are not detected. If OnFetch panics, that is
-	// logged once, as an error. No key material is logged. If Logger is nil,
-	// slog.Default() is used.
+	// keys that are left out (unless for their use; at most 64 such warnings), keys that
+	// are dropped because no second answer came (see WithdrawAfter), a File that exists
+	// but is not used, a File that is not written, and an HTTPClient whose dead
+	// connections are not detected. If OnFetch panics, that is logged once, as an error.
+	// No key material is logged. If Logger is nil, slog.Default() is used.
 	Logger *slog.Logger
 
 	// OnFetch, if set, is called after each fetch, on the fetch's own goroutine, so only
@@ -86,12 +87,12 @@ type Config struct {
 	// File, if set, stores the keys of the last good answer, so that the cache can restart
 	// while the issuer is down: if the first fetch fails, the stored keys are used until
 	// usable-until, unless the metadata contradicts the configuration. With stored keys,
-	// the first fetch takes at most 2 s. The file is replaced atomically, and only its
-	// owner can read it. It is used only if it was saved with the same settings of where
-	// keys come from. On Unix, its owner must also be this process's user or root, and no
-	// other user may be able to write it. You should protect its folder, because a user
-	// who can write there decides which tokens are accepted. Each cache needs a file of
-	// its own.
+	// the requests of the first fetch take at most 2 s. The file is replaced atomically.
+	// It is used only if it was saved with the same settings of where keys come from. On
+	// Unix, only its owner can read it, and it is used only if the owner is this process's
+	// user or root and no other user can write it. You should protect its folder, because
+	// a user who can write there decides which tokens are accepted. Each cache needs a
+	// file of its own.
 	File string
 
 	// RefreshAfter is the time until the set is fetched again if the answer has no
@@ -115,9 +116,9 @@ type Config struct {
 	// dropped. Until then it verifies, for at most 5 minutes. If the second answer has the
 	// key, the set is fetched a few times more, after pauses that double up to 2 minutes.
 	// So if a server of the issuer is out of date for less than this pause, no good token
-	// is rejected. A withdrawal takes effect later by this pause at least. Zero: 5 s. If
-	// WithdrawAfter is negative, the first answer decides, which is better if a key was
-	// stolen.
+	// with a key that is held is rejected. A withdrawal takes effect later by this pause
+	// at least. Zero: 5 s. If WithdrawAfter is negative, the first answer decides, which
+	// is better if a key was stolen.
 	WithdrawAfter time.Duration
 
 	// FetchTimeout limits a whole fetch, discovery included, from 100 ms to 5 minutes.

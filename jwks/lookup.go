@@ -8,9 +8,9 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// A table finds the keys of a token by its kid and alg. Every call of Keys does this
-// lookup, and a map would take a quarter to a half longer. Once filled, a table is
-// read-only.
+// A table finds the keys of a token by its kid and alg. If a key set is held, every call
+// of [Cache.Keys] does this lookup, and a map would take a quarter to a half longer. Once
+// filled, a table is read-only.
 type table struct {
 	slots []slot // their number is a power of two; at least half are empty
 	shift uint8  // reduces a mark to the bits of a slot's index
@@ -23,7 +23,8 @@ type slot struct {
 	record *record
 }
 
-// A record holds the keys of one kid, indexed by the number of the alg.
+// A record holds the keys for tokens with one kid, or with any kid, indexed by the number
+// of the alg.
 type record [algorithmCount][]crypto.PublicKey
 
 // newTable returns an empty table with room for this number of kids.
@@ -88,9 +89,10 @@ func hasRoom(keys []crypto.PublicKey, key crypto.PublicKey) bool {
 
 const phi = 0x9e3779b97f4a7c15
 
-// mark hashes a kid by its length and its first and last eight bytes, or all bytes of a
-// shorter kid. It uses Fibonacci hashing, which mixes the high bits best. The hash need
-// not be hard to guess, because only kids of the issuer are in the table and can collide.
+// mark hashes a kid by its length and its first and last eight bytes, or all bytes if
+// there are fewer than eight. It uses Fibonacci hashing, which mixes the high bits best.
+// The hash need not be hard to guess, because only kids of the issuer are in the table
+// and can collide.
 func mark(kid string) uint64 {
 	if n := len(kid); n >= 8 {
 		return (word(kid) ^ bits.RotateLeft64((word(kid[n-8:])+uint64(n))*phi, 32)) * phi
@@ -106,7 +108,8 @@ func shortMark(kid string) uint64 {
 	return m * phi
 }
 
-// word reads the first eight bytes of s; the compiler makes it one load.
+// word reads the first eight bytes of s. On most processors the compiler makes this one
+// load.
 func word(s string) uint64 {
 	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |

@@ -39,8 +39,8 @@ func (o *outage) add(err error, holding bool) time.Duration {
 	asked := retryAfter(err)
 	delay := shorten(o.pause(now, holding), 0.2)
 	if holding {
-		// An unknown kid may still cause a fetch, within its budget, unless the server
-		// has sent a Retry-After.
+		// An unknown kid may still cause a fetch, within the miss budget, unless the
+		// server has sent a Retry-After.
 		asked = min(asked, mostHolding)
 		o.notBefore = now.Add(asked)
 		delay = max(delay, asked)
@@ -53,7 +53,8 @@ func (o *outage) add(err error, holding bool) time.Duration {
 	return delay
 }
 
-// pause returns the delay after a failure. Call it before incrementing failures.
+// pause returns the delay after a failure, before jitter and Retry-After. Call it before
+// incrementing failures.
 func (o *outage) pause(now time.Time, holding bool) time.Duration {
 	doubled := func(first, most time.Duration) time.Duration {
 		return min(first<<min(o.failures, 20), most)
@@ -72,7 +73,8 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// unavailable is the error if the cache cannot find out whether the issuer has a key.
+// unavailable is the error if no key set is held, or if the set held may be out of date
+// about a key.
 type unavailable struct {
 	issuer string
 	cause  error
@@ -88,8 +90,8 @@ func (u *unavailable) Unwrap() error { return u.cause }
 // RetryAfter returns the time after which another try may succeed; zero if unknown.
 func (u *unavailable) RetryAfter() time.Duration { return u.after }
 
-// outageError returns the error of the outage. If the last fetch succeeded, it is nil.
-// c.mu is held.
+// outageError returns the error of the outage. If the last fetch succeeded, or there was
+// no fetch, outageError returns nil. c.mu is held.
 func (c *Cache) outageError() error {
 	if c.outage.cause == nil {
 		return nil

@@ -28,7 +28,8 @@ func (all *results) plots(folder string) error {
 	return nil
 }
 
-// peers draws a bar for each library that was measured with an RS256 token.
+// peers draws a bar for each library that was measured with an RS256 token, and one for
+// the raw cryptography.
 func (all *results) peers() []byte {
 	var bars []report.Bar
 	for _, name := range all.order {
@@ -42,7 +43,7 @@ func (all *results) peers() []byte {
 	return report.Bars("One RS256 token, until its claims are there", "ns", bars)
 }
 
-// workingSet draws the time of a cache hit by the number of tokens.
+// workingSet draws the time of a cache hit against the number of tokens in use.
 func (all *results) workingSet() []byte {
 	points := all.points("WorkingSet/", "/cache=hit", "tokens", func(r *row) float64 { return report.Median(r.times) })
 	if points == nil {
@@ -52,7 +53,7 @@ func (all *results) workingSet() []byte {
 		[]report.Series{{Name: "accesstoken", Points: points, Ours: true}})
 }
 
-// newTokens draws the number of tokens validated per second, by the share of tokens
+// newTokens draws the number of tokens validated per second against the share of tokens
 // that were never seen before.
 func (all *results) newTokens() []byte {
 	points := all.points("NewTokens/", "", "new", func(r *row) float64 { return 1e9 / report.Median(r.times) })

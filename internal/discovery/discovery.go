@@ -16,13 +16,15 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// Every error of [Read] matches one of these. If the caller's context ended, the error
-// matches the context's error as well.
+// Every error of [Read] matches one of these. If the caller's context ended before a
+// request was answered, the error matches the context's error as well.
 var (
-	// ErrUnavailable means that no usable document was found. A retry may succeed.
+	// ErrUnavailable means that no usable document was found, or that a URL which may
+	// have a better one failed temporarily. A retry may succeed.
 	ErrUnavailable = errors.New("the issuer's metadata is unavailable")
 	// ErrMismatch means that a document was found, but contradicts the configuration. A
-	// retry does not help: the operator or the issuer has to correct it.
+	// retry does not help: the operator has to correct the configuration, or the issuer
+	// the document.
 	ErrMismatch = errors.New("the issuer's metadata does not match the configuration")
 )
 
@@ -120,11 +122,12 @@ func (s Source) URLs() []string {
 	return urls
 }
 
-// Read returns the metadata from the first URL with a usable document. If a document has
-// no jwks_uri, it is used only if no other URL has a document with a jwks_uri. If one of
-// the URLs fails temporarily, for example with status 503, Read returns ErrUnavailable
-// instead of such a document or a mismatch, because that URL may have the right
-// document.
+// Read returns the metadata from the first URL whose document is usable and has a
+// jwks_uri. If no URL has such a document, Read returns the metadata from the last URL
+// whose document is usable without one. If a URL fails temporarily, for example with
+// status 503, Read returns ErrUnavailable instead of a document without jwks_uri or a
+// mismatch, because that URL may have the right document. If Read cannot connect, or the
+// time for a URL is up, it returns ErrUnavailable at once.
 func Read(ctx context.Context, client *fetch.Client, s Source) (Metadata, error) {
 	var keyless *Metadata
 	var mismatch error
@@ -218,9 +221,8 @@ func text(to *string, value string, name string) error {
 	return nil
 }
 
-// checkDocument returns the metadata of a document. It compares the issuer exactly. If
-// the issuer differs, nothing of the document is used, to prevent mix-up attacks (RFC
-// 8414 §3.3).
+// checkDocument returns the metadata of a document. Its issuer must be exactly s.Issuer.
+// Otherwise nothing of the document is used, to prevent mix-up attacks (RFC 8414 §3.3).
 func (s Source) checkDocument(d document, place string) (Metadata, error) {
 	if d.Issuer != s.Issuer {
 		return Metadata{}, fmt.Errorf("%w: the document's issuer is %.200q, but %q is configured", ErrMismatch, d.Issuer, s.Issuer)
@@ -254,8 +256,9 @@ func (s Source) checkEndpoint(raw, place string) error {
 		return err
 	}
 	endpoint := originOf(raw)
-	// A loopback host does not need TLS. But if a document was read over https, it must
-	// not send requests to a program that listens on a port of this machine.
+	// A loopback host does not need TLS. But unless AllowHTTP is set, a document that was
+	// read over https must not name an http URL, because any program can listen on a port
+	// of this machine.
 	if endpoint.scheme == "http" && originOf(place).scheme != "http" && !s.AllowHTTP {
 		return fmt.Errorf("%q is not https, although the metadata was read over https", fetch.Redact(raw))
 	}
@@ -294,7 +297,7 @@ func lower(r rune) rune {
 	return r
 }
 
-// unavailable collects the reasons why no URL had a usable document. It is not an
+// unavailable collects the reasons why URLs had no usable document. It is not an
 // errors.Join, because its text must be one line.
 type unavailable struct {
 	reasons    []string
@@ -319,6 +322,6 @@ func (u *unavailable) Error() string {
 
 func (u *unavailable) Unwrap() error { return ErrUnavailable }
 
-// RetryAfter returns the longest Retry-After of the answers, or zero if no answer had
-// one.
+// RetryAfter returns the longest Retry-After of the answers with status 503 or 429, or
+// zero if none of them had one.
 func (u *unavailable) RetryAfter() time.Duration { return u.after }

@@ -26,18 +26,19 @@ const DefaultTimeout = 5 * time.Second
 const maxIdle = 64
 
 // ErrBroken is matched by the error of an exchange that broke off, for example because
-// the connection was closed. [Client.Do] uses it for every failure except a failed
-// connection, the end of its time or context, and [ErrTooLarge]. The same server may
-// answer another request.
+// the connection was closed. [Client.Do] uses ErrBroken for every failure except a dial
+// that package net reports as failed, a refused certificate, the end of the request's
+// time or context, and [ErrTooLarge]. The same server may answer another request.
 var ErrBroken = errors.New("the exchange broke off")
 
 // ErrTooLarge is matched by the error if an answer is longer than [Request.MaxBytes].
-// Every other error of [Client.Do] means that no complete answer came.
+// After any other error of [Client.Do], no answer is known to be complete.
 var ErrTooLarge = errors.New("the answer is too large")
 
-// liveness closes a dead HTTP/2 connection within 4 s. That is less than
-// [DefaultTimeout], so a request on that connection can be sent once more in time. The
-// bodies on these connections are small, so a ping never waits behind a long body.
+// liveness closes a dead HTTP/2 connection within 4 s, unless the caller's transport has
+// ping times of its own. That is less than [DefaultTimeout], so a request on that
+// connection can be sent once more in time. The bodies on these connections are small,
+// so a ping never waits behind a long body.
 var liveness = pool.Liveness{Silence: 2 * time.Second, Ping: 2 * time.Second}
 
 // A Client makes requests. It is safe for concurrent use.
@@ -51,9 +52,9 @@ type Client struct {
 // the transport; any other RoundTripper is used as it is.
 //
 // The limits of base hold in addition to the limits of each [Request]: base's Timeout,
-// and its transport's limit for the header. If an [http.Transport] sets no limit, it is
-// 10 MiB; for another RoundTripper, the header cannot be limited here. If base is nil,
-// the limit is 64 KiB.
+// and its transport's limit for the header. If an [http.Transport] sets no limit, its
+// limit is 10 MiB; for another RoundTripper, the header cannot be limited here. If base
+// is nil, the limit is 64 KiB.
 func New(base *http.Client) *Client {
 	if base == nil {
 		return newOwn(newTransport())
@@ -110,8 +111,9 @@ func newTransport() *http.Transport {
 }
 
 // connectTimeout limits connecting, including name resolution, and separately the TLS
-// handshake. So a server that never answers a SYN does not use up the whole time of a
-// longer exchange.
+// handshake, in transports of our own. So a server that never answers a SYN does not use
+// up the whole time of a longer exchange. If a program has set Dial, DialTLS or
+// DialTLSContext on http.DefaultTransport, these are not limited.
 const connectTimeout = 5 * time.Second
 
 // bound sets the limits of a transport of our own.
@@ -155,26 +157,27 @@ type Request struct {
 	// Again returns the request to send in place of this request, once, if a reused
 	// connection was closed before any byte of an answer came (RFC 9110 §9.2.2). Set
 	// Again only if the form is safe to send twice. Again should renew parts that are
-	// valid for one use, for example a client assertion. If Again is nil, a form is not
-	// sent again, and a GET is sent again unchanged. The second request gets the rest
-	// of this request's time, and its own Again is ignored. If Again fails, Do returns
-	// the error of the first exchange.
+	// valid for one use, for example a client assertion. If Again is nil, Do does not
+	// send a form again, and sends a GET again unchanged. The second request gets the
+	// rest of this request's time, and its own Again is ignored. If Again fails, Do
+	// returns the error of the first exchange.
 	Again func(context.Context) (Request, error)
 }
 
-// A Response is a complete answer with any status. For example, a 304 (Not Modified) is
-// a Response without a Body.
+// A Response is an answer with any status. Unless Do returns an error, the answer is
+// complete. For example, a 304 (Not Modified) is a Response without a Body.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Do makes one request. The text of its errors contains no query, credentials or body.
-// If an error matches a context error, ctx ended; the request's own Timeout never causes
-// such an error. If an error matches [ErrNotPublic], a client of [NewPublic] refused to
-// connect. If an answer had begun, its status and header are returned with the error. A
-// panic in the caller's transport is returned as an error.
+// Do makes one request, and may send it again once: see [Request.Again]. The text of its
+// errors contains no query, credentials or body. If an error matches a context error,
+// ctx ended; the request's own Timeout never causes such an error. If an error matches
+// [ErrNotPublic], a client of [NewPublic] refused to connect. If an answer had begun,
+// its status and header are returned with the error. A panic in the caller's transport
+// is returned as an error, without an answer.
 func (c *Client) Do(ctx context.Context, r Request) (response Response, err error) {
 	bounded, cancel := context.WithTimeout(ctx, timeout(r))
 	defer cancel()
@@ -294,8 +297,8 @@ func (r Request) explain(ctx, bounded context.Context, err error) error {
 	return &brokenError{where + ": " + r.cause(err)}
 }
 
-// isUnconnected reports whether no connection was made, or the server's certificate was
-// refused.
+// isUnconnected reports whether package net says that a dial failed, or the server's
+// certificate was refused.
 func isUnconnected(err error) bool {
 	dial := (*net.OpError)(nil)
 	certificate := (*tls.CertificateVerificationError)(nil)
@@ -325,8 +328,8 @@ func (r Request) cause(err error) string {
 	return strings.Map(printable, text[:min(len(text), 256)])
 }
 
-// isLocal reports whether the error arose on this side of the connection, so that its
-// text cannot repeat the form.
+// isLocal reports whether the error came from the connection and not from an answer, so
+// that its text cannot repeat the form.
 func isLocal(err error) bool {
 	var dial *net.OpError
 	var certificate *tls.CertificateVerificationError
@@ -365,7 +368,8 @@ func (e *StatusError) Error() string {
 func (e *StatusError) RetryAfter() time.Duration { return e.After }
 
 // retryAfter reads both forms of the field (RFC 9110 §10.2.3): seconds or a date. The
-// result is at most 24 h. If the field is invalid, the result is zero.
+// result is at most 24 h. If the field is invalid, or has seconds that exceed 32 bits,
+// the result is zero.
 func retryAfter(value string, now time.Time) time.Duration {
 	const most = 24 * time.Hour
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {

@@ -23,8 +23,9 @@ var (
 	errSmall    = errors.New("it is an Ed25519 point of small order, for which signatures can be forged")
 )
 
-// CheckKey returns the reason why a key cannot be used, or nil. It also returns nil
-// if it does not know the key's type or curve, so the caller should check these.
+// CheckKey returns the reason why a key cannot be used, or nil. It does not check
+// that the point of an EC key is on its curve, and it returns nil for an EC curve or
+// a type of key that is not supported. So the caller should check these.
 func CheckKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:

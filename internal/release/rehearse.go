@@ -170,7 +170,7 @@ func (c *clone) goCommand(folder string, arguments ...string) (string, error) {
 	return command(folder, c.environment, "go", arguments...)
 }
 
-// zip writes the zip file that the Go command downloads for the module.
+// zip lets the Go command download the module from the clone, and copies the zip to file.
 func (c *clone) zip(m module, file string) error {
 	raw, err := c.goCommand(filepath.Dir(c.top), "mod", "download", "-json", m.Module.Path+"@"+c.version)
 	if err != nil {

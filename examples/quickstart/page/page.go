@@ -45,13 +45,14 @@ type Config struct {
 	Trials          []Trial
 	Try             func(ctx context.Context, name string) (Trial, error)
 	Login, Password string
-	Log             func() []string // the drive's own log
-	Keys            func() []string // the issuer's key set
+	Log             func() []string // the newest lines of the resource servers' log
+	Keys            func() []string // the IDs and algorithms of the issuer's key set
 	Source          string          // the code that configures the validator
 	Resource        string
 	Issuer          string
 
-	// Played and Tried, if set, are called after each flow and each trial, for example to print them.
+	// Played, if set, is called each time a client sends a browser back at the end of a
+	// flow, and Tried, if set, after each trial. For example, they can print the results.
 	Played func(journal.Snapshot)
 	Tried  func(Trial, error)
 }
@@ -92,7 +93,7 @@ type tab struct {
 	Text    string
 	Start   string
 	Current bool
-	Flow    *journal.Snapshot // nil until this browser has run the flow
+	Flow    *journal.Snapshot // the last that this browser has run; nil if it has run none, or the journal has dropped it
 }
 
 // A view is the data of the template.
@@ -102,7 +103,7 @@ type view struct {
 	Current tab
 	Steps   []journal.Step
 	Lit     bool
-	Broke   int // if the client gave up, the last step that it reached; otherwise -1
+	Broke   int // if the client gave up, the index of the last step with an exchange; otherwise, or without an exchange, -1
 	Log     []string
 	Keys    []string
 	Trial   *Trial
@@ -162,7 +163,8 @@ func (p *Page) show(w http.ResponseWriter, r *http.Request) {
 	templates.Execute(w, v)
 }
 
-// flow returns the last flow of this kind that this browser has run, or nil.
+// flow returns the last flow of this kind that this browser has run. If it has run none,
+// or the journal has dropped that flow, flow returns nil.
 func (p *Page) flow(r *http.Request, kind journal.Kind) *journal.Snapshot {
 	cookie, err := r.Cookie(cookieName(kind))
 	if err != nil {
@@ -176,7 +178,8 @@ func (p *Page) flow(r *http.Request, kind journal.Kind) *journal.Snapshot {
 	return &s
 }
 
-// broke returns the step at which the client gave up, or -1.
+// broke returns the index of the last step with an exchange, if the client gave up.
+// Otherwise, or without an exchange, it returns -1.
 func broke(flow *journal.Snapshot) int {
 	last := -1
 	for i, s := range flow.Steps {
