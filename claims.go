@@ -40,15 +40,20 @@ type Claims struct {
 
 // End returns when the token stops being accepted at the latest: exp or, if earlier,
 // iat + Issuer.MaxAge, plus Config.Leeway. If the token has no exp, as introspected
-// ones may, End returns zero, even with a MaxAge. If a stream or a socket outlives
-// the request, you should end the stream or socket then.
+// ones may, only MaxAge counts, and without it End returns zero. If a stream or a
+// socket outlives the request, you should end the stream or socket then.
 func (c Claims) End() time.Time {
-	if c.Expiry.IsZero() || c.facts == nil {
+	if c.facts == nil {
 		return c.Expiry
 	}
 	end := c.Expiry
-	if oldest := c.facts.issuer.settings.MaxAge; oldest > 0 && c.IssuedAt.Add(oldest).Before(end) {
-		end = c.IssuedAt.Add(oldest)
+	if oldest := c.facts.issuer.settings.MaxAge; oldest > 0 && !c.IssuedAt.IsZero() {
+		if last := c.IssuedAt.Add(oldest); end.IsZero() || last.Before(end) {
+			end = last
+		}
+	}
+	if end.IsZero() {
+		return end
 	}
 	return end.Add(c.facts.issuer.leeway)
 }

@@ -282,6 +282,22 @@ func TestCheckJudgesClaimsFurther(t *testing.T) {
 	wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.All("a")}), accesstoken.ScopeInsufficient)
 }
 
+// endOfAnswer returns the End of an opaque token whose introspection answer has iat and
+// no exp.
+func endOfAnswer(t *testing.T, as *accesstokentest.Server, issued time.Time, oldest time.Duration) time.Time {
+	t.Helper()
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Now, c.Leeway = func() time.Time { return issued }, 10*time.Second
+		c.Issuers[0].Introspection, c.Issuers[0].MaxAge = newIntrospection(t, as), oldest
+	})
+	token := as.Opaque(accesstokentest.Claims{"iat": issued.Unix(), "exp": nil})
+	claims, err := v.Validate(t.Context(), accesstoken.Bearer(token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims.End()
+}
+
 // A handler may take its time, and a stream does.
 func TestCheckAndEndGoByTheClock(t *testing.T) {
 	as := accesstokentest.NewServer(t)
@@ -309,6 +325,12 @@ func TestCheckAndEndGoByTheClock(t *testing.T) {
 	claims, err = aging.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"iat": moment.Unix(), "exp": moment.Unix() + 60})))
 	if want := moment.Truncate(time.Second).Add(30 * time.Second); err != nil || !claims.End().Equal(want) {
 		t.Errorf("End with a MaxAge: got %v, %v; want %v", claims.End(), err, want)
+	}
+	if got := endOfAnswer(t, as, moment, 20*time.Second); !got.Equal(moment.Add(30 * time.Second)) {
+		t.Errorf("End without exp, with a MaxAge: got %v; want %v", got, moment.Add(30*time.Second))
+	}
+	if got := endOfAnswer(t, as, moment, 0); !got.IsZero() {
+		t.Errorf("End without exp: got %v; want zero", got)
 	}
 	if got := (accesstoken.Claims{}).End(); !got.IsZero() {
 		t.Errorf("End of nobody's claims: got %v; want zero", got)

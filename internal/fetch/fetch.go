@@ -372,7 +372,8 @@ func (e *StatusError) RetryAfter() time.Duration { return e.After }
 // the result is zero.
 func retryAfter(value string, now time.Time) time.Duration {
 	const most = 24 * time.Hour
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+	// If the number is out of range, it is the greatest in range.
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) {
 		return min(time.Duration(seconds)*time.Second, most)
 	}
 	date, err := http.ParseTime(value)

@@ -318,6 +318,7 @@ func TestStatusError(t *testing.T) {
 		{429, "120", 2 * time.Minute, 2 * time.Minute},
 		{503, future, 59 * time.Minute, time.Hour},
 		{503, "4000000000", 24 * time.Hour, 24 * time.Hour},
+		{503, "40000000000000000000000", 24 * time.Hour, 24 * time.Hour},
 		{503, "", 0, 0},
 		{503, "-1", 0, 0},
 		{503, "soon", 0, 0},
