@@ -625,6 +625,25 @@ func TestATokenThatWasRevokedIsAStrangerAgain(t *testing.T) {
 	}
 }
 
+// A known token and an unknown one that are told to come back later are too few of
+// either to close the endpoint to other unknown tokens.
+func TestARetryAfterOfAKnownTokenCountsForNoUnknownOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+		wantAnswer(t, client, "known", "active")
+		time.Sleep(time.Minute) // so that two tokens are enough
+		transport.set(func(token string) reply {
+			if token == "known" || token == "made up" {
+				return reply{status: 503, after: "30"}
+			}
+			return reply{body: `{"active":false}`}
+		})
+		wantAnswer(t, client, "known", "unknown")
+		wantAnswer(t, client, "made up", "unknown")
+		wantAnswer(t, client, "another", "inactive")
+	})
+}
+
 // The server has told it to come back in half a minute, and is well for all others.
 func TestATokenIsAskedAboutAgainAsSoonAsOthersGetAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
