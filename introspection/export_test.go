@@ -19,6 +19,13 @@ func (c *Client) OnWire() int {
 	return c.calls.onWire[unknownSide] + c.calls.onWire[knownSide]
 }
 
+// OnWireKnown tells tests how many calls about known tokens are under way.
+func (c *Client) OnWireKnown() int {
+	c.calls.lock.Lock()
+	defer c.calls.lock.Unlock()
+	return c.calls.onWire[knownSide]
+}
+
 // Known tells tests how many tokens are remembered as active before.
 func (c *Client) Known() int {
 	known := &c.breaker.known

@@ -625,6 +625,33 @@ func TestATokenThatWasRevokedIsAStrangerAgain(t *testing.T) {
 	}
 }
 
+func TestKnownTokensLeaveEightPlacesToUnknownOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+		knowing(t, client, 200)
+		transport.set(func(token string) reply {
+			if strings.HasPrefix(token, "invented") {
+				return reply{body: `{"active":false}`, delay: 100 * time.Millisecond}
+			}
+			return reply{body: goodBody, delay: 4 * time.Second}
+		})
+		var wg sync.WaitGroup
+		for i := range 300 {
+			wg.Go(func() { _, _ = client.Introspect(t.Context(), fmt.Sprint("invented ", i)) })
+		}
+		synctest.Wait()
+		for i := range 200 {
+			wg.Go(func() { _, _ = client.Introspect(t.Context(), fmt.Sprint("known ", i)) })
+		}
+		time.Sleep(150 * time.Millisecond)
+		if known, all := client.OnWireKnown(), client.OnWire(); known != 56 || all != 64 {
+			t.Errorf("got %d calls about known tokens of %d on the wire; want 56 of 64", known, all)
+		}
+		wg.Wait()
+		time.Sleep(time.Minute) // for the calls that nobody waits for any more
+	})
+}
+
 // A known token and an unknown one that are told to come back later are too few of
 // either to close the endpoint to other unknown tokens.
 func TestARetryAfterOfAKnownTokenCountsForNoUnknownOne(t *testing.T) {
