@@ -625,6 +625,28 @@ func TestATokenThatWasRevokedIsAStrangerAgain(t *testing.T) {
 	}
 }
 
+// Where servers have answered lately, the one that a probe reaches speaks for itself.
+func TestOneProbesRetryAfterIsShortBesideServersThatAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
+		wantAnswer(t, client, "known", "active")
+		transport.set(func(string) reply { return reply{status: 503} })
+		for i := range 6 {
+			wantAnswer(t, client, fmt.Sprint("made up ", i), "unknown")
+		}
+		time.Sleep(1500 * time.Millisecond)
+		transport.set(func(string) reply { return reply{status: 503, after: "25"} })
+		before := transport.count("probe")
+		wantAnswer(t, client, "probe", "unknown")
+		if got := transport.count("probe") - before; got != 1 {
+			t.Fatalf("the probe: got %d calls; want 1", got)
+		}
+		transport.set(func(string) reply { return reply{body: `{"active":false}`} })
+		time.Sleep(3 * time.Second)
+		wantAnswer(t, client, "another", "inactive")
+	})
+}
+
 func TestKnownTokensLeaveEightPlacesToUnknownOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
