@@ -1,6 +1,9 @@
 package introspection
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // Waiting tells tests how many wait for calls under way.
 func (c *Client) Waiting() (waiting int) {
@@ -40,4 +43,38 @@ func (c *Client) Learn(n int) {
 	var d digest
 	binary.BigEndian.PutUint64(d[:], uint64(n)+1)
 	c.breaker.known.learn(d, true)
+}
+
+// The failures of a Failed, as the breaker names them.
+const (
+	Refused   = refused
+	Forbidden = forbidden
+	Limited   = limited
+	Internal  = internal
+	Down      = down
+	Unsent    = unsent
+)
+
+// A Failed is one failure of a token: a known one if its name begins with k.
+type Failed struct {
+	Token   string
+	Failure failure
+	Asks    bool
+}
+
+// Row tells tests what a row of failures decides after the last one: whether the circuits
+// of known and of unknown tokens open, and whether a Retry-After applies to all tokens.
+func Row(few int, never bool, lasted time.Duration, failures ...Failed) (known, unknown, asksAll bool) {
+	var r row
+	began := time.Unix(1_900_000_000, 0)
+	last := failures[len(failures)-1].Failure
+	for _, f := range failures {
+		t := ticket{side: unknownSide}
+		if f.Token != "" && f.Token[0] == 'k' {
+			t.side = knownSide
+		}
+		copy(t.token[:], f.Token)
+		r.add(t, f.Failure, f.Asks, began)
+	}
+	return r.opensKnown(last, few), r.opensUnknown(last, few, never, began.Add(lasted)), r.asksAll(few)
 }
