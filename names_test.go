@@ -191,7 +191,7 @@ func TestTheAddressOfADocumentIsNoIssuer(t *testing.T) {
 // compared and not asked is none.
 func TestAnIssuerFromWhichNothingIsFetchedNeedsNoHTTPS(t *testing.T) {
 	as := accesstokentest.NewServer(t)
-	for _, url := range []string{"http://adfs.example/adfs/services/trust", "stytch.com/project-1", "kubernetes/serviceaccount", "urn:example:issuer", "https://a.example/?x#y", "ä"} {
+	for _, url := range []string{"http://adfs.example/adfs/services/trust", "stytch.com/project-1", "kubernetes/serviceaccount", "urn:example:issuer", "https://a.example/?x#y", "ä", "https://%zz"} {
 		for name, issuer := range map[string]accesstoken.Issuer{
 			"JWKSURI": {URL: url, JWKSURI: as.JWKSURI()},
 			"Keys":    {URL: url, Keys: jwks.Static(as.Keys()...)},
