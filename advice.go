@@ -61,10 +61,14 @@ func (i *issuer) adviseOnKeys() {
 
 // advise adds to a refusal which profile would have accepted the token, if there is
 // one.
-func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims) error {
-	advice := "fmt.Println(accesstoken." + i.rules.name + ") prints what this profile demands"
-	if p, found := suggestion(header, own, i.isNamed(own.Audience)); found && p != i.settings.Profile {
-		refused.advice = "the token fits another profile; set Profile: accesstoken." + p.name()
+func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims, payload string) error {
+	p, isProfile := i.settings.profile()
+	advice := "fmt.Println(accesstoken." + p.name() + ") prints what this profile demands"
+	if !isProfile {
+		advice = "fmt.Println of the issuer's Dialect prints what it demands"
+	}
+	if better, found := suggestion(header, own, payload, i.isNamed(own.Audience)); found && (better != p || !isProfile) {
+		refused.advice = "the token fits another profile; set Profile: accesstoken." + better.name()
 	}
 	if refused.advice != "" {
 		advice = refused.advice
@@ -86,7 +90,7 @@ func describeType(header *jose.Header) string {
 // refused, or false. Google and CI, whose credentials are ID tokens, are recognised
 // by their issuer. If a profile's access tokens carry no claim that ID tokens lack,
 // it is suggested only if aud names us.
-func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, bool) {
+func suggestion(header *jose.Header, claims *jose.Claims, payload string, forUs bool) (Profile, bool) {
 	switch claims.Issuer {
 	case "https://accounts.google.com":
 		return Google, true
@@ -96,15 +100,18 @@ func suggestion(header *jose.Header, claims *jose.Claims, forUs bool) (Profile, 
 	marked := map[Profile]bool{
 		Cognito: true, Keycloak: true, EntraV2: true, EntraV1: true, Okta: true, Kubernetes: true,
 		Duende: forUs && (claims.Scope.List != nil || claims.Subject == ""),
-		Hydra:  claims.Scp.Present,
+		Hydra:  memberIn(payload, "scp") != "",
 		Auth0:  forUs && claims.AuthorizedParty != "",
 	}
 	for _, p := range []Profile{Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Duende, Hydra, Auth0} {
 		if !marked[p] {
 			continue
 		}
-		r := profiles[p]
-		if own := r.translate(claims); r.check(header, &own) == nil {
+		r := p.rules()
+		if r.CheckType(header) != nil {
+			continue
+		}
+		if own := r.Read(claims, payload, false); r.Check(header, &own) == nil {
 			return p, true
 		}
 	}

@@ -2,9 +2,9 @@ package accesstoken
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/shape"
 )
 
 // What stands here runs once for each token, when its signature was verified or its
@@ -14,21 +14,21 @@ import (
 // claims in the terms of RFC 9068. If the issuer must still be asked, it checks only
 // the kind of token, the form of scope and the client, because the answer may have
 // what the JWT leaves out.
-func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (jose.Claims, error) {
-	claims := i.rules.translate(own)
+func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (shape.Reading, error) {
+	claims := i.rules.Read(own, token.Payload, false)
 	if !i.settings.AlwaysIntrospect {
 		err := i.checkWhole(token.Header, own, &claims, token.Payload)
 		return claims, err
 	}
-	err := i.rules.checkKind(token.Header, &claims)
+	err := i.refuse(i.rules.CheckKind(token.Header, &claims))
 	if err == nil && claims.Fault != "" {
 		err = refusal(ClaimInvalid, claims.Fault)
 	}
 	if err == nil {
-		err = i.rules.checkScope(&claims)
+		err = i.refuse(i.rules.CheckScope(&claims))
 	}
 	if err != nil {
-		return claims, i.advise(err, token.Header, own)
+		return claims, i.advise(err, token.Header, own, token.Payload)
 	}
 	if claims.ClientID == "" {
 		return claims, nil
@@ -38,25 +38,25 @@ func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (jose.Claims, err
 
 // checkWhole checks all claims. If the token is of another kind than configured, it
 // tells the operator what to set. own are the claims before translation.
-func (i *issuer) checkWhole(header *jose.Header, own, claims *jose.Claims, raw string) error {
-	err := i.rules.check(header, claims)
+func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape.Reading, raw string) error {
+	err := i.refuse(i.rules.Check(header, claims))
 	if err == nil {
 		err = i.checkTenant(claims)
 	}
 	if err != nil {
-		return i.advise(err, header, own)
+		return i.advise(err, header, own, raw)
 	}
 	claims.Issuer = i.url // one name for a user, even if iss has several spellings
-	return i.checkLists(claims, raw)
+	return i.checkLists(&claims.Claims, raw)
 }
 
 // checkJoined checks the combined claims of a JWT and the answer about it. The kind
 // of token was checked by the JWT alone, except for marks in aud, which the JWT may
 // leave out.
-func (i *issuer) checkJoined(claims *jose.Claims, jwt, answer string) error {
-	err := i.rules.checkClaims(claims)
+func (i *issuer) checkJoined(claims *shape.Reading, jwt, answer string) error {
+	err := i.refuse(i.rules.CheckClaims(claims))
 	if err == nil {
-		err = i.rules.checkAddressee(claims)
+		err = i.refuse(i.rules.CheckAddressee(claims))
 	}
 	if err == nil {
 		err = i.checkTenant(claims)
@@ -65,12 +65,12 @@ func (i *issuer) checkJoined(claims *jose.Claims, jwt, answer string) error {
 		return i.warnings.refuse(err, "both the JWT and the introspection answer were looked at; have the issuer put the claim into one of them")
 	}
 	claims.Issuer = i.url
-	return i.checkLists(claims, jwt, answer)
+	return i.checkLists(&claims.Claims, jwt, answer)
 }
 
 // checkTenant requires an accepted tenant, if there are tenants.
-func (i *issuer) checkTenant(claims *jose.Claims) *Error {
-	if i.tenants == nil || slices.Contains(i.tenants, claims.TenantID) {
+func (i *issuer) checkTenant(claims *shape.Reading) *Error {
+	if i.tenants == nil || slices.Contains(i.tenants, claims.Tenant) {
 		return nil
 	}
 	return refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
@@ -90,7 +90,7 @@ func (i *issuer) checkClient(id string) error {
 	if i.settings.Clients == nil || slices.Contains(i.settings.Clients, id) {
 		return nil
 	}
-	return i.warnings.refuse(refusal(ClaimInvalid, strings.Join(i.rules.clientClaims(), " or ")+" is not among Clients"),
+	return i.warnings.refuse(refusal(ClaimInvalid, i.rules.ClientClaims(" or ")+" is not among Clients"),
 		"if the client may call this resource server, add it to Clients")
 }
 

@@ -105,7 +105,7 @@ func (c Claims) raw() ([]byte, error) {
 // have, as a string or an array as before.
 func (c Claims) granted(name, value string) string {
 	switch {
-	case name != "scope" && (name != "scp" || !c.facts.issuer.rules.scp):
+	case !c.facts.issuer.rules.IsScope(name):
 		return value
 	case value[0] != '[':
 		return jose.Quote(c.facts.scope.String())

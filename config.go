@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/introspection"
 )
@@ -215,6 +216,10 @@ type Issuer struct {
 	// own.
 	Relax Relax
 
+	// Dialect describes this issuer's JWT access tokens, if no Profile fits. It excludes
+	// Profile, Relax and DangerouslyAcceptNoAudience, and is copied.
+	Dialect *dialect.Dialect
+
 	// DangerouslyAllowHTTP also allows metadata and keys to be fetched over plain http,
 	// where an attacker on the network path can replace the keys. It is not needed for
 	// a loopback host, or for an http URL from which nothing is fetched.
@@ -272,6 +277,7 @@ func (i Issuer) clone() Issuer {
 	i.Clients = slices.Clone(i.Clients)
 	i.Tenants = slices.Clone(i.Tenants)
 	i.Demand = cloneLists(i.Demand)
+	i.Dialect = cloneDialect(i.Dialect)
 	return i
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/internal/fetch"
+	"github.com/accesstoken/accesstoken/internal/shape"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -21,7 +22,7 @@ type issuer struct {
 	url        string
 	aliases    []string // other spellings of iss
 	tenants    []string // nil if tid is not checked
-	rules      rules
+	rules      *shape.Rules
 	algorithms []string
 	audience   []string
 	keys       KeySource
@@ -47,6 +48,7 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 		return nil, err
 	}
 	settings.warn(logger)
+	rules, _ := settings.rules() // no faults: the configuration was checked
 	var all []*issuer
 	for _, id := range settings.identities() {
 		all = append(all, &issuer{
@@ -54,7 +56,7 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 			url:        id.url,
 			aliases:    id.aliases,
 			tenants:    id.tenants,
-			rules:      settings.rules(),
+			rules:      rules,
 			algorithms: firstSet(settings.Algorithms, config.algorithms()),
 			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
 			keys:       settings.keysOf(id, keys),
