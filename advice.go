@@ -13,7 +13,7 @@ func (v *Validator) adviseOnSize() {
 }
 
 // adviseOnOpaque warns of a token that is not a signed JWT, for example an encrypted
-// one.
+// JWT.
 func (v *Validator) adviseOnOpaque() {
 	if len(v.introspected) > 0 {
 		v.warnings.suspect(TokenMalformed, "a token is not a signed JWT, and does not begin with the TokenPrefix of any issuer",
@@ -46,8 +46,9 @@ func (v *Validator) adviseOnIssuer(iss string) {
 	}
 }
 
-// adviseOnKeys warns if a token fails for its key or its signature and no token of
-// the issuer was ever verified. JWKSURI or Keys may then belong to another issuer.
+// adviseOnKeys is called if no key verified a token's signature. If no token of the
+// issuer was ever verified, and JWKSURI or Keys is set, it warns, once, that they
+// may belong to another issuer.
 func (i *issuer) adviseOnKeys() {
 	switch {
 	case i.verified.Load():
@@ -59,8 +60,8 @@ func (i *issuer) adviseOnKeys() {
 	}
 }
 
-// advise adds to a refusal which profile would have accepted the token, if there is
-// one.
+// advise adds to a refusal the profile that would have accepted the token, if there
+// is such a profile.
 func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims, payload string) error {
 	p, isProfile := i.settings.profile()
 	advice := "fmt.Println(accesstoken." + p.name() + ") prints what this profile demands"
@@ -89,7 +90,7 @@ func describeType(header *jose.Header) string {
 // suggestion returns the profile that accepts a token which the configured profile
 // refused, or false. Google and CI, whose credentials are ID tokens, are recognised
 // by their issuer. If a profile's access tokens carry no claim that ID tokens lack,
-// it is suggested only if aud names us.
+// that profile is suggested only if aud names us.
 func suggestion(header *jose.Header, claims *jose.Claims, payload string, forUs bool) (Profile, bool) {
 	switch claims.Issuer {
 	case "https://accounts.google.com":

@@ -26,8 +26,8 @@ type Confirmation struct {
 }
 
 // An AuthorizationDetail is one element of authorization_details, with the members
-// that RFC 9396 §2.2 defines. [AuthorizationDetail.Decode] reads others. If you do
-// not know a Type, you should treat the element as granting nothing.
+// that RFC 9396 §2.2 defines. [AuthorizationDetail.Decode] reads other members. If
+// you do not know a Type, you should treat the element as granting nothing.
 type AuthorizationDetail struct {
 	Type       string   `json:"type"`       // what kind of authorization this is
 	Identifier string   `json:"identifier"` // of one resource
@@ -54,8 +54,9 @@ func (d AuthorizationDetail) Decode(v any) error {
 func (c Claims) ClientItself() bool { return c.facts != nil && c.facts.withoutUser }
 
 // Actor returns the party that currently acts on behalf of the subject (act). It
-// returns false if the token has no act, or one that is not an object with strings.
-// Earlier actors are for information only; Decode reads them (RFC 8693 §4.1).
+// returns false if the token has no act, or an act that is not an object with
+// strings. Earlier actors are for information only; Decode reads them (RFC 8693
+// §4.1).
 func (c Claims) Actor() (Actor, bool) {
 	if c.facts == nil || c.facts.extras == nil || c.facts.extras.actor == nil {
 		return Actor{}, false

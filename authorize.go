@@ -20,9 +20,9 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 
 // Authorize reports whether the credentials are acceptable and satisfy the policy
 // and, if so, what they claim. Any error is an [*Error], and you must then refuse
-// the request. If it matches [Unavailable], validity is unknown, not denied. If a
-// JWT was verified before, only AlwaysIntrospect, a DPoP replay store and Accept can
-// cause I/O.
+// the request. If the error matches [Unavailable], validity is unknown, not denied.
+// If a JWT was verified before, only AlwaysIntrospect, a DPoP replay store and
+// Accept can cause I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
 	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	if err == nil {
@@ -37,7 +37,7 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 // Check reports whether claims that this Validator accepted earlier are still valid
 // by the clock, and satisfy a further policy. A handler should call it if it learns
 // only later what is to be done, or after a long wait. If another Validator accepted
-// the claims, they are refused as misconfigured, except for those of
+// the claims, they are refused as misconfigured, except for the claims of
 // accesstokentest.NewContext. The error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
 	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
@@ -62,8 +62,8 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 // error that Authorize or Check returned is not changed. Every other error is
 // reported to OnRefuse. If it is from [Deny], it is completed with this Validator's
 // settings. If it is or wraps a [Reason] of this package, it becomes the refusal for
-// that reason. If it matches [Unavailable], the handler could not find out, and it
-// becomes a 503. Any other error becomes an InternalError.
+// that reason. If it matches [Unavailable], the handler could not find out, and the
+// error becomes a 503. Any other error becomes an InternalError.
 func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 	if refused := asError(err); refused != nil && refused.face != nil {
 		return refused
@@ -73,9 +73,9 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 }
 
 // authenticate verifies the credentials. Checks run in the order of their costs, so
-// that an expensive one is never made for a request that a cheap one refuses. If a
-// token is good for this resource server but this request may not use it, the facts
-// are returned with the error, because the hooks may learn who called.
+// that an expensive check is never made for a request that a cheap check refuses. If
+// a token is good for this resource server but this request may not use it, the
+// facts are returned with the error, because the hooks may learn who called.
 //
 // Key sources, HTTP clients and clocks run code of the application. If it panics,
 // the request is refused.
@@ -124,7 +124,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	return found, found.issuer.callAccept(ctx, found, token)
 }
 
-// checkCredentials refuses what needs no look into the token.
+// checkCredentials makes the checks that need not read the token.
 func (v *Validator) checkCredentials(credentials Credentials) error {
 	token := credentials.text()
 	switch {

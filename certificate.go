@@ -9,18 +9,19 @@ import (
 
 // A ForwardedCertificate says how a proxy that ends TLS forwards the client's
 // certificate, for tokens that are bound to one (RFC 8705 §3). If a connection comes
-// from the proxy, the forwarded certificate replaces that of the connection. On
-// other connections the field is ignored, because a client could write it. Proxies
-// and UnixSocket say where the proxy is; you can set both.
+// from the proxy, the forwarded certificate replaces the connection's own. On other
+// connections the field is ignored, because a client could write it. Proxies and
+// UnixSocket say where the proxy is; you can set both.
 type ForwardedCertificate struct {
 	_ [0]func()
 
-	// Format is the format in which the proxy writes it. Zero is for no proxy.
+	// Format is the format in which the proxy writes the certificate. Zero means that
+	// there is no proxy; the other fields must then be unset.
 	Format CertificateFormat
 
 	// Field is the name of the header field. It is required for NGINX, whose
-	// configuration chooses one, and optional for ALB, whose listeners can rename
-	// theirs. For other formats it must be empty.
+	// configuration chooses a name, and optional for ALB, whose listeners can rename
+	// the field. For other formats it must be empty.
 	Field string
 
 	// Proxies are the addresses of the proxies, which must remove the field from what

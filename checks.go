@@ -7,8 +7,9 @@ import (
 	"github.com/accesstoken/accesstoken/internal/shape"
 )
 
-// What stands here runs once for each token, when its signature was verified or its
-// issuer has answered: is it of the right kind, and does the configuration list it?
+// The checks of this file run once for each token, after its signature was verified
+// or its issuer has answered. They check the kind of the token, its claims, and what
+// the configuration lists.
 
 // checkJWT checks a verified token by the profile and the lists, and returns its
 // claims in the terms of RFC 9068. If the issuer must still be asked, it checks only
@@ -121,8 +122,8 @@ func (i *issuer) checkDemand(raws ...string) error {
 		"if that token may call this resource server, add its values to Demand")
 }
 
-// isOneOf reports whether a claim is listed. It can be a string, true or false, or
-// an array of strings with a listed one.
+// isOneOf reports whether a claim's JSON value is listed. The value can be a string,
+// true or false, or an array of strings of which one is listed.
 func isOneOf(value string, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })

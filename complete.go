@@ -16,9 +16,9 @@ import (
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
-// complete asks about a JWT with a good signature, if its issuer has
-// AlwaysIntrospect. Both must pass. The facts that result are checked like those of
-// any token.
+// complete introspects a JWT with a good signature, if its issuer has
+// AlwaysIntrospect. The JWT and the answer must both pass. The facts of the two
+// together are checked like the facts of any token.
 func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *facts, credentials Credentials, fresh bool) (*facts, error) {
 	answer, err := v.ask(ctx, found.issuer, credentials.text(), fresh)
 	switch {
@@ -84,9 +84,10 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 }
 
 // merge combines the claims of a JWT and of the introspection answer about it, in
-// the terms of RFC 9068. If only one has a claim, it counts. If both have a claim
-// about the subject, the client, the token's id or the binding, they must agree. Of
-// two times the stricter one counts, and of the scopes those that both have.
+// the terms of RFC 9068. If only one of them has a claim, that claim counts. If
+// both have a claim about the subject, the client, the token's id or the binding,
+// they must agree. Of two times the stricter one counts, and only the scopes that
+// both have.
 func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Claims) (*shape.Reading, error) {
 	fromAnswer.Scope = answer.Scope // RFC 7662 §2.2; the profile's claim for scopes is for JWTs only
 	switch {
@@ -108,7 +109,7 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 		// RFC 7662 calls refresh tokens active as well, and a JWT without aud may be one.
 		return nil, refusal(TokenTypeMismatch, "the token may be a refresh token: the JWT has no aud and the introspection answer no token_type")
 	}
-	if fromAnswer.Audience != nil { // each must be for us, so it matters little which is kept
+	if fromAnswer.Audience != nil { // each aud must name us, so it matters little which of the two is kept
 		if err := i.checkAudience(fromAnswer.Audience); err != nil {
 			return nil, err
 		}
@@ -149,8 +150,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// inBoth returns the scopes that both have. If only one has the claim, it returns
-// that one.
+// inBoth returns the scopes that both have. If only one of them has the claim, it
+// returns that claim's scopes.
 func inBoth(a, b jose.Scope) jose.Scope {
 	switch {
 	case !a.Present:

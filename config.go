@@ -33,8 +33,8 @@ type Config struct {
 	// keys, algorithms and profile, and its keys never verify another issuer's tokens.
 	Issuers []Issuer
 
-	// Leeway allows for clock skew in exp, nbf and iat. It is 30 s if zero, none if
-	// negative, and 5 min at most. A token ends at exp + Leeway.
+	// Leeway allows for clock skew in exp, nbf and iat. It is 30 s if zero and none if
+	// negative. More than 5 min is a fault. A token ends at exp + Leeway.
 	Leeway time.Duration
 
 	// ScopeImplies lists the narrower scopes that a broader scope includes. For
@@ -61,16 +61,16 @@ type Config struct {
 	// is not checked: it must use TLS 1.2 or newer and verify certificates.
 	FAPI2 bool
 
-	// Realm is the realm of the challenges. It must be printable ASCII, and is Resource
-	// if empty.
+	// Realm is the realm of the challenges. It must be printable ASCII. If empty,
+	// Resource is used.
 	Realm string
 
-	// HTTPClient fetches the metadata and the keys of every issuer that has no
-	// HTTPClient of its own. If it adds a secret to its requests, such as a token or a
-	// client certificate, all of those issuers see the secret, so you should set such a
-	// client as Issuer.HTTPClient. If nil, a default client is used. The client is
-	// copied, and the copy follows no redirects. An [http.Transport] is copied for each
-	// issuer, so issuers share no connections; see [jwks.Config].
+	// HTTPClient fetches the metadata and the keys of every issuer that has no HTTPClient
+	// of its own. If it adds a secret to its requests, such as a token or a client
+	// certificate, all of those issuers see the secret, so you should set that client as
+	// the HTTPClient of a single Issuer instead. If nil, a default client is used. The
+	// client is copied, and the copy follows no redirects. An [http.Transport] is copied
+	// for each issuer, so issuers share no connections; see [jwks.Config].
 	HTTPClient *http.Client
 
 	// PublicAddressesOnly refuses to fetch metadata and keys from loopback, link-local,
@@ -112,7 +112,7 @@ type Issuer struct {
 	URL string
 
 	// Name is the issuer's label in logs, for example "staff". If empty, it is the host
-	// of URL, or URL itself if that has no host. Two issuers cannot have the same Name.
+	// of URL, or URL itself if URL has no host. Two issuers cannot have the same Name.
 	Name string
 
 	// Aliases are other spellings of iss, for an issuer that clients reach under
@@ -129,16 +129,16 @@ type Issuer struct {
 	// JWKSURI is the address of the key set. If it is set, discovery is skipped.
 	JWKSURI string
 
-	// Keys supplies the keys in place of the cache that the Validator would make. It
-	// can be a *jwks.Cache, jwks.Static, jwks.FromKeyfunc, or your own. The Validator
-	// does not close it. Two issuers cannot share it, because either could then sign
+	// Keys supplies the keys in place of the cache that the Validator would make. It can
+	// be a *jwks.Cache, jwks.Static, jwks.FromKeyfunc, or your own. The Validator does
+	// not close Keys. Two issuers cannot share one source, because either could then sign
 	// for the other. If one issuer has two names, use Aliases.
 	Keys KeySource
 
-	// HTTPClient fetches this issuer's metadata and keys, in place of
-	// Config.HTTPClient. Only this issuer's servers see its requests, so it can send a
-	// secret, such as the token that a Kubernetes API server needs. It is copied, and
-	// the copy follows no redirects. It cannot be combined with Keys or
+	// HTTPClient fetches this issuer's metadata and keys, in place of Config.HTTPClient.
+	// Only this issuer's servers see its requests, so it can send a secret, such as the
+	// token that a Kubernetes API server needs. The client is copied, and the copy
+	// follows no redirects. HTTPClient cannot be combined with Keys or
 	// Config.PublicAddressesOnly.
 	HTTPClient *http.Client
 
@@ -148,17 +148,17 @@ type Issuer struct {
 	ReadyWithout bool
 
 	// Introspection asks this issuer about opaque tokens (RFC 7662). If several issuers
-	// have it, each needs a TokenPrefix. If the client has an Issuer
-	// (introspection.Config), that must be URL or one of Aliases.
+	// have it, each needs a TokenPrefix. If the client has an
+	// introspection.Config.Issuer, it must be URL or one of Aliases.
 	Introspection *introspection.Client
 
 	// AlwaysIntrospect also asks about this issuer's JWTs, after their signature is
-	// verified, so that revoked ones are refused. It needs Introspection. Both the JWT
+	// verified, so that revoked JWTs are refused. It needs Introspection. Both the JWT
 	// and the answer must pass, but sub, aud, the client, jti, cnf and roles can be in
 	// either. If both have iss, sub, the client, jti, tid, act or cnf, the values must
-	// agree. If both have aud, each must name this resource server. If both have
-	// scopes, only the common ones count, and of exp and iat the earlier. If the
-	// Profile recognises access tokens by neither typ nor a claim, a JWT without aud
+	// agree. If both have aud, each must name this resource server. If both have scopes,
+	// only the common scopes count; if both have exp or iat, the earlier time counts. If
+	// the Profile recognises access tokens by neither typ nor a claim, a JWT without aud
 	// needs a token_type in the answer.
 	AlwaysIntrospect bool
 
@@ -168,7 +168,7 @@ type Issuer struct {
 	// Audience replaces Config.Audience for this issuer.
 	Audience []string
 
-	// Algorithms lists the accepted alg values; a token with any other is refused. If
+	// Algorithms lists the accepted alg values; a token with any other alg is refused. If
 	// nil, they are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
 	// Ed25519, and EdDSA for Ed25519 keys.
 	Algorithms []string
@@ -176,10 +176,10 @@ type Issuer struct {
 	// Profile describes this issuer's JWT access tokens. The zero value is RFC9068.
 	Profile Profile
 
-	// Clients, if not nil, lists the client ids whose tokens are accepted. The client
-	// id is in client_id, or where the Profile finds it. Cognito and Google need
-	// Clients, and so does Keycloak with DangerouslyAcceptNoAudience. It cannot be used
-	// with Kubernetes and CI, because their tokens name no client.
+	// Clients, if not nil, lists the client ids whose tokens are accepted. The client id
+	// is in client_id, or where the Profile finds it. Cognito and Google need Clients,
+	// and so does Keycloak with DangerouslyAcceptNoAudience. Clients cannot be used with
+	// Kubernetes and CI, because their tokens name no client.
 	Clients []string
 
 	// Tenants lists the Entra ID tenants (tid) whose tokens are accepted, by GUID. It
@@ -192,24 +192,26 @@ type Issuer struct {
 	// example, with {"team": {"red", "blue"}} a token must have team "red" or "blue". A
 	// claim matches if it is a string, true or false that equals a value, or an array
 	// with such a string. CI needs Demand. Claims that have a field of their own here,
-	// such as aud, cannot be in it.
+	// such as aud, cannot be in Demand.
 	Demand map[string][]string
 
 	// Accept, if not nil, is called on every request, for a token that has passed all
 	// checks but the Policy. It can only refuse. To do so it returns a [Reason] such as
-	// ClaimInvalid, an error that wraps one, an error of [Deny], or [Unavailable] if it
-	// could not find out. Any other error, and a panic, is an InternalError. It must be
-	// safe for concurrent use.
+	// ClaimInvalid, an error that wraps a Reason, an error of [Deny], or [Unavailable] if
+	// Accept could not find out. Any other error, and a panic, is an InternalError. It
+	// must be safe for concurrent use.
 	Accept func(ctx context.Context, claims Claims) error
 
-	// MaxAge refuses tokens that were issued (iat) longer ago than this plus Leeway.
-	// MaxLifetime refuses tokens whose exp minus iat is larger. If either is set,
-	// tokens must have iat; for MaxLifetime they must also have exp. Zero means no limit.
+	// MaxAge refuses tokens that were issued (iat) longer ago than MaxAge plus Leeway.
+	// MaxLifetime refuses tokens whose exp minus iat is more than MaxLifetime. If either
+	// is set, tokens must have iat; for MaxLifetime they must also have exp. Zero means
+	// no limit.
 	MaxAge, MaxLifetime time.Duration
 
 	// SingleAudience refuses tokens whose aud names other servers besides this one. If
-	// several servers share a scope, a right that was granted at one could otherwise be
-	// used at all (RFC 9068 §3, §5). Auth0 adds itself to the aud of a user's token.
+	// several servers share a scope, a right that was granted for one server could
+	// otherwise be used at all of them (RFC 9068 §3, §5). Auth0 adds itself to the aud of
+	// a user's token.
 	SingleAudience bool
 
 	// Relax drops single demands of RFC 9068, for an issuer without a Profile of its
@@ -225,10 +227,10 @@ type Issuer struct {
 	// a loopback host, or for an http URL from which nothing is fetched.
 	DangerouslyAllowHTTP bool
 
-	// DangerouslyAcceptNoAudience accepts tokens without aud, for servers that send
-	// none. Every token of the issuer is then accepted here, whatever resource it was
-	// issued for, so you should also set Clients. If a token has aud, it must still
-	// name this server.
+	// DangerouslyAcceptNoAudience accepts tokens without aud, for issuers that send none.
+	// Every token of the issuer is then accepted here, whatever resource it was issued
+	// for, so you should also set Clients. If a token has aud, it must still name this
+	// server.
 	DangerouslyAcceptNoAudience bool
 }
 
@@ -237,13 +239,13 @@ type Issuer struct {
 //
 // Keys returns the public keys that may verify a token with this kid ("" if the
 // header has none) and this alg. If the source cannot find out, it should return an
-// error, and the request is refused with KeysUnavailable. If it knows that there is
-// no such key, it should return no keys and no error, and the request is refused
-// with KeyNotFound.
+// error, and the request is refused with KeysUnavailable. If the source knows that
+// there is no such key, it should return no keys and no error, and the request is
+// refused with KeyNotFound.
 //
 // The generation must change whenever the keys change, so that facts that were
-// verified with a withdrawn key are dropped. If it is 0, the keys themselves are
-// compared on every request.
+// verified with a withdrawn key are dropped. If the generation is 0, the keys
+// themselves are compared on every request.
 type KeySource interface {
 	Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error)
 }

@@ -202,8 +202,8 @@ func (i Issuer) collisions(other Issuer) (f faults) {
 	if i.Keys != nil && reflect.TypeOf(i.Keys).Comparable() && i.Keys == other.Keys {
 		f.add("both have the same Keys, so either could sign for the other; %s", i.insteadOfSharing(other))
 	}
-	// An opaque token is sent to one issuer only, because any other would receive a
-	// live token that it did not issue.
+	// An opaque token is sent to one issuer only, because any other issuer would
+	// receive a live token that it did not issue.
 	if i.Introspection != nil && other.Introspection != nil &&
 		(strings.HasPrefix(i.TokenPrefix, other.TokenPrefix) || strings.HasPrefix(other.TokenPrefix, i.TokenPrefix)) {
 		f.add("both have Introspection, and TokenPrefix %q and %q do not tell their tokens apart", other.TokenPrefix, i.TokenPrefix)

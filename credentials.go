@@ -29,8 +29,8 @@ type Credentials struct {
 }
 
 // Bearer returns the credentials of a bare access token (RFC 6750). The token's
-// memory must not be written to afterwards. For example, fasthttp reuses that of a
-// finished request, so you should clone its strings.
+// memory must not be written to afterwards. For example, fasthttp reuses the memory
+// of a finished request, so you should clone its strings.
 func Bearer(token string) Credentials {
 	if token == "" {
 		return without(CredentialsMalformed)
@@ -48,9 +48,9 @@ func without(problem Reason) Credentials {
 // field of another struct.
 func (c Credentials) text() string { return unsafe.String(c.first, c.length) }
 
-// CredentialsFrom reads the Authorization lines of a request. It never fails. If a
-// line is missing, malformed or one of several, the Credentials say so, and
-// [Validator.Authorize] refuses them, so that one place decides.
+// CredentialsFrom reads the Authorization lines of a request. It never fails. If the
+// line is missing or malformed, or if there are several lines, the Credentials say
+// so, and [Validator.Authorize] refuses them, so that one place decides.
 //
 // Only the Authorization field counts. Tokens in the query, the body or a cookie are
 // ignored (OAuth 2.1 §5.1; RFC 9700 §4.3.2). If tokens are bound to a key, use
@@ -97,13 +97,13 @@ func (c Credentials) Missing() bool {
 	return c.length == 0 || c.none && c.text() == string(CredentialsMissing)
 }
 
-// Equal reports whether these are the same credentials of the same request. Token
-// and scheme must be equal. For those of [CredentialsOf], the method, path, HTTP
+// Equal reports whether these are the same credentials of the same request. Token and
+// scheme must be equal. For credentials of [CredentialsOf], the method, path, HTTP
 // version and DPoP proof must be equal too, and token and proof must be in the same
 // memory. Copies of a request share that memory, also those of [http.Request.Clone].
-// It is for requests that share a context: if a later request has the same context,
-// its texts are in other memory, or its HTTP version differs, as after an upgrade to
-// h2c.
+// Equal distinguishes requests that share a context. If a later request has the same
+// context, its token and proof are in other memory, or its HTTP version differs, as
+// after an upgrade to h2c.
 func (c Credentials) Equal(other Credentials) bool {
 	if c.none != other.none || c.dpop != other.dpop || c.text() != other.text() {
 		return false
@@ -137,9 +137,9 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // Fields returns the names of the request header fields that the Validator reads, in
-// canonical form. They are Authorization, Dpop if Config.DPoP is set, and those of
-// Config.ForwardedCertificate. A transport without an http.Request must pass these
-// on.
+// canonical form. They are Authorization, Dpop if Config.DPoP is set, and the fields
+// of Config.ForwardedCertificate. A transport without an http.Request must pass these
+// fields on.
 func (v *Validator) Fields() []string {
 	fields := []string{"Authorization"}
 	if v.face != nil && v.face.dpop != nil {
@@ -149,9 +149,9 @@ func (v *Validator) Fields() []string {
 }
 
 // Nonce returns the DPoP-Nonce for the response to accepted credentials, so that the
-// client has a valid one for its next request (RFC 9449 §8.2). If the credentials
-// came without a proof, or nonces are not demanded, it is "". A refusal has its own
-// nonce.
+// client has a valid nonce for its next request (RFC 9449 §8.2). If the credentials
+// came without a proof, or nonces are not demanded, Nonce returns "". For a refusal,
+// [Error.Header] has the nonce.
 func (v *Validator) Nonce(credentials Credentials) string {
 	if !credentials.dpop || v.face == nil || v.face.dpop == nil {
 		return ""

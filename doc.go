@@ -54,6 +54,6 @@
 // Every refusal, including your own by [Deny], is an [*Error] with a [Reason]. The HTTP
 // status is 401 if the token is bad, 403 if a right is missing, 503 if we could not
 // find out, and 500 if this server is misconfigured. So an issuer's outage logs no user
-// out. The client learns a coarse reason. Your log has the exact one, and what to set
-// if a correctly signed token does not fit the configuration.
+// out. The client learns a coarse reason, your log the exact reason and, if a
+// correctly signed token does not fit the configuration, what to set.
 package accesstoken

@@ -48,8 +48,8 @@ type face struct {
 // account is closed. Whatever the reason, the response is 403 without a challenge,
 // PERMISSION_DENIED on gRPC. gRPC clients see the reason, so it must have the form
 // of a google.rpc.ErrorInfo reason ([A-Z][A-Z0-9_]+[A-Z0-9], at most 63 characters).
-// If it does not, it becomes [PolicyDenied]. The cause, which may be nil, goes to
-// the log only.
+// Any other reason becomes [PolicyDenied]. The cause, which may be nil, goes to the
+// log only.
 //
 // You should pass the refusal to an adapter's Refuse, or return it from an Echo
 // handler or a gRPC method behind an adapter.
@@ -119,8 +119,8 @@ func (e *Error) Unwrap() error {
 	return e.cause
 }
 
-// Is reports whether the target is this refusal's [Reason], or is [Unavailable] and
-// the refusal is of that class.
+// Is reports whether the target is this refusal's [Reason]. It also reports true if
+// the target is [Unavailable] and the refusal means that we could not find out.
 func (e *Error) Is(target error) bool {
 	reason, ok := target.(Reason)
 	if !ok || reason == "" || e == nil {
@@ -150,10 +150,11 @@ func (e *Error) RetryAfter() time.Duration {
 }
 
 // Header returns the header fields of the response, in a new map each time.
-// Cache-Control is always there. If the credential was refused, WWW-Authenticate has
-// a line for each scheme, beginning with the one that the client used (RFC 6750 §3,
-// RFC 9449 §7.1). If the proof needs a nonce, DPoP-Nonce has one (RFC 9449 §9). If
-// we could not find out, Retry-After is set (RFC 9110 §10.2.3).
+// Cache-Control is always there. If the credentials are missing, refused or lack a
+// scope, WWW-Authenticate has a line for each scheme, beginning with the scheme that
+// the client used (RFC 6750 §3, RFC 9449 §7.1). If the DPoP proof needs a nonce,
+// DPoP-Nonce has a valid nonce (RFC 9449 §9). If the error matches [Unavailable],
+// Retry-After is set (RFC 9110 §10.2.3).
 func (e *Error) Header() http.Header {
 	header := http.Header{"Cache-Control": {"no-store"}}
 	if lines := e.challenges(); lines != nil {

@@ -31,7 +31,7 @@ type facts struct {
 	payload     [2]uint16        // where it begins and ends in the token
 	withoutUser bool             // the client acts for itself
 
-	extras *extras // nil if the token has none of them
+	extras *extras // nil if the token has no such facts
 }
 
 // extras are facts that few tokens have.
@@ -67,8 +67,8 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 	return f
 }
 
-// isDPoP reports whether a token_type is that of tokens bound to a key (RFC 9449
-// §5).
+// isDPoP reports whether a token_type says that the token is bound to a key (RFC
+// 9449 §5).
 func isDPoP(tokenType string) bool { return strings.EqualFold(tokenType, "DPoP") }
 
 // binding returns what the token is bound to, and whether an introspection answer

@@ -247,7 +247,7 @@ func TestEveryFaultOfAnIntrospectionConfigurationIsALine(t *testing.T) {
 		{"the key of no store", "StoreKey", "are for Store; set it as well", func(c *config) { c.StoreKey = []byte(hidden) }, false},
 		{"complaints about no store", "OnStoreError", "are for Store; set it as well", func(c *config) { c.OnStoreError = func(error) {} }, true},
 		{"a store without a key", "Store", "StoreKey to 32 random bytes or more", func(c *config) { c.Store, c.CacheFor, c.StoreKey = noStore{}, time.Minute, []byte(hidden) }, true},
-		{"a store of nothing", "Store", "needs CacheFor", func(c *config) { c.Store, c.StoreKey = noStore{}, make([]byte, 32) }, true},
+		{"a store of nothing", "Store", "set CacheFor", func(c *config) { c.Store, c.StoreKey = noStore{}, make([]byte, 32) }, true},
 		{"a store for anybody", "Store", "needs ClientID", method(introspection.Bearer, func(c *config) {
 			c.BearerToken, c.ClientID, c.Store, c.CacheFor, c.StoreKey = bearer, "", noStore{}, time.Minute, make([]byte, 32)
 		}), true},

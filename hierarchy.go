@@ -9,7 +9,7 @@ import (
 )
 
 // A hierarchy lists for each scope all scopes that it implies, directly or through
-// others. It is made once, and read for every new token.
+// other scopes. It is made once, and read for every new token.
 type hierarchy map[string][]string
 
 func newHierarchy(implies map[string][]string) hierarchy {

@@ -15,7 +15,7 @@ import (
 )
 
 // An issuer is a configured [Issuer] in use, or one of its tenants. It shares
-// nothing with those of another Issuer.
+// nothing with the issuers of another Issuer setting.
 type issuer struct {
 	settings   Issuer
 	owner      *Validator
@@ -26,7 +26,7 @@ type issuer struct {
 	algorithms []string
 	audience   []string
 	keys       KeySource
-	owned      *jwks.Cache // the same, if it was made here
+	owned      *jwks.Cache // the cache in keys, if this package made it
 	leeway     time.Duration
 	hierarchy  hierarchy
 	warnings   warnings
@@ -34,7 +34,7 @@ type issuer struct {
 }
 
 // isOf reports whether a Validator accepts claims of this issuer. Every Validator
-// accepts those of accesstokentest.NewContext.
+// accepts the claims of accesstokentest.NewContext.
 func (i *issuer) isOf(v *Validator) bool {
 	_, isTest := i.settings.Keys.(carried.TestKeys)
 	return i.owner == v || isTest
@@ -96,12 +96,14 @@ func firstSet(lists ...[]string) []string {
 }
 
 // An IssuerError says why one issuer cannot be used. [Validator.Warm] and
-// [Validator.Ready] join one for each such issuer, in the order of Config.Issuers.
-// [errors.As] finds the first, and Unwrap() []error of the joined error returns all.
+// [Validator.Ready] join one IssuerError for each such issuer, in the order of
+// Config.Issuers. [errors.As] finds the first, and Unwrap() []error of the joined
+// error returns all.
 type IssuerError struct {
 	_ [0]func()
 
-	// Issuer is the URL of the [Issuer], as it was configured.
+	// Issuer is the URL of the [Issuer] that cannot be used, exactly as it was
+	// configured.
 	Issuer string
 
 	// Err is what went wrong.
@@ -137,8 +139,8 @@ func (i *issuer) needsKeys() bool {
 	return i.settings.Introspection == nil || i.settings.AlwaysIntrospect
 }
 
-// ready asks the source for an error even if ReadyWithout ignores it, because asking
-// starts the fetch of missing keys.
+// ready calls the key source's Ready even if ReadyWithout ignores its error, because
+// the call starts the fetch of missing keys.
 func (i *issuer) ready() error {
 	source, ok := i.keys.(interface{ Ready() error })
 	if !ok || !i.needsKeys() {

@@ -128,8 +128,8 @@ func (i *issuer) isNamed(audience []string) bool {
 // isOther reports whether an audience is another server.
 func (i *issuer) isOther(named string) bool { return !slices.Contains(i.audience, named) }
 
-// checkSender refuses a bound token, in its scheme, if its sender does not have the
-// key or certificate that it is bound to.
+// checkSender refuses a bound token if the sender of the request does not prove
+// possession of the key or certificate that the token is bound to.
 func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Credentials) error {
 	bound, _ := f.binding()
 	if !f.isBound() || v.acceptedBefore(ctx, bound, credentials) {
@@ -148,7 +148,8 @@ func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Crede
 
 // acceptedBefore reports whether an adapter has accepted this very request with these
 // credentials. The binding was verified then, and a proof can be used only once. If
-// an introspection answer has changed the binding since, it must be verified again.
+// an introspection answer has changed the binding since then, the new binding must be
+// verified.
 func (v *Validator) acceptedBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
 	if !ok || outer.Ended() || outer.By != v || !outer.Credentials.Equal(credentials) {

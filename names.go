@@ -72,8 +72,8 @@ const wellKnown = "/.well-known/"
 func isDocument(address string) bool { return strings.Contains(address, wellKnown) }
 
 // insteadOfDocument says what to write. If the address is that of a metadata
-// document, it names the identifier from which the document is found (RFC 8414 §3.1,
-// §5, OpenID Connect Discovery §4.1).
+// document, the text names the identifier from which the document is found (RFC 8414
+// §3.1, §5, OpenID Connect Discovery §4.1).
 func insteadOfDocument(address string) string {
 	const which = "exactly as the document's member issuer has it"
 	before, after, _ := strings.Cut(address, wellKnown)
@@ -107,7 +107,8 @@ func (i Issuer) introspectionIssuer() string {
 }
 
 // nearly returns an issuer identifier in lower case without its scheme and final
-// slashes, because people overlook these differences.
+// slashes. If an unknown iss and a configured URL differ only in these, the log says
+// so; the token is still refused.
 func nearly(iss string) string {
 	_, rest, found := strings.Cut(iss, "://")
 	if !found {

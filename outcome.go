@@ -25,8 +25,9 @@ type outcome struct {
 }
 
 // outcomes decides, for all transports, what a client sees of a reason. If the
-// credential is bad, it is 401. If the credential is good but not enough, it is 403.
-// If we could not find out, it is 503, which must never look like invalid_token,
+// credential is bad, the status is 401, or 400 if there are several Authorization
+// lines or a malformed one. If the credential is good but not enough, it is 403. If we
+// could not find out, it is 503, and the response must never look like invalid_token,
 // because the client would throw a good token away. If this server is misconfigured,
 // it is 500.
 var outcomes = map[Reason]outcome{

@@ -7,8 +7,8 @@ import (
 )
 
 // A Policy is what a route demands of a valid token. The zero Policy demands nothing
-// in [Validator.Authorize] and [Validator.Check]. If a route is set up with it, the
-// setup fails; see [Policy.Err].
+// in [Validator.Authorize] and [Validator.Check]. If a route is set up with the zero
+// Policy, the setup fails; see [Policy.Err].
 type Policy struct {
 	_      [0]func()
 	Scopes scopes.Requirement // the scopes the token needs
@@ -27,7 +27,7 @@ type Policy struct {
 
 // Err returns nil if a route can be set up with the Policy. The zero Policy is an
 // error there, because it looks like a mistake that opens the route to every token.
-// If you mean that, you should write scopes.None().
+// If you want to accept every valid token, you should write scopes.None().
 func (p Policy) Err() error {
 	if p.Scopes.IsZero() {
 		return errors.New("accesstoken: the policy demands nothing; for any valid token set Scopes: scopes.None()")
@@ -35,7 +35,7 @@ func (p Policy) Err() error {
 	return p.Scopes.Err()
 }
 
-// And returns a Policy that demands what both demand.
+// And returns a Policy that demands what p and other demand.
 func (p Policy) And(other Policy) Policy {
 	return Policy{
 		Scopes:             p.Scopes.And(other.Scopes),

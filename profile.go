@@ -33,14 +33,14 @@ const (
 	Auth0
 
 	// EntraV2 is for Microsoft Entra ID's tokens of version 2.0. The issuer is
-	// "https://login.microsoftonline.com/{tenantid}/v2.0", and the audience is the
-	// API's client id. For several tenants, write {tenantid} literally, list the
-	// Tenants, and set MetadataURL to that of "common" or "organizations".
+	// "https://login.microsoftonline.com/{tenantid}/v2.0", and the audience is the API's
+	// client id. For several tenants, write {tenantid} literally, list the Tenants, and
+	// set MetadataURL to the metadata of "common" or "organizations".
 	EntraV2
 
-	// EntraV1 is for tokens of version 1.0. The issuer is
+	// EntraV1 is for Microsoft Entra ID's tokens of version 1.0. The issuer is
 	// "https://sts.windows.net/{tenantid}/", and the audience is the App ID URI or the
-	// client id. The API's app registration sets its version
+	// client id. The API's app registration sets the version of its tokens
 	// (requestedAccessTokenVersion). MetadataURL must be
 	// "https://login.microsoftonline.com/<tenant>/.well-known/openid-configuration".
 	EntraV1
@@ -68,8 +68,8 @@ const (
 
 	// Google is for ID tokens as credentials. Only Google can validate its access
 	// tokens, so its service accounts and the Cloud's own proxies send ID tokens
-	// instead. Any Google account can get one with our aud, so Clients decides which
-	// are accepted. The issuer is "https://accounts.google.com".
+	// instead. Any Google account can get an ID token with our aud, so Clients decides
+	// which tokens are accepted. The issuer is "https://accounts.google.com".
 	Google
 
 	// Kubernetes is for the projected tokens of service accounts. Subject is
@@ -78,9 +78,10 @@ const (
 	Kubernetes
 
 	// CI is for the ID tokens of GitHub Actions, GitLab and the like as credentials.
-	// Every account there can get one with our aud, so Demand must name the jobs that
-	// may call. A ref alone is not enough: on GitHub, for example, a stranger's pull
-	// request can run with the ref of the main branch. You should demand more, such as
+	// Every account there can get an ID token with our aud, so Demand must name the
+	// jobs that may call. A ref alone is not enough: on GitHub, for example, a
+	// stranger's pull request can run with the ref of the main branch. You should
+	// demand more, such as
 	// {"repository_id": {"1296269"}, "ref": {"refs/heads/main"}, "event_name": {"push"}}
 	// or the environment of a deployment.
 	CI
@@ -111,14 +112,14 @@ func (p Profile) Dialect() *dialect.Dialect { return cloneDialect(dialects[p]) }
 // has no [Profile] of its own. If any field is set, tokens with marks of another
 // kind are refused in return: nonce, at_hash, c_hash, s_hash, events, or a token_use
 // or typ in the payload that names another kind. If Typ is set, tokens whose aud
-// includes their own client (client_id or azp), as that of an ID token does, are
+// includes their own client (client_id or azp), as an ID token's aud does, are
 // refused as well.
 //
 // If Typ, JTI and ClientID are all set, an ID token can have everything that is
 // still checked, so Clients, Demand or Accept is required. With Clients, client_id
-// must be one of them even if ClientID is set.
+// must be one of the listed clients even if ClientID is set.
 type Relax struct {
-	Typ        bool // also accept typ JWT and no typ; other kinds of JWT are still refused
+	Typ        bool // accept, besides typ at+jwt, typ JWT or an absent typ; any other typ is still refused
 	JTI        bool // accept a token without jti
 	ClientID   bool // accept a token without client_id
 	ScopeArray bool // accept scope as an array of strings

@@ -7,7 +7,7 @@ package accesstoken
 //
 // On gRPC, the text of a Reason is the reason of google.rpc.ErrorInfo. If a Reason
 // would tell an attacker which check a forged token failed, clients see
-// [TokenInvalid] instead. The log and the returned error have the exact one.
+// [TokenInvalid] instead. The log and the returned error have the exact Reason.
 type Reason string
 
 // The reasons. A table in outcome.go has the HTTP status, OAuth error code and gRPC
@@ -21,7 +21,7 @@ const (
 	TokenTooLarge       Reason = "TOKEN_TOO_LARGE"       // over Config.MaxTokenSize
 	TokenMalformed      Reason = "TOKEN_MALFORMED"       // a JWT that cannot be read, or another token where only JWTs are accepted
 	AlgorithmNotAllowed Reason = "ALGORITHM_NOT_ALLOWED" // alg is not on the issuer's list, or does not go with the key
-	TokenTypeMismatch   Reason = "TOKEN_TYPE_MISMATCH"   // an ID token, a proof or another kind of JWT; a critical header
+	TokenTypeMismatch   Reason = "TOKEN_TYPE_MISMATCH"   // an ID token, a proof or another kind of JWT, or a token with a critical header
 	IssuerUnknown       Reason = "ISSUER_UNKNOWN"        // iss is not configured
 	KeyNotFound         Reason = "KEY_NOT_FOUND"         // kid is not in a key set that was fetched recently
 	SignatureInvalid    Reason = "SIGNATURE_INVALID"     // signed with another key, or tampered with
@@ -45,7 +45,7 @@ const (
 
 	AuthorizationDetailsInsufficient Reason = "AUTHORIZATION_DETAILS_INSUFFICIENT" // reserved for RFC 9396
 
-	KeysUnavailable             Reason = "KEYS_UNAVAILABLE"              // the issuer's keys could not be fetched; the validator is closed
+	KeysUnavailable             Reason = "KEYS_UNAVAILABLE"              // the issuer's keys could not be fetched, or the validator is closed
 	IntrospectionUnavailable    Reason = "INTROSPECTION_UNAVAILABLE"     // the introspection endpoint gave no usable answer
 	IssuerUnavailable           Reason = "ISSUER_UNAVAILABLE"            // the issuer's metadata could not be fetched
 	ResourceServerMisconfigured Reason = "RESOURCE_SERVER_MISCONFIGURED" // our own setting is wrong; see the log

@@ -37,7 +37,7 @@ func (s *shared) text(text string) (kept string, own int) {
 	return copied, len(text)
 }
 
-// list does the same for a list of texts.
+// list does for a list of texts what text does for one text.
 func (s *shared) list(list []string) (kept []string, own int) {
 	if list == nil {
 		return nil, 0

@@ -62,7 +62,7 @@ func isNoTenant(tenant string) bool {
 		strings.ContainsFunc(tenant, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' })
 }
 
-// tenants returns the listed tenants or, if Tenants is nil, the one in URL.
+// tenants returns the listed tenants or, if Tenants is nil, the tenant in URL.
 func (i Issuer) tenants() []string {
 	if named := i.tenantInURL(); i.Tenants == nil && named != "" {
 		return []string{named}
@@ -118,7 +118,8 @@ func (i Issuer) identities() (all []identity) {
 
 // keysOf returns the keys that may sign for one identity. Entra ID publishes the
 // keys of all tenants in one document, where a member of each key names its issuer.
-// It names the issuer of version 2.0 even if the key signs tokens of version 1.0.
+// That member names the issuer of version 2.0 even if the key signs tokens of
+// version 1.0.
 func (i Issuer) keysOf(id identity, keys KeySource) KeySource {
 	cache, ok := keys.(interface{ For(...string) *jwks.View })
 	if !ok || !i.isEntra() {

@@ -27,7 +27,7 @@ type Validator struct {
 	aliases      map[string]*issuer // by other spellings of iss
 	near         map[string]*issuer // by iss without scheme, case and final slashes, for advice
 	configured   []*issuer          // one for each Issuer, in their order; its tenants share the keys
-	introspected []*issuer          // those with an introspection client
+	introspected []*issuer          // the issuers with an introspection client
 	leeway       time.Duration
 	maxToken     int    // in bytes
 	tooLarge     string // the warning about a larger token
@@ -43,7 +43,7 @@ type Validator struct {
 	headers      jose.Headers
 	algorithms   map[string]bool // of all issuers
 	complain     sync.Once       // logs that a hook panicked
-	warnings     warnings        // those that are not about a single issuer
+	warnings     warnings        // warnings that are not about a single issuer
 	closed       atomic.Bool
 }
 
@@ -151,10 +151,10 @@ func (v *Validator) Warm(ctx context.Context) error {
 }
 
 // Ready returns nil if every issuer without ReadyWithout can be used: its keys are
-// there, or it can be asked about its tokens. Otherwise it joins an [*IssuerError]
-// for each issuer that cannot. It does not wait, but starts the fetch of missing
-// keys, from all those issuers at once. If you have many issuers, you should call
-// Warm first.
+// there, or its tokens can be introspected. Otherwise it joins an [*IssuerError] for
+// each issuer that cannot. It does not wait, but starts the fetch of missing keys,
+// from all those issuers at once. If you have many issuers, you should call Warm
+// first.
 func (v *Validator) Ready() error {
 	if v.closed.Load() {
 		return errors.New("accesstoken: the validator is closed")

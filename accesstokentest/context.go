@@ -99,7 +99,8 @@ type staticKey struct {
 }
 
 // testKeys mark the claims of the tokens that they verify as claims of a test.
-// The Check of every Validator accepts such claims as its own.
+// The Check of every Validator accepts these claims as if that Validator had
+// verified them.
 type testKeys struct{ *jwks.Set }
 
 // ForTests implements carried.TestKeys.

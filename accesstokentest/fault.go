@@ -14,7 +14,7 @@ import (
 
 // A Fault describes how an endpoint misbehaves; install it with [Server.Break].
 // The zero Fault leaves the genuine response unchanged. Each field changes one
-// thing about the response, and you can combine fields. For example:
+// aspect of the response, and you can combine fields. For example:
 //
 //	Fault{Hang: true}                                                  // the server is stuck
 //	Fault{Reset: true}                                                 // the server has crashed
@@ -138,7 +138,7 @@ func (b broken) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	maps.Copy(w.Header(), header)
 	for name, values := range b.Header {
-		w.Header()[http.CanonicalHeaderKey(name)] = values // nil keeps net/http from adding one
+		w.Header()[http.CanonicalHeaderKey(name)] = values // nil keeps net/http from adding the field
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
@@ -172,8 +172,8 @@ func trickle(ctx context.Context, w http.ResponseWriter, body []byte, pause time
 	}
 }
 
-// wait returns after d. If ctx ends before that, it panics with
-// [http.ErrAbortHandler], which ends the request.
+// wait returns after d. If ctx ends first, wait panics with
+// [http.ErrAbortHandler], which ends the request without a response.
 func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
@@ -189,7 +189,7 @@ func wait(ctx context.Context, d time.Duration) {
 // MiB. While the body is unread, net/http does not notice that the client has
 // disconnected.
 func buffered(r *http.Request) *http.Request {
-	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // the next read returns the error again
+	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // the next read of the body returns the error again
 	whole := io.MultiReader(bytes.NewReader(received), r.Body)
 	r = r.Clone(r.Context())
 	r.Body = io.NopCloser(whole)
@@ -198,7 +198,7 @@ func buffered(r *http.Request) *http.Request {
 
 // unblock makes all reads from the client and all writes to it fail once ctx
 // ends. Otherwise a client that neither reads nor disconnects would block Close.
-// The returned function stops this.
+// The returned function cancels this.
 func unblock(ctx context.Context, w http.ResponseWriter) (stop func() bool) {
 	controller, past := http.NewResponseController(w), time.Unix(1, 0)
 	return context.AfterFunc(ctx, func() {

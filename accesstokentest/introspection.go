@@ -75,7 +75,7 @@ func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
 // BreakToken gives the introspection endpoint a fault for requests about this token
 // only, until [Server.MendToken]. For this token it replaces a fault of [Server.Break].
 // The fault alters the response of the genuine endpoint, even if [Server.Handle] has
-// replaced that. For example:
+// replaced that endpoint. For example:
 //
 //	as.BreakToken(odd, Fault{Status: 500})
 //	as.BreakToken(odd, Fault{Body: []byte(`{"active":true,"sub":1}`)})
@@ -105,7 +105,7 @@ type odd struct {
 
 func (o odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer unblock(r.Context(), w)()
-	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // the next read returns the error again
+	received, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // the next read of the body returns the error again
 	whole := io.MultiReader(bytes.NewReader(received), r.Body)
 	r = r.Clone(r.Context())
 	r.Body = io.NopCloser(whole)

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
@@ -49,14 +50,13 @@ func algorithms() []string {
 }
 
 // Rotate makes a new key for every algorithm. From now on the new keys sign and
-// are published; the old keys stay published. Rotate generates an RSA key, which
-// takes most of its time.
+// are published; the old keys stay published.
 //
 // If the new keys should sign before they are published, as happens behind a
 // cache, keep serving the old set with [Server.Break] (see the example). If they
 // should be published before they sign, make your tokens before you call Rotate.
 func (s *Server) Rotate() {
-	keys := newKeyring()
+	keys := s.newKeyring()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = keys
@@ -72,10 +72,9 @@ func (s *Server) Withdraw() {
 
 // Replace makes new keys under the key IDs of the current ones, like a server
 // that gives every key the same ID. From now on the new keys sign, and they take
-// the places of the old keys in the published set. Like [Server.Rotate] it
-// generates an RSA key.
+// the places of the old keys in the published set.
 func (s *Server) Replace() {
-	keys := newKeyring()
+	keys := s.newKeyring()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	published := slices.Clone(s.published)
@@ -95,7 +94,7 @@ func (s *Server) publish(keys keyring) {
 // A node is a server that lags behind the others at the same address.
 type node struct {
 	keys  keyring // the keys that it publishes
-	every int     // it answers one of this many requests; 0 means none
+	every int     // it answers one of every so many requests; 0 means none
 	count int     // requests since the last call of Lag
 }
 
@@ -120,7 +119,7 @@ func (s *Server) Lag(n int) {
 }
 
 // keysOfANode returns the keys for the next request, from the current set or the
-// lagging one.
+// lagging set.
 func (s *Server) keysOfANode() []jwkset.JWK {
 	s.mu.Lock()
 	keys := s.published
@@ -151,7 +150,7 @@ func (s *Server) KeyID(alg string) string {
 }
 
 // signingKey returns the current key for alg. HMAC and "none" have no key in the
-// set, so for these it returns the key of the default algorithm.
+// set, so for these signingKey returns the key of the default algorithm.
 func (s *Server) signingKey(alg string) key {
 	s.mu.RLock()
 	keys := s.current
@@ -204,7 +203,8 @@ func (k key) public() jwkset.JWK {
 	return must(jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{}))
 }
 
-// keyring holds one key for each algorithm, or several such generations in order.
+// keyring holds one key for each algorithm, or several such generations, the
+// oldest first.
 type keyring []key
 
 func (r keyring) public() (keys []jwkset.JWK) {
@@ -214,8 +214,39 @@ func (r keyring) public() (keys []jwkset.JWK) {
 	return keys
 }
 
-func newKeyring() keyring {
-	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
+// spareKeys has the RSA keys of servers that were closed. Generating an RSA key takes
+// most of the time of NewServer, so a new server gets a spare key if there is one. Two
+// servers that are open never share a key, and every keyring has key IDs of its own.
+var spareKeys struct {
+	sync.Mutex
+	rsa []*rsa.PrivateKey
+}
+
+// rsaKey returns an RSA key that no other open server has. The server must be closed to
+// make the key a spare one. The caller must not hold s.mu.
+func (s *Server) rsaKey() *rsa.PrivateKey {
+	spareKeys.Lock()
+	defer spareKeys.Unlock()
+	var key *rsa.PrivateKey
+	if last := len(spareKeys.rsa) - 1; last >= 0 {
+		key, spareKeys.rsa = spareKeys.rsa[last], spareKeys.rsa[:last]
+	} else {
+		key = must(rsa.GenerateKey(rand.Reader, 2048))
+	}
+	s.rsaKeys = append(s.rsaKeys, key)
+	return key
+}
+
+// spareRSAKeys makes the keys of a closed server spare ones.
+func (s *Server) spareRSAKeys() {
+	spareKeys.Lock()
+	defer spareKeys.Unlock()
+	spareKeys.rsa = append(spareKeys.rsa, s.rsaKeys...)
+	s.rsaKeys = nil
+}
+
+func (s *Server) newKeyring() keyring {
+	rsaKey := s.rsaKey()
 	var keys keyring
 	for _, m := range methods {
 		keys = append(keys, key{

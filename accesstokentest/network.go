@@ -10,8 +10,8 @@ import (
 
 // ForgetConnections makes all open connections silently discard the data sent on them,
 // as if a firewall or load balancer had dropped their state. The client gets neither a
-// response nor an error. New connections work normally. It returns the number of
-// affected connections, which your test should check. For example:
+// response nor an error. New connections work normally. ForgetConnections returns the
+// number of affected connections, which your test should check. For example:
 //
 //	get(t, client, as.JWKSURI()) // leaves a connection in the client's pool
 //	if as.ForgetConnections() == 0 {
@@ -26,10 +26,10 @@ func (s *Server) ForgetConnections() int { return s.links.turn(forgotten) }
 // ExpireConnections simulates a server whose idle timeout ends just as the next request
 // arrives. Each connection that is open now is closed, without a response, when the
 // first byte arrives on it, and that request is not served. New connections work
-// normally. It returns the number of affected connections.
+// normally. ExpireConnections returns the number of affected connections.
 //
-// If an [http.Client] sends a GET on such a connection, it repeats the request by
-// itself. It does not repeat a POST.
+// If an [http.Client] sends a GET on such a connection, the client repeats the request
+// by itself. It does not repeat a POST.
 func (s *Server) ExpireConnections() int { return s.links.turn(expired) }
 
 // Connections returns how many connections clients have opened so far, including those

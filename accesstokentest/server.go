@@ -40,12 +40,13 @@
 // that a handler gets from every adapter.
 //
 // The server is not secure. The credentials are constants, the TLS certificate is
-// the one of [net/http/httptest], whose private key is public, and every token
-// stays in memory until Close.
+// that of [net/http/httptest], whose private key is public, and every token stays in
+// memory until Close.
 package accesstokentest
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -89,7 +90,8 @@ type Server struct {
 	http      *httptest.Server
 	links     *links                  // to the clients
 	cancel    context.CancelFunc      // ends the context of every request
-	endpoints map[string]http.Handler // the genuine ones, read-only
+	endpoints map[string]http.Handler // the genuine endpoints, read-only
+	rsaKeys   []*rsa.PrivateKey       // all that this server has had; under the lock of spareKeys
 
 	mu          sync.RWMutex
 	current     keyring
@@ -104,7 +106,7 @@ type Server struct {
 	notModified int
 }
 
-// NewServer starts a server that is closed when the test ends.
+// NewServer starts a server, which is closed when the test t ends.
 func NewServer(t TB) *Server {
 	t.Helper()
 	return closedWith(t, false)
@@ -140,18 +142,17 @@ func start(http2 bool) (*Server, error) {
 		return nil, fmt.Errorf("accesstokentest: cannot listen on 127.0.0.1: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	keys := newKeyring()
 	s := &Server{
-		links:     &links{Listener: listener, open: make(map[*link]struct{})},
-		cancel:    cancel,
-		current:   keys,
-		published: keys,
-		answers:   make(map[string]json.RawMessage),
-		replaced:  make(map[string]http.Handler),
-		faults:    make(map[string]Fault),
-		requests:  make(map[string]int),
-		serving:   make(map[string]int),
+		links:    &links{Listener: listener, open: make(map[*link]struct{})},
+		cancel:   cancel,
+		answers:  make(map[string]json.RawMessage),
+		replaced: make(map[string]http.Handler),
+		faults:   make(map[string]Fault),
+		requests: make(map[string]int),
+		serving:  make(map[string]int),
 	}
+	s.current = s.newKeyring()
+	s.published = s.current
 	s.endpoints = map[string]http.Handler{
 		OAuthMetadataPath:  http.HandlerFunc(s.serveMetadata),
 		OpenIDMetadataPath: http.HandlerFunc(s.serveMetadata),
@@ -179,6 +180,7 @@ func start(http2 bool) (*Server, error) {
 func (s *Server) Close() {
 	s.cancel()
 	s.http.Close()
+	s.spareRSAKeys()
 }
 
 // Client returns an HTTP client that trusts the certificate of this server, which
@@ -216,9 +218,9 @@ func (s *Server) Metadata() map[string]any {
 	}
 }
 
-// Handle replaces the endpoint at path, or adds one. If h is nil, it restores the
-// genuine endpoint, or removes the one that was added. Requests that are already
-// being served are not affected.
+// Handle replaces the endpoint at path, or adds an endpoint. If h is nil, Handle
+// restores the genuine endpoint, or removes the added endpoint. Requests that are
+// already being served are not affected.
 func (s *Server) Handle(path string, h http.Handler) {
 	s.checkPath("Handle", path)
 	s.mu.Lock()

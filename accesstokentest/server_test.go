@@ -287,3 +287,53 @@ func BenchmarkStart(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// Servers reuse the RSA keys of closed ones, which must never be those of an open one.
+func TestNoTwoOpenServersShareAKey(t *testing.T) {
+	thumbprints := func(as *accesstokentest.Server) map[string]bool {
+		found := map[string]bool{}
+		for _, key := range as.Keys() {
+			marshaled := key.Marshal()
+			found[marshaled.N+marshaled.X+marshaled.Y] = true
+		}
+		return found
+	}
+	share := func(a, b *accesstokentest.Server) bool {
+		inB := thumbprints(b)
+		for key := range thumbprints(a) {
+			if inB[key] {
+				return true
+			}
+		}
+		return false
+	}
+	var open []*accesstokentest.Server
+	for range 3 {
+		as, err := accesstokentest.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(as.Close)
+		as.Rotate()
+		open = append(open, as)
+	}
+	gone := thumbprints(open[0])
+	open[0].Close()
+	open[0].Close()
+	open[0] = accesstokentest.NewServer(t)
+	open = append(open, accesstokentest.NewServer(t))
+	for i, a := range open {
+		for _, b := range open[:i] {
+			if share(a, b) {
+				t.Errorf("%s and %s have a key in common; want none", a.URL, b.URL)
+			}
+		}
+	}
+	reused := false
+	for key := range thumbprints(open[0]) {
+		reused = reused || gone[key]
+	}
+	if !reused {
+		t.Error("the keys of the closed server are lost; want one of them in the next server")
+	}
+}

@@ -30,7 +30,7 @@ type vector struct {
 	Proof       *recipe  `json:"proof"`       // how to make ${proof}, a DPoP proof; if Lines is nil, the scheme is then DPoP
 	Proofs      []string `json:"proofs"`      // DPoP lines; nil: "${proof}", if there is a Proof
 	Twice       bool     `json:"twice"`       // the same request was sent before, and accepted
-	Certificate string   `json:"certificate"` // the client's, on the TLS connection: "sender", "thief" or "" for none
+	Certificate string   `json:"certificate"` // the client certificate on the TLS connection: "sender", "thief" or "" for none
 
 	Config setup `json:"config"`
 	Issuer state `json:"issuer"`
@@ -56,7 +56,7 @@ func (w *words) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &(*w)[0])
 }
 
-// A recipe makes a token, or a DPoP proof, from a good one.
+// A recipe makes a token, or a DPoP proof, by changes to a good token or proof.
 type recipe struct {
 	Signer  string                    `json:"signer"`  // "as" or "other"; "" is as. For a proof: "sender" or "thief"; "" is sender
 	Sign    string                    `json:"sign"`    // the algorithm of the signature; "" is the header's, or RS256; for a proof ES256
@@ -70,8 +70,8 @@ type recipe struct {
 }
 
 type rawParts struct {
-	Header  string `json:"header"`  // "" is the good one
-	Payload string `json:"payload"` // "" is the good one
+	Header  string `json:"header"`  // "" is the good header
+	Payload string `json:"payload"` // "" is the good payload
 }
 
 // A setup is the configuration of the resource server.
@@ -94,7 +94,7 @@ type setup struct {
 }
 
 type dpopSetup struct {
-	URLs       []string `json:"urls"` // nil: the resource's own
+	URLs       []string `json:"urls"` // nil: the URL of the resource
 	Algorithms []string `json:"algorithms"`
 	Nonces     bool     `json:"nonces"`
 	Store      string   `json:"store"` // "" works; "down" does not
@@ -107,7 +107,7 @@ type forwardedSetup struct {
 }
 
 type issuerSetup struct {
-	URL              string              `json:"url"` // "" is the server's own
+	URL              string              `json:"url"` // "" is the URL of the server
 	Profile          string              `json:"profile"`
 	Relax            []string            `json:"relax"`
 	Audience         []string            `json:"audience"`
@@ -135,7 +135,7 @@ type issuerSetup struct {
 // "body:" followed by the JSON to answer with.
 type state struct {
 	Warm          bool     `json:"warm"`     // the keys were fetched before the faults began
-	Invented      int      `json:"invented"` // number of tokens with made-up kids that came after that
+	Invented      int      `json:"invented"` // number of tokens with made-up kids that were sent before the faults began
 	Metadata      string   `json:"metadata"`
 	JWKS          string   `json:"jwks"`
 	Introspection string   `json:"introspection"`
@@ -145,7 +145,7 @@ type state struct {
 // A keyDoc is a JWK: a server's own key, possibly changed, or a made-up one.
 type keyDoc struct {
 	Of  string                    `json:"of"`  // "as" or "other"; "" is as
-	Alg string                    `json:"alg"` // start from the server's key for this; "" starts from nothing
+	Alg string                    `json:"alg"` // start from the server's key for this algorithm; "" starts from nothing
 	Set map[string]jsontext.Value `json:"set"` // set or, with null, removed
 }
 
@@ -176,8 +176,8 @@ func load[T any](t *testing.T, file string) (content T) {
 
 var loadedGroups []group
 
-// groups returns the cases of every file. They are read once, and a caller must not
-// change them.
+// groups returns the cases of every file. The cases are read once, and a caller
+// must not change them.
 func groups(t *testing.T) []group {
 	t.Helper()
 	if loadedGroups == nil {

@@ -3,8 +3,8 @@
 // server.
 //
 // The tests here send them through net/http, Echo and gRPC. If your module has an
-// adapter of its own, its tests should send them through that adapter too, and
-// compare the answers with those of net/http:
+// adapter of its own, its tests should send the cases through that adapter too, and
+// compare the answers with the answers of net/http:
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Run(t, conformance.NetHTTP(), conformance.HTTP("Mine", protect))
@@ -61,10 +61,10 @@
 //	${jkt}, ${public}                         the thumbprint and the members of the sender's key for ES256
 //	${x5t}, ${sha256}, ${der}, ${pem}         the sender's certificate and its thumbprints
 //
-// With :thief the last six are those of the thief, and ${jkt:PS256} and
-// ${public:PS256} are those of the sender's key for PS256. If the text of a header
-// member or claim is "now-30s", it becomes that number, "raw:…" becomes the JSON
-// after the colon, and null removes the member.
+// With :thief the last six stand for the thief's values. ${jkt:PS256} and
+// ${public:PS256} stand for the sender's key for PS256. If the text of a header
+// member or claim is "now-30s", it becomes that time as a number, "raw:…" becomes the
+// JSON after the colon, and null removes the member.
 //
 // testdata/requirements.json lists the requirements that cases name, and the Go
 // tests that cover what a case cannot. CONFORMANCE.md at the root and REQUIREMENTS.md

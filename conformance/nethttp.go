@@ -7,9 +7,9 @@ import (
 	"github.com/accesstoken/accesstoken/middleware"
 )
 
-// NetHTTP returns the Adapter of package middleware. It is reached over HTTP/1.1,
-// and over HTTP/2 with and without TLS. A caller should pass it to [Run] together
-// with its own Adapter, because Run compares their answers.
+// NetHTTP returns the Adapter of package middleware. Its servers are reached over
+// HTTP/1.1, and over HTTP/2 with and without TLS. A caller should pass it to [Run]
+// together with its own Adapter, because Run compares their answers.
 func NetHTTP() Adapter {
 	return Adapter{func(n *network) *servers {
 		front := &front{protect: protectNetHTTP}

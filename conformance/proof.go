@@ -148,7 +148,8 @@ func (w *world) publicOf(id keyID) string {
 // A certificate is a client's self-signed certificate.
 type certificate struct{ tls.Certificate }
 
-// newCertificate makes a certificate for a new key. All have the same subject.
+// newCertificate makes a certificate for a new key. All certificates have the same
+// subject.
 func newCertificate() *certificate {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template := &x509.Certificate{
@@ -177,7 +178,7 @@ func (c *certificate) text(word string) string {
 	return base64.RawURLEncoding.EncodeToString(digest[:])
 }
 
-// offer gives the scene a DPoP verifier, if the case offers the scheme.
+// offer gives the scene a DPoP verifier, if the case offers the scheme DPoP.
 func (s *scene) offer(t *testing.T, w *world, c *dpopSetup, clock func() time.Time) {
 	t.Helper()
 	if c == nil {
@@ -205,7 +206,7 @@ type countingStore struct {
 func (s *countingStore) Use(ctx context.Context, use dpop.Use) (bool, error) {
 	s.uses.Add(1)
 	if s.down {
-		return true, errors.New("the store is down") // true must not hide the error
+		return true, errors.New("the store is down") // the result true must not hide the error
 	}
 	return s.memory.Use(ctx, use)
 }
@@ -226,7 +227,8 @@ func (s *scene) checkUses(t *testing.T, transport string, v vector) {
 	}
 }
 
-// usesProof reports whether the case has a good proof, which is put into the store.
+// usesProof reports whether the validator must pass the proof of the case to the replay
+// store, because the token and the proof are good.
 func (v vector) usesProof() bool {
 	switch v.Reason {
 	case accesstoken.DPoPProofReplayed, accesstoken.ReplayStoreUnavailable, accesstoken.ScopeInsufficient, accesstoken.PolicyDenied, "":
@@ -286,8 +288,9 @@ func (o *offer) schemes() []string {
 }
 
 // givesNonce reports whether the response must have a nonce: if the proof lacked a good
-// one, or if it had one and the request was accepted. In the second case the nonce is
-// the next one. Otherwise there must not be a nonce (RFC 9449 §8.2, §9).
+// nonce, or if the proof had one and the request was accepted. In the second case the
+// response's nonce is the next nonce. Otherwise there must not be a nonce (RFC 9449
+// §8.2, §9).
 func (e expectation) givesNonce() bool {
 	if e.dpop == nil {
 		return false
@@ -295,7 +298,7 @@ func (e expectation) givesNonce() bool {
 	return e.reason == accesstoken.DPoPNonceRequired || e.status == http.StatusOK && e.dpop.used && e.dpop.nonces
 }
 
-// checkNonce checks the nonce that the client gets, or that it gets none.
+// checkNonce checks the nonce that the client gets, or that the client gets no nonce.
 func (e expectation) checkNonce(t *testing.T, a answer) {
 	t.Helper()
 	want := 0

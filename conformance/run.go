@@ -39,8 +39,8 @@ var outcomes = map[string]outcome{
 }
 
 // Run sends every case through the adapters' transports, if it concerns them, and
-// walks the outcome matrix. Cases and rows are subtests of t. Run compares each
-// answer with the expected one and with those of the other transports.
+// walks the outcome matrix. Cases and rows are subtests of t. Run compares each answer
+// with the expected answer and with the answers over the other transports.
 func Run(t *testing.T, adapters ...Adapter) {
 	t.Helper()
 	w := newWorld(adapters...)
@@ -72,7 +72,7 @@ var grpcCodes = map[uint32]string{
 	4: "DeadlineExceeded", 7: "PermissionDenied", 13: "Internal", 14: "Unavailable", 16: "Unauthenticated",
 }
 
-// wireReasons maps each reason to the coarser one that a gRPC client sees.
+// wireReasons maps each reason to the coarser reason that a gRPC client sees.
 func wireReasons(t *testing.T) map[accesstoken.Reason]string {
 	t.Helper()
 	wire := map[accesstoken.Reason]string{}
@@ -110,7 +110,7 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 }
 
 // playDirectly calls the validator without a connection, for credentials that no
-// client would send, and checks the same things.
+// client would send, and makes the same checks as for a response.
 func playDirectly(t *testing.T, w *world, s *scene, v vector, token string, e expectation) {
 	t.Helper()
 	credentials := accesstoken.CredentialsFrom(http.Header{"Authorization": texts{w: w, token: token}.lines(v)})
@@ -182,7 +182,8 @@ func (v vector) goesOver(c transport) bool {
 
 // checkBrowserFields checks two header fields. If credentials are optional, Vary tells
 // caches that the response depends on them (RFC 9110 §12.5.5). If CORS is on, scripts
-// can read the challenge and the nonce. Otherwise both fields must be absent.
+// can read the challenge and the nonce. A field for which this does not hold must be
+// absent.
 func checkBrowserFields(t *testing.T, a answer, v vector) {
 	t.Helper()
 	want := map[string][]string{}
@@ -399,7 +400,7 @@ func (e expectation) checkGRPC(t *testing.T, a answer) {
 }
 
 // checkMetadata checks that the metadata of ErrorInfo are the parameters of the first
-// challenge, except algs, which belongs to the scheme alone.
+// challenge, except algs, which only a DPoP challenge has.
 func (e expectation) checkMetadata(t *testing.T, a answer) {
 	t.Helper()
 	params := map[string]string{}
@@ -412,7 +413,8 @@ func (e expectation) checkMetadata(t *testing.T, a answer) {
 	}
 }
 
-// checkTold checks that OnRefuse was called once, with the exact reason.
+// checkTold checks that OnRefuse was called once, with the exact reason, for an error
+// that contains no part of the token. Call it only for a request that must be refused.
 func (e expectation) checkTold(t *testing.T, transport string, told []*accesstoken.Error, token string) {
 	t.Helper()
 	if len(told) != 1 {
@@ -494,9 +496,9 @@ func checkAgreement(t *testing.T, answers []answer) {
 	}
 }
 
-// ours removes the fields that the HTTP server sets, and those of the code that writes
-// the body, which in Echo is the application's error handler. It removes Retry-After,
-// because its value depends on the time.
+// ours removes the fields that the HTTP server sets, and the fields that are set by
+// the code that writes the body, which in Echo is the application's error handler. It
+// removes Retry-After, because its value depends on the time.
 func ours(header http.Header) http.Header {
 	left := header.Clone()
 	for _, name := range []string{"Date", "Content-Length", "Content-Type", "X-Content-Type-Options", "Retry-After"} {

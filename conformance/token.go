@@ -198,7 +198,7 @@ type form struct {
 	header, claims func() map[string]jsontext.Value
 	alg            string              // of the signature, if the header has no usable alg
 	names          string              // the member of the header that names the key
-	key            func(string) string // its value, by the algorithm of the signature
+	key            func(string) string // the value of that member, by the algorithm of the signature
 }
 
 var accessToken = form{goodHeader, goodClaims, "RS256", "kid", func(alg string) string { return `"${canary}-` + alg + `"` }}
@@ -209,7 +209,8 @@ func (w *world) compact(x texts, r recipe, f form) string {
 	if alg == "" {
 		alg = signs(header["alg"], f.alg)
 	}
-	// If the recipe does not set the key, it is the good one for the signature's algorithm.
+	// If the recipe does not set the key, the key is the good one for the signature's
+	// algorithm.
 	if _, set := r.Header[f.names]; !set {
 		header[f.names] = jsontext.Value(f.key(alg))
 	}
@@ -251,7 +252,8 @@ func (w *world) pad(x texts, r recipe, alg string, header, claims map[string]jso
 
 func encoded(b []byte) int { return base64.RawURLEncoding.EncodedLen(len(b)) }
 
-// signs returns the algorithm to sign with: alg if it is signable, else the other one.
+// signs returns the algorithm to sign with: alg if the tests can sign with it, and if
+// not, otherwise.
 func signs(alg jsontext.Value, otherwise string) string {
 	var text string
 	if alg.Kind() == '"' && json.Unmarshal(alg, &text) == nil && slices.Contains(signable, text) {
@@ -337,8 +339,8 @@ func der(signature []byte) []byte {
 	return must(asn1.Marshal(struct{ R, S *big.Int }{r, s}))
 }
 
-// spareBits changes those bits of the last character that carry no data. The result is
-// a second spelling of the same signature.
+// spareBits changes a bit of the last base64url character that carries no data. The
+// result is a second spelling of the same signature.
 func spareBits(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])

@@ -16,14 +16,14 @@ import (
 )
 
 // An Adapter protects resource servers and has one or more transports to them, over
-// which the cases are sent. [HTTP] and [NetHTTP] return one.
+// which the cases are sent. [HTTP] and [NetHTTP] each return an Adapter.
 type Adapter struct {
 	start func(*network) *servers
 }
 
-// HTTP returns an Adapter that protects handlers of net/http. It is reached over
-// HTTP/1.1 with TLS. protect is called for each case and should return the handler of
-// the whole server, which serves [Path] for every method behind the adapter.
+// HTTP returns an Adapter that protects handlers of net/http. Its server is reached
+// over HTTP/1.1 with TLS. protect is called for each case and should return the handler
+// of the whole server, which serves [Path] for every method behind the adapter.
 func HTTP(name string, protect func(*Resource) http.Handler) Adapter {
 	return Adapter{func(n *network) *servers {
 		front := &front{protect: protect}
@@ -47,7 +47,7 @@ type Resource struct {
 	Optional, CORS bool
 
 	// Policy is the policy of the route. If Optional or CORS is set, the adapter
-	// should not use it, because they are for routes without a policy.
+	// should not use it, because these options are for routes without a policy.
 	Policy accesstoken.Policy
 
 	deadline time.Duration // of each request; 0 is unlimited
@@ -113,13 +113,13 @@ type transport struct {
 type request struct {
 	lines   []string            // Authorization
 	headers map[string][]string // names are not canonicalised
-	method  string              // HTTP only, as are the next two
+	method  string              // HTTP only, like the next two fields
 	query   string
 	form    string
 	rpc     string // gRPC only: the method's name after "Get" or "Watch"
 	proof   string // ${proof}
 
-	certificate string // the client's
+	certificate string // the name of the client's certificate; "" for none
 }
 
 // An answer is the response, whatever the transport.
@@ -213,8 +213,8 @@ func (n *network) trust(certificate string) *tls.Config {
 	return config
 }
 
-// roomy is larger than the largest token of the cases, so that our own check rejects
-// it and not the server's limit.
+// roomy is larger than the largest token of the cases, so that our own check, and not
+// the server's limit, rejects that token.
 const roomy = 4 << 20
 
 // serve serves over HTTP/1.1 and HTTP/2 with TLS. Any client certificate is accepted.

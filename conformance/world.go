@@ -86,7 +86,7 @@ func (w *world) set(t *testing.T, s *scene) *Resource {
 }
 
 // publish prepares the good key sets, once. Both servers use the same kids, so that a
-// kid that finds the key of another issuer is noticed. The kids contain the canary,
+// case fails if a kid finds the key of another issuer. The kids contain the canary,
 // because they must not appear in a response.
 func (w *world) publish() {
 	w.published = map[keyID]map[string]jsontext.Value{}
@@ -255,8 +255,9 @@ var faults = map[string]http.HandlerFunc{
 	"hang": func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // net/http watches the connection only after the body
 		<-r.Context().Done()
-		// A return would send an empty 200. If it arrived while the connection was
-		// being closed, net/http's client would accept it even after its timeout.
+		// A return would send an empty 200. If that response arrived while the
+		// connection was being closed, net/http's client would accept it even after
+		// its timeout.
 		panic(http.ErrAbortHandler)
 	},
 	"drop": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
@@ -340,7 +341,8 @@ func (w *world) play(t *testing.T, v vector) *scene {
 }
 
 // logger logs at every level, so that the tests see all lines. It notices control
-// characters before the text handler escapes them, because another handler may not.
+// characters before the text handler escapes them, because another handler may not
+// escape them.
 func (s *scene) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if strings.ContainsFunc(a.Value.String(), unicode.IsControl) {

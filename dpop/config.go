@@ -11,8 +11,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// Config configures a [Verifier]. URLs is required; zero is a safe default for every
-// other field. A Config prints without its secret.
+// Config configures a [Verifier]. URLs is required. The zero value of every other
+// field is a safe default. A Config prints without its secret.
 type Config struct {
 	_ [0]func()
 
@@ -31,12 +31,13 @@ type Config struct {
 	MaxAge time.Duration
 
 	// Leeway allows for clock skew: iat and nbf may be this far in the future, and
-	// exp this far in the past. It is 10 s if zero, none if negative, at most 1 min.
+	// exp this far in the past. It is 10 s if zero and none if negative. More than 1
+	// min is a fault.
 	Leeway time.Duration
 
 	// Store remembers which proofs were used; nil means NewMemory(0). If a client can
 	// reach several instances, they should share one Store, because otherwise a proof
-	// can be used once at each of them.
+	// can be used once at each instance.
 	Store Store
 
 	// NonceKey is the secret that nonces are made with, of at least 32 random bytes.
@@ -45,8 +46,8 @@ type Config struct {
 	NonceKey []byte
 
 	// NonceLifetime is the minimum time for which a nonce is valid; the maximum is
-	// half as long again. It is 1 min if zero, and otherwise from 10 s to 1 h. It
-	// requires NonceKey.
+	// half as long again. It is 1 min if zero, and otherwise from 10 s to 1 h.
+	// NonceLifetime requires NonceKey.
 	NonceLifetime time.Duration
 
 	// Now is the clock; nil is time.Now. It must be safe for concurrent use.

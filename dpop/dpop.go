@@ -25,13 +25,13 @@ var (
 	// ErrReplayed: a proof with this key, URL and jti was used before.
 	ErrReplayed = errors.New("dpop: the proof was used before")
 
-	// ErrNonce: the proof has no nonce, or one that is not valid now. The caller
+	// ErrNonce: the proof has no nonce, or a nonce that is not valid now. The caller
 	// should send the client a nonce from [Verifier.Nonce], so that the client can
 	// try again.
 	ErrNonce = errors.New("dpop: the proof has no valid nonce")
 
 	// ErrStore: the Store failed or the context ended, so it is unknown whether the
-	// proof was used before. The error wraps that of the Store or the context.
+	// proof was used before. The error wraps the error of the Store or the context.
 	ErrStore = errors.New("dpop: cannot determine whether the proof was used before")
 )
 
@@ -101,11 +101,11 @@ func NewVerifier(config Config) (*Verifier, error) {
 }
 
 // Algorithms returns the accepted alg values, for the algs parameter of a challenge
-// (§7.1).
+// (RFC 9449 §7.1).
 func (v *Verifier) Algorithms() []string { return slices.Clone(v.algorithms) }
 
-// Nonce returns a nonce that is valid now, for the DPoP-Nonce header field (§8). It
-// returns "" if no nonces are demanded.
+// Nonce returns a nonce that is valid now, for the DPoP-Nonce header field (RFC 9449
+// §8). If Config.NonceKey is unset, no nonces are demanded, and Nonce returns "".
 func (v *Verifier) Nonce() string {
 	if v.nonces == nil {
 		return ""

@@ -9,7 +9,7 @@ import (
 
 // The FAPI 2.0 Security Profile lists the algorithms that are allowed (§5.4.1). It
 // requires an authorization server to accept clocks that are up to 10 s ahead, and to
-// refuse those that are more than a minute ahead (§5.3.2.1). The same limits are
+// refuse clocks that are more than a minute ahead (§5.3.2.1). The same limits are
 // applied here.
 var fapiAlgorithms = []string{"PS256", "ES256", "Ed25519", "EdDSA"}
 

@@ -9,23 +9,23 @@ import (
 
 // A Memory is a [Store] in the memory of this process. It is safe for concurrent use,
 // and starts no goroutine. It never forgets a proof that could still be accepted. If
-// it is full of such proofs, it refuses new ones, and one key can fill at most a
+// it is full of such proofs, it refuses new proofs, and one key can fill at most a
 // sixteenth of it. After a flood of proofs has expired, each use removes some of
-// them, so that no single request waits for all. A use is refused only if there is no
-// room after all expired proofs were removed.
+// them, so that no single request waits for the removal of all. A use is refused only
+// if there is no room after all expired proofs were removed.
 type Memory struct {
 	most, share int
 
 	mu      sync.Mutex
 	used    map[digest]struct{}
-	slots   map[int64]*chunk // by the second in which they expire
+	slots   map[int64]*chunk // by the second in which their entries expire
 	ended   []*chunk         // of seconds that are over, removed piece by piece
 	clients map[digest]*client
-	now     int64 // the latest second that was seen; those before it are over
+	now     int64 // the latest second that was seen; earlier seconds are over
 }
 
 // A digest is half of a SHA-256 digest. If two proofs have the same digest, the same
-// signer must have made both on purpose, and the second is refused.
+// signer must have made both on purpose, and the second proof is refused.
 type digest [16]byte
 
 // An entry is a proof that was used.
@@ -34,7 +34,7 @@ type entry struct {
 	by    *client
 }
 
-// A chunk holds some entries of one second. A full chunk is linked to a new one, so
+// A chunk holds some entries of one second. A full chunk is linked to a new chunk, so
 // that many entries are not copied as their number grows.
 type chunk struct {
 	entries []entry
@@ -60,14 +60,14 @@ var (
 	errClock = errors.New("the clock went back to a time whose proofs the Memory has forgotten; wait until the clock is past the latest time that it showed")
 )
 
-// NewMemory returns a Memory for at most that many unexpired proofs; 1,048,576 if
-// entries is not positive. One takes about 70 bytes, and most of the room of expired
-// ones is kept for new ones.
+// NewMemory returns a Memory for at most entries unexpired proofs, or for 1,048,576
+// if entries is not positive. An entry takes about 70 bytes, and most of the memory
+// of expired entries is kept for new entries.
 //
 // With the defaults of a Config a use is held for 71 s, so there is room for 14,000
-// requests per second, and for 900 of one client. If nonces are demanded it is held
-// for up to 121 s, with room for 8,600 and 540. (A nonce of an instance whose clock
-// is ahead can make that 151 s.)
+// requests per second, and for 900 per second of one client. If nonces are demanded,
+// a use is held for up to 121 s, with room for 8,600 and 540. (If a nonce is from an
+// instance whose clock is ahead, a use can be held for 151 s.)
 func NewMemory(entries int) *Memory {
 	if entries <= 0 {
 		entries = defaultEntries
@@ -99,7 +99,7 @@ func (m *Memory) Use(ctx context.Context, use Use) (first bool, err error) {
 	return first, err
 }
 
-// try remembers a proof, unless it is held already or there is no room for it.
+// try remembers a proof, unless the proof is held already or there is no room for it.
 func (m *Memory) try(use Use) (first bool, err error) {
 	proof, id, end := digest(use.Key[:16]), digest(use.Client), slotOf(use.Until)
 	by := m.clients[id]

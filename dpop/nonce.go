@@ -11,10 +11,10 @@ import (
 )
 
 // nonces makes and checks nonces. A nonce is a time and a MAC over it, so nothing is
-// stored, and instances with the same key accept each other's. Time is divided into
-// slots of half a lifetime, each with its own nonce. A nonce is valid in its own
-// slot, in the two after it, and in the one before it because another instance's
-// clock may be ahead.
+// stored, and instances with the same key accept each other's nonces. Time is
+// divided into slots of half a lifetime, each with its own nonce. A nonce is valid
+// in its own slot, in the two slots after it, and in the slot before it because
+// another instance's clock may be ahead.
 type nonces struct {
 	of     func(slot int64) string // a closure, so that a printed Verifier does not show the key
 	slot   time.Duration
@@ -32,8 +32,8 @@ type window struct {
 	nonces [slotsBefore + 1 + slotsAfter]string
 }
 
-// nonceLabel separates these MACs from all others with the same key, for example
-// those of an authorization server's nonces (RFC 9449 §9).
+// nonceLabel separates these MACs from all other MACs with the same key, for example
+// in an authorization server's nonces (RFC 9449 §9).
 const nonceLabel = "accesstoken: DPoP nonce of a resource server"
 
 // newNonces returns nil if there is no key.

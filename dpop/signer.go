@@ -15,7 +15,7 @@ import (
 )
 
 // A Signer makes proofs with a client's key. It is safe for concurrent use if the key
-// is, as those of the standard library are.
+// is, as the standard library's keys are.
 type Signer struct {
 	thumbprint string
 	header     string // encoded
@@ -29,7 +29,7 @@ type Proof struct {
 	Method string // of the request
 	URL    string // of the request; its query and fragment are left out
 	Token  string // the access token that is sent along; "" for an authorization server
-	Nonce  string // the last nonce from the server; "" if there was none
+	Nonce  string // the last nonce from the server; "" if the server sent none
 }
 
 // proofHeader is the header of a proof (RFC 9449 §4.2).
@@ -116,9 +116,9 @@ func (s *Signer) Sign(p Proof) (string, error) {
 	return input + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// target returns the URL for the htu. It is not normalised, because some servers
-// compare it as a text. An empty path becomes /, because the request will have that
-// path.
+// target returns the URL for the htu. The URL is not normalised, because some servers
+// compare the htu as a text. An empty path becomes /, because the request will have
+// that path.
 func target(url string) string {
 	if end := strings.IndexAny(url, "?#"); end >= 0 {
 		url = url[:end]

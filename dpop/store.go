@@ -12,7 +12,8 @@ type Store interface {
 	// Use reports whether this is the first use of the Key, and remembers the Key
 	// until Until. It must do both in one atomic step, so that only one of many
 	// concurrent calls is the first. If it returns an error, the proof is refused.
-	// Use should return when ctx ends, which is at most a second after the call.
+	// Use should return when ctx ends. ctx ends a second after the call at the
+	// latest.
 	//
 	// For example, Redis needs one command: SET key 1 NX PX milliseconds, with the
 	// hexadecimal Key and the milliseconds from Now to Until.

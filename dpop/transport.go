@@ -21,14 +21,14 @@ import (
 // A Transport is an [http.RoundTripper] that sends an access token and a new proof
 // with each request (RFC 9449 §7.1). Origins and Signer are required. It keeps the
 // last nonce of each origin. If a server demands a nonce that the Transport does not
-// have, the request is sent a second time (§9). A request with a body is sent again
-// only if it has GetBody, which [http.NewRequest] sets for most bodies.
+// have, the request is sent a second time (RFC 9449 §9). A request with a body is
+// sent again only if it has GetBody, which [http.NewRequest] sets for most bodies.
 //
 // If a server closes a reused connection before any part of a response has come, some
-// requests are sent once more, with a new proof. They are those that [http.Transport]
-// sends again by itself: GET, HEAD, OPTIONS and TRACE, and requests with an
-// Idempotency-Key. Other requests, for example a POST, are not sent again, and the
-// caller gets the error.
+// requests are sent once more, with a new proof. They are the requests that
+// [http.Transport] sends again by itself: GET, HEAD, OPTIONS and TRACE, and requests
+// with an Idempotency-Key. Other requests, for example a POST, are not sent again,
+// and the caller gets the error.
 //
 // The Transport does not change the request that it is given, and the response refers
 // to that request, so printing either shows no token. A Transport is safe for
@@ -46,7 +46,8 @@ type Transport struct {
 	Signer *Signer
 
 	// Token returns the access token, bound to the Signer's key, for one request. If
-	// nil, the proof is sent without a token, as a token endpoint expects (§5).
+	// nil, the proof is sent without a token, as a token endpoint expects (RFC 9449
+	// §5).
 	Token func(ctx context.Context) (string, error)
 
 	// Base sends the requests; nil means http.DefaultTransport. If Base is an
@@ -54,13 +55,13 @@ type Transport struct {
 	// connections. Protocols that were registered with RegisterProtocol are not
 	// copied. Over HTTP/2, the copy pings a connection if nothing was received for 3
 	// s, and closes it if the ping is not answered within 5 s. If Base sets
-	// SendPingTimeout in its HTTP2, that value is used instead; a negative one turns
-	// pings off.
+	// SendPingTimeout in its HTTP2, that value is used instead; a negative
+	// SendPingTimeout turns pings off.
 	//
 	// An [http.Transport] whose HTTP/2 is that of golang.org/x/net/http2, and any
-	// other RoundTripper, is used as it is. It should find dead connections by
-	// itself. Otherwise a request can wait for minutes on a connection that a
-	// firewall has forgotten.
+	// other RoundTripper, is used as it is. Such a RoundTripper should find dead
+	// connections by itself. Otherwise a request can wait for minutes on a connection
+	// that a firewall has forgotten.
 	Base http.RoundTripper
 
 	mu     sync.Mutex
@@ -110,8 +111,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // wantsNewProof reports whether a request was refused only for its proof. Either the
-// proof did not have the nonce that has come now, or the server may have seen the
-// proof before, because net/http has sent the request twice.
+// proof did not have the nonce that this response brought (next), or the server may
+// have seen the proof before, because net/http has sent the request twice.
 func (t *Transport) wantsNewProof(response *http.Response, seen *pool.Exchange, nonce, next string) bool {
 	if next != "" && next != nonce && t.refusesFor(response, useNonce) {
 		return true
@@ -141,8 +142,8 @@ func (t *Transport) sendAndRepeat(r *http.Request, token, nonce string) (*http.R
 	return response, seen, nil
 }
 
-// isRepeatable reports whether net/http would send such a request again by itself. It
-// does not check that the body can be read again.
+// isRepeatable reports whether net/http would send a request with this method and
+// header again by itself. It does not check that the body can be read again.
 func isRepeatable(r *http.Request) bool {
 	switch methodOf(r) {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -152,8 +153,9 @@ func isRepeatable(r *http.Request) bool {
 }
 
 // CloseIdleConnections closes the connections that no request uses, as
-// [http.Client.CloseIdleConnections] does. They are those of the copy of Base. If
-// Base is not copied, its own method of that name is called, if it has one.
+// [http.Client.CloseIdleConnections] does. The connections belong to the copy of
+// Base. If Base is not copied, its own method CloseIdleConnections is called, if it
+// has one.
 func (t *Transport) CloseIdleConnections() {
 	if closer, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
@@ -280,8 +282,9 @@ func targetOf(r *http.Request) string {
 	return target.String()
 }
 
-// keepNonce stores the nonce of a response, and returns it. It returns "" if there is
-// not exactly one valid nonce. Any response may carry one (§8.2).
+// keepNonce stores the nonce of a response, and returns it. If the response does not
+// have exactly one DPoP-Nonce line with a valid nonce, keepNonce returns "" and the
+// old nonce stays. Any response may carry a nonce (RFC 9449 §8.2).
 func (t *Transport) keepNonce(origin string, response *http.Response) string {
 	lines := response.Header.Values("DPoP-Nonce")
 	if len(lines) != 1 || !isNonce(lines[0]) {
@@ -296,8 +299,9 @@ func (t *Transport) keepNonce(origin string, response *http.Response) string {
 	return lines[0]
 }
 
-// mostNonce limits the size of a nonce, because each request's header has to hold it.
-// Those of servers are shorter.
+// mostNonce is the longest nonce that is stored, in bytes. It is limited, because
+// each request's header has to hold the nonce. The nonces that servers send are
+// shorter.
 const mostNonce = 1 << 10
 
 // isNonce checks the syntax of a nonce (RFC 9449 §8.1), and its length.
@@ -311,10 +315,10 @@ const (
 	invalidProof = "invalid_dpop_proof"
 )
 
-// refusesFor reports whether the response is a refusal with this error code. It is
-// one by a resource server (§7.1, §9) or, if Token is nil, by an authorization server
-// (§5, §8). The code may stand anywhere in the challenges: the request was refused in
-// any case, and is sent once more at most.
+// refusesFor reports whether the response is a refusal with this error code, by a
+// resource server (RFC 9449 §7.1, §9) or, if Token is nil, by an authorization server
+// (RFC 9449 §5, §8). The code may stand anywhere in the challenges: the request was
+// refused in any case, and is sent once more at most.
 func (t *Transport) refusesFor(response *http.Response, code string) bool {
 	switch {
 	case response.StatusCode == http.StatusUnauthorized:
@@ -346,7 +350,8 @@ type resumed struct {
 	io.Closer
 }
 
-// failing returns the error that the earlier read ended with, if there was one.
+// failing is a reader without bytes. Read returns the error with which errorOf
+// stopped reading the response's body or, if there was no error, io.EOF.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) {

@@ -24,8 +24,8 @@ func newBase(url string) (string, error) {
 }
 
 // find reports whether the htu is one of Config.URLs plus the path of the request
-// (RFC 9449 §4.3), and returns it normalised. If the htu is normal already, it is not
-// copied.
+// (RFC 9449 §4.3), and returns the htu normalised. If the htu is normal already, it
+// is not copied.
 //
 // The path is normalised before a URL is put in front of it, so that a path with ..
 // cannot leave a prefix. For example, if URLs has https://a/drive, the path /../mail
@@ -46,8 +46,8 @@ func (v *Verifier) find(htu, path string) (normal string, ok bool) {
 		return "", false
 	}
 	for _, base := range v.bases {
-		// If a client requests the prefix alone, a proxy that removes it sends the
-		// path /.
+		// If a client requests the prefix alone, a proxy that removes the prefix
+		// sends the path /.
 		if isJoined(normal, base, path) || path == "/" && normal == base {
 			return normal, true
 		}

@@ -58,7 +58,7 @@ func unregistered(name string, services map[string]grpc.ServiceInfo) string {
 }
 
 // Health returns the methods of the standard health service, for Options.Public. Like
-// all other methods, they are closed if you do not list them.
+// all other methods, these refuse every call if you do not list them.
 func Health() []string {
 	const service = "/grpc.health.v1.Health/"
 	return []string{service + "Check", service + "List", service + "Watch"}
@@ -66,8 +66,8 @@ func Health() []string {
 
 // Reflection returns the methods of the reflection services that
 // google.golang.org/grpc/reflection.Register adds to a server, for Options.Public.
-// They show every caller which methods there are and what they take. You should open
-// them only if developers need that to write clients.
+// Reflection shows every caller which methods there are and what they take. You
+// should list these methods only if developers need reflection to write clients.
 func Reflection() []string {
 	return []string{
 		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

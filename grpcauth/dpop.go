@@ -23,8 +23,8 @@ import (
 )
 
 // DPoPDialOptions returns the options with which a client sends an access token and a
-// new proof (RFC 9449) with each call. Use them for one connection only. It must use
-// TLS, because without TLS no call is made.
+// new proof (RFC 9449) with each call. Use them for one connection only. The
+// connection must use TLS, because without TLS no call is made.
 //
 //	conn, err := grpc.NewClient("api.example.com:443",
 //		append(grpcauth.DPoPDialOptions(signer, token), grpc.WithTransportCredentials(tls))...)
@@ -34,22 +34,23 @@ import (
 // method, for example https://api.example.com/orders.Orders/Create. The server's
 // dpop.Config.URLs must have that authority.
 //
-// If a server demands a nonce, a unary call is made once more with it. The demand is
-// an UNAUTHENTICATED call with a nonce in the trailer dpop-nonce. It also has an
-// ErrorInfo of this package with DPOP_NONCE_REQUIRED, or a trailer www-authenticate
-// with the error use_dpop_nonce. If a call is refused for another reason, it is not
-// made again, even if the refusal has a nonce: its method may have done its work. A
-// stream is not opened again, because its first messages are gone. It ends with
-// UNAUTHENTICATED and DPOP_NONCE_REQUIRED, and the next stream has the nonce.
+// If a server demands a nonce, a unary call is made once more with the nonce. A
+// server demands a nonce if the call ends with UNAUTHENTICATED and a nonce in the
+// trailer dpop-nonce. There must also be an ErrorInfo of this package with
+// DPOP_NONCE_REQUIRED, or a trailer www-authenticate with the error use_dpop_nonce.
+// If a call is refused for another reason, it is not made again, even if the refusal
+// has a nonce: its method may have done its work. A stream is not opened again,
+// because its first messages are gone. It ends with UNAUTHENTICATED and
+// DPOP_NONCE_REQUIRED, and the next stream has the nonce.
 //
 // If a firewall has forgotten a connection, calls on it get no answer. On Linux the
 // connection is closed if the kernel gets no acknowledgement of sent data for 8 s.
-// Elsewhere, and behind a proxy that acknowledges the data, it is closed only if a
-// ping is not answered. If calls are under way, a ping is sent after a little more
-// than 5 minutes without data. By default, a gRPC server disconnects clients that
-// ping more often. If you want to find out sooner, give the server a
-// [keepalive.EnforcementPolicy] whose MinTime is 10 s. Then give the client this
-// option after these, which it overrides:
+// Elsewhere, and behind a proxy that acknowledges the data, the connection is closed
+// only if a ping is not answered. If calls are under way, a ping is sent after a
+// little more than 5 minutes without data. By default, a gRPC server disconnects
+// clients that ping more often. If you want to find dead connections sooner, give the
+// server a [keepalive.EnforcementPolicy] whose MinTime is 10 s. Then give the client
+// this option after the returned options, which it overrides:
 //
 //	grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second})
 func DPoPDialOptions(signer *dpop.Signer, token func(context.Context) (string, error)) []grpc.DialOption {
@@ -63,8 +64,8 @@ func DPoPDialOptions(signer *dpop.Signer, token func(context.Context) (string, e
 }
 
 // pingAfter is the minimum that a gRPC server allows by default, plus 10 s so that
-// pings which arrive at unequal intervals stay within it. If the platform has the
-// socket option TCP_USER_TIMEOUT (RFC 5482), gRPC sets it to pingTimeout.
+// pings which arrive at unequal intervals are not too frequent. If the platform has
+// the socket option TCP_USER_TIMEOUT (RFC 5482), gRPC sets it to pingTimeout.
 const (
 	pingAfter   = 5*time.Minute + 10*time.Second
 	pingTimeout = 8 * time.Second
@@ -113,8 +114,8 @@ func (p *proofs) lastNonce() string {
 	return ""
 }
 
-// callAgain is a grpc.UnaryClientInterceptor that makes a call once more if it was
-// refused for its nonce and the refusal has one.
+// callAgain is a grpc.UnaryClientInterceptor. If a call was refused for a missing or
+// old nonce, and the refusal has a new nonce, callAgain makes the call once more.
 func (p *proofs) callAgain(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	var header, trailer metadata.MD
 	options = append(slices.Clip(options), grpc.Header(&header), grpc.Trailer(&trailer))
@@ -130,10 +131,10 @@ func (p *proofs) callAgain(ctx context.Context, method string, request, reply an
 }
 
 // asksForNonce reports whether a call was refused only for its nonce, before its
-// method began. A nonce in the trailer does not show that, because any response may
-// bring one (RFC 9449 §8.2). There are two signs, because each can be missing: a
-// server behind net/http sends no challenge, and a server without this package sends
-// no ErrorInfo of it.
+// method began. A nonce in the trailer is not enough, because any response may bring
+// a nonce (RFC 9449 §8.2). There are two signs, because each can be missing: a server
+// behind net/http sends no challenge, and a server without this package sends no
+// ErrorInfo of this package.
 func asksForNonce(err error, trailer metadata.MD) bool {
 	refused := status.Convert(err)
 	if refused.Code() != codes.Unauthenticated {
@@ -148,12 +149,13 @@ func asksForNonce(err error, trailer metadata.MD) bool {
 	return slices.ContainsFunc(trailer.Get("www-authenticate"), hasError)
 }
 
-// mostNonce limits the size of a nonce, because each call's header has to hold it.
-// Those of servers are shorter.
+// mostNonce is the longest nonce that is stored, in bytes. It is limited, because
+// each call's header has to hold the nonce. The nonces that servers send are shorter.
 const mostNonce = 1 << 10
 
 // keepNonce stores the nonce in the header of an accepted call, or in the trailer of
-// a refused one. It reports whether there is one.
+// a refused call. It reports whether there is a nonce. If there are several, or it is
+// longer than mostNonce, none is stored.
 func (p *proofs) keepNonce(answer metadata.MD) bool {
 	nonces := answer.Get("dpop-nonce")
 	if len(nonces) != 1 || nonces[0] == "" || len(nonces[0]) > mostNonce {
@@ -163,7 +165,8 @@ func (p *proofs) keepNonce(answer metadata.MD) bool {
 	return true
 }
 
-// watch is a grpc.StreamClientInterceptor that stores the nonces that streams bring.
+// watch is a grpc.StreamClientInterceptor that stores the nonces of the header and
+// trailer of streams.
 func (p *proofs) watch(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	stream, err := open(ctx, desc, conn, method, options...)
 	if err != nil {

@@ -42,8 +42,9 @@
 // blocked for longer. There is also no challenge in the trailer, because net/http
 // drops a trailer of that name.)
 //
-// Interceptors that recover from panics or trace should come before these. To chain
-// yours first, pass them to grpc.NewServer before those of ServerOptions.
+// Interceptors that recover from panics or trace should come before the interceptors
+// of this package. To chain yours first, pass them to grpc.NewServer before the
+// options of ServerOptions.
 package grpcauth
 
 import (
@@ -77,12 +78,12 @@ type Options struct {
 	// token.
 	Methods map[string]accesstoken.Policy
 
-	// Public lists the full methods that every caller may call. Their credentials are
-	// ignored, and they find no claims.
+	// Public lists the full methods that every caller may call. The credentials of
+	// such a call are ignored, and the method finds no claims.
 	Public []string
 
-	// Services lists services, for example "pkg.Service". Their generated code is in
-	// the program, and their .proto sets the rule of each method by the option
+	// Services lists services, for example "pkg.Service". Their generated code must
+	// be in the program, and their .proto sets the rule of each method by the option
 	// (accesstoken.v1.policy), see package policypb. If a method has no option, it
 	// needs an entry in Methods or Public. If it has the option, it must not have an
 	// entry, because a reader would not see which of the two applies. For the same
@@ -90,16 +91,16 @@ type Options struct {
 	Services []string
 
 	// StreamGrace is how long a stream may go on after its token has ended (exp +
-	// Leeway). A client can use that time to open the next one. If zero, the stream
-	// ends with its token.
+	// Leeway). A client can use that time to open the next stream. If zero, the
+	// stream ends with its token.
 	StreamGrace time.Duration
 
 	// StreamCheck is how often an open stream is checked as if it were opened now.
 	// Each interval is shortened by up to a tenth, at random. You should set it if
 	// tokens may be revoked or cut short, which introspection reports, or if keys may
 	// be withdrawn. If the check refuses the stream, or cannot be completed, the
-	// stream ends. During StreamGrace it is not checked. Zero means that only the
-	// clock is checked; the minimum is a second.
+	// stream ends. During StreamGrace the stream is not checked. Zero means that only
+	// the clock is checked; the minimum is a second.
 	StreamCheck time.Duration
 }
 
@@ -175,8 +176,8 @@ func isFullMethod(method string) bool {
 		!strings.Contains(name, "/") && !strings.Contains(service, "*") && (name == "*" || !strings.Contains(name, "*"))
 }
 
-// rule returns the rule of a full method or, if it has none, that of its service.
-// Names match only as a whole.
+// rule returns the rule of a full method or, if the method has no rule, the rule of
+// its service. Names match only as a whole.
 func (a *Interceptors) rule(method string) (found rule, ok bool) {
 	if found, ok = a.rules[method]; ok {
 		return found, true
@@ -211,8 +212,8 @@ func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *
 	return response, a.refuseDenied(ctx, err, setTrailer)
 }
 
-// errNoRule does not name the method, because a caller without a token chose that
-// text.
+// errNoRule does not contain the method's name, because any caller, even without a
+// token, can choose that name.
 var errNoRule = errors.New("the called method has no rule; add one to Methods, Public or its .proto")
 
 // authorize decides whether a call may pass.
@@ -237,9 +238,9 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (adapter.Ad
 
 // credentialsOf reads the credentials of a call. If the call has the scheme DPoP, or
 // anything else that a token can be bound to, the credentials include an HTTP
-// request. As for every call over HTTP/2, its method is POST and its path is the full
-// method. No specification defines the htm and htu of a proof for a gRPC call, so
-// they follow from this request.
+// request. As for every call over HTTP/2, the request's method is POST and its path
+// is the full method. No specification defines the htm and htu of a proof for a gRPC
+// call, so they are the method and URL of this request.
 func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesstoken.Credentials {
 	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
 	remote, connection := sender(ctx)
@@ -271,8 +272,9 @@ func withSocket(ctx context.Context, r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, from.LocalAddr))
 }
 
-// isDPoP reports whether the scheme is DPoP. Such credentials need the request even
-// if it has no proof, so that the refusal reports the missing proof.
+// isDPoP reports whether the scheme is DPoP. Credentials with the scheme DPoP need
+// the request even if the request has no proof, so that the refusal reports the
+// missing proof.
 func isDPoP(authorization []string) bool {
 	const scheme = "DPoP"
 	return len(authorization) == 1 && len(authorization[0]) > len(scheme) && strings.EqualFold(authorization[0][:len(scheme)], scheme)

@@ -34,7 +34,7 @@ func (a *Interceptors) addServices(names []string) (faults []error) {
 
 func (a *Interceptors) addService(service protoreflect.ServiceDescriptor) (faults []error) {
 	prefix := "/" + string(service.FullName()) + "/"
-	if _, whole := a.rules[prefix]; whole { // it would open methods without the option
+	if _, whole := a.rules[prefix]; whole { // a rule for the whole service would open methods without the option
 		faults = append(faults, fmt.Errorf("grpcauth: Services has %q, whose .proto has the rule of each method: remove Methods[%q]", service.FullName(), prefix+"*"))
 	}
 	methods := service.Methods()
@@ -47,8 +47,9 @@ func (a *Interceptors) addService(service protoreflect.ServiceDescriptor) (fault
 }
 
 // addDeclared adds the rule that a method has in its .proto. If the .proto has no
-// rule, the Options may have one. If it has a rule, the Options must not have one
-// too, because a reader of either could take the wrong one for the rule that applies.
+// rule, the Options may have one. If the .proto has a rule, the Options must not have
+// one too, because a reader of either could take the wrong rule for the one that
+// applies.
 func (a *Interceptors) addDeclared(method string, descriptor protoreflect.MethodDescriptor) error {
 	declared, err := optionOf(descriptor)
 	_, ruled := a.rules[method]
@@ -140,8 +141,8 @@ func registeredService(name string) (protoreflect.ServiceDescriptor, error) {
 	return nil, fmt.Errorf("there is no %q in protoregistry.GlobalFiles, only %s", name, strings.Join(registeredNames(name), ", "))
 }
 
-// registeredNames suggests services for a wrong name: those with the same last word
-// or the same package, or else all. It lists at most ten.
+// registeredNames suggests services for a wrong name: the services with the same last
+// word or the same package, or else all. It lists at most ten.
 func registeredNames(name string) (near []string) {
 	const many = 10
 	var all []string

@@ -21,7 +21,7 @@ const domain = "github.com/accesstoken/accesstoken"
 // refuse turns an error into the status of the call, and sets the trailer.
 func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
 	refused := a.validator.Refuse(ctx, err)
-	served := ctx.Value(http.ServerContextKey) != nil // by net/http, which logs and drops a trailer of this name
+	served := ctx.Value(http.ServerContextKey) != nil // served by net/http, which logs and drops a trailer of this name
 	header := refused.Header()
 	if challenge := header["Www-Authenticate"]; challenge != nil && !served {
 		setTrailer(metadata.MD{"www-authenticate": challenge})
@@ -32,8 +32,9 @@ func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(me
 	return statusOf(refused)
 }
 
-// refuseDenied turns an error of a method into a refusal if it is meant as one. Every
-// other error is left to gRPC.
+// refuseDenied turns the error that a gRPC method returned into a refusal, if
+// [adapter.IsRefusal] reports that the error is one. Every other error is returned
+// unchanged.
 func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
 	if err == nil || !adapter.IsRefusal(err) {
 		return err

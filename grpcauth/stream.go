@@ -48,7 +48,7 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 }
 
 // watches reports whether the stream comes from the same interceptor further out,
-// which ends it.
+// because that interceptor then ends the stream.
 func (a *Interceptors) watches(stream grpc.ServerStream) bool {
 	s, ok := stream.(*authorizedStream)
 	return ok && s.interceptors == a
@@ -69,7 +69,7 @@ type authorizedStream struct {
 	grpc.ServerStream
 	ctx          context.Context
 	interceptors *Interceptors
-	ended        atomic.Pointer[error] // the status that it was ended with; nil: it was not
+	ended        atomic.Pointer[error] // the status that the stream was ended with; nil: it was not ended
 
 	mu       sync.Mutex
 	timer    *time.Timer   // nil: no check is needed, or the method has returned
@@ -97,8 +97,8 @@ func (s *authorizedStream) SendMsg(m any) error {
 
 // A writer finishes a stream from outside its method, as the transport streams of
 // gRPC do. It sends the status and ends the stream's context, so that a blocked
-// RecvMsg or SendMsg returns. It is not in gRPC's API, so it may be missing: see
-// serveApart.
+// RecvMsg or SendMsg returns. WriteStatus is not in gRPC's API, so it may be missing:
+// see serveApart.
 type writer interface{ WriteStatus(*status.Status) error }
 
 func (s *authorizedStream) writer() writer {
@@ -121,8 +121,8 @@ func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
 }
 
 // leave stops checking the token, and ends the claims. If a check is running, the
-// check ends them when it is done: without the claims it would take the stream's own
-// proof for a replay.
+// check ends the claims when it is done: without the claims the check would take the
+// stream's own proof for a replay.
 func (s *authorizedStream) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,15 +193,15 @@ func (s *authorizedStream) begin() bool {
 	return s.checking
 }
 
-// remaining returns how long a stream may go on if its token ends at that time, its
-// grace included. The result is at most the largest Duration.
+// remaining returns how long a stream may go on if its token ends at end, StreamGrace
+// included. The result is at most the largest Duration.
 func (s *authorizedStream) remaining(end time.Time) time.Duration {
 	left := time.Until(end)
 	return left + min(s.interceptors.grace, math.MaxInt64-max(left, 0))
 }
 
 // checkToken checks the token by the clock and, if StreamCheck is set, as if the
-// stream were opened now. During the grace it checks nothing.
+// stream were opened now. During StreamGrace it checks nothing.
 func (s *authorizedStream) checkToken() error {
 	claims, _ := accesstoken.FromContext(s.ctx)
 	v := s.interceptors.validator
@@ -271,7 +271,7 @@ func (s *authorizedStream) serveApart(server any, method string, handler grpc.St
 		var r result
 		defer func() {
 			r.panicked = recover()
-			if r.panicked != nil && s.ended.Load() != nil { // serveApart has returned, so only the log can report it
+			if r.panicked != nil && s.ended.Load() != nil { // serveApart has returned, so only the log can report the panic
 				slog.ErrorContext(s.ctx, "grpcauth: a method panicked after its stream had ended", "panic", fmt.Sprintf("a %T", r.panicked))
 			}
 			returned <- r

@@ -42,7 +42,7 @@ func TestDPoP(t *testing.T) {
 // demandedNonces checks that the token endpoint refuses because the nonce is missing.
 func demandedNonces(t *testing.T, s *server) {
 	signer := newSigner(t)
-	for name, nonce := range map[string]string{"none": "", "one that it has not given": "nobody-has-given-this"} {
+	for name, nonce := range map[string]string{"none": "", "one that it has not given": "never-issued"} {
 		got := s.askBound(t, signer, "bound", resource, "read", nonce)
 		if got.Error != "use_dpop_nonce" || got.nonce == "" || got.Access != "" {
 			t.Errorf("%s: got the error %q, a nonce: %t; want use_dpop_nonce and a nonce", name, got.Error, got.nonce != "")

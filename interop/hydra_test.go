@@ -28,9 +28,9 @@ var hydraColumn = column{
 			"JWT: encrypted", "JWT: bound to a DPoP key, sent as Bearer", "JWT: bound to a DPoP key, with a proof",
 			"JWT: bound to a DPoP key, with another key's proof", "opaque: the answer is a signed JWT (RFC 9701)"),
 		map[string]note{
-			"JWT: held against RFC 9068":         {"401 TOKEN_TYPE_MISMATCH", otherType},
+			"JWT: checked against RFC 9068":      {"401 TOKEN_TYPE_MISMATCH", otherType},
 			"metadata":                           {"OpenID Connect Discovery", oneDocument},
-			"introspection: our secret is wrong": {"401 TOKEN_INACTIVE", "The endpoint answers whoever reaches the administrators' port: keep that closed."},
+			"introspection: our secret is wrong": {"401 TOKEN_INACTIVE", "The endpoint answers every request on the administrators' port, so you should keep that port closed."},
 		},
 	),
 }

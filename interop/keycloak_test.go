@@ -39,11 +39,11 @@ var keycloakColumn = column{
 	notes: together(
 		none("Its access tokens are all JWTs.", "opaque: client credentials", "opaque: authorization code with PKCE",
 			"opaque: refresh token grant", "opaque: the route needs another scope", "opaque: for another resource server",
-			"opaque: revoked", "opaque: the answer is a signed JWT (RFC 9701)", "restart: opaque while it is away, and after it"),
+			"opaque: revoked", "opaque: the answer is a signed JWT (RFC 9701)", "restart: opaque during and after it"),
 		none(noSuchThing, "JWT: encrypted"),
 		map[string]note{
-			"JWT: held against RFC 9068": {"401 TOKEN_TYPE_MISMATCH", otherType},
-			"refresh token":              {"401 ALGORITHM_NOT_ALLOWED", "Its refresh tokens are JWTs under HS512."},
+			"JWT: checked against RFC 9068": {"401 TOKEN_TYPE_MISMATCH", otherType},
+			"refresh token":                 {"401 ALGORITHM_NOT_ALLOWED", "Its refresh tokens are JWTs under HS512."},
 		},
 	),
 }

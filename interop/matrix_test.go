@@ -30,9 +30,9 @@ type note struct {
 
 // Texts of several notes.
 const (
-	noSuchThing = "It has no such thing."
-	otherType   = "The typ of its tokens is JWT; its profile is needed."
-	oneDocument = "There is no document at `/.well-known/oauth-authorization-server`; the other one is found all the same."
+	noSuchThing = "It does not have this feature."
+	otherType   = "The typ of its tokens is JWT, so its profile is needed."
+	oneDocument = "There is no document at `/.well-known/oauth-authorization-server`, but the validator finds the other one."
 )
 
 // notOffered is the cell of a trial for which a server has no feature.

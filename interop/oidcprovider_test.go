@@ -26,15 +26,15 @@ var oidcProviderColumn = column{
 	start:   func(t *testing.T) (*server, error) { return startOIDCProvider(t), nil },
 	notes: together(
 		none(noJWTs,
-			"JWT: revoked", "JWT: revoked, and asked about"),
+			"JWT: revoked", "JWT: revoked, and introspected"),
 		map[string]note{
-			"JWT: asked about (AlwaysIntrospect)": {"500 RESOURCE_SERVER_MISCONFIGURED", noJWTs},
-			"refresh token":                       {"401 AUDIENCE_MISMATCH", "An active token without any aud, at introspection: there is nothing else that tells it from an access token."},
+			"JWT: introspected (AlwaysIntrospect)": {"500 RESOURCE_SERVER_MISCONFIGURED", noJWTs},
+			"refresh token":                        {"401 AUDIENCE_MISMATCH", "Introspection reports an active token without aud, and nothing else distinguishes it from an access token."},
 		},
 	),
 }
 
-const noJWTs = "oidc-provider takes no JWTs at its introspection and revocation endpoints (400 `unsupported_token_type`), so `AlwaysIntrospect` cannot be used with it."
+const noJWTs = "oidc-provider does not accept JWTs at its introspection and revocation endpoints (400 `unsupported_token_type`), so `AlwaysIntrospect` cannot be used with it."
 
 func TestOIDCProvider(t *testing.T) {
 	keys := newKeys(t)

@@ -125,29 +125,29 @@ func mislabelled(as string) (list []mutation) {
 
 func headerMutations() []mutation {
 	list := []mutation{
-		inHeader("crit names what is not there", func(b *base) object { return b.header.with("crit", `["x"]`) }),
-		inHeader("crit names an extension nobody knows", func(b *base) object { return b.header.with("crit", `["x"]`).with("x", "1") }),
+		inHeader("crit names an absent parameter", func(b *base) object { return b.header.with("crit", `["x"]`) }),
+		inHeader("crit names an unknown extension", func(b *base) object { return b.header.with("crit", `["x"]`).with("x", "1") }),
 		inHeader("crit names alg", func(b *base) object { return b.header.with("crit", `["alg"]`) }),
 		inHeader("crit names typ", func(b *base) object { return b.header.with("crit", `["typ"]`) }),
 		inHeader("crit names exp, which is there", func(b *base) object { return b.header.with("crit", `["exp"]`).with("exp", moment(300)) }),
 		inHeader("crit names b64, which is true", func(b *base) object { return b.header.with("crit", `["b64"]`).with("b64", "true") }),
 		inHeader("crit names b64, which is false, payload encoded", func(b *base) object { return b.header.with("crit", `["b64"]`).with("b64", "false") }),
-		sends("crit names b64, which is false, signed so", func(b *base) string {
+		sends("crit names b64, which is false, signed that way", func(b *base) string {
 			h := encode([]byte(b.header.with("crit", `["b64"]`).with("b64", "false").String()))
 			return h + "." + b.parts()[1] + "." + encode(seal(b.algorithm, b.key(), h+"."+b.claims.String()))
 		}),
 		inHeader("b64 true without crit", func(b *base) object { return b.header.with("b64", "true") }),
 		inHeader("b64 false without crit", func(b *base) object { return b.header.with("b64", "false") }),
 		inHeader("jwk is the issuer's own key", func(b *base) object { return b.header.with("jwk", publicJWK(b)) }),
-		sends("jwk is a key of somebody else, which signs", func(b *base) string {
+		sends("jwk is an attacker's key, which signs", func(b *base) string {
 			own := b.unpublished[keyOf[b.algorithm]]
 			return b.signedAs(b.algorithm, b.header.with("jwk", string(must(json.Marshal(jwkOf(keyOf[b.algorithm], own, false))))), own)
 		}),
-		sends("jwk without kid, of somebody else, which signs", func(b *base) string {
+		sends("jwk is an attacker's key without kid, which signs", func(b *base) string {
 			own := b.unpublished[keyOf[b.algorithm]]
 			return b.signedAs(b.algorithm, b.header.without("kid").with("jwk", string(must(json.Marshal(jwkOf("x", own, false))))), own)
 		}),
-		sends("jku of somebody else, whose key signs", func(b *base) string {
+		sends("jku of an attacker, whose key signs", func(b *base) string {
 			return b.signedAs(b.algorithm, b.header.with("jku", `"http://127.0.0.1:1/jwks"`), b.unpublished[keyOf[b.algorithm]])
 		}),
 		inHeader("kid twice, the same", func(b *base) object { return b.header.and("kid", b.header.get("kid")) }),
@@ -283,7 +283,7 @@ func serializationMutations() []mutation {
 		sends("JSON, general", general),
 		sends("JSON, flattened and encoded", func(b *base) string { return encode([]byte(flattened(b))) }),
 		sends("JSON, general and encoded", func(b *base) string { return encode([]byte(general(b))) }),
-		sends("no payload, signed so", func(b *base) string { return b.signed(b.parts()[0] + ".") }),
+		sends("no payload, signed that way", func(b *base) string { return b.signed(b.parts()[0] + ".") }),
 		sends("no payload, which is detached", func(b *base) string { return b.parts()[0] + ".." + b.parts()[2] }),
 		sends("payload not encoded", func(b *base) string { return b.signed(b.parts()[0] + "." + b.claims.String()) }),
 		sends("header not encoded", func(b *base) string { return b.signed(b.header.String() + "." + b.parts()[1]) }),
@@ -372,7 +372,7 @@ func signatureMutations() []mutation {
 		change("twice", func(s []byte) []byte { return append(s, s...) }),
 		sends("of another token", func(b *base) string { return b.input() + b.other[strings.LastIndexByte(b.other, '.'):] }),
 		sends("of the issuer's other key of this type", func(b *base) string { return b.signedBy(b.algorithm, b.published[b.second()], b.input()) }),
-		sends("of a key that nobody publishes", func(b *base) string {
+		sends("of an unpublished key", func(b *base) string {
 			return b.signedBy(b.algorithm, b.unpublished[keyOf[b.algorithm]], b.input())
 		}),
 		sends("payload of another token", func(b *base) string {

@@ -106,27 +106,28 @@ func report(answers []answer, explanations []explanation, number map[difference]
 	return w.String()
 }
 
-const reportHead = `# Other people's resource servers
+const reportHead = `# Resource servers of other projects
 
 <!-- Written by go test -C interop -tags interop -count=1 -run '^TestOracles$' . -update -->
 
-The same tokens, shown to our resource server and to those of others. oidc-provider issues good ones under RS256, PS256
-and ES256; each is changed in one place, and signed again with the issuer's own key unless the signature is what is
-changed. So nothing but the change can be held against a token. ` + "`mutations_test.go`" + ` has all changes;
-` + "`testdata/oracles/explanations.json`" + ` says who is right where somebody differs. A difference without an
-explanation fails the test, and so does an explanation of what does not differ any more.
+The same tokens go to our resource server and to those of other projects. oidc-provider issues good tokens under RS256,
+PS256 and ES256. Each is changed in one place, and signed again with the issuer's own key unless the signature is what is
+changed, so the change is the only reason to refuse it. ` + "`mutations_test.go`" + ` lists all changes. If verdicts differ,
+` + "`testdata/oracles/explanations.json`" + ` says which one is right. The test fails if a difference has no explanation, or if an
+explanation has no difference.
 
-Ours has no setting but the issuer and the resource: ` + "`accesstoken.Issuer{URL: issuer}`" + ` behind net/http. The others
-are as strict as their documentation lets them be told:
+Ours has only an issuer and a resource: ` + "`accesstoken.Issuer{URL: issuer}`" + ` behind net/http. The others are set up as
+strictly as their documentation allows:
 
-- mod_oauth2: ` + "`testdata/oracles/httpd.conf`" + `. It has no setting for typ, issuer or audience beside a jwks_uri; the latter
-  two are compared by ` + "`Require oauth2_claim`" + `. It leaves out the Ed25519 key of the key set, and takes the others;
-- express-oauth2-jwt-bearer: ` + "`strict: true`" + `, with the issuer's URL and the audience;
-- oauth4webapi: ` + "`validateJwtAccessToken`" + ` with the three algorithms;
+- mod_oauth2: ` + "`testdata/oracles/httpd.conf`" + `. It has no setting for typ. If a jwks_uri is set, it has no setting for issuer
+  or audience either, so ` + "`Require oauth2_claim`" + ` compares these. It ignores the Ed25519 key of the key set, and uses the
+  others.
+- express-oauth2-jwt-bearer: ` + "`strict: true`" + `, with the issuer's URL and the audience.
+- oauth4webapi: ` + "`validateJwtAccessToken`" + ` with the three algorithms.
 - Spring Security: ` + "`JwtValidators.createAtJwtValidator()`" + ` with issuer and audience, and the three algorithms.
 
-Apache and mod_oauth2 come from Debian, Spring Security is built with Maven on Java 17 or newer, the other two are from
-npm. Where one of them cannot be had, the test says so and goes on without it.
+Apache and mod_oauth2 come from Debian, Spring Security is built with Maven on Java 17 or newer, and the other two come
+from npm. If one of them is not available, the test logs this and runs without it.
 
 `
 
@@ -163,7 +164,7 @@ func (a answer) unanimous() bool {
 }
 
 func reportGroups(w *strings.Builder, answers []answer, what string) {
-	w.WriteString("| what is changed | " + what + " | all accept | all refuse | somebody differs |\n|---|--:|--:|--:|--:|\n")
+	w.WriteString("| what is changed | " + what + " | all accept | all refuse | verdicts differ |\n|---|--:|--:|--:|--:|\n")
 	var order []string
 	counts := map[string][3]int{}
 	for _, a := range answers {
@@ -190,7 +191,7 @@ func reportGroups(w *strings.Builder, answers []answer, what string) {
 
 // reportAccepted lists the changes after which all servers still accept a token.
 func reportAccepted(w *strings.Builder, answers []answer) {
-	w.WriteString("## What everybody accepts\n\n")
+	w.WriteString("## What all accept\n\n")
 	refused, names := map[string]bool{}, []string{}
 	for _, a := range answers {
 		if !a.unanimous() || !accepted(a.ours.status) {
@@ -208,7 +209,7 @@ func reportAccepted(w *strings.Builder, answers []answer) {
 func code(text string) string { return "`" + strings.ReplaceAll(text, "|", `\|`) + "`" }
 
 func reportDifferences(w *strings.Builder, answers []answer, number map[difference]int, names []string) {
-	w.WriteString("## Where somebody differs\n\nA status in bold is not what ours says. The numbers are those of the explanations below.\n\n")
+	w.WriteString("## Where verdicts differ\n\nA status in bold differs from ours. The last column has the number of the explanation below.\n\n")
 	fmt.Fprintf(w, "| change | ours | %s | |\n|---|---|%s---|\n", strings.Join(names, " | "), strings.Repeat("--:|", len(names)))
 	for i := 0; i < len(answers); {
 		next := i + 1
@@ -264,7 +265,7 @@ func (a answer) row(number map[difference]int, names []string) string {
 }
 
 func reportExplanations(w *strings.Builder, explanations []explanation) {
-	w.WriteString("## Who is right\n\n\"They\" and \"it\" are those who differ from ours. \"Both\" is where an RFC leaves it open.\n\n")
+	w.WriteString("## Who is right\n\n\"The others\" are the servers whose verdict differs from ours. \"Both\" means that the RFCs allow both verdicts.\n\n")
 	w.WriteString("| | right | clause | why |\n|--:|---|---|---|\n")
 	for i, e := range explanations {
 		fmt.Fprintf(w, "| %d | %s | %s | %s |\n", i+1, e.Right, e.Clause, e.Why)

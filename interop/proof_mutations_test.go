@@ -114,7 +114,7 @@ func proofMutations() (all []mutation) {
 // name.
 func ofAnyJWT(list []mutation) []mutation {
 	return slices.DeleteFunc(list, func(m mutation) bool {
-		return slices.ContainsFunc([]string{"kid", "jwk", "jku", "typ", "issuer", "nobody publishes"}, func(word string) bool { return strings.Contains(m.name, word) }) ||
+		return slices.ContainsFunc([]string{"kid", "jwk", "jku", "typ", "issuer", "unpublished"}, func(word string) bool { return strings.Contains(m.name, word) }) ||
 			m.name == "made anew"
 	})
 }
@@ -424,7 +424,7 @@ func proofIDMutations() (list []mutation) {
 
 func proofClaimMutations() (list []mutation) {
 	for _, m := range []member{
-		{"nonce", `"nobody-has-given-this"`}, {"nonce", `""`}, {"nonce", `null`}, {"nonce", `1`}, {"nonce", `["x"]`}, {"nonce", `true`}, {"nonce", `{}`},
+		{"nonce", `"never-issued"`}, {"nonce", `""`}, {"nonce", `null`}, {"nonce", `1`}, {"nonce", `["x"]`}, {"nonce", `true`}, {"nonce", `{}`},
 		{"iss", `"https://login.example.com"`}, {"iss", `1`}, {"sub", `"admin"`}, {"sub", `1`}, {"aud", `"https://other.example.com"`}, {"aud", `1`}, {"client_id", `"another"`}, {"scope", `"admin"`},
 		{"cnf", `{"jkt":"x"}`}, {"cnf", `1`}, {"at_hash", `"x"`}, {"s_hash", `1`}, {"azp", `"x"`}, {"events", `{}`}, {"active", `false`}, {"alg", `"none"`}, {"typ", `"JWT"`}, {"jwk", `{}`},
 		{"b64", `false`}, {"crit", `["x"]`}, {"unknown", `{"x":[1]}`}, {"__proto__", `{"htm":"POST"}`}, {"", `1`}, {"x", quote(strings.Repeat("x", 3000))}, {"x", quote(strings.Repeat("x", 7000))},
@@ -451,8 +451,8 @@ func fieldMutations() []mutation {
 		proof("two lines, the same", "DPoP: {P}\r\nDPoP: {P}"),
 		proof("two lines, an empty one first", "DPoP:\r\nDPoP: {P}"),
 		proof("two lines, an empty one last", "DPoP: {P}\r\nDPoP:"),
-		proof("two lines, what is none first", "DPoP: x\r\nDPoP: {P}"),
-		proof("two lines, what is none last", "DPoP: {P}\r\nDPoP: x"),
+		proof("two lines, an invalid one first", "DPoP: x\r\nDPoP: {P}"),
+		proof("two lines, an invalid one last", "DPoP: {P}\r\nDPoP: x"),
 		proof("two lines, in other case", "DPoP: {P}\r\ndpop: {Q}"),
 		proof("two with a comma between", "DPoP: {P}, {Q}"),
 		proof("two with a comma alone between", "DPoP: {P},{Q}"),
@@ -522,7 +522,7 @@ func proofRequestMutations() (list []mutation) {
 	request("a jti that was used before, for another URL", "GET", "/orders", func(claims object) object { return again(claims).with("htu", quote(resource+"/orders")) })
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "get", "QUERY"} {
 		request("request "+method, method, provedPath, same)
-		request("request "+method+", and htm so", method, provedPath, to("htm", method))
+		request("request "+method+", and htm matches", method, provedPath, to("htm", method))
 	}
 	for _, target := range []string{
 		provedPath + "?page=2", provedPath + "?", "/orders/%7E7%2Fb", "/orders/~7%2fb", "/orders/~7/b", "/orders/~7%252Fb", "/./orders/~7%2Fb", "/x/../orders/~7%2Fb", "/%2e/orders/~7%2Fb", "//orders/~7%2Fb", provedPath + "/", "/", "/orders",
@@ -530,7 +530,7 @@ func proofRequestMutations() (list []mutation) {
 		request("request for "+target, "GET", target, same)
 	}
 	for _, path := range []string{"//orders", "//evil.example/orders", "/orders//7", "/a;b=c", "/a%00b", "/a%C3%A9", "/a'b", "/a|b", "/a%7Cb", `/a\b`, "/a@b:c", "/%", "/a//../b", "/..", "/.", "/a%2e%2e/b"} {
-		request("request for "+path+", and htu so", "GET", path, to("htu", resource+path))
+		request("request for "+path+", and htu matches", "GET", path, to("htu", resource+path))
 	}
 	return list
 }
@@ -546,10 +546,10 @@ func hostMutations() []mutation {
 	}
 	const evil = "https://evil.example" + provedPath
 	return []mutation{
-		named("Host of somebody else, and htu so", evil, "Host: evil.example", "X-Forwarded-Proto: https"),
-		named("X-Forwarded-Host of somebody else, and htu so", evil, "Host: api.example.com", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https"),
-		named("Host of somebody else, and a good proof", provedURL, "Host: evil.example", "X-Forwarded-Proto: https"),
-		named("X-Forwarded-Proto http, and htu so", "http://api.example.com"+provedPath, "Host: api.example.com", "X-Forwarded-Proto: http"),
+		named("Host of an attacker, and htu matches", evil, "Host: evil.example", "X-Forwarded-Proto: https"),
+		named("X-Forwarded-Host of an attacker, and htu matches", evil, "Host: api.example.com", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https"),
+		named("Host of an attacker, and a good proof", provedURL, "Host: evil.example", "X-Forwarded-Proto: https"),
+		named("X-Forwarded-Proto http, and htu matches", "http://api.example.com"+provedPath, "Host: api.example.com", "X-Forwarded-Proto: http"),
 		named("no X-Forwarded-Proto, and a good proof", provedURL, "Host: api.example.com"),
 		named("Host with the port 443, and a good proof", provedURL, "Host: api.example.com:443", "X-Forwarded-Proto: https"),
 		named("Host in upper case, and a good proof", provedURL, "Host: API.EXAMPLE.COM", "X-Forwarded-Proto: https"),

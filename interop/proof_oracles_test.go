@@ -102,28 +102,28 @@ func reportProofs(answers []answer, explanations []explanation, number map[diffe
 	return w.String()
 }
 
-const proofReportHead = `# Other people's resource servers, and proofs
+const proofReportHead = `# Resource servers of other projects, and proofs
 
 <!-- Written by go test -C interop -tags interop -count=1 -run '^TestProofs$' . -update -->
 
-The same proofs of possession (RFC 9449), shown to our resource server and to those of others that verify them. The
-tokens are genuine ones of oidc-provider, bound to keys of five kinds; each proof is changed in one place, and signed
-again with the client's own key unless the signature is what is changed. ` + "`proof_mutations_test.go`" + ` has all changes, and
-takes those that any JWT can have from ` + "`mutations_test.go`" + `; ` + "`testdata/oracles/proofs.json`" + ` says who is right where somebody
-differs. [ORACLES.md](ORACLES.md) has the same for tokens.
+The same proofs of possession (RFC 9449) go to our resource server and to those of other projects that verify them. The
+tokens are genuine ones of oidc-provider, bound to keys of five kinds. Each proof is changed in one place, and signed
+again with the client's own key unless the signature is what is changed. ` + "`proof_mutations_test.go`" + ` lists all changes, and
+takes those that any JWT can have from ` + "`mutations_test.go`" + `. If verdicts differ, ` + "`testdata/oracles/proofs.json`" + ` says which
+one is right. [ORACLES.md](ORACLES.md) has the same for tokens.
 
-A proof is shown to each server once: they share no memory, and each sees it for the first time. All three have to see
-one URL, which is ` + "`" + provedURL + "`" + `:
+Each server gets a proof once. They share no memory, so each sees the proof for the first time. All of them must see the
+same URL, which is ` + "`" + provedURL + "`" + `:
 
-- ours has ` + "`" + resource + "`" + ` in Config.URLs, and looks at nothing else that the request says of itself;
-- mod_oauth2 makes the URL out of the request, so each comes as from a proxy, with ` + "`Host: api.example.com`" + ` and
-  ` + "`X-Forwarded-Proto: https`" + `;
-- express-oauth2-jwt-bearer does so as well, and Express was told to trust loopback;
-- oauth4webapi compares with the URL of the ` + "`Request`" + ` that it is given, which is made of the resource and the request's
+- Ours has ` + "`" + resource + "`" + ` in Config.URLs. It does not use anything else that the request says about its own URL.
+- mod_oauth2 makes the URL from the request, so each request comes as from a proxy, with ` + "`Host: api.example.com`" + ` and
+  ` + "`X-Forwarded-Proto: https`" + `.
+- express-oauth2-jwt-bearer does the same, and Express was told to trust loopback.
+- oauth4webapi compares with the URL of the ` + "`Request`" + ` that it gets, which is made from the resource and the request's
   target.
 
-mod_oauth2 has ` + "`type=dpop`" + ` in ` + "`testdata/oracles/httpd.conf`" + `, express-oauth2-jwt-bearer ` + "`dpop: { enabled: true }`" + `; oauth4webapi
-needs no setting, and has RS256, PS256 and ES256 for its algorithms; ours has none but the URL. Spring Security is not
-asked about proofs here.
+mod_oauth2 has ` + "`type=dpop`" + ` in ` + "`testdata/oracles/httpd.conf`" + `, and express-oauth2-jwt-bearer has ` + "`dpop: { enabled: true }`" + `.
+oauth4webapi needs no setting, and has the algorithms RS256, PS256 and ES256. Ours has only the URL. Spring Security gets
+no proofs here.
 
 `

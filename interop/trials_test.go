@@ -52,16 +52,16 @@ var trials = []trial{
 		forged := other[:strings.LastIndexByte(other, '.')] + token[strings.LastIndexByte(token, '.'):]
 		return s.present(t, s.jwts(), "/", forged)
 	}},
-	{"JWT: held against RFC 9068", "200", func(t *testing.T, s *server) string {
+	{"JWT: checked against RFC 9068", "200", func(t *testing.T, s *server) string {
 		return s.present(t, accesstoken.Issuer{URL: s.issuer}, "/", s.issue(t, "jwt", resource, "read"))
 	}},
-	{"JWT: asked about (AlwaysIntrospect)", "200", func(t *testing.T, s *server) string {
+	{"JWT: introspected (AlwaysIntrospect)", "200", func(t *testing.T, s *server) string {
 		return s.present(t, s.asked(t), "/", s.issue(t, "jwt", resource, "read"))
 	}},
 	{"JWT: revoked", "200", func(t *testing.T, s *server) string {
 		return s.present(t, s.jwts(), "/", s.revoked(t, "jwt"))
 	}},
-	{"JWT: revoked, and asked about", "401 TOKEN_INACTIVE", func(t *testing.T, s *server) string {
+	{"JWT: revoked, and introspected", "401 TOKEN_INACTIVE", func(t *testing.T, s *server) string {
 		return s.present(t, s.asked(t), "/", s.revoked(t, "jwt"))
 	}},
 	{"JWT: encrypted", "401 TOKEN_MALFORMED", func(t *testing.T, s *server) string {
@@ -113,8 +113,8 @@ var trials = []trial{
 		return s.present(t, s.both(t), "/", s.logIn(t, "app-jwt").Refresh)
 	}},
 	{"key rotation under load", "all 200", rotatedUnderLoad},
-	{"restart: JWTs while it is away, and after it", "200, 200", jwtsInARestart},
-	{"restart: opaque while it is away, and after it", "503 INTROSPECTION_UNAVAILABLE, 200", opaqueInARestart},
+	{"restart: JWTs during and after it", "200, 200", jwtsInARestart},
+	{"restart: opaque during and after it", "503 INTROSPECTION_UNAVAILABLE, 200", opaqueInARestart},
 }
 
 // jwts accepts the server's JWTs only.

@@ -26,9 +26,9 @@ var zitadelColumn = column{
 		none(noSuchThing, "JWT: encrypted", "JWT: bound to a DPoP key, sent as Bearer", "JWT: bound to a DPoP key, with a proof",
 			"JWT: bound to a DPoP key, with another key's proof", "opaque: the answer is a signed JWT (RFC 9701)"),
 		map[string]note{
-			"JWT: held against RFC 9068": {"401 TOKEN_TYPE_MISMATCH", otherType},
-			"metadata":                   {"OpenID Connect Discovery", oneDocument},
-			"refresh token":              {"401 TOKEN_INACTIVE", "It does not introspect its refresh tokens."},
+			"JWT: checked against RFC 9068": {"401 TOKEN_TYPE_MISMATCH", otherType},
+			"metadata":                      {"OpenID Connect Discovery", oneDocument},
+			"refresh token":                 {"401 TOKEN_INACTIVE", "It does not introspect its refresh tokens."},
 		},
 	),
 }

@@ -37,8 +37,8 @@ type Response struct {
 	Issuer    string     // iss
 	ID        string     // jti
 
-	// Raw is the answer as it came, or the token_introspection of a signed one. If a
-	// member has no field here, read it with [Response.Decode].
+	// Raw is the answer as it came, or the token_introspection of a signed answer.
+	// If a member has no field here, read it with [Response.Decode].
 	Raw json.RawMessage
 }
 
@@ -75,8 +75,8 @@ func (r Response) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"active": r.Active, "issuer": r.Issuer, "client_id": r.ClientID})
 }
 
-// read reads a signed answer if Keys is set, and plain JSON if not. It does not accept
-// one in place of the other.
+// read reads a signed answer if Keys is set, and plain JSON if not. It accepts neither
+// in place of the other.
 func (c *Client) read(ctx context.Context, answer fetch.Response, now func() time.Time) (Response, error) {
 	if c.verifier == nil {
 		if !isJSON(answer.Header.Get("Content-Type")) {
@@ -151,7 +151,7 @@ func isJSON(contentType string) bool {
 	return err == nil && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"))
 }
 
-// isAccessToken reports whether token_type (RFC 7662 §2.2) is that of an access token.
+// isAccessToken reports whether token_type (RFC 7662 §2.2) stands for an access token.
 // It accepts the names of RFC 6749 §7.1 and RFC 8693 §3.
 func (c *Client) isAccessToken(tokenType string) bool {
 	switch strings.ToLower(tokenType) {

@@ -12,9 +12,10 @@ import (
 	"github.com/accesstoken/accesstoken/internal/fetch"
 )
 
-// request makes the request of RFC 7662 §2.1. It is a form sent by POST, so the token is
-// not in the URL, which servers log. Sending it twice does no harm (RFC 9110 §9.2.2), but
-// Again authenticates anew, because a client assertion can be used only once.
+// request makes the request of RFC 7662 §2.1. The request is a form sent by POST, so the
+// token is not in the URL, which servers log. Sending the form twice does no harm (RFC
+// 9110 §9.2.2), but Again authenticates anew, because a client assertion can be used only
+// once.
 func (c *Client) request(ctx context.Context, token string) (fetch.Request, error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	header := http.Header{"Accept": {c.accept()}}

@@ -28,9 +28,9 @@ const (
 	assertionLife = 60 * time.Second
 )
 
-// assertion sends a new JWT with each request (RFC 7523 §2.2). The client_id beside
-// it is optional (RFC 7521 §4.2). It is sent because some servers find the client by
-// it only.
+// assertion sends a new JWT with each request (RFC 7523 §2.2). The client_id beside it is
+// optional (RFC 7521 §4.2). It is sent because some servers find the client only by its
+// client_id.
 func (c Config) assertion(secret *clientSecret) authenticator {
 	id := c.ClientID
 	sign := c.bySecret(secret)
@@ -120,8 +120,8 @@ func part(v any) string {
 }
 
 // keyAlgorithm returns ClientKeyAlgorithm if it is set, or else the default for the key.
-// If the FAPI 2.0 Security Profile allows any algorithms for the key (§5.4.1), the default
-// is the best known of them. If the key fits no algorithm, the result is empty.
+// If the FAPI 2.0 Security Profile allows algorithms for the key (§5.4.1), the default is
+// the best known of these algorithms. If the key fits no algorithm, the result is empty.
 func (c Config) keyAlgorithm() string {
 	key := publicKey(c.ClientKey)
 	algorithms := []string{"PS256", "ES256", "ES384", "ES512", "EdDSA"}

@@ -21,8 +21,8 @@ func newCallback(name string, time time.Duration, fn func(context.Context) (stri
 
 // run calls the function and returns its result, or an error if ctx ends first. In that
 // case the function continues until its own time limit, because a result that it caches
-// helps later calls. If it ignores its context and hangs, it keeps its slot, so at most
-// maxCalls runs can hang.
+// helps later calls. If the function ignores its context and hangs, it keeps its slot,
+// so at most maxCalls runs can hang.
 func (c callback) run(ctx context.Context) (string, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -51,7 +51,8 @@ func (c callback) run(ctx context.Context) (string, error) {
 
 // call turns an error or a panic of the function into an error that names its type only.
 // The text is left out because it may quote a server's response with a secret. The error
-// is not wrapped, because a context error in it would be taken for the caller's.
+// is not wrapped, because a context error in it would pass for an error of the caller's
+// context.
 func (c callback) call(ctx context.Context) (text string, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -38,8 +38,8 @@ func (c Config) checkCertificate() (faults []error) {
 	return faults
 }
 
-// hasNoCertificate reports whether a transport is known to have no certificate. If it
-// cannot be examined, the result is false.
+// hasNoCertificate reports whether a transport is known to have no certificate. If the
+// transport cannot be examined, the result is false.
 func hasNoCertificate(transport http.RoundTripper) bool {
 	if transport == nil {
 		transport = http.DefaultTransport

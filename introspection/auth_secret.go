@@ -19,7 +19,7 @@ type clientSecret struct {
 	mu      sync.Mutex
 	value   func() string         // a function, because no fmt verb prints the secret in it; nil: not read yet
 	version int                   // increases with each new value
-	checked map[failure]time.Time // when a read after such a refusal last brought no new secret
+	checked map[failure]time.Time // when a read after a refusal of this kind last brought no new secret
 }
 
 // secret returns nil if the method uses no secret.
@@ -48,7 +48,7 @@ func (s *clientSecret) keep(value string) {
 	s.version++
 }
 
-// kept returns the value and its version, or false if none was read yet.
+// kept returns the value and its version, or false if no value was read yet.
 func (s *clientSecret) kept() (value string, version int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,8 +58,9 @@ func (s *clientSecret) kept() (value string, version int, ok bool) {
 	return s.value(), s.version, true
 }
 
-// get returns the secret, and reads it if that has not been done. If ctx ends, the read
-// continues, because callers that leave early must not keep it from ever finishing.
+// get returns the secret, and reads the source if the secret was not read yet. If ctx
+// ends, the read continues, because callers that leave early must not keep it from ever
+// finishing.
 func (s *clientSecret) get(ctx context.Context) (string, error) {
 	if value, _, ok := s.kept(); ok {
 		return value, nil
@@ -99,10 +100,10 @@ func (s *clientSecret) readFirst() error {
 }
 
 // renew reads the secret again after the endpoint has refused the version that was used.
-// It reports whether there is a new secret now. If there is not, the source is not read
-// again for leastRefused, the shortest pause of the breaker after a refusal, so the next
-// probe reads it again. The time is kept apart for 403, which may be due to one odd token:
-// a read after a 403 does not delay one after a 401.
+// It reports whether there is a new secret now. If there is no new secret, the source is
+// not read again for leastRefused, the shortest pause of the breaker after a refusal, so
+// the next probe reads it again. The time is kept apart for 403, which may be due to one
+// odd token: a read after a 403 does not delay a read after a 401.
 func (s *clientSecret) renew(ctx context.Context, refused int, by failure) bool {
 	if s == nil || s.source.fn == nil || s.lock(ctx) != nil {
 		return false

@@ -10,7 +10,7 @@ import (
 )
 
 // An AuthMethod is how the client authenticates itself. Its value is the name in the
-// registries of RFC 7591 §4.2 and RFC 6749 §11.1, which a server lists in
+// registries of RFC 7591 §4.2 and RFC 6749 §11.1. A server lists the names in
 // introspection_endpoint_auth_methods_supported (RFC 8414 §2).
 type AuthMethod string
 
@@ -116,7 +116,8 @@ func (s setting) check(method AuthMethod) []error {
 	return nil
 }
 
-// checkAssertion checks the settings of the methods that send a JWT.
+// checkAssertion checks the settings of ClientSecretJWT and PrivateKeyJWT. Call it
+// only if AuthMethod is one of the two.
 func (c Config) checkAssertion() (faults []error) {
 	if c.Issuer == "" {
 		faults = append(faults, fmt.Errorf("introspection: Issuer is empty; AuthMethod %s needs it as the audience of the JWT that it signs", c.AuthMethod))

@@ -10,12 +10,12 @@ import (
 const (
 	breakAfter   = 5 // distinct tokens of one side, calls without a connection, or failures of one token
 	firstBreak   = 500 * time.Millisecond
-	longestBreak = time.Second      // calls fail for up to this long after an outage; if it were shorter, there would be more probes
+	longestBreak = time.Second      // calls fail for up to this long after an outage; a shorter pause would cause more probes
 	longestAsked = 30 * time.Second // the maximum for a Retry-After
 	refusedBreak = 5 * time.Second  // the pause if the endpoint refuses this client
 
 	// jitter is the random part of a pause, so that a fleet does not probe in step. For
-	// example, a pause of 5 s becomes one of 4 to 5 s.
+	// example, a pause of 5 s becomes a pause of 4 to 5 s.
 	jitter       = 0.2
 	leastRefused = time.Duration((1 - jitter) * float64(refusedBreak))
 
@@ -25,7 +25,7 @@ const (
 
 	mostLeft = 4 // probes of one pause that may be on the wire after their callers have left
 
-	// unknownRow is the time for which a row of failures must have lasted before those
+	// unknownRow is the time for which a row of failures must have lasted before failures
 	// that an invented token may cause count against unknown tokens.
 	unknownRow = time.Second
 )
@@ -34,16 +34,16 @@ const (
 // in vain and the endpoint can recover.
 //
 // A whole answer closes the breaker, even if it cannot be used, because it proves that the
-// endpoint is up. So does a refusal of this client, except for circuits that a refusal has
-// opened. Only failures in a row, with no whole answer since, open the breaker, and each
-// token counts once.
+// endpoint is up. A refusal of this client closes the breaker too, except for circuits
+// that a refusal has opened. Only failures in a row, with no whole answer since, open the
+// breaker, and each token counts once.
 //
 // Known tokens, which were active before, have a circuit of their own. A failure that an
-// unknown token may cause does not open it. If it opens, the circuit of unknown tokens
-// opens as well. Each failing token also has a circuit for itself alone.
+// unknown token may cause does not open that circuit. If that circuit opens, the circuit
+// of unknown tokens opens as well. Each failing token also has a circuit for itself alone.
 //
 // When an open circuit's pause is over, one probe at a time is let through. If a probe
-// gets lost, the next one is let through when its time is over.
+// gets lost, the next probe is let through when the time of the lost one is over.
 type breaker struct {
 	timeout time.Duration // of one call
 	known   knownTokens
@@ -72,10 +72,10 @@ func (b *breaker) sideOf(d digest) side {
 
 // A circuit lets no call through until a time, and then one probe at a time.
 type circuit struct {
-	until  time.Time // zero if it is closed
+	until  time.Time // zero if the circuit is closed
 	pauses int       // in a row
 	period int       // counts openings and closings; a probe of an earlier period is ignored
-	probe  time.Time // when the current probe ends at the latest; zero: no probe
+	probe  time.Time // the latest time at which the current probe ends; zero: no probe is running
 	left   int       // probes of this period that were released
 	cause  error     // the last failure
 }
@@ -136,7 +136,7 @@ type single struct {
 
 // singles is how many failing tokens are remembered. The table, of some 150 bytes for
 // each, is made at the first failure, and a part of the digest selects the entry. If
-// another token overwrites an entry, the count of the first one starts anew.
+// another token overwrites an entry, the count of the overwritten token starts anew.
 const singles = 1024
 
 func (b *breaker) singleOf(d digest) *single {
@@ -168,7 +168,7 @@ type ticket struct {
 	token        digest
 	side         side
 	began        time.Time
-	probe, alone int // the period of the side's, or the token's circuit, if the call is its probe
+	probe, alone int // the period of the side's circuit (probe) or the token's (alone), if the call is a probe of it; otherwise zero
 }
 
 // refuses returns an error if a call about the token cannot start now. It reserves
@@ -232,8 +232,8 @@ func (b *breaker) abandon(t ticket) {
 	}
 }
 
-// release lets another call be the probe after every caller of this one has left. The
-// result of this one still counts. At most mostLeft probes of a pause are released, so
+// release lets another call be the probe after every caller of this call has left. The
+// result of this call still counts. At most mostLeft probes of a pause are released, so
 // that callers that leave early cannot cause a flood of probes.
 func (b *breaker) release(t ticket) {
 	b.mu.Lock()
@@ -278,8 +278,8 @@ func (b *breaker) end(t ticket, err error) {
 	}
 }
 
-// open opens a circuit. If it is open already, only a failed probe opens it again, because
-// any other call began before it opened and says nothing new.
+// open opens a circuit. If the circuit is open already, only a failed probe opens it
+// again. Any other call began before the circuit opened and says nothing new.
 func (b *breaker) open(side side, probed bool, now time.Time, failed failure, cause error) {
 	c, asked, few := &b.circuits[side], time.Duration(0), b.few(now)
 	if probed && few < manyInRow || b.row.asksAll(few) {
@@ -291,9 +291,9 @@ func (b *breaker) open(side side, probed bool, now time.Time, failed failure, ca
 }
 
 // few is how many tokens in a row must meet a refusal of this client, or a Retry-After,
-// before it is taken to apply to other tokens as well. It is 2. If a whole answer came
-// within refusedBreak, it is manyInRow, because then other servers may still be answering
-// while one of several refuses.
+// before the refusal or the Retry-After applies to other tokens as well. The result is 2
+// or, if a whole answer came within refusedBreak, manyInRow: one of several servers may
+// refuse while the others still answer.
 func (b *breaker) few(now time.Time) int {
 	if !b.answered.IsZero() && now.Sub(b.answered) < refusedBreak {
 		return manyInRow
@@ -337,10 +337,10 @@ func (b *breaker) endSingle(t ticket, failed failure, err error, now time.Time) 
 	}
 }
 
-// isOutage reports whether the endpoint is down, and not just for one token. One failure
-// to connect is enough. Otherwise two tokens must have failed in a row. A failure that an
-// invented token may cause does not count, nor does a 429, because an endpoint that sends
-// one is up.
+// isOutage reports whether err means that the endpoint is down for all tokens. One failure
+// to connect is enough. Otherwise two different tokens must have failed since the last
+// whole answer. A failure that an invented token may cause does not count, nor does a 429,
+// because an endpoint that sends a 429 is up.
 func (b *breaker) isOutage(err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

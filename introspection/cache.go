@@ -8,7 +8,7 @@ import (
 
 const (
 	activeBytes   = 32 << 20
-	inactiveBytes = 4 << 20 // separate, so that a flood of invented tokens evicts no active ones
+	inactiveBytes = 4 << 20 // separate, so that a flood of invented tokens evicts no active tokens
 
 	// mostInactive is the longest time for which an inactive answer is reused. It is
 	// short because some servers do not know a token until a moment after issuing it.
@@ -19,7 +19,7 @@ const (
 // answers without an exp.
 type cache struct {
 	active, inactive *tokencache.Cache
-	keepFor          time.Duration // CacheFor; if it is zero, nothing is kept
+	keepFor          time.Duration // CacheFor; zero: nothing is kept
 	grace            time.Duration // DangerouslyServeStaleFor
 }
 
@@ -75,8 +75,9 @@ func (c *cache) until(r Response, asked time.Time, leeway time.Duration) time.Ti
 	return earlier(asked.Add(c.keepFor), r.Expiry.Add(leeway))
 }
 
-// put replaces the cached answer, unless that is from a call that was made later. If
-// fresh is zero, it only removes the old one.
+// put replaces the cached answer, unless the cached answer is from a call that began
+// later; then put changes nothing. If fresh is zero, put removes the cached answer and
+// stores none.
 func (c *cache) put(key tokencache.Key, r Response, asked, fresh time.Time, leeway time.Duration) {
 	for _, side := range []*tokencache.Cache{c.active, c.inactive} {
 		if k, ok := side.Get(key).(*kept); ok && k.asked.After(asked) {

@@ -16,29 +16,29 @@ const (
 	// tokens does not become a flood of requests to the authorization server.
 	maxCalls = 64
 
-	// maxQueued bounds how many calls wait for one of those to end. If the queue is full,
-	// the next call fails at once.
+	// maxQueued bounds how many calls wait for a call on the wire to end. If the queue is
+	// full, the next call fails at once.
 	maxQueued = 1024
 
 	// If any token is known, at most mostUnknown calls about unknown tokens are on the
-	// wire at once, so that a flood of them leaves room for known tokens. If unknown
-	// tokens wait, at most mostKnown calls are about known tokens, so that the good ones
-	// among the unknown tokens can become known.
+	// wire at once, so that a flood of unknown tokens leaves room for known tokens. If
+	// unknown tokens wait, at most mostKnown calls are about known tokens, so that the
+	// good ones among the unknown tokens can become known.
 	mostUnknown = 48
 	mostKnown   = 56
 )
 
 // calls holds the calls under way, by the digest of their token. Concurrent callers of
-// one token share its call, which belongs to none of them. While it waits for its turn,
-// it is given up if the last caller leaves. Once it is on the wire it ends by itself,
-// within its own time, because canceling it would close an HTTP/1.1 connection and cost
-// the server a handshake.
+// one token share its call, which belongs to none of them. While the call waits for its
+// turn, it is given up if the last caller leaves. Once the call is on the wire it ends by
+// itself, within its own time, because canceling it would close an HTTP/1.1 connection
+// and cost the server a handshake.
 //
 // Known tokens go first. If the queue is full, a call about a known token takes the place
-// of the last call about an unknown one.
+// of the last call about an unknown token.
 type calls struct {
 	timeout time.Duration           // how long a call waits for its turn
-	known   interface{ any() bool } // if any token is known, places are kept for known ones
+	known   interface{ any() bool } // if any token is known, places are kept for known tokens
 	lock    sync.Mutex
 	shared  map[tokencache.Key]*call
 	queues  [2]list.List // of *call, in the order in which they came
@@ -51,10 +51,10 @@ type call struct {
 	side    side
 	ask     question
 	waiting int
-	place   *list.Element   // in its queue; nil if it has its turn, or is over
+	place   *list.Element   // in its queue; nil if the call has its turn, or is over
 	until   time.Time       // when its time in the queue is over
-	timer   *time.Timer     // fires at until; nil if it did not have to wait
-	late    chan struct{}   // closed at until if it has its turn by then
+	timer   *time.Timer     // fires at until; nil if the call did not have to wait
+	late    chan struct{}   // closed at until if the call has its turn by then
 	sent    bool            // its request is on the wire
 	waited  context.Context // ends when every caller has left
 	unwait  context.CancelFunc
@@ -102,8 +102,8 @@ func (c *calls) do(ctx context.Context, wanted call, refuses func() error) (Resp
 }
 
 // join returns a call and the channel late. If the call's time in the queue ends, late is
-// closed, and every caller that joined it while it was queued gives up. If the call has
-// its turn already, late is nil.
+// closed, and every caller that joined the call while it was queued gives up. If the call
+// has its turn already, late is nil.
 func (c *calls) join(wanted *call, refuses func() error) (made *call, late chan struct{}, err error) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -164,7 +164,8 @@ func (c *calls) mayStart(side side) bool {
 	return c.onWire[knownSide] < mostKnown || c.queues[unknownSide].Len() == 0
 }
 
-// next starts the queued calls that can start now, and gives up those that are late.
+// next starts the queued calls that can start now, and gives up queued calls that are
+// late.
 func (c *calls) next() {
 	for _, side := range []side{knownSide, unknownSide} {
 		for queue := &c.queues[side]; queue.Len() > 0 && c.mayStart(side); {
@@ -190,8 +191,8 @@ func (c *calls) start(made *call) {
 }
 
 // isLate runs when a call's time in the queue is over. If the call is still queued, it is
-// given up. If it has its turn, it continues, but the callers that were queued with it
-// give up.
+// given up. If the call has its turn, it continues, but the callers that were queued with
+// it give up.
 func (c *calls) isLate(made *call) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -212,9 +213,9 @@ func (c *calls) giveUp(made *call) {
 	close(made.done)
 }
 
-// leave notes that a caller has left. After the last one, a queued call is given up. If
-// the request is on the wire, the call continues and later callers can join it. If not,
-// they make a new call.
+// leave notes that a caller has left. After the last caller, a queued call is given up.
+// If the request is on the wire, the call continues and later callers can join it. If the
+// request is not on the wire yet, later callers make a new call.
 func (c *calls) leave(made *call) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -255,7 +256,8 @@ func (c *calls) answer(made *call) (later func()) {
 }
 
 // put asks the question, and turns a panic into an error, because no caller could recover
-// on this goroutine. If a function of the Config panics, nothing is known of the token.
+// from a panic on this goroutine. If a function of the Config panics, nothing is known of
+// the token.
 func (c *calls) put(made *call) (response Response, later func(), err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -291,7 +293,8 @@ func run(later func()) {
 	later()
 }
 
-// errBusy says nothing about the endpoint or the token.
+// errBusy means that the queue is full, or that a call's time in the queue is over. It
+// says nothing about the endpoint or the token.
 var errBusy error = &busyError{}
 
 // errNoConnection is errBusy for the queue of HTTPClient's transport.

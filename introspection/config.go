@@ -34,11 +34,11 @@ type Config struct {
 	// once with the new secret. If the secret has not changed, ClientSecretFrom is called
 	// again for the next probe, after 4 s at the earliest.
 	//
-	// If it fails or panics, nothing is known of the token. The client's error does not
-	// repeat the text, which may hold secrets, so ClientSecretFrom should log it. The
-	// context ends after Timeout and not when the caller leaves, because callers that
-	// leave early must not keep the secret from being read. ClientSecretFrom must be safe
-	// for concurrent use.
+	// If ClientSecretFrom fails or panics, nothing is known of the token. The client's
+	// error does not repeat the failure's text, which may hold secrets, so
+	// ClientSecretFrom should log it. The context ends after Timeout and not when the
+	// caller leaves, because callers that leave early must not keep the secret from being
+	// read. ClientSecretFrom must be safe for concurrent use.
 	ClientSecretFrom func(context.Context) (string, error)
 
 	// AuthMethod says how the client authenticates itself; zero is
@@ -64,9 +64,9 @@ type Config struct {
 	// the certificates of its transport instead.
 	ClientCertificate *tls.Certificate
 
-	// BearerToken is for Bearer. It returns an access token of the resource
-	// server's own. It is called for every call of the endpoint, so it should
-	// keep the token while it is good. For example, with an oauth2.TokenSource:
+	// BearerToken is for Bearer. It returns an access token of the resource server's own.
+	// BearerToken is called for every call of the endpoint, so it should keep a token
+	// while the token is good. For example, with an oauth2.TokenSource:
 	//
 	//	func(context.Context) (string, error) {
 	//		token, err := source.Token()
@@ -76,10 +76,10 @@ type Config struct {
 	//		return token.AccessToken, nil
 	//	}
 	//
-	// If it fails or panics, nothing is known of the token. The client's error does not
-	// repeat the text, which may hold secrets, so BearerToken should log it. The context
-	// ends after Timeout and not when the caller leaves. BearerToken must be safe for
-	// concurrent use.
+	// If BearerToken fails or panics, nothing is known of the token. The client's error
+	// does not repeat the failure's text, which may hold secrets, so BearerToken should
+	// log it. The context ends after Timeout and not when the caller leaves. BearerToken
+	// must be safe for concurrent use.
 	BearerToken func(context.Context) (string, error)
 
 	// Issuer is the authorization server's own identifier, as in its metadata
@@ -98,15 +98,17 @@ type Config struct {
 	// supported digital signature. It needs Keys.
 	Algorithms []string
 
-	// Timeout bounds one call, from dialing to the last byte; zero is 5 s. Getting the
-	// client's own credential (ClientSecretFrom, ClientKey, BearerToken) has as much time
-	// before that. If a call is repeated with a new secret, both have that time again.
+	// Timeout bounds one call, from dialing to the last byte; zero is 5 s. Before the
+	// call, getting the client's own credential (ClientSecretFrom, ClientKey, BearerToken)
+	// may take as long again. If a call is repeated with a new secret, the credential and
+	// the call each have that time again.
 	Timeout time.Duration
 
 	// CacheFor is how long an active answer is reused, at most 1 h. Zero caches nothing.
-	// For example, if it is one minute, a revoked token is refused at most a minute later.
-	// An answer is never reused beyond the token's exp, and an answer without exp is not
-	// cached. An inactive answer is reused for 5 s, or for CacheFor if that is less.
+	// For example, if CacheFor is one minute, a revoked token is refused at most a minute
+	// later. An answer is never reused beyond the token's exp, and an answer without exp
+	// is not cached. An inactive answer is reused for 5 s, or for CacheFor if that is
+	// less.
 	CacheFor time.Duration
 
 	// DangerouslyServeStaleFor is for how long after CacheFor a token that was active is
@@ -114,19 +116,19 @@ type Config struct {
 	// have been revoked. It never extends beyond the token's exp. Zero disables this; the
 	// maximum is 15 minutes.
 	//
-	// The endpoint cannot be reached if there is no connection to it, or if two tokens
-	// in a row, with no whole answer in between, got no answer in time, a truncated one,
+	// The endpoint cannot be reached if there is no connection to it, or if two tokens in
+	// a row, with no whole answer in between, got no answer in time, a truncated answer,
 	// or a 408 or 5xx. Some servers send a 5xx such as 500 for a token that they do not
-	// know, so those count only for tokens that were active before. A 429, any other
-	// answer and a full queue are not an outage, whether the queue is the client's or
-	// that of HTTPClient's transport (MaxConnsPerHost).
+	// know, so these 5xx count only for tokens that were active before. A 429, any other
+	// answer and a full queue are not an outage, whether the queue is the client's own or
+	// the queue of HTTPClient's transport (MaxConnsPerHost).
 	DangerouslyServeStaleFor time.Duration
 
 	// Store shares cached answers between processes with the same Endpoint, ClientID,
-	// Issuer, StoreKey and RequireTokenType, if all of them set Keys or none does. It is
-	// read before the endpoint is asked, for 250 ms at most. If it fails, answers are
-	// slower but never wrong. It needs CacheFor, ClientID and StoreKey. If it is nil,
-	// answers are not shared.
+	// Issuer, StoreKey and RequireTokenType, if all of them set Keys or none does. The
+	// Store is read before the endpoint is asked, for 250 ms at most. If the Store fails,
+	// answers are slower but never wrong. It needs CacheFor, ClientID and StoreKey. If
+	// Store is nil, answers are not shared.
 	Store Store
 
 	// StoreKey is the secret, of 32 random bytes or more, under which values in
@@ -134,7 +136,7 @@ type Config struct {
 	StoreKey []byte
 
 	// OnStoreError is called if the Store fails or holds a value that was tampered with;
-	// it may be nil. Calls are never concurrent: errors that occur while one is running
+	// it may be nil. Calls are never concurrent: errors that occur while a call is running
 	// are dropped.
 	OnStoreError func(error)
 
@@ -142,17 +144,17 @@ type Config struct {
 	// leaves token_type out for refresh tokens but sends it for access tokens.
 	RequireTokenType bool
 
-	// HTTPClient makes the calls; nil means a client of our own. It is copied, and the
-	// copy follows no redirects, because the body holds a live token and may hold the
+	// HTTPClient makes the calls; nil means a client of our own. HTTPClient is copied, and
+	// the copy follows no redirects, because the body holds a live token and may hold the
 	// secret. Its transport should keep 64 idle connections (MaxIdleConnsPerHost), as our
-	// own does; otherwise most calls under load will dial anew.
+	// own transport does; otherwise most calls under load will dial anew.
 	//
-	// If its transport is an [http.Transport], that is copied as well, and the copy has
-	// connections of its own, with the same limits. An HTTP/2 connection is pinged after
-	// 2 s of silence and closed 2 s later if there is no reply, unless the transport sets
-	// its own SendPingTimeout in HTTP2; a negative one disables the pings. The copy lacks
-	// protocols that were added with RegisterProtocol. Any other RoundTripper is used as
-	// it is; see [Client.Warnings].
+	// If its transport is an [http.Transport], the transport is copied as well, and the
+	// copy has connections of its own, with the same limits. An HTTP/2 connection is
+	// pinged after 2 s of silence and closed 2 s later if there is no reply, unless the
+	// transport sets its own SendPingTimeout in HTTP2; a negative SendPingTimeout disables
+	// the pings. The copy lacks protocols that were added with RegisterProtocol. Any other
+	// RoundTripper is used as it is; see [Client.Warnings].
 	HTTPClient *http.Client
 
 	// DangerouslyAllowHTTP accepts plain http on any host, for Endpoint and Issuer.
@@ -198,7 +200,7 @@ func (c Config) check() error {
 		faults = append(faults, fmt.Errorf("introspection: DangerouslyServeStaleFor is %v; the maximum is %v, and zero disables it", c.DangerouslyServeStaleFor, mostStale))
 	}
 	if c.Store != nil && (c.CacheFor == 0 || len(c.StoreKey) < 32) {
-		faults = append(faults, errors.New("introspection: Store needs CacheFor and StoreKey; set both, StoreKey to 32 random bytes or more"))
+		faults = append(faults, errors.New("introspection: Store shares cached answers under a key; set CacheFor, and StoreKey to 32 random bytes or more"))
 	}
 	if c.Store != nil && c.ClientID == "" {
 		faults = append(faults, errors.New("introspection: Store needs ClientID, because two resource servers may get different answers about one token"))

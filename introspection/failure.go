@@ -18,18 +18,18 @@ const (
 	answered  failure = iota // no failure: the endpoint answered about the token
 	unusable                 // a whole answer that cannot be used: the endpoint is up, but this token is odd
 	refused                  // 401 or invalid_client: the endpoint refuses this client, not the token
-	forbidden                // 403: the same, or a firewall has rejected an odd token
+	forbidden                // 403: the endpoint refuses this client, or a firewall has rejected an odd token
 	limited                  // 429
 	internal                 // a 5xx other than 502, 503 and 504: some servers send it for a token that they do not know
-	down                     // no answer in time, a truncated one, or 408, 502, 503 or 504
+	down                     // no answer in time, a truncated answer, or 408, 502, 503 or 504
 	unsent                   // no connection, which the token cannot have caused
-	queued                   // the transport of HTTPClient had no free connection, so the endpoint was not asked
-	ours                     // the client's own credential could not be had, so the endpoint was not asked
+	queued                   // the transport of HTTPClient had no free connection (MaxConnsPerHost), so the endpoint was not asked
+	ours                     // the client could not get its own credential, so the endpoint was not asked
 )
 
 func (f failure) refusesUs() bool { return f == refused || f == forbidden }
 
-// A failedError is the error of a call, with what it shows about the endpoint.
+// A failedError is the error of a call, with what the failure shows about the endpoint.
 type failedError struct {
 	failure failure
 	cause   error
@@ -38,7 +38,8 @@ type failedError struct {
 func (e *failedError) Error() string { return e.cause.Error() }
 func (e *failedError) Unwrap() error { return e.cause }
 
-// failureOf returns the failure in a call's error, or answered if it has none.
+// failureOf returns the failure in a call's error, or answered if the error has no
+// failure.
 func failureOf(err error) failure {
 	failed := (*failedError)(nil)
 	if errors.As(err, &failed) {
@@ -82,8 +83,8 @@ func retryAfter(err error) time.Duration {
 // connections counts the connections that calls hold.
 type connections struct {
 	mu   sync.Mutex
-	had  int       // how many calls hold one
-	last time.Time // when a call last gave one back
+	had  int       // how many calls hold a connection
+	last time.Time // when a call last gave a connection back
 }
 
 func (s *connections) add(n int) {
@@ -107,7 +108,7 @@ type connection struct {
 	of      *connections
 	prompt  time.Duration // if a dial starts within this time, the call did not wait for a place
 	mu      sync.Mutex
-	began   time.Time // when the call needed it; zero if the transport reports nothing
+	began   time.Time // when the call needed a connection; zero if the transport reports nothing
 	had     bool      // the call holds it
 	ended   bool
 	dialing bool // a dial started within prompt
@@ -121,7 +122,7 @@ func (s *connections) watch(ctx context.Context, timeout time.Duration) (context
 			c.set(false)
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.began, c.dialing = time.Now(), false // if the transport tries again, all starts anew
+			c.began, c.dialing = time.Now(), false // if the transport tries again, the recording starts anew
 		},
 		GotConn:           func(httptrace.GotConnInfo) { c.set(true) },
 		DNSStart:          func(httptrace.DNSStartInfo) { c.dial() },
@@ -150,9 +151,9 @@ func (c *connection) dial() {
 }
 
 // failure classifies a call that got no answer. If the transport reports nothing about
-// its connections, the call is taken to have had one. If no dial started within prompt
-// while another call held a connection, the transport was at its limit (MaxConnsPerHost),
-// and the call was queued there.
+// its connections, the call is assumed to have had a connection. If no dial started
+// within prompt while another call held a connection, the transport was at its limit
+// (MaxConnsPerHost), and the call was queued in the transport.
 func (c *connection) failure() failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -33,19 +33,20 @@
 //     client's own, the endpoint is not asked about any token.
 //   - If five unknown tokens get no answer, 408, 429, 502, 503 or 504, the endpoint is not
 //     asked about unknown tokens. Some servers send other 5xx for tokens that they do not
-//     know, so those count only after the failures have gone on for a second.
+//     know, so these 5xx count only after the failures have gone on for a second.
 //   - If one token fails five times in a row, the endpoint is not asked about that token.
 //
 // For example, if an attacker sends invented tokens and the server fails on each with a
 // 500, unknown tokens have to wait, but known tokens are still looked up.
 //
-// A Retry-After applies at once to the token that got it. If two unknown tokens got one,
-// it applies to all unknown tokens; if two known tokens did, to every token.
+// A Retry-After applies at once to the token that got it. If two unknown tokens got a
+// Retry-After, it applies to all unknown tokens. If two known tokens got one, it applies
+// to every token.
 //
 // If the endpoint refuses this client (401, 403 or invalid_client), the pauses are 5 s.
-// Every token has to wait after two known tokens got such an answer. Unknown tokens have
-// to wait after any five did, or after one 401 if the endpoint has never given a whole
-// answer.
+// Every token has to wait after two known tokens were refused like this. Unknown tokens
+// have to wait after any five tokens were, or after one 401 if the endpoint has never
+// given a whole answer.
 //
 // If a whole answer came within the last 5 s, a Retry-After and a refusal need ten
 // tokens instead, because just one of several servers may be at fault.
@@ -90,8 +91,8 @@ var (
 // maxAnswer bounds an answer's size in bytes.
 const maxAnswer = 64 << 10
 
-// A Client asks one endpoint. It is safe for concurrent use. Its only goroutines are
-// those of calls under way, and of the Config's functions while they run.
+// A Client asks one endpoint. It is safe for concurrent use. Its only goroutines run calls
+// that are under way, and the Config's functions.
 type Client struct {
 	endpoint         string
 	timeout          time.Duration
@@ -156,8 +157,8 @@ func (c *Client) Issuer() string { return c.config.issuer }
 // known of the token. If an error has a method RetryAfter() time.Duration, the caller
 // should wait that long before it tries again. No error contains the token or a secret.
 //
-// Concurrent callers share one call for each token. While the call waits for its turn,
-// it is given up if all of them leave. Once it is on the wire, it continues until the
+// Concurrent callers share one call for each token. While the call waits for its turn, it
+// is given up if all callers leave. Once the call is on the wire, it continues until the
 // answer or its Timeout. At most 64 calls are on the wire, and 1024 wait for their turn.
 func (c *Client) Introspect(ctx context.Context, token string) (Response, error) {
 	return c.IntrospectWith(ctx, token, Options{})
@@ -172,7 +173,7 @@ type Options struct {
 	Fresh bool
 
 	// Leeway is for how long after its exp the caller accepts a token. A cached answer
-	// is not used after that either.
+	// is not used later than exp plus Leeway either.
 	Leeway time.Duration
 
 	// Now is the clock for exp, the cache and signed answers; nil means time.Now.
@@ -218,8 +219,8 @@ func (c *Client) put(ctx context.Context, key tokencache.Key, token string, opti
 	}, refuses)
 }
 
-// find looks for the answer in the Store, and asks the endpoint if it is not there. If
-// later is not nil, it writes the answer to the Store.
+// find looks for the answer in the Store, and asks the endpoint if the answer is not
+// there. If later is not nil, later writes the answer to the Store.
 func (c *Client) find(turn turn, key tokencache.Key, token string, options Options) (r Response, later func(), err error) {
 	if r, ok := c.findShared(turn.waited, key, token, options); ok {
 		c.breaker.known.learn(digestOf(key), r.Active)
@@ -326,7 +327,7 @@ func (c *Client) askTwice(request fetch.Request, token string, now func() time.T
 }
 
 // ask makes the call. If the error is an answer about the token, it is returned as it is.
-// Any other is a failedError, which classifies it for the breaker.
+// Any other error becomes a failedError, which classifies it for the breaker.
 func (c *Client) ask(request fetch.Request, now func() time.Time) (Response, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()

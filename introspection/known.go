@@ -6,8 +6,9 @@ import (
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
-// A digest is the first half of a token's SHA-256 digest. If two tokens had the same one,
-// they would be counted as one here, which affects fairness and nothing else.
+// A digest is the first half of a token's SHA-256 digest. If two tokens had the same
+// digest, they would be counted as one token here, which affects fairness and nothing
+// else.
 type digest [16]byte
 
 func digestOf(key tokencache.Key) digest { return digest(key[:16]) }
@@ -17,9 +18,9 @@ func digestOf(key tokencache.Key) digest { return digest(key[:16]) }
 const maxKnown = 32 << 10
 
 // knownTokens remembers which tokens were active when they were last looked up; all
-// others are unknown. Invented tokens are never active, so they cannot displace any. If
-// the young half is full, it becomes the old half, and the former old half is dropped.
-// So the tokens that were found active least recently are dropped first.
+// others are unknown. Invented tokens are never active, so they cannot displace a known
+// token. If the young half is full, it becomes the old half, and the former old half is
+// dropped. So the tokens that were found active least recently are dropped first.
 type knownTokens struct {
 	mu         sync.Mutex
 	young, old map[digest]struct{}

@@ -6,8 +6,8 @@ import (
 )
 
 // A row holds the failures since the last whole answer, and of each token only the last
-// one. For each side, kind of failure and asks, it keeps manyInRow tokens at most, which
-// is at most 200 in all.
+// failure. For each side, kind of failure and asks, it keeps manyInRow tokens at most,
+// which is at most 200 in all.
 type row struct {
 	began  time.Time
 	tokens []failed
@@ -55,8 +55,8 @@ func (r *row) count(counts func(failed) bool) (n int) {
 func (r *row) asksAll(few int) bool { return r.count(func(f failed) bool { return f.asks }) >= few }
 
 // opensKnown decides after a failure whether the circuit of known tokens opens, and with
-// it that of unknown ones. few is how many tokens must have met a refusal of this client,
-// or a Retry-After.
+// it the circuit of unknown tokens. few is how many tokens must have met a refusal of
+// this client, or a Retry-After.
 func (r *row) opensKnown(last failure, few int) bool {
 	known := func(f failed) bool { return f.side == knownSide }
 	return r.unsent >= breakAfter ||

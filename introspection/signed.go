@@ -34,11 +34,11 @@ const (
 
 const (
 	// maxAge bounds an answer's age by its iat. A server makes an answer when it is
-	// asked, so an older one was made for an earlier request and may be outdated.
+	// asked, so an older answer was made for an earlier request and may be outdated.
 	maxAge = 3 * time.Minute
 
-	// leeway is the clock difference that is allowed for when an answer's iat, exp and
-	// nbf are checked (RFC 7519 §4.1.4).
+	// leeway is the difference between the clocks that is tolerated when an answer's
+	// iat, exp and nbf are checked (RFC 7519 §4.1.4).
 	leeway = 30 * time.Second
 
 	// maxAttempts bounds how many keys are tried on one answer's signature.
@@ -49,7 +49,7 @@ const (
 // for this client (RFC 9701 §5).
 type answerVerifier struct {
 	keys       KeySource
-	algorithms []string // nil: any that is supported
+	algorithms []string // nil: every supported algorithm
 	issuer     string
 	audience   string // this client's ClientID
 }
@@ -151,7 +151,7 @@ func (v *answerVerifier) checkSignature(ctx context.Context, token jose.Token) e
 	}
 	keys, _, err := v.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	switch {
-	case ctx.Err() != nil: // ctx is the call's: its error must not pass for the caller's
+	case ctx.Err() != nil: // ctx is the context of the call: its error must not pass for an error of the caller's context
 		return errors.New("the key source did not return in time")
 	case err != nil:
 		return &keysError{err.Error(), retryAfter(err)}
@@ -164,7 +164,7 @@ func (v *answerVerifier) checkSignature(ctx context.Context, token jose.Token) e
 	return errors.New("no key of the issuer verifies the signature")
 }
 
-// checkClaims checks iss, aud and iat (RFC 9701 §5), and exp and nbf if they are there
+// checkClaims checks iss, aud and iat (RFC 9701 §5), and exp and nbf if they are present
 // (RFC 7519 §4.1).
 func (v *answerVerifier) checkClaims(payload string, now time.Time) error {
 	claims, err := jose.ReadClaims(payload)
@@ -206,8 +206,8 @@ func tokenIntrospection(payload string) (answer string, err error) {
 	return answer, err
 }
 
-// A keysError has the text of a KeySource's error. It does not wrap the error: if that
-// matched a context's error or one of this package, callers would misread it.
+// A keysError has the text of a KeySource's error. It does not wrap that error: if it
+// matched a context's error or an error of this package, callers would misread it.
 type keysError struct {
 	text  string
 	after time.Duration

@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// A Store lets several processes share answers: if one has looked a token up, the
-// others find it there. It must be safe for concurrent use.
+// A Store lets several processes share answers: if one process has looked a token up,
+// the others find the answer in the Store. It must be safe for concurrent use.
 //
-// It never holds a token, nor anything that can be read in it: names are keyed
-// digests, and values are encrypted and authenticated under Config.StoreKey. An
-// attacker who can write to it can remove answers but not forge them.
+// The Store never holds a token, nor anything that is readable without Config.StoreKey:
+// names are keyed digests, and values are encrypted and authenticated under
+// Config.StoreKey. An attacker who can write to the Store can remove answers but not
+// forge them.
 type Store interface {
-	// Get returns the value under the name, or nil and no error if it has no value there.
-	// Get and Set should return when ctx ends, after at most 250 ms. The client does
-	// not wait longer, but while 64 accesses have not returned, it does not use the
-	// Store.
+	// Get returns the value under the name, or nil and no error if there is no value. Get
+	// and Set should return when ctx ends, after at most 250 ms. The client does not wait
+	// longer, but while 64 accesses have not returned, it does not use the Store.
 	Get(ctx context.Context, name string) (value []byte, err error)
 
 	// Set stores a value. The Store can drop it at any time, and should drop it
@@ -74,8 +74,9 @@ func derive(secret []byte, purpose string) []byte {
 }
 
 // name is a keyed digest, so that an attacker who reads the store and holds a token
-// cannot tell whether it is in there. The digest covers the endpoint and this client,
-// because two issuers, or two clients of one, may get different answers about one token.
+// cannot tell whether the token's answer is in the store. The digest covers the endpoint
+// and this client, because two issuers, or two clients of one issuer, may get different
+// answers about one token.
 func (s *sharedStore) name(token string) string {
 	mac := hmac.New(sha256.New, s.names)
 	fmt.Fprintf(mac, "%s %q", s.place, token)
@@ -90,7 +91,7 @@ type stored struct {
 }
 
 // get returns the answer that a process has stored. If the store fails, or the value is
-// not authentic, it reports that and returns false.
+// not authentic, it reports the fault and returns false.
 func (s *sharedStore) get(ctx context.Context, token string) (r Response, v stored, ok bool) {
 	if s == nil {
 		return Response{}, v, false
@@ -114,8 +115,8 @@ func (s *sharedStore) get(ctx context.Context, token string) (r Response, v stor
 
 var errForged = errors.New("introspection: ignored a value in the Store: authentication failed, so it was not written with this StoreKey or was moved to another name")
 
-// open decrypts a value. If it was stored under a different name, for example that of
-// another token, it fails.
+// open decrypts a value. If the value was stored under a different name, for example the
+// name of another token, open fails.
 func (s *sharedStore) open(name string, sealed []byte) (v stored, r Response, err error) {
 	text, err := s.values.Open(nil, nil, sealed, []byte(name))
 	if err != nil {
@@ -155,7 +156,8 @@ func (s *sharedStore) put(ctx context.Context, token string, r Response, asked, 
 var errHangs = errors.New("introspection: 64 accesses to the Store are still running; it is not used until one returns")
 
 // within bounds the time of an access and the number of them, even if the Store ignores
-// its context, as many client libraries do by default. If an access panics, it fails.
+// its context, as many client libraries do by default. If an access panics, within
+// returns an error.
 func (s *sharedStore) within(ctx context.Context, access func(context.Context) ([]byte, error)) ([]byte, error) {
 	select {
 	case s.access <- struct{}{}:
@@ -190,7 +192,8 @@ func (s *sharedStore) within(ctx context.Context, access func(context.Context) (
 var errPanicked = errors.New("introspection: the Store panicked")
 
 // complain reports a fault of the store, but not one that is due to ctx's end. It does
-// not wait for the report. If an earlier one is still running, this one is dropped.
+// not wait for the report. If an earlier report is still running, this report is
+// dropped.
 func (s *sharedStore) complain(ctx context.Context, err error) {
 	if s.report == nil || ctx.Err() != nil || !s.reporting.TryLock() {
 		return

@@ -1,7 +1,8 @@
 package introspection
 
 // Warnings returns what an operator should know about a Config that is not wrong, one
-// sentence each, without text from outside this package. If there is nothing, it is nil.
+// sentence each, without text from outside this package. If there is nothing to know,
+// the result is nil.
 func (c *Client) Warnings() []string {
 	if !c.fetch.CannotPing() {
 		return nil

@@ -7,10 +7,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A missBudget decides which unknown kids may cause a fetch: one per cooldown,
-// with a burst of missBurst. If a kid is known to be absent, it can spend only the
-// surplus above a reserve of one fetch. So stale tokens that keep coming, of any
-// number of kids, never block a rotation. The same holds for signatures that failed.
+// A missBudget decides which unknown kids may cause a fetch: one per cooldown, with a
+// burst of missBurst. If a kid is known to be absent, it can spend only the surplus
+// above a reserve of one fetch. So stale tokens that keep coming, of any number of
+// kids, never block a rotation. A token whose signature failed can spend only the
+// surplus, too.
 type missBudget struct {
 	limiter  *rate.Limiter
 	cooldown time.Duration
@@ -40,9 +41,9 @@ func newMissBudget(cooldown time.Duration) missBudget {
 	return missBudget{rate.NewLimiter(rate.Every(cooldown), missBurst), cooldown, make(map[question]absence)}
 }
 
-// spend reports whether q may cause a fetch, and if so takes that off the budget. If
-// q was absent once, it may spend the reserve a cooldown later, because some issuers
-// sign with a key a moment before all their servers publish it.
+// spend reports whether q may cause a fetch, and if so takes the fetch off the budget.
+// If q was absent once, it may spend the reserve a cooldown later, because some
+// issuers sign with a key a moment before all their servers publish it.
 func (b missBudget) spend(q question, now time.Time) bool {
 	if b.reserved(q, now) {
 		return b.spendSurplus(now)
@@ -50,7 +51,8 @@ func (b missBudget) spend(q question, now time.Time) bool {
 	return b.limiter.AllowN(now, 1)
 }
 
-// spendSurplus takes one fetch off the budget if the reserve of one remains.
+// spendSurplus takes one fetch off the budget, if the reserve of one fetch then
+// remains.
 func (b missBudget) spendSurplus(now time.Time) bool {
 	return b.limiter.TokensAt(now) >= missBurst-rounding && b.limiter.AllowN(now, 1)
 }
@@ -62,8 +64,8 @@ func (b missBudget) reserved(q question, now time.Time) bool {
 	return absent && !again
 }
 
-// wait returns the time until q may cause a fetch if no other question does before,
-// at most mostRetryMiss.
+// wait returns the time until q may cause a fetch, at most mostRetryMiss. If other
+// questions cause fetches before, it takes longer.
 func (b missBudget) wait(q question, now time.Time) time.Duration {
 	need := 1.0
 	if b.reserved(q, now) {
@@ -74,7 +76,7 @@ func (b missBudget) wait(q question, now time.Time) time.Duration {
 }
 
 // isAbsent reports whether q is certain to have no key, because a fetch that began
-// within the last cooldown brought none.
+// within the last cooldown brought no key for q.
 func (b missBudget) isAbsent(q question, now time.Time) bool {
 	was, absent := b.absent[q.subject()]
 	return absent && now.Sub(was.asOf) < b.cooldown

@@ -67,11 +67,11 @@ func NewCache(config Config) (*Cache, error) {
 // String returns the issuer, or else the URL of the key set, without its query.
 func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 
-// Keys returns the public keys that may verify a token with this kid and alg,
-// at most 4 and always in the same order: *[rsa.PublicKey], *[ecdsa.PublicKey]
-// or [ed25519.PublicKey]. If the token has no kid, pass an empty one; every
-// key that fits alg is then a candidate (RFC 7515 §4.1.4). The slice is shared
-// and must not be changed.
+// Keys returns the public keys that may verify a token with this kid and alg, at most
+// 4 and always in the same order: *[rsa.PublicKey], *[ecdsa.PublicKey] or
+// [ed25519.PublicKey]. If the token has no kid, pass an empty kid; every key that fits
+// alg is then a candidate (RFC 7515 §4.1.4). The slice is shared and must not be
+// changed.
 //
 // If no published key has a kid, the token's kid is ignored, and every key that fits
 // alg is a candidate as well.
@@ -81,7 +81,7 @@ func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 //   - a fetch that began after the call did not find it;
 //   - a fetch that began within the last MissCooldown did not find it, and this very
 //     kid was looked up or withdrawn before;
-//   - kid is longer than 256 bytes, which no set can have.
+//   - kid is longer than 256 bytes, and no set has so long a kid.
 //
 // An error means one of these:
 //   - the key is held but not for this alg, or no key of a fetched set can have
@@ -95,7 +95,7 @@ func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 //     the other callers.
 //
 // generation counts the different sets so far. The order of the keys makes no
-// difference. It is 0 if there is an error.
+// difference. If there is an error, generation is 0.
 //
 // If the key is held, Keys does no I/O, no allocation and no locking. Otherwise it
 // waits for at most Config.WaitTimeout. If 4096 calls are waiting already, it returns
@@ -110,10 +110,10 @@ func (c *Cache) Keys(ctx context.Context, kid, alg string) (keys []crypto.Public
 }
 
 // Keyfunc is a [jwt.Keyfunc]: it returns the key for the token's kid and alg, or a
-// [jwt.VerificationKeySet] if there are several. If they have to be fetched, it
-// waits for at most Config.WaitTimeout. The error matches [jwkset.ErrKeyNotFound]
-// if the issuer is certain to have no such key, so that the token is bad. For other
-// errors see [Cache.Keys].
+// [jwt.VerificationKeySet] if there are several. If the keys have to be fetched,
+// Keyfunc waits for at most Config.WaitTimeout. The error matches
+// [jwkset.ErrKeyNotFound] if the issuer is certain to have no such key, so that the
+// token is bad. For other errors see [Cache.Keys].
 //
 // Your parser should still list the algorithms that it accepts, for example with
 // jwt.WithValidMethods([]string{"ES256"}).
@@ -141,9 +141,10 @@ func (c *Cache) Keyfunc(token *jwt.Token) (any, error) {
 	return set, nil
 }
 
-// Warm returns nil once usable keys are held. If none are, it makes one attempt to
-// fetch them and waits until that or ctx ends; if that fails, it returns the reason.
-// If it is too soon after a failed attempt, it returns that failure and makes none.
+// Warm returns nil once usable keys are held. If no keys are held, it makes one
+// attempt to fetch them and waits until the attempt or ctx ends. If the attempt fails,
+// Warm returns the reason. If it is too soon after a failed attempt, Warm makes no new
+// attempt and returns the failure of the old one.
 func (c *Cache) Warm(ctx context.Context) error {
 	f, err := c.demand()
 	if f == nil {
@@ -158,7 +159,7 @@ func (c *Cache) Warm(ctx context.Context) error {
 }
 
 // afterwards returns nil if keys are held after f, which is possible even if f failed,
-// because File may have held some.
+// because File may have held keys.
 func (c *Cache) afterwards(f *flight) error {
 	switch {
 	case c.usable.Load() != nil:
@@ -170,9 +171,9 @@ func (c *Cache) afterwards(f *flight) error {
 }
 
 // Ready returns nil while usable keys are held, and otherwise an error with the
-// reason. It does not wait. If no keys are held and an attempt is due, it starts one,
-// because an instance that gets no traffic before it is ready would otherwise never
-// become ready.
+// reason. It does not wait. If no keys are held and an attempt to fetch them is due,
+// Ready starts the attempt, because an instance that gets no traffic before it is
+// ready would otherwise never become ready.
 func (c *Cache) Ready() error {
 	f, err := c.demand()
 	if f == nil {

@@ -34,8 +34,8 @@ type Config struct {
 	MetadataURL string
 
 	// MetadataKeys, if set, requires signed metadata: the document must have
-	// signed_metadata (RFC 8414 §2.1) that one of these keys verifies, and only
-	// the signed members are used. If it is nil, signed_metadata is ignored.
+	// signed_metadata (RFC 8414 §2.1) that one of these keys verifies, and only the signed
+	// members are used. If MetadataKeys is nil, signed_metadata is ignored.
 	MetadataKeys *Set
 
 	// SameOrigin refuses metadata if its jwks_uri has a different scheme, host or
@@ -43,23 +43,24 @@ type Config struct {
 	// should leave it false.
 	SameOrigin bool
 
-	// HTTPClient makes the requests. It is copied, and redirects are refused
-	// whatever its CheckRedirect. If it is nil, a client with TLS 1.2 or newer is used.
+	// HTTPClient makes the requests. It is copied, and redirects are refused whatever its
+	// CheckRedirect. If HTTPClient is nil, a client with TLS 1.2 or newer is used.
 	//
-	// If its Transport is an [http.Transport], that is copied as well, and the copy has
-	// connections of its own, which Close closes. HTTP/2 connections are pinged after 2 s
-	// of silence, and closed if there is no answer within 2 s more. If the transport
-	// sets SendPingTimeout in its HTTP2, that holds instead; a negative one sends no
-	// pings. The copy lacks protocols that were registered with RegisterProtocol. Any
-	// other RoundTripper is used as it is, and a warning is logged once, because the
-	// cache cannot detect that a firewall has dropped one of its connections.
+	// If its Transport is an [http.Transport], the Transport is copied as well, and the
+	// copy has connections of its own, which Close closes. HTTP/2 connections are pinged
+	// after 2 s of silence, and closed if there is no answer within 2 s more. If the
+	// Transport sets SendPingTimeout in its HTTP2, its own times hold instead; if
+	// SendPingTimeout is negative, no pings are sent. The copy lacks protocols that were
+	// registered with RegisterProtocol. Any other RoundTripper is used as it is, and a
+	// warning is logged once, because the cache cannot detect that a firewall has dropped
+	// one of its connections.
 	HTTPClient *http.Client
 
-	// PublicAddressesOnly refuses connections to any address that is not public
-	// unicast: loopback, link-local, private, and those of cloud metadata
-	// services. The resolved address is checked each time a connection is dialed.
-	// It bypasses HTTP proxies, because a proxy would resolve the name itself, and
-	// cannot be combined with HTTPClient.
+	// PublicAddressesOnly refuses connections to any address that is not public unicast:
+	// loopback, link-local, private, and the addresses of cloud metadata services. The
+	// resolved address is checked each time a connection is dialed. It bypasses HTTP
+	// proxies, because a proxy would resolve the name itself, and cannot be combined with
+	// HTTPClient.
 	PublicAddressesOnly bool
 
 	// DangerouslyAllowHTTP accepts plain http on any host. An attacker on the
@@ -76,9 +77,9 @@ type Config struct {
 	// slog.Default() is used.
 	Logger *slog.Logger
 
-	// OnFetch, if set, is called after each fetch, on the fetch's own goroutine, so
-	// only Close waits for it. Calls are never concurrent: if a fetch ends while one
-	// is running, that fetch is not reported.
+	// OnFetch, if set, is called after each fetch, on the fetch's own goroutine, so only
+	// Close waits for it. Calls are never concurrent: if a fetch ends while a call is
+	// running, that fetch is not reported.
 	OnFetch func(Fetch)
 
 	// File, if set, stores the keys of the last good answer, so that the cache can
@@ -109,16 +110,15 @@ type Config struct {
 	// WithdrawAfter is the pause before a second fetch if an answer lacks a key that is
 	// held, from 100 ms to 1 minute. If the second answer lacks the key too, the key is
 	// dropped. Until then it verifies, for at most 5 minutes. If the second answer has the
-	// key, the set is fetched a few times more, after pauses that double up to 2
-	// minutes. So if a server of the issuer is out of date for a moment, no good token
-	// is rejected. A withdrawal takes effect later by this pause. Zero: 5 s. If it is
+	// key, the set is fetched a few times more, after pauses that double up to 2 minutes.
+	// So if a server of the issuer is out of date for a moment, no good token is rejected.
+	// A withdrawal takes effect later by this pause. Zero: 5 s. If WithdrawAfter is
 	// negative, the first answer decides, which is better if a key was stolen.
 	WithdrawAfter time.Duration
 
-	// FetchTimeout limits a whole fetch, discovery included, from 100 ms to
-	// 5 minutes. Zero: 15 s. While no keys are held, two of three attempts are cut off
-	// after WaitTimeout, because the next one may get a connection that does not
-	// hang.
+	// FetchTimeout limits a whole fetch, discovery included, from 100 ms to 5 minutes.
+	// Zero: 15 s. While no keys are held, two of three attempts are cut off after
+	// WaitTimeout, because the next attempt may get a connection that does not hang.
 	FetchTimeout time.Duration
 
 	// WaitTimeout is how long one request waits for a running fetch, from

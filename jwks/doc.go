@@ -39,23 +39,23 @@
 //   - usable-until is 24 hours after the last good answer. Until then, tokens are
 //     still verified if the issuer is unreachable. Afterwards the keys are dropped,
 //     because the issuer may have withdrawn them long ago.
-//   - miss-cooldown is 30 seconds, with a burst of 2. Any client can make up a kid,
-//     so unknown kids must not cause a request each. Even after a flood of them, a
-//     new key is seen within one cooldown. If a kid was looked up without success, or
-//     was withdrawn, it cannot spend the last unit of the budget: that is reserved
-//     for a rotation. For example, a client that keeps sending a stale token never
-//     delays a new key. A kid that was missing once gets a second chance after a
-//     cooldown, because some issuers sign with a key a moment before they publish it.
+//   - miss-cooldown is 30 seconds, with a burst of 2. Any client can make up a kid, so
+//     unknown kids must not cause a request each. Even after a flood of them, a new key
+//     is seen within one cooldown. If a kid was looked up without success, or was
+//     withdrawn, it cannot spend the last unit of the budget: that unit is reserved for
+//     a rotation. For example, a client that keeps sending a stale token never delays a
+//     new key. A kid that was missing once gets a second chance after a cooldown,
+//     because some issuers sign with a key a moment before they publish it.
 //
 // # If a key is missing
 //
 // A client that is told that its token is bad throws the token away. So [Cache.Keys]
 // reports a key as missing only if that is certain: the set was fetched after the
 // request came, or, for a kid that was looked up or withdrawn before, within the last
-// miss-cooldown. Each answer lists all keys, so it counts for all of the up to 256
-// kids that are remembered. If the budget does not allow a fetch, you get an error
-// with the time until the next one, at most 30 seconds. For example, two made-up kids
-// can delay a new key that was not published ahead, but its tokens are not rejected
+// miss-cooldown. Each answer lists all keys, so it counts for all of the up to 256 kids
+// that are remembered. If the budget does not allow a fetch, you get an error with the
+// time until the next fetch is allowed, at most 30 seconds. For example, two made-up
+// kids can delay a new key that was not published ahead, but its tokens are not rejected
 // for good.
 //
 // # Rotations without a new kid
@@ -70,17 +70,17 @@
 // # If a key is withdrawn
 //
 // If one answer lacks a key that is held, the key is not dropped yet: a server of the
-// issuer that was just started, or that has cached the set, serves the previous one
-// for a while. The key stays, in doubt, until a second answer lacks it too. The cache
+// issuer that was just started, or that has cached the set, serves the previous set for
+// a while. The key stays, in doubt, until a second answer lacks it too. The cache
 // fetches that answer 5 seconds later (Config.WithdrawAfter), past caches and over
 // another connection. If a kid gets a new key, the same holds for its former key. The
 // bounds are:
 //
-//   - if the second answer has the key again, the servers disagree, and either may be
-//     out of date. The cache then goes on fetching until answers 2 minutes apart are the
-//     same. The pause doubles with each answer, up to 2 minutes, so this takes 5
+//   - if the second answer has the key again, the servers disagree, and either server
+//     may be out of date. The cache then goes on fetching until answers 2 minutes apart
+//     are the same. The pause doubles with each answer, up to 2 minutes, so this takes 5
 //     minutes if the servers soon agree again;
-//   - if no second answer comes within 5 minutes, the first one counts. So an issuer
+//   - if no second answer comes within 5 minutes, the first answer counts. So an issuer
 //     that withdraws a stolen key and is then down has withdrawn it;
 //   - usable-until ends keys in doubt like all others, and Config.File never holds
 //     them.
@@ -94,35 +94,34 @@
 //
 // # Waiting for a fetch
 //
-// A request that finds its key never waits, takes no lock and reads no clock.
-// Requests that do not find theirs share a single fetch; if one of them gives up, the
-// fetch goes on. Two limits keep a slow issuer from causing an outage or a pile of
-// hanging requests: a request waits at most 5 seconds, and a fetch takes at most 15.
-// If 4096 requests are waiting, further ones fail at once.
+// A request that finds its key never waits, takes no lock and reads no clock. Requests
+// that do not find their key share a single fetch; if a request gives up, the fetch goes
+// on. Two limits keep a slow issuer from causing an outage or a pile of hanging
+// requests: a request waits at most 5 seconds, and a fetch takes at most 15. If 4096
+// requests are waiting, further requests fail at once.
 //
-// While no keys are held, failed fetches are repeated as requests come, 250
-// milliseconds to 5 seconds apart. While keys are held, they are repeated in the
-// background, 1 second to 5 minutes apart, with jitter. A Retry-After of the server
-// is respected within bounds. If you set Config.File, an outage can also span a
-// restart.
+// While no keys are held, failed fetches are repeated as requests come, 250 milliseconds
+// to 5 seconds apart. While keys are held, failed fetches are repeated in the
+// background, 1 second to 5 minutes apart, with jitter. A Retry-After of the server is
+// respected within bounds. If you set Config.File, an outage can also span a restart.
 //
 // Connections are not kept between fetches, unless HTTPClient has a RoundTripper of
 // its own. A firewall may forget a connection that is idle for long, and then the
 // fetch that a request waits for would hang.
 //
-// A refresh is conditional if the answer had an ETag (RFC 9110 §13.1.2). Three fetches
-// are not: one that a request waits for, a second look at keys in doubt, and a
-// refresh if the last whole answer is older than half of usable-until. Otherwise an
-// ETag that does not change with the keys would hide a rotation, or keep a withdrawn
-// key for ever.
+// A refresh is conditional if the answer had an ETag (RFC 9110 §13.1.2). Three kinds of
+// fetch are not conditional: one that a request waits for, a second look at keys in
+// doubt, and a refresh if the last whole answer is older than half of usable-until.
+// Otherwise an ETag that does not change with the keys would hide a rotation, or keep a
+// withdrawn key for ever.
 //
 // # Which keys are used
 //
-// An answer replaces the keys held only if it is a key set: status 200, not
-// redirected, at most 1 MiB, JSON with one member keys, at most 500 of them and
-// one usable, nested at most 16 deep and of at most 8192 members in all. Keys that
-// cannot or must not verify are left out, and the rest is used (RFC 7517 §5).
-// A usable key meets these conditions:
+// An answer replaces the keys held only if it is a key set: status 200, not redirected,
+// at most 1 MiB, JSON nested at most 16 deep and of at most 8192 members in all, with
+// one member "keys" that lists at most 500 keys, of which at least one is usable. Keys
+// that cannot or must not verify are left out, and the rest is used (RFC 7517 §5). A
+// usable key meets these conditions:
 //
 //   - it is RSA of 2048 to 8192 bits with an exponent up to 2^17, EC on P-256, P-384 or
 //     P-521, or Ed25519; symmetric keys, and keys that carry private members, are
@@ -133,12 +132,12 @@
 //     curve demands (RFC 7518 §6.2.1).
 //
 // If a key has an alg, it verifies that algorithm only. Otherwise it verifies every
-// algorithm of its type and curve. One lookup returns at most 4 keys, of which at
-// most one is an RSA key of more than 4096 bits. If no key of the set has a kid, those
-// that fit the alg are tried for a token with any kid (RFC 7515 §4.1.4). Keys in
-// doubt do not change this: published keys are tried as if those in doubt were not
-// there. Keys in doubt come after them, for the tokens that they were tried for
-// before.
+// algorithm of its type and curve. One lookup returns at most 4 keys, of which at most
+// one is an RSA key of more than 4096 bits. If no key of the set has a kid, all keys
+// that fit the alg are tried for a token with any kid (RFC 7515 §4.1.4). Keys in doubt
+// do not change this: published keys are tried as if the keys in doubt were not there.
+// Keys in doubt are tried after the published keys, for the tokens that they were tried
+// for before the doubt.
 //
 // Certificates in a set (x5c, x5u) are ignored, because the set is trusted for
 // the URL that it came from.

@@ -16,7 +16,7 @@ const (
 	mostLook = 2 * time.Minute
 
 	// mostDoubt is how long a key can be in doubt. If no second answer comes in that
-	// time, the first one counts, because a stolen key must not stay in use if the
+	// time, the first answer counts, because a stolen key must not stay in use if the
 	// issuer withdraws it and is then down.
 	mostDoubt = 5 * time.Minute
 )

@@ -47,5 +47,6 @@ func (v *View) FAPI2Err() error { return v.cache.FAPI2Err() }
 func (s *Set) FAPI2Err() error { return nil }
 
 // FAPI2Err returns nil, because it cannot find out how the keyfunc gets its keys. For
-// the FAPI 2.0 Security Profile you should make sure that it uses TLS (§5.2.1).
+// the FAPI 2.0 Security Profile you should make sure that the keyfunc uses TLS
+// (§5.2.1).
 func (s *KeyfuncSource) FAPI2Err() error { return nil }

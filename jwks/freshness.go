@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// freshness returns how long after now the set should be fetched again: the answer's
-// own freshness lifetime, within bounds, or else config.RefreshAfter. If an answer must
-// not be stored (no-store, max-age=0), this is the lower bound, because its keys are
-// held anyway for verifying, and a fetch per request would be useless load.
+// freshness returns how long after now the set should be fetched again: the answer's own
+// freshness lifetime, within bounds, or else config.RefreshAfter. If an answer must not
+// be stored (no-store, max-age=0), the result is the lower bound, because the answer's
+// keys are held anyway for verifying, and a fetch per request would be useless load.
 func freshness(h http.Header, now time.Time, config Config) time.Duration {
 	fresh, ok := lifetime(h, now)
 	if !ok {
@@ -42,15 +42,15 @@ func lifetime(h http.Header, now time.Time) (time.Duration, bool) {
 	return end.Sub(now), true
 }
 
-// cacheControl returns max-age, or the least if there are several. If there is a no-store
-// or no-cache, that counts as 0 (RFC 9111 §5.2.2).
+// cacheControl returns max-age, or the least if there are several. A no-store or no-cache
+// counts as max-age 0 (RFC 9111 §5.2.2).
 func cacheControl(lines []string) (age time.Duration, found bool) {
 	for directive := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
 		seconds := time.Duration(0)
 		switch strings.ToLower(name) {
 		case "max-age":
-			seconds, _ = deltaSeconds(strings.Trim(value, `"`)) // §4.2.1: if it is invalid, the answer is stale
+			seconds, _ = deltaSeconds(strings.Trim(value, `"`)) // RFC 9111 §4.2.1: if max-age is invalid, the answer is stale
 		case "no-store", "no-cache":
 		default:
 			continue

@@ -63,8 +63,8 @@ func (s *keySet) held(q question) []crypto.PublicKey {
 	return r[number(q.alg)]
 }
 
-// find returns the keys for q. If the kid is known but none of its keys fits the alg,
-// it returns an error. If the kid is unknown, it returns neither.
+// find returns the keys for q. If the kid is known but none of its keys fits the alg, it
+// returns an error. If the kid is unknown, it returns neither keys nor an error.
 func (s *keySet) find(q question) ([]crypto.PublicKey, error) {
 	if keys := s.held(q); keys != nil {
 		return keys, nil
@@ -115,8 +115,8 @@ func newKeySet(entries []entry) *keySet {
 }
 
 // servesAnyKid reports whether e, a key of the set, is a candidate for any kid. A
-// published key is one if no published key has a kid. A key in doubt is one if it was
-// one before the doubt.
+// published key is a candidate if no published key has a kid. A key in doubt is a
+// candidate if it was one before the doubt.
 func (s *keySet) servesAnyKid(e entry) bool {
 	if e.isDoubted() {
 		return e.anyKid
@@ -124,8 +124,8 @@ func (s *keySet) servesAnyKid(e entry) bool {
 	return !s.named
 }
 
-// keyOf returns one entry for kid. If a published one fits, it is returned rather than
-// one in doubt, as held does.
+// keyOf returns one entry for kid. A published entry is returned rather than an entry in
+// doubt, as in held.
 func (s *keySet) keyOf(kid string) (e entry, ok bool) {
 	for _, doubted := range []bool{false, true} {
 		i := slices.IndexFunc(s.entries, func(e entry) bool {
@@ -167,7 +167,7 @@ type omission struct {
 func (o omission) String() string { return fmt.Sprintf("key %d: %v", o.index, o.reason) }
 
 // expected reports whether the omission needs no warning: issuers publish keys for
-// encryption next to those for verification.
+// encryption next to keys for verification.
 func (o omission) expected() bool { return errors.Is(o.reason, errUse) }
 
 var (
@@ -270,9 +270,9 @@ type documentKey struct {
 	Issuer string `json:"issuer,omitempty"` // not registered by IANA; used by Entra ID
 }
 
-// readMembers reads the members of a JWK that matter here, by their exact
-// names. Certificates are ignored on purpose: the keys are not trusted because of
-// them, and if Go cannot parse one, its key should still be used.
+// readMembers reads the members of a JWK that matter here, by their exact names.
+// Certificates are ignored on purpose: certificates are not the reason why the keys are
+// trusted, and if Go cannot parse a certificate, its key should still be used.
 func readMembers(raw string) (documentKey, error) {
 	var m documentKey
 	var private error
@@ -351,9 +351,9 @@ func checkMembers(m jwkset.JWKMarshal) error {
 	switch {
 	case m.KTY == jwkset.KtyOct:
 		return jose.ErrSymmetric
-	case m.USE != "" && m.USE != jwkset.UseSig: // §4.2
+	case m.USE != "" && m.USE != jwkset.UseSig: // RFC 7517 §4.2
 		return errUse
-	case m.KEYOPS != nil && (!slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) || repeats(m.KEYOPS)): // §4.3
+	case m.KEYOPS != nil && (!slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) || repeats(m.KEYOPS)): // RFC 7517 §4.3
 		return errKeyOps
 	case len(m.KID) > maxKeyID:
 		return errKeyID
@@ -408,9 +408,10 @@ func isType(m jwkset.JWKMarshal) bool {
 	return false
 }
 
-// newEntry binds a key to its algorithms: those of its type and curve, or, if the JWK
-// declares one of them, that one only (RFC 7517 §4.4, RFC 8725 §3.1). For example, an
-// Ed25519 key that declares "EdDSA" does not verify "Ed25519" (RFC 9864).
+// newEntry binds a key to its algorithms: all that its type and curve allow or, if the
+// JWK declares one of these, only the declared algorithm (RFC 7517 §4.4, RFC 8725 §3.1).
+// For example, an Ed25519 key that declares "EdDSA" does not verify "Ed25519" (RFC
+// 9864).
 func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
 	key := jwk.Key()
 	algs, err := algorithms(key)

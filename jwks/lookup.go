@@ -8,9 +8,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// A table finds the keys of a token by its kid and alg. Every request does this
-// lookup, and with a map it takes a quarter to a half longer. Once filled, a table is
-// read-only.
+// A table finds the keys of a token by its kid and alg. Every request does this lookup,
+// and a map would take a quarter to a half longer. Once filled, a table is read-only.
 type table struct {
 	slots []slot // their number is a power of two; at least half are empty
 	shift uint8  // reduces a mark to the bits of a slot's index
@@ -71,8 +70,8 @@ func (r *record) join(other *record) {
 	}
 }
 
-// answer makes key an answer for an alg, unless it is one already or there is no
-// room. The list is clipped, so that an append by a caller does not write into ours.
+// answer makes key an answer for an alg, unless key is one already or there is no room.
+// The list is clipped, so that an append by a caller does not write into ours.
 func (r *record) answer(number int, key crypto.PublicKey) {
 	keys := &r[number]
 	if hasRoom(*keys, key) && !jose.Contains(*keys, key) {

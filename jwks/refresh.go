@@ -22,13 +22,13 @@ const (
 	// savedTimeout limits a fetch that can fall back to keys from File.
 	savedTimeout = 2 * time.Second
 
-	// waitAgain is the RetryAfter for a request that gave up waiting or was one too
-	// many. It is short, because the fetch is running.
+	// waitAgain is the RetryAfter for a request that gave up waiting, or that came when
+	// maxWaiting requests were waiting. It is short, because the fetch is running.
 	waitAgain = time.Second
 )
 
-// A flight is one fetch, shared by all requests that wait for it. None of them can end
-// it.
+// A flight is one fetch, shared by all requests that wait for it. None of these requests
+// can end the fetch.
 type flight struct {
 	cause  question  // the question that started it; zero if it was not a lookup
 	began  time.Time // before the first request to the issuer
@@ -46,8 +46,8 @@ func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint6
 	return c.obtain(ctx, q)
 }
 
-// obtain answers q after waiting for a fetch, if q may cause or join one. It waits for
-// two fetches at most.
+// obtain answers q after waiting for a fetch, if q may cause a fetch or join a running
+// one. It waits for two fetches at most.
 func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("jwks: did not look for the key: %w", err)
@@ -63,8 +63,8 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 			return nil, 0, err
 		}
 		keys, generation, err = c.settle(f, q)
-		// If the fetch was running already, it may have been answered before the
-		// key was published. The next one that q joins will have begun after q came.
+		// If the fetch was running already, it may have been answered before the key
+		// was published. The next fetch that q joins will have begun after q came.
 		if keys != nil || err != nil || f.cause == q || !first {
 			return keys, generation, err
 		}
@@ -82,7 +82,7 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	set := c.usable.Load()                  // loaded again, because a fetch may have ended since Keys loaded it
-	if len(q.kid) > maxKeyID && !c.closed { // no set has keys with such a kid
+	if len(q.kid) > maxKeyID && !c.closed { // no set has keys with so long a kid
 		return nil, nil, generationOf(set, nil), nil
 	}
 	if set == nil {
@@ -112,7 +112,8 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 
 var errNotAsked = errors.New("the token's key is not in the key set held, and unknown keys have used up the fetches that MissCooldown allows")
 
-// wait waits until the fetch ends. If ctx or the time to wait ends first, it returns an
+// wait returns nil once the fetch has ended, even if the fetch failed. If ctx ends or
+// enough fires first, or if maxWaiting requests are already waiting, wait returns an
 // error.
 func (c *Cache) wait(ctx context.Context, f *flight, enough <-chan time.Time) error {
 	defer c.waiting.Add(-1)
@@ -182,8 +183,8 @@ func (c *Cache) begin(q question) (*flight, error) {
 	return c.start(q, true), nil
 }
 
-// start starts a fetch. If it is urgent, it bypasses HTTP caches. c.mu must be held, the
-// cache open, and no fetch running.
+// start starts a fetch. If urgent is true, the fetch bypasses HTTP caches. c.mu must be
+// held, the cache open, and no fetch running.
 func (c *Cache) start(q question, urgent bool) *flight {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &flight{cause: q, began: time.Now(), urgent: urgent, cancel: cancel, done: make(chan struct{})}
@@ -193,9 +194,9 @@ func (c *Cache) start(q question, urgent bool) *flight {
 }
 
 // run runs one fetch: ask the issuer, store the result, then report. Panics are
-// recovered, because one in this goroutine would crash the program. A fetch that never
-// finishes would block all later ones, so loggers, hooks and disk writes, which can
-// hang, come after finish.
+// recovered, because a panic in this goroutine would crash the program. A fetch that
+// never finishes would block all later ones, so loggers, hooks and disk writes, which
+// can hang, come after finish.
 func (c *Cache) run(ctx context.Context, f *flight) {
 	defer f.cancel()
 	event := Fetch{Start: f.began}
@@ -209,7 +210,8 @@ func (c *Cache) run(ctx context.Context, f *flight) {
 		c.save()
 	}
 	// If a connection were kept until the next fetch, a firewall might drop it by then.
-	// It would also lead to the same server again, which may be the one out of date.
+	// The connection would also lead to the same server again, and that server may be
+	// out of date.
 	c.source.client.Close()
 	c.callHook(event)
 }
@@ -290,8 +292,8 @@ func (c *Cache) finish(f *flight, r reply, saved *savedSet, event *Fetch) (repor
 	return report
 }
 
-// succeeded stores the set. If it equals the last one, that stays in use, with its
-// generation. c.mu is held.
+// succeeded stores the set of r. If it equals the last set, the last set stays in use,
+// with its generation. c.mu is held.
 func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	now := time.Now()
 	doubted := c.use(r.set, f.began, event)
@@ -316,8 +318,8 @@ func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 }
 
 // use makes set usable, whose fetch began at began. If set is nil or equals the last
-// one, the last one is used. Keys that are held and that set lacks stay while they are
-// in doubt; use returns those. c.mu is held.
+// set, the last set is used. Held keys that set lacks stay while they are in doubt, and
+// use returns them. c.mu is held.
 func (c *Cache) use(set *keySet, began time.Time, event *Fetch) (doubted []entry) {
 	switch {
 	case set == nil:
@@ -346,9 +348,9 @@ func (c *Cache) use(set *keySet, began time.Time, event *Fetch) (doubted []entry
 	return doubted
 }
 
-// follow sets the generation of a new set: that of the last set if both have the same
-// keys, and otherwise the next. It returns set, or the last set if the keys are the same
-// and none is or was in doubt. c.mu is held.
+// follow sets the generation of a new set: the generation of the last set if both have
+// the same keys, and otherwise the next generation. It returns set, or the last set if
+// the keys are the same and none is or was in doubt. c.mu is held.
 func (c *Cache) follow(set *keySet) *keySet {
 	set.generation = c.last.generation
 	switch {
@@ -393,8 +395,8 @@ func (c *Cache) renew(after time.Duration) {
 }
 
 // expire sets usable-until. From then on no fetch is scheduled, because every request
-// starts or joins one. A longer pause of the outage is cut to mostRetryEmpty. c.mu is
-// held.
+// starts or joins a fetch. A longer pause of the outage is cut to mostRetryEmpty. c.mu
+// is held.
 func (c *Cache) expire(after time.Duration) {
 	c.state.UsableUntil = time.Now().Add(after)
 	c.arm(&c.expiry, after, func() (report func()) {
@@ -411,8 +413,8 @@ func (c *Cache) expire(after time.Duration) {
 }
 
 // arm sets one of the timers and cancels its previous setting. f runs with c.mu held;
-// the function that it returns runs without. If the timer is set again or the cache is
-// closed first, f does not run. c.mu is held.
+// the function that f returns runs without c.mu. If the timer is set again or the cache
+// is closed first, f does not run. c.mu is held.
 func (c *Cache) arm(slot **time.Timer, delay time.Duration, f func() (report func())) {
 	c.disarm(slot)
 	c.running.Add(1)
@@ -438,8 +440,9 @@ func (c *Cache) disarm(slot **time.Timer) {
 	*slot = nil
 }
 
-// shorten subtracts a random part of d, at most share, so that a fleet does not fetch in
-// step. It never lengthens d, so the upper bounds hold for every instance.
+// shorten subtracts a random part of d, from 0 to d*share, so that a fleet does not
+// fetch in step. The result is never longer than d, so no instance fetches later than
+// the documented maximum.
 func shorten(d time.Duration, share float64) time.Duration {
 	return d - time.Duration(rand.Float64()*share*float64(d))
 }

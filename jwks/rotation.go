@@ -8,17 +8,17 @@ import (
 )
 
 // KeysAfter looks for newer keys if a token's signature is wrong under the keys that
-// [Cache.Keys] returned with this generation. Some issuers rotate without a new
-// kid, because their only key has no kid, or all keys have the same. Only signatures
-// that fail show such a rotation.
+// [Cache.Keys] returned with this generation. Some issuers rotate without a new kid,
+// because their only key has no kid, or all keys have the same kid. Only signatures that
+// fail show such a rotation.
 //
-// If the set held is newer than generation, KeysAfter returns its keys for kid and
-// alg at once, as Keys does, with the generation of that set. They can include
-// keys that you have tried already. Otherwise it fetches the set once and waits
-// for that as Keys does, if
+// If the set held is newer than generation, KeysAfter returns its keys for kid and alg at
+// once, as Keys does, with the generation of that set. They can include keys that you have
+// tried already. Otherwise it fetches the set once and waits for the fetch as Keys does,
+// if
 //   - the set was read longer ago than Config.MissCooldown, and
-//   - none of the fetches that MissCooldown allows is spent. One of them is then left
-//     for unknown kids, so forged signatures never hold those up.
+//   - none of the fetches that MissCooldown allows is spent. One fetch is then left for
+//     unknown kids, so forged signatures never delay an unknown kid.
 //
 // A forged token that keeps coming costs at most one fetch per MissCooldown.
 //
@@ -26,8 +26,8 @@ import (
 // is still wrong. An error means one of these, and newer is then 0:
 //   - the last fetch failed, and the set has expired or was read longer ago than
 //     MissCooldown. The issuer may have rotated, so the token may be good. Every call
-//     returns this error while the outage lasts, whether or not a fetch is due, and
-//     also for forged tokens. It has a method RetryAfter() time.Duration in its chain;
+//     returns this error while the outage lasts, whether or not a fetch is due, and also
+//     for forged tokens. The error has a method RetryAfter() time.Duration in its chain;
 //   - a running fetch did not end within Config.WaitTimeout; the error has RetryAfter too;
 //   - ctx ended, or the cache is closed.
 //
@@ -58,7 +58,7 @@ func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint6
 }
 
 // suspect returns the fetch to wait for after a signature failed under the keys of this
-// generation, or nil if none is running or allowed. During an outage it returns an
+// generation, or nil if no fetch is running or allowed. During an outage it returns an
 // error, because the issuer may have rotated.
 func (c *Cache) suspect(generation uint64) (*flight, error) {
 	c.mu.Lock()

@@ -74,7 +74,7 @@ func (c *Cache) save() {
 
 // writeSaved replaces the file atomically, so a reader sees either the old or the new
 // content, even after a power failure. It writes the keys that are used instead of the
-// issuer's document, because that may contain a private key.
+// issuer's document, because the document may contain a private key.
 func writeSaved(config Config, set *keySet, at time.Time) error {
 	document, err := json.Marshal(set.document())
 	if err != nil {
@@ -192,7 +192,7 @@ func (c *Cache) restore(s *savedSet) {
 		return
 	}
 	left := time.Until(s.at.Add(c.config.UsableFor))
-	if left <= 0 { // it has expired since the file was read
+	if left <= 0 { // the set has expired since the file was read
 		return
 	}
 	s.set.generation = 1

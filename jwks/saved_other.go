@@ -8,8 +8,8 @@ import (
 )
 
 // openSaved opens the file. It does not check which users can write it, because on
-// this platform the mode does not show that. Only the permissions of the folder
-// protect it.
+// this platform the file's mode does not show it. Only the permissions of the
+// folder protect it.
 func openSaved(name string) (*os.File, error) {
 	file, err := os.Open(name)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 )
 
 // openSaved opens the file if only this process's user or root can have written it. It
-// does not follow a symbolic link, and does not wait for a writer if it is a pipe.
+// does not follow a symbolic link, and does not wait for a writer if the file is a
+// pipe.
 func openSaved(name string) (*os.File, error) {
 	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -29,7 +29,7 @@ type source struct {
 	wholeAt time.Time     // when the last answer with a body came
 
 	complained map[string]bool
-	warned     bool // the warning about connections that are not pinged was returned
+	warned     bool // unpinged has returned its warning
 }
 
 func newSource(config Config) *source {
@@ -43,8 +43,8 @@ type reply struct {
 	omitted []omission // keys of the document that are not in the set
 }
 
-// ask fetches the key set. A jwks_uri from discovery is kept, and looked up again before
-// each fetch, unless that is sooner than lookAt.
+// ask fetches the key set. A jwks_uri from discovery is kept. It is looked up again
+// before each fetch that begins at lookAt or later.
 func (s *source) ask(ctx context.Context, urgent bool) (reply, error) {
 	if s.config.URL == "" && (s.jwksURI == "" || !time.Now().Before(s.lookAt)) {
 		if err := s.discover(ctx); err != nil {
@@ -55,9 +55,9 @@ func (s *source) ask(ctx context.Context, urgent bool) (reply, error) {
 }
 
 // discover looks up the jwks_uri. If the metadata is unavailable, the previous jwks_uri
-// stays in use, because the keys may still be there. If there is a previous one, the
-// lookup gets at most half of WaitTimeout, so that a slow metadata server leaves time
-// for the keys.
+// stays in use, because the keys may still be there. If there is a previous jwks_uri,
+// the lookup gets at most half of WaitTimeout, so that a slow metadata server leaves
+// time for the keys.
 func (s *source) discover(ctx context.Context) error {
 	s.looking.Store(true)
 	if s.jwksURI != "" {
@@ -104,7 +104,7 @@ func (s *source) read(ctx context.Context, urgent bool) (r reply, err error) {
 		if _, ok := lifetime(response.Header, time.Now()); ok {
 			s.fresh = freshness(response.Header, time.Now(), s.config)
 		}
-		return reply{fresh: s.fresh}, nil // RFC 9111 §4.3.4: if it has no new freshness, the old one stays
+		return reply{fresh: s.fresh}, nil // RFC 9111 §4.3.4: if a 304 has no freshness lifetime, the stored one stays
 	case response.Status != 0 && response.Status != http.StatusOK:
 		return reply{}, request.StatusError(response)
 	case err != nil:

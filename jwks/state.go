@@ -15,11 +15,11 @@ type State struct {
 	// without a kid are not listed. It is nil if no keys are held.
 	KeyIDs []string
 
-	// Generation counts the different sets so far. It is 0 before the first.
+	// Generation counts the different sets so far. It is 0 before the first set.
 	Generation uint64
 
-	// FetchedAt is the time of the issuer's last good answer, and Age how long ago
-	// that is. Both are zero before the first.
+	// FetchedAt is the time of the issuer's last good answer, and Age how long ago that
+	// is. Both are zero before the first good answer.
 	FetchedAt time.Time
 	Age       time.Duration
 
@@ -28,12 +28,13 @@ type State struct {
 	// request starts a fetch.
 	NextRefresh time.Time
 
-	// UsableUntil is when the keys are dropped if no good answer comes before. It is
-	// zero if none are held.
+	// UsableUntil is when the keys are dropped if no good answer comes before. It is zero
+	// if no keys are held.
 	UsableUntil time.Time
 
-	// Err is the error of the last fetch, and FailingSince the time of the first in the
-	// present series of failures. They are nil and zero if the last fetch succeeded.
+	// Err is the error of the last fetch, and FailingSince the time of the first failure
+	// in the present series. If the last fetch succeeded, Err is nil and FailingSince is
+	// zero.
 	Err          error
 	FailingSince time.Time
 
@@ -44,9 +45,9 @@ type State struct {
 	// Waiting is the number of requests that wait for a fetch.
 	Waiting int
 
-	// These count since NewCache: the fetches that ended, those that failed, those
-	// answered with 304, and the lookups (Misses) whose key was not in the set held,
-	// whether or not a fetch was made for them.
+	// These count since NewCache: fetches that ended, fetches that failed, fetches
+	// answered with 304, and lookups (Misses) whose key was not in the set held, whether
+	// or not a fetch was made for them.
 	Fetches, Failures, NotModified, Misses uint64
 }
 
@@ -55,8 +56,8 @@ type Fetch struct {
 	Start    time.Time     // when it began
 	Duration time.Duration // until its end, discovery included
 
-	// Err is the reason for a failure. It contains no key material. If it is nil, the
-	// keys held are those of the issuer.
+	// Err is the reason for a failure. It contains no key material. If Err is nil, the
+	// keys held come from the issuer, not from Config.File.
 	Err error
 
 	// NotModified reports that the issuer answered with 304 (Not Modified).
@@ -67,7 +68,7 @@ type Fetch struct {
 	// Generation has changed, a kid has a different key.
 	Added, Withdrawn []string
 
-	// Generation is that of the set. It is 0 if Err is set.
+	// Generation is the generation of the set. It is 0 if Err is set.
 	Generation uint64
 
 	// Omitted counts the keys of the answer that are not usable here.
@@ -108,7 +109,8 @@ func (s *keySet) kids() []string {
 }
 
 // callHook calls OnFetch. It recovers a panic, which would otherwise crash the program.
-// If a call is still running, which may never return, the event is dropped.
+// If an earlier call is still running, the event is dropped, because that call may
+// never return.
 func (c *Cache) callHook(event Fetch) {
 	if c.config.OnFetch == nil || !c.hook.mu.TryLock() {
 		return

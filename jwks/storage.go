@@ -18,12 +18,12 @@ var errReadOnly = errors.New("jwks: the storage is read-only, because only the i
 //	k, err := keyfunc.New(keyfunc.Options{Storage: cache.Storage()})
 //
 // KeyRead does what [Cache.Keys] does, for any alg, so it can wait for a fetch and
-// counts against the budget for unknown kids. Its error matches
-// [jwkset.ErrKeyNotFound] if the issuer is certain to have no such key. If several keys
-// have the kid, or if no key of the set has a kid, KeyRead returns one of them, always
-// the same, and prefers a published key to one in doubt. You should use [Cache.Keyfunc]
-// or [Cache.Keys] if you need them all. Methods that read the whole set wait until keys
-// are held, as KeyRead does, and include keys in doubt. Keys have the members that
+// counts against the budget for unknown kids. Its error matches [jwkset.ErrKeyNotFound]
+// if the issuer is certain to have no such key. If several keys have the kid, or if no
+// key of the set has a kid, KeyRead returns one of them, always the same, and prefers a
+// published key to one in doubt. If you need all of these keys, you should use
+// [Cache.Keyfunc] or [Cache.Keys]. Methods that read the whole set wait until keys are
+// held, as KeyRead does, and include keys in doubt. Keys have the members that
 // verifying needs, and no certificates. Methods that write return an error.
 func (c *Cache) Storage() jwkset.Storage { return storage{c} }
 
@@ -58,7 +58,7 @@ func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	return keys, nil
 }
 
-// set returns the set held. If none is held, it waits for one as a request does.
+// set returns the set held. If no set is held, it waits for a fetch as a request does.
 func (s storage) set(ctx context.Context) (*keySet, error) {
 	f, err := s.cache.demand()
 	if err != nil {

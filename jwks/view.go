@@ -19,8 +19,8 @@ type View struct {
 // A narrowed set is computed once for each set of the Cache, not for each request.
 type narrowed struct{ from, to *keySet }
 
-// For returns a view of the keys that one issuer can sign with: those without a member
-// "issuer", and those whose "issuer" is one of the spellings given. No RFC defines the
+// For returns a view of the keys that one issuer can sign with: keys without a member
+// "issuer", and keys whose "issuer" is one of the issuers given. No RFC defines the
 // member. The tenants of Entra ID share a document, for example, and there the member
 // keeps the keys of one tenant from signing for another.
 func (c *Cache) For(issuers ...string) *View {

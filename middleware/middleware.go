@@ -13,8 +13,8 @@
 // the rule. Middleware that writes responses itself, for example recovery or logging,
 // goes outside. So does CORS, or see [Options.CORS].
 //
-// It works with every router that takes func(http.Handler) http.Handler. If a request
-// passes, the handler gets its body and its ResponseWriter as they are.
+// A Middleware works with every router that takes func(http.Handler) http.Handler. If
+// a request passes, the handler gets its body and its ResponseWriter as they are.
 //
 // A token is checked when the request comes. A response can outlive its token, for
 // example server-sent events, a long poll or a WebSocket. If it should end with the
@@ -114,7 +114,7 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 }
 
 // EndWithToken returns a Middleware whose responses end when their token does, at
-// [accesstoken.Claims.End]. Use it for handlers that may run for longer than that.
+// [accesstoken.Claims.End]. Use it for handlers that may run until after that time.
 //
 // When the token ends, the request's context is canceled, and
 // context.Cause(r.Context()) is the refusal that the token would now get, an
@@ -128,8 +128,8 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 // own. Closing such a connection properly is up to the handler. A handler that has
 // returned is not affected.
 //
-// A response to an introspected token without exp, or to an anonymous request, has no
-// such end. If a token is revoked in the meantime, only the next request is refused.
+// A response to an introspected token without exp, or to an anonymous request, is not
+// ended. If a token is revoked in the meantime, only the next request is refused.
 func (m *Middleware) EndWithToken() *Middleware {
 	lasting := *m
 	lasting.ending = true
@@ -137,10 +137,10 @@ func (m *Middleware) EndWithToken() *Middleware {
 }
 
 // Wrap returns a handler. It calls next with the claims in the context if the request
-// may pass. If not, it refuses the request, and next does not see it. Inside another
-// Wrap of the same Validator it only checks its policy, unless that needs a fresh
-// introspection. If DPoP nonces are demanded, a response to a proof carries the next
-// nonce and Cache-Control: no-store, which next may replace.
+// may pass. If not, it refuses the request, and next does not see the request. Inside
+// another Wrap of the same Validator it only checks its policy, unless the policy
+// needs a fresh introspection. If DPoP nonces are demanded, a response to a proof
+// carries the next nonce and Cache-Control: no-store, which next may replace.
 func (m *Middleware) Wrap(next http.Handler) http.Handler { return &wrapped{m, next} }
 
 // WrapFunc is to Wrap as http.HandleFunc is to http.Handle.
@@ -192,8 +192,8 @@ func (m *wrapped) pass(w http.ResponseWriter, r *http.Request) {
 	m.next.ServeHTTP(w, r)
 }
 
-// demand returns what the request needs from this Wrap and from those further in. A
-// client without a token is thus told all the scopes at once, even if an inner Wrap
+// demand returns what the request needs from this Wrap and from the Wraps further in.
+// A client without a token is thus told all the scopes at once, even if an inner Wrap
 // demands some of them.
 func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 	policy, next := m.policy, m.next
@@ -224,7 +224,7 @@ func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
 // Refuse responds to a request with a refusal: an error of Check or of the Validator,
 // one made with accesstoken.Deny, or an accesstoken.Reason. If an error matches
 // accesstoken.Unavailable, the status is 503. Any other error becomes a 500. The
-// caller must not write anything after it.
+// caller must not write anything to w afterwards.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refused := m.validator.Refuse(r.Context(), err)
 	contentType, body, err := m.body(r, refused)

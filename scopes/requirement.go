@@ -21,9 +21,9 @@ type Requirement struct {
 // A clause is satisfied by any one of its scopes.
 type clause []string
 
-// All demands every one of the scopes. If there are none, or one is not a scope-token, the
-// Requirement is invalid; see [Requirement.Err]. So a list that is empty by accident, for
-// example one from a file, never accepts every token.
+// All demands every one of the scopes. If there are no scopes, or one of them is not a
+// scope-token, the Requirement is invalid; see [Requirement.Err]. So a list that is empty
+// by accident, for example a list from a file, never accepts every token.
 func All(scopes ...string) Requirement {
 	r := Requirement{fault: fault("All", scopes)}
 	for _, scope := range scopes {
@@ -32,8 +32,8 @@ func All(scopes ...string) Requirement {
 	return r
 }
 
-// Any demands at least one of the scopes. The first should be the preferred one, because
-// it is the one that a challenge asks for. If there are none, or one is not a scope-token,
+// Any demands at least one of the scopes. The first should be the preferred scope, because
+// a challenge asks for it. If there are no scopes, or one of them is not a scope-token,
 // the Requirement is invalid; see [Requirement.Err].
 func Any(scopes ...string) Requirement {
 	return Requirement{clauses: []clause{slices.Clone(scopes)}, fault: fault("Any", scopes)}
@@ -73,8 +73,8 @@ func (r Requirement) Err() error {
 	return errors.New("scopes: " + r.fault)
 }
 
-// IsZero reports whether this is the zero Requirement, so that a missing one can be
-// detected.
+// IsZero reports whether this is the zero Requirement, so that a missing Requirement can
+// be detected.
 func (r Requirement) IsZero() bool { return r.clauses == nil && !r.none && r.fault == "" }
 
 // MetBy reports whether the granted scopes satisfy the Requirement. If the Requirement is
@@ -88,7 +88,7 @@ func (r Requirement) MetBy(granted Set) bool {
 	return r.fault == ""
 }
 
-// And returns a Requirement that demands both.
+// And returns a Requirement that demands what r and other demand.
 func (r Requirement) And(other Requirement) Requirement {
 	both := Requirement{
 		clauses: slices.Concat(r.clauses, other.clauses),
@@ -102,7 +102,7 @@ func (r Requirement) And(other Requirement) Requirement {
 }
 
 // Scopes returns scopes that suffice to satisfy the Requirement: every scope of [All], and
-// the first of [Any]. A challenge asks for these (RFC 6750 §3.1).
+// the first scope of [Any]. A challenge asks for these scopes (RFC 6750 §3.1).
 func (r Requirement) Scopes() Set {
 	var needed []string
 	for _, c := range r.clauses {

@@ -35,7 +35,7 @@ func Parse(scope string) Set {
 
 // Has reports whether the scope is in the set.
 //
-// It allocates nothing, because it runs on every request.
+// Has allocates nothing, because it runs on every request.
 func (s Set) Has(scope string) bool {
 	if scope == "" || strings.IndexByte(scope, ' ') >= 0 { // for example, "a b" would be found in "a b c"
 		return false

@@ -102,7 +102,7 @@ func (c *connection) read() error {
 	return nil
 }
 
-// line returns the next line without its end. The slice is valid until the next read.
+// line returns the next line without its CR LF. The slice is valid until the next read.
 func (c *connection) line() ([]byte, error) {
 	line, err := c.answers.ReadSlice('\n')
 	return bytes.TrimSuffix(line, []byte("\r\n")), err

@@ -58,7 +58,7 @@ const variable = "MUTANT"
 func switches(source []byte) []byte {
 	tree, err := parser.ParseFile(token.NewFileSet(), "", source, parser.PackageClauseOnly)
 	if err != nil {
-		return nil // it was parsed before
+		return nil // the source was parsed before
 	}
 	return fmt.Appendf(nil, switchFile, tree.Name.Name)
 }
@@ -72,8 +72,8 @@ type insertion struct {
 }
 
 // instrument writes all mutants into their source. A mutant has no effect unless its
-// number is chosen. Because all are compiled at once, it takes only minutes to try
-// hundreds of them. Line numbers do not change.
+// number is chosen. Because all mutants are compiled at once, it takes only minutes to
+// try hundreds of them. Line numbers do not change.
 func instrument(source []byte, mutants []mutant) []byte {
 	var insertions []insertion
 	for i, m := range mutants {
@@ -95,7 +95,7 @@ func instrument(source []byte, mutants []mutant) []byte {
 }
 
 // inside orders insertions so that changes nest like the code that they change. If two
-// changes are in the same place, the first is the outer one.
+// changes are in the same place, the first is the outer change.
 func inside(a, b insertion) int {
 	switch {
 	case a.at != b.at:

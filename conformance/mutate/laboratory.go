@@ -26,7 +26,7 @@ type verdict struct {
 // A laboratory has the compiled test programs, which contain all mutants.
 type laboratory struct {
 	top     string // absolute
-	folder  string // outside the tree
+	folder  string // outside the source tree
 	chosen  []mutant
 	stages  map[string][]stage
 	overlay string
@@ -36,9 +36,9 @@ type laboratory struct {
 	killers map[string][]string // tests that killed mutants, by package and file
 }
 
-// newLaboratory compiles the tests for the chosen mutants, and runs them without a
-// mutant. They have to pass. Their time determines the limit after which a mutant
-// counts as hanging.
+// newLaboratory compiles the tests for the chosen mutants, and runs the tests without
+// a mutant. The tests have to pass. Their time determines the limit after which a
+// mutant counts as hanging.
 func newLaboratory(ctx context.Context, top string, all, chosen []mutant, stages map[string][]stage) (*laboratory, error) {
 	top, err := filepath.Abs(top)
 	if err != nil {

@@ -10,8 +10,8 @@
 // The checks are found in the syntax tree. A mutant's id consists of the file, the
 // function, the operator and the source text that it changes. No file of the tree is
 // changed: the tests of each package are compiled once, with an overlay that contains
-// all mutants, and an environment variable enables one of them. Tests that take too
-// long are stopped. This kills the mutant as well, and the table says so.
+// all mutants, and an environment variable enables one of the mutants. Tests that
+// take too long are stopped. This kills the mutant as well, and the table says so.
 //
 // The operators:
 //

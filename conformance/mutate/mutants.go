@@ -84,14 +84,14 @@ func (f *finder) text(node ast.Node) string {
 	return string(f.source[int(node.Pos())-f.base : int(node.End())-f.base])
 }
 
-// A check that spans several lines is written in one, without its comments.
+// If a check spans several lines, it is written in one line, without its comments.
 var (
 	comment   = regexp.MustCompile(`[ \t]// .*`)
 	lineBreak = regexp.MustCompile(`\s*\n\s*`)
 )
 
 // add adds a mutant of the check. The texts before and after are inserted around the
-// check, or, if there are other nodes in around, around these.
+// check or, if around has nodes, around these nodes.
 func (f *finder) add(operator, before string, check ast.Node, after string, around ...ast.Node) {
 	first, last := check, check
 	if len(around) > 0 {
@@ -125,7 +125,7 @@ func (f *finder) without(check ast.Node, operator token.Token) {
 type part struct {
 	*finder
 	results []ast.Expr               // the types of its results
-	covered map[*ast.ReturnStmt]bool // returns that are the only statement under a condition, which is mutated itself
+	covered map[*ast.ReturnStmt]bool // returns whose error is not mutated: each is the only statement under a condition that is
 }
 
 func (f *finder) body(signature *ast.FuncType, body *ast.BlockStmt) {
@@ -138,7 +138,7 @@ func (p part) walk(node ast.Node) {
 		case *ast.FuncLit:
 			p.body(n.Type, n.Body)
 			return false
-		case *ast.ForStmt: // not its condition: an endless loop tells nothing about the tests
+		case *ast.ForStmt: // not its condition: an endless loop shows nothing about the tests
 			p.walk(n.Body)
 			return false
 		case *ast.IfStmt:
@@ -178,9 +178,9 @@ func (p part) clauses(body *ast.BlockStmt, tagged bool) {
 	}
 }
 
-// condition mutates the condition under which the statements run. If they refuse, the
-// mutant refuses less; otherwise it negates the condition. If || or && joins several
-// conditions, each one is mutated by itself.
+// condition mutates the condition under which the statements run. If the statements
+// refuse, the mutant refuses less; otherwise the mutant negates the condition. If || or
+// && joins several conditions, each condition gets a mutant of its own.
 func (p part) condition(condition ast.Expr, run []ast.Stmt) {
 	switch operator := logical(condition); {
 	case operator == token.LOR:
@@ -192,12 +192,13 @@ func (p part) condition(condition ast.Expr, run []ast.Stmt) {
 	default:
 		p.inverted(condition)
 	}
-	if p.text(condition) != "err == nil" { // its return has the verdict, which is mutated by itself
+	if p.text(condition) != "err == nil" { // under err == nil, the returned error is a verdict of its own, so it is mutated too
 		p.cover(run)
 	}
 }
 
-// cover marks a return statement that is the only statement.
+// cover marks the return statement, if it is the only statement of run. Its error is
+// then not mutated, because the condition that leads to it is.
 func (p part) cover(run []ast.Stmt) {
 	if len(run) != 1 {
 		return
@@ -317,8 +318,9 @@ func (f *finder) operands(joined ast.Expr, operator token.Token) {
 	f.without(joined, operator)
 }
 
-// opposites map a strict comparison of times to the opposite one. Its negation is also
-// true for equal times: for example, "not After" is "Before or equal".
+// opposites map a strict comparison of times to the opposite one. The negation of a
+// strict comparison is also true for equal times: for example, "not After" is "Before
+// or equal".
 var opposites = map[string]string{"Before": "After", "After": "Before"}
 
 func (f *finder) call(n *ast.CallExpr) {

@@ -33,8 +33,8 @@ var targets = []target{
 	{file: "scopes/set.go"},
 	{file: "scopes/requirement.go", skip: []string{"Requirement.String"}}, // for people
 	{file: "jwks/keyset.go", skip: []string{
-		"keySet.held", "keySet.find", "keySet.has", "generationOf", // they find keys; their callers decide what is refused
-		"identify", "entry.equals", "firstOf", "omission.expected", // they detect changes of a set, and write log lines
+		"keySet.held", "keySet.find", "keySet.has", "generationOf", // these find keys; their callers decide what is refused
+		"identify", "entry.equals", "firstOf", "omission.expected", // these compare key sets or write log lines, and refuse nothing
 	}},
 	{file: "jwks/view.go"},
 	{file: "jwks/rotation.go"},
@@ -105,7 +105,7 @@ var (
 	root = stage{pkg: ".", skip: "^(TestAFloodOfNewTokensDrivesOutNobody|TestRefusedTokensLeaveNothingInTheCache|" +
 		"TestFactsKeepLittleOfATokenThatSaysMuch|TestNoGoroutineOutlivesClose|TestAForgottenConnectionIsHealedWithinATimeout)$"} // long floods, and real time
 	cases   = stage{pkg: "conformance"}
-	keySets = stage{pkg: "jwks", skip: "^(TestSoak|TestFaultsOfARealServer)$"} // they take real time
+	keySets = stage{pkg: "jwks", skip: "^(TestSoak|TestFaultsOfARealServer)$"} // these tests take real time
 	proofs  = stage{pkg: "dpop", skip: "^TestWhatAProofTakes$"}                // measures
 	netHTTP = stage{pkg: "middleware"}
 	echo    = stage{pkg: "middleware/echoauth"}

@@ -83,7 +83,7 @@ type place struct {
 type options struct {
 	host string            // of every party
 	port int               // of the page; the others use the ports after it, or free ports if taken; 0 means free ports for all
-	out  io.Writer         // the flows and trials of the page's visitors are printed here
+	out  io.Writer         // gets a log of the flows and trials that visitors of the page start
 	back http.RoundTripper // from the guest book to the issuer; nil means the demo's own transport
 }
 

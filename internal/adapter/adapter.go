@@ -1,5 +1,6 @@
-// Package adapter is the path of a request that all adapters share. They differ only
-// in the form of the requests that they read and of the responses that they write.
+// Package adapter is the path of a request that all adapters share. Adapters differ
+// only in the form of the requests that they read and of the responses that they
+// write.
 package adapter
 
 import (
@@ -37,8 +38,9 @@ func (a Admission) End() {
 // policy is checked, because a full check would cost a second introspection, and a
 // proof of possession can be used only once. If the policy has FreshIntrospection,
 // the full check is made all the same. Claims that other code put into the context,
-// or that belong to an outer request, are no authentication. Target distinguishes
-// requests if their credentials come without a request, and is empty otherwise.
+// or that belong to an outer request, do not count as authentication. target
+// distinguishes requests whose credentials come without an http.Request, for
+// example gRPC calls. For HTTP it is empty.
 func Authorize(ctx context.Context, v *accesstoken.Validator, target string, credentials accesstoken.Credentials, policy accesstoken.Policy) (Admission, error) {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
 	if ok && !outer.Ended() && outer.By == v && outer.Target == target && outer.Credentials.Equal(credentials) && !policy.FreshIntrospection {

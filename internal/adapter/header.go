@@ -29,7 +29,7 @@ func Accepted(header http.Header, r *http.Request, nonce string, cors bool) {
 // set, scripts of other origins may read the challenge and the DPoP nonce.
 func Refused(header http.Header, r *http.Request, refused *accesstoken.Error, cors bool) {
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		header.Del(name) // it describes a body that will not be written
+		header.Del(name) // the field describes a body that will not be written
 	}
 	for name, values := range refused.Header() {
 		header[name] = values

@@ -1,6 +1,6 @@
 // Package binding compares what a token is bound to with what its request proves: the
 // client certificate (RFC 8705), and the request that a DPoP proof is about (RFC
-// 9449). It does not know policies or refusals, which are up to its caller.
+// 9449). Policies and refusals are up to its caller.
 package binding
 
 import (
@@ -17,8 +17,9 @@ import (
 	"github.com/accesstoken/accesstoken/internal/clientcert"
 )
 
-// How a request can fail to show the certificate that its token is bound to. There
-// is also what [clientcert.Format.Thumbprint] returns.
+// The ways in which a request can fail to show the certificate that its token is
+// bound to. CheckCertificate can also return the errors of
+// [clientcert.Format.Thumbprint].
 var (
 	ErrNone  = errors.New("the token is bound to a client certificate, and none was presented")
 	ErrOther = errors.New("the token is bound to another client certificate")
@@ -116,7 +117,7 @@ func Path(r *http.Request) string {
 		return absolute.EscapedPath()
 	}
 	if r.URL == nil { // the request was made by hand
-		return "*" // no proof is for this path
+		return "*" // no proof can be for this path
 	}
 	return r.URL.EscapedPath()
 }

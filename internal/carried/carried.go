@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 )
 
-// TestKeys is a key source of accesstokentest. If claims come from it, every
-// Validator accepts them in Check. No other package can name this interface.
+// TestKeys is implemented by a key source of accesstokentest. If that key source
+// verified a token, every Validator accepts the token's claims in Check. Packages
+// outside this module cannot name Key, so they cannot implement TestKeys.
 type TestKeys interface{ ForTests(Key) }
 
 // Key finds the node in a context.
@@ -32,7 +33,7 @@ type Context[C, R, V any] struct {
 }
 
 // End takes the claims out of the context for good, because the request that they
-// came with is over. Contexts that are derived from it may outlive the request, and
+// came with is over. Contexts that are derived from c may outlive the request, and
 // lose the claims too.
 func (c *Context[C, R, V]) End() { c.ended.Store(true) }
 

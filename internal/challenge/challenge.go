@@ -3,7 +3,7 @@ package challenge
 import "strings"
 
 // A Param is one auth-param of a challenge (RFC 9110 §11.2). If its Value is empty,
-// it is left out.
+// the Param is left out.
 type Param struct{ Name, Value string }
 
 // Write returns a challenge for a WWW-Authenticate field: the scheme, and its
@@ -25,8 +25,8 @@ func Write(scheme string, params ...Param) string {
 	return b.String()
 }
 
-// quote escapes the two characters that need it in a quoted-string (RFC 9110
-// §5.6.4).
+// quote writes the text to b with a backslash before every " and \ (RFC 9110
+// §5.6.4). The caller writes the quotes around it.
 func quote(b *strings.Builder, text string) {
 	for i := range len(text) {
 		if text[i] == '"' || text[i] == '\\' {

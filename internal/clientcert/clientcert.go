@@ -50,8 +50,8 @@ func (f Format) Fields(name string) []string {
 
 // Thumbprint returns the thumbprint of the certificate in the Format's only line, as
 // [ThumbprintOf] writes it. If there is no line, the error is [ErrNone]. If there are
-// several, or the line is not one certificate, it is [ErrMalformed]. From an ALB the
-// line may also be a chain, whose first certificate is the client's.
+// several lines, or the line is not one certificate, the error is [ErrMalformed].
+// From an ALB the line may also be a chain, whose first certificate is the client's.
 //
 // Neither the chain nor the dates are checked. The proxy made the client prove
 // possession of the key, and decided what else to check. The token's binding also
@@ -59,7 +59,7 @@ func (f Format) Fields(name string) []string {
 func (f Format) Thumbprint(header http.Header, name string) (string, error) {
 	fields := f.Fields(name)
 	if f == ClientCert {
-		fields = fields[:1] // the chain does not contain the client's own (RFC 9440 §2.3)
+		fields = fields[:1] // the chain does not contain the client's own certificate (RFC 9440 §2.3)
 	}
 	line, err := only(header, fields)
 	switch {
@@ -87,9 +87,10 @@ func encode(sum [sha256.Size]byte) string {
 const maxLine = 16 << 10
 
 // only returns the only line that all the fields have together. A second line is
-// refused even if it is the same: if the proxy adds to the client's line or leaves it
-// alone, one of the two is the client's. For example, an ALB sends one of its two
-// fields, and does not say that it removes the other.
+// refused even if it is the same: if the proxy adds its line to the client's line or
+// leaves that line alone, one of the two is the client's. For example, an ALB sends
+// one of its two fields, and its documentation does not say that it removes the
+// other.
 func only(header http.Header, fields []string) (string, error) {
 	var lines []string
 	for _, field := range fields {

@@ -7,9 +7,9 @@ import (
 )
 
 // readXFCC reads the Hash or the Cert of the only element of an
-// X-Forwarded-Client-Cert. If there are both, they must agree.
+// X-Forwarded-Client-Cert. If the element has both, they must agree.
 //
-// If there are several elements, the line is refused. The last one would be the
+// If there are several elements, the line is refused. The last element would be the
 // nearest proxy's, but Envoy writes the names in a certificate (URI, DNS) without
 // quotes. A comma in a name ends the element and begins another, so a client that can
 // influence the names in its certificate could choose the hash. Even if Envoy
@@ -35,7 +35,7 @@ func readXFCC(line string) (string, error) {
 	return readPairs(found)
 }
 
-// readPairs reads the Hash and the Cert, whichever is there.
+// readPairs reads the Hash and the Cert, whichever is present.
 func readPairs(found map[string]string) (string, error) {
 	hash, hasHash := found["hash"]
 	cert, hasCert := found["cert"]

@@ -16,8 +16,8 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// Every error of [Read] matches one of these. If the caller's context ended, it matches
-// the context's error as well.
+// Every error of [Read] matches one of these. If the caller's context ended, the error
+// matches the context's error as well.
 var (
 	// ErrUnavailable means that no usable document was found. A retry may succeed.
 	ErrUnavailable = errors.New("the issuer's metadata is unavailable")
@@ -36,16 +36,16 @@ const (
 type Source struct {
 	Issuer      string // the exact issuer identifier
 	MetadataURL string // the URL of the metadata; if empty, the well-known URLs of Issuer are tried
-	AllowHTTP   bool   // plain http is accepted on any host, not only on a loopback one
+	AllowHTTP   bool   // plain http is accepted on any host, not only on a loopback host
 
-	// SameOrigin requires that jwks_uri has the scheme, host and port of Issuer.
-	// If introspection_endpoint does not, it is left out.
+	// SameOrigin requires that jwks_uri has the scheme, host and port of Issuer. An
+	// introspection_endpoint with others is left out.
 	SameOrigin bool
 
-	// SignedBy returns the keys that may sign signed_metadata (RFC 8414 §2.1);
-	// kid and alg come from its header, and kid can be empty. If SignedBy is set, a
-	// document without valid signed_metadata is refused, and only the signed members
-	// are used. If it is nil, signed_metadata is ignored, which the RFC allows.
+	// SignedBy returns the keys that may sign signed_metadata (RFC 8414 §2.1); kid and
+	// alg come from its header, and kid can be empty. If SignedBy is set, a document
+	// without valid signed_metadata is refused, and only the signed members are used.
+	// If SignedBy is nil, signed_metadata is ignored, which the RFC allows.
 	SignedBy func(kid, alg string) []crypto.PublicKey
 
 	// Timeout limits reading one document. Zero means fetch.DefaultTimeout.
@@ -97,9 +97,9 @@ func metadataOf(place string) (issuer string, is bool) {
 	return "", false
 }
 
-// URLs returns the URLs where the metadata may be, in the order of the requests: that of
-// RFC 8414 §3.1, the same with the OpenID name (RFC 8414 §5), and that of OpenID
-// Connect Discovery §4.1. If the issuer has no path, the last two are the same.
+// URLs returns the URLs where the metadata may be, in the order of the requests: the URL
+// of RFC 8414 §3.1, the same URL with the OpenID name (RFC 8414 §5), and the URL of
+// OpenID Connect Discovery §4.1. If the issuer has no path, the last two are the same.
 func (s Source) URLs() []string {
 	if s.MetadataURL != "" {
 		return []string{s.MetadataURL}
@@ -120,9 +120,10 @@ func (s Source) URLs() []string {
 }
 
 // Read returns the metadata from the first URL with a usable document. If a document has
-// no jwks_uri, it is used only if no other URL has one with a jwks_uri. If one of the
-// URLs fails temporarily, for example with status 503, Read returns ErrUnavailable
-// instead of such a document or a mismatch, because that URL may have the right one.
+// no jwks_uri, it is used only if no other URL has a document with a jwks_uri. If one of
+// the URLs fails temporarily, for example with status 503, Read returns ErrUnavailable
+// instead of such a document or a mismatch, because that URL may have the right
+// document.
 func Read(ctx context.Context, client *fetch.Client, s Source) (Metadata, error) {
 	var keyless *Metadata
 	var mismatch error
@@ -137,7 +138,7 @@ func Read(ctx context.Context, client *fetch.Client, s Source) (Metadata, error)
 		case errors.Is(err, ErrMismatch):
 			mismatch = err
 		case errors.Is(err, errTransport):
-			return Metadata{}, fmt.Errorf("%w: %w", ErrUnavailable, err) // the other places are on the same host
+			return Metadata{}, fmt.Errorf("%w: %w", ErrUnavailable, err) // the other URLs are on the same host
 		default:
 			failed.add(err)
 		}
@@ -217,8 +218,8 @@ func text(to *string, value string, name string) error {
 }
 
 // checkDocument returns the metadata of a document. It compares the issuer exactly. If
-// that differs, nothing of the document is used, to prevent mix-up attacks (RFC 8414
-// §3.3).
+// the issuer differs, nothing of the document is used, to prevent mix-up attacks (RFC
+// 8414 §3.3).
 func (s Source) checkDocument(d document, place string) (Metadata, error) {
 	if d.Issuer != s.Issuer {
 		return Metadata{}, fmt.Errorf("%w: the document's issuer is %.200q, but %q is configured", ErrMismatch, d.Issuer, s.Issuer)
@@ -317,6 +318,6 @@ func (u *unavailable) Error() string {
 
 func (u *unavailable) Unwrap() error { return ErrUnavailable }
 
-// RetryAfter returns the longest Retry-After of the answers. If there was none, it
-// returns zero.
+// RetryAfter returns the longest Retry-After of the answers, or zero if no answer had
+// one.
 func (u *unavailable) RetryAfter() time.Duration { return u.after }

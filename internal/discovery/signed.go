@@ -33,7 +33,7 @@ func (s Source) signed(d document) (Metadata, error) {
 	switch {
 	case err != nil:
 		return Metadata{}, err
-	case signed.signed != "": // RFC 8414 §2.1 says that it should not be among its own claims
+	case signed.signed != "": // RFC 8414 §2.1 says that signed_metadata should not be among its own claims
 		return Metadata{}, errors.New("expected no signed_metadata among its claims")
 	case signed.Issuer != "" && signed.Issuer != s.Issuer:
 		return Metadata{}, fmt.Errorf("its issuer is %.200q, but %q is configured", signed.Issuer, s.Issuer)

@@ -20,7 +20,7 @@ const grace = time.Second
 // does not take the response for a complete one, and the connection is not reused.
 //
 // The context also ends when the handler returns. After that, Serve does not touch the
-// response. It costs a timer, and no goroutine. Inside another Serve that ends at the
+// response. Serve costs a timer, and no goroutine. Inside another Serve that ends at the
 // same time, for the same Validator, it only calls the handler.
 func Serve(ctx context.Context, w http.ResponseWriter, v *accesstoken.Validator, claims accesstoken.Claims, handler func(context.Context)) {
 	end := claims.End()
@@ -66,7 +66,8 @@ func (r *response) Value(k any) any {
 // String is printed by the context package for a parent context.
 func (r *response) String() string { return "accesstoken.Response" }
 
-// after calls do after the wait. If the handler has returned already, it does nothing.
+// after calls do after the wait. If the handler has returned already, after does
+// nothing.
 func (r *response) after(wait time.Duration, do func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,7 +105,7 @@ func (r *response) cut() {
 	if r.returned {
 		return
 	}
-	defer func() { _ = recover() }() // the writer may panic, and no caller could recover that in a timer
+	defer func() { _ = recover() }() // the writer may panic, and no caller could recover from a panic in a timer
 	past := time.Unix(1, 0)
 	controller := http.NewResponseController(r.writer)
 	for _, set := range []func(time.Time) error{controller.SetWriteDeadline, controller.SetReadDeadline} {

@@ -33,9 +33,9 @@ var ErrBroken = errors.New("the exchange broke off")
 // Every other error of [Client.Do] means that no complete answer came.
 var ErrTooLarge = errors.New("the answer is too large")
 
-// liveness closes a dead connection within 4 s. That is less than [DefaultTimeout], so
-// a request on it can be sent once more in time. The bodies on these connections are
-// small, so a ping never waits behind a long one.
+// liveness closes a dead connection within 4 s. That is less than [DefaultTimeout], so a
+// request on that connection can be sent once more in time. The bodies on these
+// connections are small, so a ping never waits behind a long body.
 var liveness = pool.Liveness{Silence: 2 * time.Second, Ping: 2 * time.Second}
 
 // A Client makes requests. It is safe for concurrent use.
@@ -45,11 +45,11 @@ type Client struct {
 }
 
 // New returns a client that connects as base does. If base is nil, the client has a
-// transport of its own. base is copied, and so is its transport if [pool.Copy] can
-// copy it; any other RoundTripper is used as it is.
+// transport of its own. base is copied, and so is its transport if [pool.Copy] can copy
+// the transport; any other RoundTripper is used as it is.
 //
-// The limits of base hold in addition to those of each [Request]: its Timeout,
-// and its transport's limit for the header. If an [http.Transport] sets none, that is
+// The limits of base hold in addition to the limits of each [Request]: base's Timeout,
+// and its transport's limit for the header. If an [http.Transport] sets no limit, it is
 // 10 MiB; for another RoundTripper, the header cannot be limited here. If base is nil,
 // the limit is 64 KiB.
 func New(base *http.Client) *Client {
@@ -70,9 +70,9 @@ func NewWithCertificate(certificate tls.Certificate) *Client {
 	if transport.TLSClientConfig == nil {
 		transport.TLSClientConfig = new(tls.Config)
 	}
-	// GetClientCertificate in place of Certificates, because a certificate there is not
-	// sent if the server's list of authorities lacks its issuer, for example if it is
-	// self-signed.
+	// GetClientCertificate in place of Certificates, because a certificate in
+	// Certificates is not sent if the server's list of authorities lacks the
+	// certificate's issuer, for example if it is self-signed.
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &certificate, nil
 	}
@@ -87,7 +87,7 @@ func newOwn(transport *http.Transport) *Client {
 
 func newClient(client http.Client, pool *pool.Transport) *Client {
 	// A redirect could send credentials to a URL that is not configured, or read keys
-	// from one. So it is not followed, and the 3xx is returned as the answer.
+	// from it. So redirects are not followed, and the 3xx is returned as the answer.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{http: client, pool: pool}
 }
@@ -97,8 +97,9 @@ func newClient(client http.Client, pool *pool.Transport) *Client {
 func (c *Client) CannotPing() bool { return c.pool == nil }
 
 // newTransport returns a copy of http.DefaultTransport, with its proxy, dialer and
-// roots. If a program has replaced that by another type, the proxy comes from the
-// environment.
+// roots. If a program has set http.DefaultTransport to a value that is not an
+// [http.Transport], the proxy comes from the environment, and dialer and roots are Go's
+// defaults.
 func newTransport() *http.Transport {
 	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
 		return standard.Clone()
@@ -149,13 +150,13 @@ type Request struct {
 	Timeout  time.Duration // from dialing to the last byte; zero means DefaultTimeout, which it can exceed
 	MaxBytes int           // the longest body accepted, decompressed
 
-	// Again returns the request to send in place of this one, once, if a reused
+	// Again returns the request to send in place of this request, once, if a reused
 	// connection was closed before any byte of an answer came (RFC 9110 §9.2.2). Set
-	// it only if the form is safe to send twice. It should renew parts that are valid
-	// for one use, for example a client assertion. If it is nil, a form is not sent
-	// again, and a GET is sent again unchanged. The second request gets the rest of
-	// this request's time, and its own Again is ignored. If Again fails, Do returns the
-	// error of the first exchange.
+	// Again only if the form is safe to send twice. Again should renew parts that are
+	// valid for one use, for example a client assertion. If Again is nil, a form is not
+	// sent again, and a GET is sent again unchanged. The second request gets the rest
+	// of this request's time, and its own Again is ignored. If Again fails, Do returns
+	// the error of the first exchange.
 	Again func(context.Context) (Request, error)
 }
 
@@ -167,9 +168,9 @@ type Response struct {
 	Body   []byte
 }
 
-// Do makes one request. The text of its errors contains no query, credentials or
-// body. If an error matches a context error, ctx ended; the request's own Timeout never
-// causes such an error. If it matches [ErrNotPublic], a client of [NewPublic] refused to
+// Do makes one request. The text of its errors contains no query, credentials or body.
+// If an error matches a context error, ctx ended; the request's own Timeout never causes
+// such an error. If an error matches [ErrNotPublic], a client of [NewPublic] refused to
 // connect. If an answer had begun, its status and header are returned with the error. A
 // panic in the caller's transport is returned as an error.
 func (c *Client) Do(ctx context.Context, r Request) (response Response, err error) {
@@ -252,8 +253,8 @@ func (r Request) build(ctx context.Context) (*http.Request, error) {
 	return request, nil
 }
 
-// read reads one byte more than limit, to detect a longer answer: a truncated one might
-// still parse.
+// read reads one byte more than limit, to detect a longer answer: a truncated answer
+// might still parse.
 func read(body io.Reader, limit int) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
 	switch {
@@ -361,7 +362,7 @@ func (e *StatusError) Error() string {
 func (e *StatusError) RetryAfter() time.Duration { return e.After }
 
 // retryAfter reads both forms of the field (RFC 9110 §10.2.3): seconds or a date. The
-// result is at most 24 h. If the field is invalid, it is zero.
+// result is at most 24 h. If the field is invalid, the result is zero.
 func retryAfter(value string, now time.Time) time.Duration {
 	const most = 24 * time.Hour
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {

@@ -9,9 +9,9 @@ import (
 )
 
 // CheckURL returns an error if no request may be sent to raw. It must be an absolute
-// https URL with a host and without user information or fragment (RFC 8414 §2). Plain
-// http is accepted on a loopback host, for example localhost. On other hosts it is
-// accepted only if allowHTTP is true.
+// https URL with a host and without user information or fragment (RFC 8414 §2).
+// Plain http is accepted on a loopback host, for example localhost. On other hosts,
+// plain http is accepted only if allowHTTP is true.
 func CheckURL(raw string, allowHTTP bool) error {
 	u, err := url.Parse(raw)
 	switch {

@@ -8,7 +8,8 @@ import (
 )
 
 // Claims are the members of a JWT payload or an introspection answer that the
-// checks use, each with the type that its RFC gives it. Zero means absent.
+// checks use, each with the type that the member has in its RFC. Zero means that
+// the member is absent.
 type Claims struct {
 	Issuer          string    // iss
 	Subject         string    // sub
@@ -30,7 +31,7 @@ type Claims struct {
 	Actor        *Actor       // act (RFC 8693 §4.1), the outermost; nil if absent or malformed
 
 	// Fault describes the first member that is not as its RFC requires, and begins
-	// with the member's name. It is "" if there is no such member. It covers the
+	// with the member's name. Fault is "" if there is no such member. It covers the
 	// members that checks depend on: iss, sub, aud, exp, nbf, iat, jti, scope, cnf,
 	// client_id, azp and token_type. If one of them has the wrong type, it never
 	// counts as absent. A member that only an accessor reads, such as amr, causes no
@@ -43,7 +44,7 @@ type Scope struct {
 	Present bool     // the token has the claim
 	Text    string   // space-delimited (RFC 6749 §3.3)
 	List    []string // an array of strings instead; an empty array is not nil
-	Fault   bool     // the claim is neither
+	Fault   bool     // the claim is neither a string nor an array of strings
 }
 
 // A Confirmation says what a token is bound to.
@@ -57,8 +58,8 @@ type Confirmation struct {
 type Actor struct{ Issuer, Subject, ClientID string }
 
 // ReadClaims reads the claims of a payload. Its errors match [ErrMalformed]. The
-// strings are substrings of the payload. If a caller keeps one, it should clone it,
-// because a substring keeps the whole payload alive.
+// strings are substrings of the payload. If a caller keeps a string, it should
+// clone the string, because a substring keeps the whole payload alive.
 func ReadClaims(payload string) (Claims, error) {
 	var r claimsReader
 	if err := Object(payload, r.read); err != nil {

@@ -70,10 +70,11 @@ func TestAClaimThatDecidesNothingHasNoFaults(t *testing.T) {
 
 func TestADateOutOfRangeIsToldFromWhatIsNoDate(t *testing.T) {
 	for value, want := range map[string]string{
-		`253402300800`: "exp is out of range; expected a date from 1970 to 9999, in at most 64 characters",
-		`-1`:           "exp is out of range; expected a date from 1970 to 9999, in at most 64 characters",
-		`"1"`:          "exp has the wrong type",
-		`true`:         "exp has the wrong type",
+		`253402300800`:                 "exp is out of range; expected a date from 1970 to 9999, in at most 64 characters",
+		`-1`:                           "exp is out of range; expected a date from 1970 to 9999, in at most 64 characters",
+		`0.` + strings.Repeat("0", 63): "exp is out of range; expected a date from 1970 to 9999, in at most 64 characters",
+		`"1"`:                          "exp has the wrong type",
+		`true`:                         "exp has the wrong type",
 	} {
 		if got, err := jose.ReadClaims(`{"exp":` + value + `}`); err != nil || got.Fault != want {
 			t.Errorf("exp %s: got %q, %v; want %q", value, got.Fault, err, want)

@@ -31,8 +31,9 @@ var exactNumbers = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *json
 	return err
 }))
 
-// shapeOf returns an error that says which member does not fit. It leaves out the
-// value, which the error of the JSON package quotes.
+// shapeOf returns an error that says which member of the JSON does not fit the Go
+// type. It leaves out the member's value, which err may quote. If err is not about
+// a member, the error says what v must be.
 func shapeOf(err error) error {
 	var semantic *jsonv2.SemanticError
 	if errors.As(err, &semantic) && semantic.JSONKind != jsontext.KindInvalid {

@@ -8,8 +8,8 @@ import (
 
 // Headers caches the headers of tokens whose signature was good. An issuer usually
 // writes one header for each of its keys, and apart from the signature, reading it
-// is a large part of the work. The zero Headers is empty and ready to use. It is
-// safe for concurrent use.
+// is a large part of the work. The zero Headers is empty and ready to use. A
+// Headers is safe for concurrent use.
 type Headers struct {
 	known atomic.Pointer[map[string]*Header] // by the encoded header; the map is replaced, never changed
 }
@@ -38,7 +38,8 @@ func (h *Headers) Remember(token *Token) *Header {
 	return header
 }
 
-// read returns the header from the cache, or reads it if it is not there.
+// read returns the header from the cache. If the cache does not have it, read
+// parses it.
 func (h *Headers) read(header string) (*Header, error) {
 	if known := h.known.Load(); known != nil {
 		if held, ok := (*known)[header]; ok {

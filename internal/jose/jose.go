@@ -108,7 +108,7 @@ func (t *Token) PayloadAt() [2]uint16 {
 
 // beginsObject reports whether an encoded header begins a JSON object. It is
 // lenient, because a JWT that is broken further on should be rejected as a
-// malformed JWT. If it passed for an opaque token, it might be sent to an
+// malformed JWT. If a broken JWT passed for an opaque token, it might be sent to an
 // introspection endpoint.
 func beginsObject(header string) bool {
 	var first [12]byte
@@ -157,7 +157,7 @@ func readHeader(raw string) (*Header, error) {
 		case "nonce":
 			h.HasNonce = true
 		case "cty":
-			// A nested JWT (RFC 7519 §5.2) is never accepted as a plain one.
+			// A nested JWT (RFC 7519 §5.2) is never accepted as a plain JWT.
 			if content, ok := String(value); !ok || isMediaType(content, "jwt") {
 				return ErrType
 			}

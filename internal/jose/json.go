@@ -18,11 +18,11 @@ const (
 
 // Object reads text as exactly one JSON object and calls member for each of its
 // members, in order. It is stricter than encoding/json: it rejects a duplicate name
-// at any depth (RFC 7515 §4, RFC 7519 §4), invalid UTF-8 or a lone surrogate, a
-// byte order mark, anything after the object, nesting deeper than 16, more than 256
+// at any depth (RFC 7515 §4, RFC 7519 §4), invalid UTF-8 or a lone surrogate, a byte
+// order mark, anything after the object, nesting deeper than 16, more than 256
 // members, and more than about 2048 elements in total. member gets the name with its
 // escapes decoded and its case unchanged, and the JSON text of the value. If member
-// returns an error, Object stops and returns it.
+// returns an error, Object stops and returns that error.
 //
 // The errors of Object itself never quote text.
 func Object(text string, member func(name, value string) error) error {
@@ -74,7 +74,7 @@ func Strings(value string) (elements []string, ok bool) {
 }
 
 // Elements returns the JSON texts of the elements of an array. It accepts duplicate
-// names in them; the caller should reject those when it reads an element.
+// names in an element; the caller should reject these when it reads the element.
 func Elements(value string) (elements []string, ok bool) {
 	s := scanner{text: value, most: len(value)}
 	err := s.array(func(element string) error {

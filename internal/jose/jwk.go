@@ -40,7 +40,8 @@ func ReadJWK(value string) (crypto.PublicKey, error) {
 	return key, nil
 }
 
-// whyNot keeps the errors for private and symmetric keys, and replaces any other.
+// whyNot keeps the errors for private and symmetric keys, and replaces any other
+// error.
 func whyNot(err error) error {
 	if errors.Is(err, ErrPrivate) || errors.Is(err, ErrSymmetric) {
 		return err

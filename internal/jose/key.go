@@ -24,7 +24,7 @@ var (
 )
 
 // CheckKey returns the reason why a key cannot be used, or nil. It also returns nil
-// if it does not know the key's type, which the caller should check by itself.
+// if it does not know the key's type, so the caller should check the type.
 func CheckKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -77,8 +77,8 @@ func checkRSA(key *rsa.PublicKey) error {
 
 // smallOrder lists the y coordinates, with the sign bit cleared, of the Ed25519
 // points of order 1, 2, 4 and 8. The last two entries are 0 and 1 again, written
-// non-canonically as p and p+1. Under such a key, one signature verifies for at
-// least one message in eight.
+// non-canonically as p and p+1. If a key is one of these points, one signature
+// verifies for at least one message in eight.
 var smallOrder = []string{
 	"0100000000000000000000000000000000000000000000000000000000000000",
 	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -89,7 +89,8 @@ var smallOrder = []string{
 	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 }
 
-// checkEd25519 checks the length first, because crypto/ed25519 panics if it is wrong.
+// checkEd25519 checks the length first, because crypto/ed25519 panics if the length
+// is wrong.
 func checkEd25519(key ed25519.PublicKey) error {
 	if len(key) != ed25519.PublicKeySize {
 		return ErrKeyValues

@@ -2,9 +2,10 @@ package jose
 
 import "github.com/go-json-experiment/json/jsontext"
 
-// Merge returns one object with the members of both. Each must have been read by
-// [Object] before. If both have a member, the newer value wins, unless it is null.
-// decide gets each value as JSON and returns the JSON to write in its place.
+// Merge returns one object with the members of both. Each of the two must have
+// been read by [Object] before. If both have a member, the value in newer wins,
+// unless it is null. decide gets each value as JSON and returns the JSON to write
+// in its place.
 func Merge(older, newer []byte, decide func(name, value string) string) []byte {
 	merged := []byte{'{'}
 	taken := map[string]bool{}

@@ -252,7 +252,8 @@ func (s *scanner) space() {
 }
 
 // names are the member names of one object. Up to 32 are compared one by one. If
-// there are more, they are kept in a map, because comparing each would be slow.
+// there are more, they are kept in a map, because comparing each pair would be
+// slow.
 type names struct {
 	few  [32]string
 	len  int

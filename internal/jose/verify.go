@@ -13,7 +13,7 @@ import (
 // DefaultAlgorithms lists the signature algorithms that are safe to accept if none
 // are configured: asymmetric, registered, and each with keys of one kind. RFC 9864
 // deprecates EdDSA in favour of Ed25519, but most issuers still send the old name.
-// It is accepted for Ed25519 keys only.
+// EdDSA is accepted for Ed25519 keys only.
 func DefaultAlgorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"}
 }
@@ -69,7 +69,8 @@ func isCurve(name string) func(crypto.PublicKey) bool {
 	}
 }
 
-// isEd25519 checks the length, because crypto/ed25519 panics if it is wrong.
+// isEd25519 checks the length, because crypto/ed25519 panics if the length is
+// wrong.
 func isEd25519(key crypto.PublicKey) bool {
 	k, ok := key.(ed25519.PublicKey)
 	return ok && len(k) == ed25519.PublicKeySize
@@ -81,7 +82,7 @@ func Fits(algorithm string, key crypto.PublicKey) bool {
 	return ok && m.fits(key)
 }
 
-// Contains reports whether keys has a key that is equal to this one.
+// Contains reports whether keys has a key that is equal to key.
 func Contains(keys []crypto.PublicKey, key crypto.PublicKey) bool {
 	return slices.ContainsFunc(keys, func(other crypto.PublicKey) bool {
 		comparable, ok := other.(interface{ Equal(crypto.PublicKey) bool }) // as crypto.PublicKey promises

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// An Exchange records the progress of one request and its answer. It is safe for
+// An Exchange records how far one request and its answer have come. It is safe for
 // concurrent use.
 type Exchange struct {
 	began            moment
@@ -15,8 +15,8 @@ type Exchange struct {
 	sent             atomic.Int32
 }
 
-// Watch returns a context for one request, and the Exchange that records it. It works
-// with any transport that supports httptrace.
+// Watch returns a context for one request, and the Exchange that records that request.
+// Watch works with any transport that supports httptrace.
 func Watch(ctx context.Context) (context.Context, *Exchange) {
 	e := &Exchange{began: now()}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -41,7 +41,7 @@ func (e *Exchange) Unanswered(err error) bool {
 }
 
 // Sent returns how many times the request was sent. If its method is idempotent and its
-// connection was closed, net/http sends it again by itself, unchanged.
+// connection was closed, net/http sends the request again by itself, unchanged.
 func (e *Exchange) Sent() int { return int(e.sent.Load()) }
 
 // A streamError receives the stream error of net/http, whose type is not exported.

@@ -1,12 +1,12 @@
 // Package pool keeps dead connections out of the pools of HTTP clients.
 //
-// If a firewall or load balancer drops a connection silently, requests on it get
-// neither an error nor an answer. An HTTP/2 client keeps sending all its requests on
-// that one connection until the kernel gives up, after a quarter of an hour.
-// A [Transport] pings silent HTTP/2 connections, and closes them if no answer comes.
-// HTTP/1 has no pings. There, if a request times out, the Transport closes the idle
-// connections that have been silent for as long. It never closes a connection that one
-// request uses because another request failed.
+// If a firewall or load balancer drops a connection silently, requests on it get neither
+// an error nor an answer. An HTTP/2 client keeps sending all its requests on that one
+// connection until the kernel gives up, after a quarter of an hour. A [Transport] pings
+// silent HTTP/2 connections, and closes them if no answer comes. HTTP/1 has no pings.
+// Over HTTP/1, if a request times out, the Transport closes the idle connections that
+// have been silent since that request began. If one request fails, the Transport never
+// closes a connection that another request uses.
 package pool
 
 import (
@@ -76,10 +76,10 @@ func New(transport *http.Transport, liveness Liveness) *Transport {
 	return t
 }
 
-// Copy returns a Transport that makes its connections as base would. base is not
-// changed. If it is nil, http.DefaultTransport is copied. If base sets its own HTTP/2 ping
-// times, they are kept. Copy returns false if base is not an [http.Transport],
-// or if its HTTP/2 is that of golang.org/x/net/http2, whose pool is not accessible.
+// Copy returns a Transport that makes its connections as base would. base is not changed.
+// If base is nil, http.DefaultTransport is copied. If base sets its own HTTP/2 ping
+// times, they are kept. Copy returns false if base is not an [http.Transport], or if its
+// HTTP/2 is that of golang.org/x/net/http2, whose pool is not accessible.
 //
 // The copy has a pool of its own and uses HTTP/2 if base does. It lacks protocols that
 // were registered with RegisterProtocol.
@@ -124,7 +124,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // Refresh closes the idle connections on which nothing was received since the exchange
-// began. If the request is then sent again, it does not get another dead connection.
+// began. If the exchange's request is then sent again, it does not get another dead
+// connection.
 func (t *Transport) Refresh(e *Exchange) { t.conns.closeIdle(e.began) }
 
 // A moment is a time of the monotonic clock, counted from an arbitrary start.
@@ -141,7 +142,7 @@ type use struct {
 }
 
 // useOf begins a use. If the connection was not made by the dialer of New but by a
-// DialTLSContext, it returns nil.
+// DialTLSContext, useOf returns nil.
 func useOf(c net.Conn) *use {
 	for http2 := false; ; {
 		switch known := c.(type) {
@@ -160,8 +161,8 @@ func useOf(c net.Conn) *use {
 	}
 }
 
-// end ends the use, because the response has been read and the connection is in the
-// pool again. It is called for HTTP/1 only, and not if the connection is closed instead.
+// end ends the use, because the response has been read and the connection is in the pool
+// again. end is called for HTTP/1 only, and not if the connection is closed instead.
 func (u *use) end() {
 	if u != nil {
 		u.conn.uses.Add(-1)
@@ -193,9 +194,9 @@ func (s *conns) remove(c *conn) {
 }
 
 // judge closes idle connections after a request timed out and received nothing on its own
-// connection: those that have been silent for as long may be dead too. The request's own
-// connection is closed by net/http if it is HTTP/1. If it is HTTP/2, other requests use
-// it and the server may only be slow, so only the pings close it.
+// connection: connections that have been silent for as long may be dead too. If the
+// request's own connection is HTTP/1, net/http closes it. If it is HTTP/2, other requests
+// use it and the server may only be slow, so only the pings close it.
 func (s *conns) judge(u *use, err error) {
 	if u == nil || !isTimeout(err) || u.conn.heardSince(u.since) {
 		return
@@ -231,7 +232,7 @@ type conn struct {
 	net.Conn
 	in            *conns
 	read, written atomic.Int64 // the moments of the last read and write
-	uses          atomic.Int32 // the uses that have not ended; two if the next has begun already
+	uses          atomic.Int32 // the uses that have not ended; two if the next use has begun already
 	http2         atomic.Bool
 }
 
@@ -256,8 +257,8 @@ func (c *conn) Close() error {
 func (c *conn) heardSince(m moment) bool { return c.read.Load() > int64(m) }
 
 // isIdle reports whether no request uses the connection and no handshake waits for an
-// answer. A request uses it until its response has been read. For HTTP/2 this is
-// unknown, so isIdle returns false, and pings detect dead connections.
+// answer. A request uses it until its response has been read. For HTTP/2 the requests of
+// a connection are unknown, so isIdle returns false, and pings detect dead connections.
 func (c *conn) isIdle() bool {
 	return !c.http2.Load() && c.uses.Load() == 0 && c.written.Load() <= c.read.Load()
 }

@@ -13,8 +13,8 @@ const (
 	apidiffTool   = "golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4"
 )
 
-// cyclonedx writes the SBOM of the module in the folder. The tool is built in the
-// usual environment, but runs in the given one, which finds the tags of the clone.
+// cyclonedx writes the SBOM of the module in the folder. The tool is built in the usual
+// environment, but runs in the given environment, which finds the tags of the clone.
 func cyclonedx(folder, file string, environment []string) error {
 	bin, err := os.MkdirTemp("", "cyclonedx")
 	if err != nil {

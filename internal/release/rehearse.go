@@ -90,7 +90,7 @@ type clone struct {
 	version string
 
 	// environment has a module cache of its own, because the versions that are made
-	// here should not be mistaken for the real ones.
+	// here should not be mistaken for the real versions.
 	environment []string
 }
 

@@ -96,9 +96,9 @@ func (m module) tag(version string) string {
 // name returns the module's name in names of files.
 func (m module) name() string { return path.Base(m.Module.Path) }
 
-// modules returns the modules to tag: the root and those in integrations/. If one
-// requires another, it comes after that one. Modules elsewhere are only for work on
-// this repository, and are not released.
+// modules returns the modules to tag: the root and those in integrations/. If a module
+// requires another, it comes after the required module. Modules elsewhere are only for
+// work on this repository, and are not released.
 func (r *repository) modules() (all []module, err error) {
 	listed, err := r.git("ls-files", "go.mod", "integrations/*go.mod")
 	if err != nil {

@@ -168,7 +168,7 @@ func (r *Rules) CheckKind(header *jose.Header, t *Reading) *Fault {
 		}
 	}
 	if t.OtherUse {
-		return &Fault{IsOtherKind: true, Text: "its typ or token_use is that of an ID, refresh or logout token"}
+		return &Fault{IsOtherKind: true, Text: "typ or token_use is that of an ID, refresh or logout token"}
 	}
 	for i := range r.kind {
 		if n := &r.kind[i]; !t.holds(n) {
@@ -194,7 +194,7 @@ func (n *node) presence() string {
 	return "the token has " + strings.Join(n.names(), " or ")
 }
 
-// CheckAddressee refuses an aud that names the client, as that of an ID token does.
+// CheckAddressee refuses an aud that names the client, as an ID token's aud does.
 func (r *Rules) CheckAddressee(t *Reading) *Fault {
 	switch {
 	case r.beyondClient && t.isForClientOnly():
@@ -294,8 +294,8 @@ func (t *Reading) isClient(audience string) bool {
 	return audience != "" && (audience == t.ClientID || audience == t.AuthorizedParty || audience == t.plainClient)
 }
 
-// isForClientOnly reports whether every audience is the client itself. An empty one is
-// ignored.
+// isForClientOnly reports whether every audience is the client itself. An empty audience
+// is ignored.
 func (t *Reading) isForClientOnly() bool {
 	for _, audience := range t.Audience {
 		if audience != "" && !t.isClient(audience) {

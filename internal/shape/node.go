@@ -86,7 +86,8 @@ func (v value) equals(found string) bool {
 
 // isGrant reports whether a token of Entra ID has a grant: scopes if a client acts
 // for a user, roles if an application acts for itself. A user's ID token may also
-// have roles, but it does not name a client (azp, appid), which is required too.
+// have roles, but it does not name a client (azp, appid), and the dialects of
+// Entra ID require a client too.
 func (t *Reading) isGrant(roles, kind string) bool {
 	list, isList := strings.CutPrefix(roles, "[")
 	hasRoles := isList && strings.HasPrefix(strings.TrimLeft(list, " \t\r\n"), `"`)

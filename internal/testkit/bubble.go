@@ -25,8 +25,8 @@ func Offline(as *accesstokentest.Server) func(*accesstoken.Config) {
 var Protocols = []string{"HTTP/1.1", "HTTP/1.1 with TLS", "HTTP/2 with TLS", "HTTP/2"}
 
 // Pipe serves the handler as httptest does, and returns a client. If a test runs in a
-// testing/synctest bubble, it should use Pipe, because a bubble can wait for its in-memory
-// pipes but not for a socket.
+// testing/synctest bubble, it should use Pipe, because a bubble can wait for Pipe's
+// in-memory pipes but not for a socket.
 func Pipe(t testing.TB, protocol string, handler http.Handler) (client *http.Client, url string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)

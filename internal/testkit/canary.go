@@ -15,7 +15,7 @@ import (
 const Canary = "kanarie7x"
 
 // Marked returns Authorization lines that are refused, each for a different reason. Every
-// part of them that can be chosen freely contains the canary.
+// part of a line that can be chosen freely contains the canary.
 func Marked(as *accesstokentest.Server) map[string][]string {
 	claims := func(more accesstokentest.Claims) accesstokentest.Claims {
 		all := accesstokentest.Claims{"sub": Canary + "-sub", "client_id": Canary + "-client", "jti": Canary, "scope": Canary, Canary: map[string]any{Canary: Canary}}

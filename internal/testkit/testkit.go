@@ -20,8 +20,8 @@ import (
 const Resource = "https://api.example.com"
 
 // Main runs the tests, and fails if goroutines are still running afterwards. The tests
-// share one authorization server in *as. If a test counts requests, it should start its
-// own.
+// share one authorization server in *as. If a test counts requests, it should start a
+// server of its own.
 func Main(m *testing.M, as **accesstokentest.Server) {
 	started, err := accesstokentest.Start()
 	if err != nil {

@@ -23,20 +23,20 @@ func KeyOf(token string) Key { return sha256.Sum256(view(token)) }
 func view(token string) []byte { return unsafe.Slice(unsafe.StringData(token), len(token)) }
 
 // A digest makes keys. If two tokens had the same key, one would be accepted as the
-// other. So it must be a collision-resistant hash or one with a secret key.
+// other. So a digest must be a collision-resistant hash, or a hash with a secret key.
 //
-// If the hardware has AES and carry-less multiplication, it is GMAC (NIST SP 800-38D),
-// which takes a third of the time of SHA-256. GHASH under a secret random key is a
-// universal hash. The largest token, of 64 KiB, is 4096 blocks. With the block of its
-// length it is a polynomial of degree 4097 in the key. Two tokens that were chosen
-// without knowledge of the key have the same tag only if the key is a root of the
+// If the hardware has AES and carry-less multiplication, the digest is GMAC (NIST SP
+// 800-38D), which takes a third of the time of SHA-256. GHASH under a secret random key
+// is a universal hash. The largest token, of 64 KiB, is 4096 blocks. With the block of
+// its length the token is a polynomial of degree 4097 in the key. Two tokens that were
+// chosen without knowledge of the key have the same tag only if the key is a root of the
 // difference, so with a probability of at most 4097 in 2^128. For example, if an
-// attacker sends 2^40 invented tokens while the cache is full of verified ones (at most
-// 2^18), one of them hits with a probability below 2^-57. A miss reveals next to nothing
-// about the key, because tags never leave the process. That is also why the same nonce
-// can be used for all tokens: an attacker would need to see two tags under one nonce to
-// compute the key. Without that hardware GMAC is slow, and under GODEBUG=fips140=only it
-// is not available, so SHA-256 is used.
+// attacker sends 2^40 invented tokens while the cache is full of verified tokens (at
+// most 2^18), the probability that an invented token hits is below 2^-57. A miss reveals
+// next to nothing about the key, because tags never leave the process. That is also why
+// the same nonce can be used for all tokens: an attacker would need to see two tags
+// under one nonce to compute the key. Without that hardware GMAC is slow, and under
+// GODEBUG=fips140=only it is not available, so SHA-256 is used.
 type digest struct{ gmac cipher.AEAD } // nil: SHA-256
 
 // A tag is pooled, because otherwise it would escape to the heap on every call.
@@ -50,7 +50,7 @@ var (
 // newDigest makes a digest with a new secret.
 func newDigest() digest {
 	var secret [16]byte
-	_, _ = rand.Read(secret[:]) // never fails: if it cannot read, it ends the program
+	_, _ = rand.Read(secret[:]) // never fails: if rand.Read cannot read, it ends the program
 	return digest{newGMAC(secret)}
 }
 

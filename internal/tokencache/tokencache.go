@@ -1,6 +1,6 @@
 // Package tokencache is a bounded store of verified facts, by a digest of the token that
-// proved them. It holds no token. It does not check expiry or policy, so you should check
-// them each time you get a fact.
+// proved them. It holds no token. The store does not check expiry or policy, so you
+// should check them each time you get a fact.
 package tokencache
 
 import (
@@ -11,13 +11,14 @@ import (
 
 // A Cache is safe for concurrent use and owns no goroutine. Get takes no lock.
 //
-// It is a table of small sets, which grows if a set is full. A secret seed decides which
-// set a key belongs to, so an attacker cannot choose tokens that fill one set.
+// A Cache is a table of small sets, and the table grows if a set is full. A secret seed
+// decides which set a key belongs to, so an attacker cannot choose tokens that fill one
+// set.
 //
 // Entries are evicted by the CLOCK algorithm. Each hit makes an entry warmer, up to
 // warmest. If there is no room, a hand goes around, cools each entry that it passes, and
-// evicts the first cold one. So a flood of entries that are never used again evicts only
-// its own, and not those in use.
+// evicts the first cold entry. So a flood of entries that are never used again evicts
+// only its own entries, and not the entries in use.
 type Cache struct {
 	digest digest
 	seed   maphash.Seed
@@ -47,8 +48,8 @@ type entry struct {
 }
 
 // New returns a cache that holds at most maxBytes, by the sizes given to Put, and about
-// one entry for each 256 bytes of that. For example, 1 MiB holds about 4096 entries at
-// most, even if they are smaller.
+// one entry for each 256 bytes of maxBytes. For example, 1 MiB holds about 4096 entries
+// at most, even if they are smaller.
 func New(maxBytes int) *Cache {
 	c := &Cache{digest: newDigest(), seed: maphash.MakeSeed(), most: maxBytes}
 	sets := make([]set, fewest)
@@ -72,7 +73,7 @@ func (c *Cache) Get(key Key) any {
 		if e == nil || e.key != key {
 			continue
 		}
-		if warmth := e.warmth.Load(); warmth < warmest { // if it is warmest, do not write: that would take the cache line from other cores
+		if warmth := e.warmth.Load(); warmth < warmest { // a warmest entry is not written, because a write would take the cache line from other cores
 			e.warmth.Store(warmth + 1)
 		}
 		return e.value
@@ -102,7 +103,7 @@ func (c *Cache) Put(key Key, value any, bytes int) {
 func (c *Cache) place(key Key) *atomic.Pointer[entry] { return c.of(key, *c.sets.Load()).place(key) }
 
 // place returns the place of a key. If the key is not in the set, it returns an empty
-// place or, if the set is full, that of the coldest entry.
+// place or, if the set is full, the place of the coldest entry.
 func (s *set) place(key Key) *atomic.Pointer[entry] {
 	place, coldest := &s[0], uint32(warmest+2)
 	for i := range s {

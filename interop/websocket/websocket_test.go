@@ -56,8 +56,8 @@ func serve(t *testing.T, handler http.Handler) (*httptest.Server, *http.Client) 
 // IANA's registry of RFC 6455 §11.7.
 const tokenIsOver websocket.StatusCode = 3000
 
-// echo is a WebSocket that sends back what it gets until its token ends.
-func echo(w http.ResponseWriter, r *http.Request) {
+// sendBack is a WebSocket that sends back what it gets until its token ends.
+func sendBack(w http.ResponseWriter, r *http.Request) {
 	socket, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return // Accept has answered
@@ -81,7 +81,7 @@ func TestAWebSocketIsAuthenticatedOnItsHandshake(t *testing.T) {
 	auth := middleware.New(testkit.NewValidator(t, as, nil), nil).Require(scopes.All("chat")).EndWithToken()
 	server, client := serve(t, auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgraded.Add(1)
-		echo(w, r)
+		sendBack(w, r)
 	})))
 	const realm = `Bearer realm="https://api.example.com"`
 	good := bearer("chat")
@@ -165,7 +165,7 @@ func TestAWebSocketIsClosedWhenItsTokenEnds(t *testing.T) {
 						config.OnRefuse = func(_ context.Context, refused *accesstoken.Error) { heard = append(heard, refused.Reason) }
 					})
 					auth := middleware.New(v, nil).EndWithToken()
-					client, url := testkit.Pipe(t, protocol, around(auth.Wrap(http.HandlerFunc(echo))))
+					client, url := testkit.Pipe(t, protocol, around(auth.Wrap(http.HandlerFunc(sendBack))))
 					token := tokenOf("")
 					dial := func() (*websocket.Conn, *http.Response, error) {
 						return websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPClient: client, HTTPHeader: http.Header{"Authorization": {token}}})

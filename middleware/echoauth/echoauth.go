@@ -22,7 +22,7 @@
 //
 //	e.GET("/events", events, auth.EndWithToken().Wrap)
 //
-// For WebSockets, see package middleware: the same holds here.
+// For WebSockets, the same holds as in package middleware.
 package echoauth
 
 import (
@@ -102,7 +102,7 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 }
 
 // EndWithToken returns a Middleware whose responses end when their token does, at
-// [accesstoken.Claims.End]. Use it for handlers that may run for longer than that.
+// [accesstoken.Claims.End]. Use it for handlers that may run until after that time.
 //
 // When the token ends, the request's context is canceled, and its context.Cause is
 // the refusal that the token would now get, an [*accesstoken.Error]. The handler
@@ -115,8 +115,8 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 // own. Closing such a connection properly is up to the handler. A handler that has
 // returned is not affected.
 //
-// A response to an introspected token without exp, or to an anonymous request, has no
-// such end. If a token is revoked in the meantime, only the next request is refused.
+// A response to an introspected token without exp, or to an anonymous request, is not
+// ended. If a token is revoked in the meantime, only the next request is refused.
 func (m *Middleware) EndWithToken() *Middleware {
 	lasting := *m
 	lasting.ending = true
@@ -124,10 +124,11 @@ func (m *Middleware) EndWithToken() *Middleware {
 }
 
 // Wrap is an echo.MiddlewareFunc. It calls next with the claims in the context if the
-// request may pass. If not, it refuses the request, and next does not see it. Inside
-// another Wrap of the same Validator it only checks its policy, unless that needs a
-// fresh introspection. If DPoP nonces are demanded, a response to a proof carries the
-// next nonce and Cache-Control: no-store, which next may replace.
+// request may pass. If not, it refuses the request, and next does not see the
+// request. Inside another Wrap of the same Validator it only checks its policy,
+// unless the policy needs a fresh introspection. If DPoP nonces are demanded, a
+// response to a proof carries the next nonce and Cache-Control: no-store, which next
+// may replace.
 func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -177,8 +178,9 @@ func (m *Middleware) untilTheEnd(c echo.Context, admitted *http.Request, claims 
 	return err
 }
 
-// refuseDenied turns an error of a handler into a refusal if it is meant as one.
-// Every other error, and an *echo.HTTPError, is left to the application.
+// refuseDenied turns the error that a handler returned into a refusal, if
+// [adapter.IsRefusal] reports that the error is one. Every other error, and an
+// *echo.HTTPError, is returned unchanged.
 func (m *Middleware) refuseDenied(c echo.Context, err error) error {
 	if err == nil {
 		return nil

@@ -265,8 +265,9 @@ func slow(t *trial) (finding, error) {
 	return t.found(v, requests, latency(requests)), nil
 }
 
-// age changes the server's answer as soon as the verifier holds a key, and keeps using
-// that key. It returns the requests of the given seconds after the freshness has ended.
+// age changes the server's answer to other as soon as the verifier holds a key, and
+// goes on sending tokens signed with that key. It returns the verifier and the requests
+// of the first seconds after the key set's freshness lifetime (t.fresh) has ended.
 func (t *trial) age(other answer, seconds int) (verifier, []*request, error) {
 	v, err := t.warm(0)
 	if err != nil {
