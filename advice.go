@@ -2,6 +2,7 @@ package accesstoken
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
@@ -68,13 +69,18 @@ func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims, p
 	if !isProfile {
 		advice = "fmt.Println of the issuer's Dialect prints what it demands"
 	}
-	if better, found := suggestion(header, own, payload, i.isNamed(own.Audience)); found && (better != p || !isProfile) {
+	better, found := suggestion(header, own, payload, i.isNamed(own.Audience))
+	if found && (better != p || !isProfile) {
 		refused.advice = "the token fits another profile; set Profile: accesstoken." + better.name()
 	}
 	if refused.advice != "" {
 		advice = refused.advice
 	}
+	suggests := refused.advice != "" && !found // a profile or a dialect can help, and no profile fits
 	i.warnings.warn(refused, func() (string, string) {
+		if suggests {
+			advice += dialectFor(header, own, payload)
+		}
 		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), advice
 	})
 	return refused
@@ -117,4 +123,71 @@ func suggestion(header *jose.Header, claims *jose.Claims, payload string, forUs 
 		}
 	}
 	return RFC9068, false
+}
+
+// dialectFor returns advice for a token that no profile accepts: where it has the client
+// and the scopes, and the Dialect that says so. It names claims of a closed list, and no
+// values. An ID or logout token gets no such advice.
+func dialectFor(header *jose.Header, claims *jose.Claims, payload string) string {
+	if claims.Nonce || claims.OtherKind || claims.OtherUse {
+		return ""
+	}
+	var found, fields []string
+	list := func(field string, claims ...string) {
+		fields = append(fields, field+": []string{"+quoted(claims)+"}")
+	}
+	switch {
+	case !header.HasType:
+		list("Types", "")
+	case header.HasMediaType("jwt"):
+		list("Types", "jwt")
+	}
+	if claim := firstIn(payload, "azp", "cid", "appid", "clientId"); claims.ClientID == "" && claim != "" {
+		found = append(found, "the client is in "+claim)
+		list("Client", claim)
+	}
+	isArray := claims.Scope.List != nil
+	if claim := firstIn(payload, "scp", "scopes", "permissions"); !claims.Scope.Present && claim != "" {
+		found = append(found, "the scopes are in "+claim)
+		list("Scope", claim)
+		isArray = jose.ReadScope(memberIn(payload, claim)).List != nil
+	}
+	if isArray {
+		fields = append(fields, "ScopeArray: true")
+	}
+	if absent := absentFrom(claims, found); absent != nil {
+		list("Optional", absent...)
+	}
+	if found == nil {
+		return ""
+	}
+	return "; or, since " + strings.Join(found, " and ") + ", set Dialect: &dialect.Dialect{" + strings.Join(fields, ", ") +
+		"}, and list in its Kind what only the access tokens have"
+}
+
+// firstIn returns the first of the claims that a payload has, or "".
+func firstIn(payload string, claims ...string) string {
+	for _, claim := range claims {
+		if memberIn(payload, claim) != "" {
+			return claim
+		}
+	}
+	return ""
+}
+
+// absentFrom returns the claims for Dialect.Optional that a token lacks. found says
+// where other claims were found.
+func absentFrom(claims *jose.Claims, found []string) (absent []string) {
+	hasClient := claims.ClientID != "" || slices.ContainsFunc(found, func(text string) bool { return strings.HasPrefix(text, "the client ") })
+	for _, claim := range []struct {
+		name string
+		has  bool
+	}{
+		{"client_id", hasClient}, {"jti", claims.ID != ""}, {"sub", claims.Subject != ""}, {"aud", claims.Audience != nil}, {"iat", !claims.IssuedAt.IsZero()},
+	} {
+		if !claim.has {
+			absent = append(absent, claim.name)
+		}
+	}
+	return absent
 }

@@ -69,6 +69,35 @@ func (i *issuer) checkJoined(claims *shape.Reading, jwt, answer string) error {
 	return i.checkLists(&claims.Claims, jwt, answer)
 }
 
+// refuse turns what is wrong with a token into a refusal. If the issuer has neither a
+// profile nor a dialect, it adds the advice that another profile, or a field of Relax,
+// may accept the token.
+func (i *issuer) refuse(fault *shape.Fault) *Error {
+	if fault == nil {
+		return nil
+	}
+	reason := ClaimInvalid
+	if fault.IsOtherKind {
+		reason = TokenTypeMismatch
+	}
+	refused := refusal(reason, fault.Text)
+	if !fault.MayDepart || !i.is(RFC9068) {
+		return refused
+	}
+	refused.advice = "if it is an ID token, the client should send its access token instead; if this issuer does not follow RFC 9068, " +
+		"set its Profile (for ZITADEL, accesstoken.Zitadel)"
+	if fault.Relax != "" {
+		refused.advice += ", or Relax: accesstoken.Relax{" + fault.Relax + ": true}"
+	}
+	return refused
+}
+
+// is reports whether the tokens are judged by a profile.
+func (i *issuer) is(p Profile) bool {
+	profile, ok := i.settings.profile()
+	return ok && profile == p
+}
+
 // checkTenant requires an accepted tenant, if there are tenants.
 func (i *issuer) checkTenant(claims *shape.Reading) *Error {
 	if i.tenants == nil || slices.Contains(i.tenants, claims.Tenant) {
@@ -95,40 +124,35 @@ func (i *issuer) checkClient(id string) error {
 		"if the client may call this resource server, add it to Clients")
 }
 
-// checkDemand parses the JSON again, because few issuers have a Demand. Each claim
+// checkDemand searches the JSON again, because few issuers have a Demand. Each claim
 // must be in at least one object, and must have a listed value wherever it is.
 func (i *issuer) checkDemand(raws ...string) error {
-	if len(i.settings.Demand) == 0 {
-		return nil
-	}
-	met, contradicted := map[string]bool{}, false
-	for _, raw := range raws {
-		_ = jose.Object(raw, func(name, value string) error { // never fails: it was read before
-			listed, demanded := i.settings.Demand[name]
-			switch {
-			case !demanded || value == "null":
-			case isOneOf(value, listed):
-				met[name] = true
+	for _, d := range i.demands {
+		met, contradicted := false, false
+		for _, raw := range raws {
+			switch value := jose.At(memberIn(raw, d.path[0]), d.path[1:]); {
+			case value == "" || value == "null":
+			case isOneOf(value, d.listed):
+				met = true
 			default:
 				contradicted = true
 			}
-			return nil
-		})
+		}
+		if !met || contradicted {
+			return i.warnings.refuse(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
+				"if that token may call this resource server, add its values to Demand")
+		}
 	}
-	if !contradicted && len(met) == len(i.settings.Demand) {
-		return nil
-	}
-	return i.warnings.refuse(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
-		"if that token may call this resource server, add its values to Demand")
+	return nil
 }
 
-// isOneOf reports whether a claim's JSON value is listed. The value can be a string,
-// true or false, or an array of strings of which one is listed.
+// isOneOf reports whether a claim's JSON value is listed. The value can be a string, a
+// number as its text, true or false, or an array of strings of which one is listed.
 func isOneOf(value string, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })
 	}
-	if value == "true" || value == "false" {
+	if isNumber := value[0] == '-' || value[0] >= '0' && value[0] <= '9'; isNumber || value == "true" || value == "false" {
 		return slices.Contains(listed, value)
 	}
 	text, ok := jose.String(value)

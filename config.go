@@ -190,8 +190,9 @@ type Issuer struct {
 
 	// Demand lists claims that a token must have, each with its accepted values. For
 	// example, with {"team": {"red", "blue"}} a token must have team "red" or "blue". A
-	// claim matches if it is a string, true or false that equals a value, or an array
-	// with such a string. CI needs Demand. Claims that have a field of their own here,
+	// claim matches if it is a string, true, false or a number whose text equals a value,
+	// or an array with such a string. A key that begins with a slash is a JSON Pointer
+	// (RFC 6901), for example "/firebase/tenant". CI needs Demand. Claims that have a field of their own here,
 	// such as aud, cannot be in Demand.
 	Demand map[string][]string
 
@@ -204,8 +205,9 @@ type Issuer struct {
 
 	// MaxAge refuses tokens that were issued (iat) longer ago than MaxAge plus Leeway.
 	// MaxLifetime refuses tokens whose exp minus iat is more than MaxLifetime. If either
-	// is set, tokens must have iat; for MaxLifetime they must also have exp. Zero means
-	// no limit.
+	// is set, tokens must have iat; for MaxLifetime they must also have exp. If the
+	// Dialect makes iat optional, and a token has none, MaxLifetime counts from now.
+	// Zero means no limit.
 	MaxAge, MaxLifetime time.Duration
 
 	// SingleAudience refuses tokens whose aud names other servers besides this one. If
@@ -218,8 +220,10 @@ type Issuer struct {
 	// own.
 	Relax Relax
 
-	// Dialect describes this issuer's JWT access tokens, if no Profile fits. It excludes
-	// Profile, Relax and DangerouslyAcceptNoAudience, and is copied.
+	// Dialect describes this issuer's JWT access tokens if no Profile fits. For an
+	// example, see package dialect. It cannot be combined with Profile, Relax or
+	// DangerouslyAcceptNoAudience. It is copied. If it equals the Dialect of a Profile, it
+	// stands for that Profile.
 	Dialect *dialect.Dialect
 
 	// DangerouslyAllowHTTP also allows metadata and keys to be fetched over plain http,

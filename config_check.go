@@ -172,6 +172,9 @@ func (i Issuer) dialectFaults() (f faults) {
 	if i.Dialect.IDTokens && i.Clients == nil && i.Demand == nil {
 		f.add("Dialect.IDTokens is set, and every client of the issuer can get an ID token; set Clients, or Demand with claims that only your callers have")
 	}
+	if rules.MayBeIDTokens && i.Clients == nil && i.Demand == nil && i.Accept == nil {
+		f.add(`Dialect.Optional has "client_id", and neither Types nor Kind tells access tokens from ID tokens, so an ID token could pass; add a mark to Kind on a claim that only access tokens have, or set Clients, Demand or Accept`)
+	}
 	if rules.NoIssuedAt && i.MaxAge > 0 {
 		f.add(`Dialect.Optional has "iat", from which MaxAge counts; set MaxLifetime instead, which then counts from now`)
 	}

@@ -23,6 +23,7 @@ type issuer struct {
 	aliases    []string // other spellings of iss
 	tenants    []string // nil if tid is not checked
 	rules      *shape.Rules
+	demands    []demand
 	algorithms []string
 	audience   []string
 	keys       KeySource
@@ -57,6 +58,7 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 			aliases:    id.aliases,
 			tenants:    id.tenants,
 			rules:      rules,
+			demands:    demandsOf(settings.Demand),
 			algorithms: firstSet(settings.Algorithms, config.algorithms()),
 			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
 			keys:       settings.keysOf(id, keys),

@@ -2,6 +2,7 @@ package accesstoken
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/internal/shape"
@@ -182,3 +183,36 @@ var dialects = map[Profile]*dialect.Dialect{
 
 // entraMachine are the marks of a token of Entra ID for an application itself.
 var entraMachine = []dialect.Mark{dialect.AnyOf(dialect.Without("scp"), dialect.Is("scp", ""), dialect.Mark{Mark: shape.SubjectIsClient("", "")})}
+
+// profileRules compiles the dialects of the profiles once, when the first is needed.
+var profileRules = sync.OnceValue(func() map[Profile]*shape.Rules {
+	compiled := map[Profile]*shape.Rules{}
+	for p, d := range dialects {
+		compiled[p], _ = shape.Compile(p.spec(d)) // no faults, as a test shows
+	}
+	return compiled
+})
+
+// rules returns what tokens of the profile are judged by, or nil for an unknown profile.
+func (p Profile) rules() *shape.Rules { return profileRules()[p] }
+
+// spec returns the dialect of a profile, with what no Dialect can say.
+func (p Profile) spec(d *dialect.Dialect) shape.Spec {
+	spec := d.Spec()
+	spec.IsProfile = true
+	spec.EmptyAudience = p == Hydra
+	spec.BareIssuer = p == Google
+	switch {
+	case p.demandsClients():
+		spec.Lists = "a client among Issuer.Clients"
+	case p == CI:
+		spec.Lists = "what Issuer.Demand says"
+	}
+	return spec
+}
+
+// demandsClients reports whether Issuer.Clients must be set.
+func (p Profile) demandsClients() bool { return p == Cognito || p == Google }
+
+// namesNoClient reports whether the tokens never name a client.
+func (p Profile) namesNoClient() bool { return p == Kubernetes || p == CI }

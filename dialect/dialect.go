@@ -53,12 +53,16 @@ type Dialect struct {
 
 	// Optional lists which of client_id, jti, sub, aud and iat may be absent. These are
 	// RFC 9068's names, even if Client or ID name other claims. If aud may be absent,
-	// Issuer.Clients must be set. A token needs a sub or a client. If iat may be absent,
+	// Issuer.Clients must be set, and Types or Kind must tell access tokens from refresh
+	// tokens. If client_id may be absent, Types or Kind must tell access tokens from ID
+	// tokens, or Issuer.Clients, Demand or Accept must be set. A token needs a sub or a client. If iat may be absent,
 	// Issuer.MaxAge must not be set, and MaxLifetime counts from now.
 	Optional []string
 
 	// IDTokens accepts ID tokens as credentials. Any client of the issuer can get one,
-	// so Issuer.Clients or Issuer.Demand must be set.
+	// so Issuer.Clients or Issuer.Demand must be set. Client can then be aud, because the
+	// aud of an ID token is its client. A token with events is refused, because it is a
+	// logout token.
 	IDTokens bool
 
 	// Kind lists what only this issuer's access tokens have. All marks must hold. Unless

@@ -1,7 +1,6 @@
 package shape
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -148,7 +147,7 @@ func (c *compiler) marks() {
 			c.fault(field.name, " is set but empty; leave it nil for the default")
 		}
 		for _, m := range field.marks {
-			n := c.node(m)
+			n := nodeOf(m)
 			c.check(field.name, &n)
 			if field.name == "Machine" {
 				r.machine = append(r.machine, n)
@@ -189,54 +188,6 @@ func (r *Rules) withoutMarksOfOthers(n node) node {
 		return c.given == "nonce" || all && slices.Contains(others, c.given)
 	})
 	return n
-}
-
-// node reads the text of a mark.
-func (c *compiler) node(m Mark) node {
-	elements := m.elements()
-	if len(elements) == 0 {
-		return node{op: opFault, text: "a Mark is empty; make it with a function of package dialect"}
-	}
-	n := node{}
-	n.op, _ = elements[0].(string)
-	rest := elements[1:]
-	at := func(i int) string { text, _ := rest[i].(string); return text }
-	switch n.op {
-	case opHas, opWithout:
-		for i := range rest {
-			n.claims = append(n.claims, c.claim(at(i)))
-		}
-	case opIs:
-		n.claims = []claim{c.claim(at(0))}
-		for _, element := range rest[1:] {
-			n.values = append(n.values, valueOf(element))
-		}
-	case opPrefix:
-		n.claims, n.text = []claim{c.claim(at(0))}, at(1)
-	case opAnyOf:
-		for _, element := range rest {
-			text, _ := json.Marshal(element)
-			n.marks = append(n.marks, c.node(Mark{string(text)}))
-		}
-	case opGrant:
-		n.claims = []claim{c.claim("roles"), c.claim("idtyp")}
-	case opClient:
-		n.text = at(0)
-		if user := at(1); user != "" {
-			n.claims = []claim{c.claim(user)}
-		}
-	case opFault:
-		n.text = at(0)
-	}
-	return n
-}
-
-func valueOf(element any) value {
-	text, isText := element.(string)
-	if !isText {
-		text = fmt.Sprint(element) // a bool or a json.Number
-	}
-	return value{text, isText}
 }
 
 // check reports a mark that demands nothing, or that cannot be read.
@@ -291,6 +242,7 @@ func (c *compiler) forbidden(field string, forbidden claim, marks []node) {
 	isClient := r.spec.Client == nil && name == "client_id" || len(r.spec.Client) == 1 && r.spec.Client[0] == name
 	isID := r.spec.ID == "" && name == "jti" || r.spec.ID == name
 	switch {
+	case name == "": // reported before
 	case demanded:
 		c.fault(field, " both demands and forbids ", quoted(name), "; remove one of the two marks")
 	case field == "Machine":

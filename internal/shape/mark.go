@@ -115,6 +115,6 @@ func mark(elements ...any) Mark {
 // String describes the mark, for example "ver 1", "no azp" or "typ Bearer or DPoP in the
 // payload".
 func (m Mark) String() string {
-	n := newCompiler(Spec{}).node(m)
+	n := nodeOf(m)
 	return n.phrase()
 }

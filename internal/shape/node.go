@@ -3,6 +3,7 @@ package shape
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -135,6 +136,54 @@ func (n *node) refusesClaim(scope []claim) bool {
 // claim.
 func (n *node) forbids() bool {
 	return n.op == opWithout || slices.ContainsFunc(n.marks, func(m node) bool { return m.forbids() })
+}
+
+// nodeOf reads the text of a mark.
+func nodeOf(m Mark) node {
+	elements := m.elements()
+	if len(elements) == 0 {
+		return node{op: opFault, text: "a Mark is empty; make it with a function of package dialect"}
+	}
+	n := node{}
+	n.op, _ = elements[0].(string)
+	rest := elements[1:]
+	at := func(i int) string { text, _ := rest[i].(string); return text }
+	switch n.op {
+	case opHas, opWithout:
+		for i := range rest {
+			n.claims = append(n.claims, claimOf(at(i)))
+		}
+	case opIs:
+		n.claims = []claim{claimOf(at(0))}
+		for _, element := range rest[1:] {
+			n.values = append(n.values, valueOf(element))
+		}
+	case opPrefix:
+		n.claims, n.text = []claim{claimOf(at(0))}, at(1)
+	case opAnyOf:
+		for _, element := range rest {
+			text, _ := json.Marshal(element)
+			n.marks = append(n.marks, nodeOf(Mark{string(text)}))
+		}
+	case opGrant:
+		n.claims = []claim{claimOf("roles"), claimOf("idtyp")}
+	case opClient:
+		n.text = at(0)
+		if user := at(1); user != "" {
+			n.claims = []claim{claimOf(user)}
+		}
+	case opFault:
+		n.text = at(0)
+	}
+	return n
+}
+
+func valueOf(element any) value {
+	text, isText := element.(string)
+	if !isText {
+		text = fmt.Sprint(element) // a bool or a json.Number
+	}
+	return value{text, isText}
 }
 
 // elements reads the text of a mark.

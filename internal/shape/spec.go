@@ -67,6 +67,10 @@ type Rules struct {
 	// IsMarked reports whether typ or a claim tells access tokens from all other kinds.
 	IsMarked bool
 
+	// MayBeIDTokens reports whether an ID token that names no client could pass. Then
+	// lists of the issuer must keep ID tokens out.
+	MayBeIDTokens bool
+
 	// Groups, Roles and Entitlements are the paths to these claims, or nil for the
 	// standard ones.
 	Groups, Roles, Entitlements []string
@@ -83,14 +87,45 @@ func Compile(spec Spec) (*Rules, []string) {
 	c.defaults()
 	c.contradictions("Kind", slices.Concat(c.rules.absent, c.rules.kind, c.rules.content))
 	c.contradictions("Machine", c.rules.machine)
-	c.rules.names = c.names
+	c.rules.eachClaim(func(claim *claim) {
+		if !slices.Contains(c.rules.names, claim.name) {
+			c.rules.names = append(c.rules.names, claim.name)
+		}
+		claim.index = slices.Index(c.rules.names, claim.name)
+	})
 	return c.rules, c.faults
+}
+
+// eachClaim calls do for every claim for which the payload must be searched.
+func (r *Rules) eachClaim(do func(*claim)) {
+	if r.spec.ID != "" {
+		do(&r.id)
+	}
+	if r.spec.Tenant != "" {
+		do(&r.tenant)
+	}
+	for _, claims := range [][]claim{r.client, r.scope} {
+		for i := range claims {
+			do(&claims[i])
+		}
+	}
+	for _, nodes := range [][]node{r.absent, r.kind, r.content, r.machine} {
+		eachClaim(nodes, do)
+	}
+}
+
+func eachClaim(nodes []node, do func(*claim)) {
+	for i := range nodes {
+		for j := range nodes[i].claims {
+			do(&nodes[i].claims[j])
+		}
+		eachClaim(nodes[i].marks, do)
+	}
 }
 
 // A compiler makes Rules and collects faults.
 type compiler struct {
 	rules  *Rules
-	names  []string
 	faults []string
 }
 
@@ -98,20 +133,14 @@ func newCompiler(spec Spec) *compiler { return &compiler{rules: &Rules{spec: spe
 
 func (c *compiler) fault(texts ...string) { c.faults = append(c.faults, strings.Join(texts, "")) }
 
-// claim notes that the payload must be searched for a claim.
-func (c *compiler) claim(given string) claim {
+// claimOf reads a claim's name or a JSON Pointer. If it is neither, a fault is reported
+// elsewhere.
+func claimOf(given string) claim {
 	path, err := pathOf(given)
 	if err != nil {
-		return claim{given: given, index: c.index(given)}
+		return claim{given: given, name: given}
 	}
-	return claim{given: given, name: path[0], path: path[1:], index: c.index(path[0])}
-}
-
-func (c *compiler) index(name string) int {
-	if !slices.Contains(c.names, name) {
-		c.names = append(c.names, name)
-	}
-	return slices.Index(c.names, name)
+	return claim{given: given, name: path[0], path: path[1:]}
 }
 
 // places finds out where the dialect has what RFC 9068 has elsewhere.
@@ -120,22 +149,23 @@ func (c *compiler) places() {
 	c.list("Client", spec.Client)
 	c.list("Scope", spec.Scope)
 	for _, given := range spec.Client {
-		r.client = append(r.client, c.claim(given))
-		if path, err := pathOf(given); err == nil && chosen[path[0]] != "" {
+		r.client = append(r.client, claimOf(given))
+		isClient := given == "aud" && spec.IDTokens // OpenID Connect Core §2
+		if path, err := pathOf(given); err == nil && chosen[path[0]] != "" && !isClient {
 			c.fault("Client has ", quoted(given), ", ", chosen[path[0]], "; name a claim that the issuer sets, such as azp")
 		}
 	}
 	for _, given := range spec.Scope {
-		r.scope = append(r.scope, c.claim(given))
+		r.scope = append(r.scope, claimOf(given))
 		if strings.HasPrefix(given, "/") {
 			c.fault("Scope has the JSON Pointer ", quoted(given), "; name a claim, or use Roles")
 		}
 	}
 	if spec.ID != "" {
-		r.id = c.claim(spec.ID)
+		r.id = claimOf(spec.ID)
 	}
 	if spec.Tenant != "" {
-		r.tenant, r.HasTenant = c.claim(spec.Tenant), true
+		r.tenant, r.HasTenant = claimOf(spec.Tenant), true
 	}
 	for _, field := range []struct {
 		name, given string
@@ -213,7 +243,11 @@ func (c *compiler) defaults() {
 	r := c.rules
 	isPositive := func(n node) bool { return n.isPositive() }
 	r.IsMarked = r.isTyped() || slices.ContainsFunc(r.kind, isPositive)
-	if r.spec.IDTokens || !r.spec.isRelaxed() {
+	switch {
+	case r.spec.IDTokens && !r.spec.IsProfile && !r.noOthers: // a logout token is no ID token
+		r.absent = append(r.absent, node{op: opWithout, claims: []claim{claimOf("events")}})
+		return
+	case r.spec.IDTokens, !r.spec.isRelaxed():
 		return
 	}
 	r.noOthers = true
@@ -221,11 +255,15 @@ func (c *compiler) defaults() {
 		return
 	}
 	r.noNonce = true
+	if r.NoAudience && !r.isTyped() {
+		c.fault(`Optional has "aud", and neither Types nor Kind tells access tokens from refresh tokens; add a mark to Kind on a claim that only access tokens have`)
+	}
 	// The ID tokens of OpenID Connect have azp if aud names more than the client.
 	provable := r.beyondClient && slices.ContainsFunc(r.absent, func(n node) bool {
 		return slices.ContainsFunc(n.claims, func(c claim) bool { return c.given == "azp" })
 	})
 	r.notClient = !r.isTyped() && !provable
+	r.MayBeIDTokens = r.notClient && r.noClient
 }
 
 func quoted(text string) string {
