@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/shape"
 )
 
 // An Actor is the party that acts on behalf of the subject (act, RFC 8693 §4.1). If a
@@ -103,15 +104,15 @@ func (c Claims) AMR() (methods []string) {
 // §2.2.3.1, RFC 7643 §4.1.2). Groups returns an error if the claim has another form,
 // or if _claim_names lists the claim. Its value is then elsewhere, usually because it
 // is too long (OpenID Connect Core §5.6.2).
-func (c Claims) Groups() ([]string, error) { return c.values(c.profile().groups, "groups") }
+func (c Claims) Groups() ([]string, error) { return c.values(c.rules().Groups, "groups") }
 
 // Roles returns the roles of the subject, as Groups does the groups. For Keycloak,
 // these are the roles of the realm.
-func (c Claims) Roles() ([]string, error) { return c.values(c.profile().roles, "roles") }
+func (c Claims) Roles() ([]string, error) { return c.values(c.rules().Roles, "roles") }
 
 // Entitlements returns the entitlements of the subject, as Groups does the groups.
 func (c Claims) Entitlements() ([]string, error) {
-	return c.values(c.profile().entitlements, "entitlements")
+	return c.values(c.rules().Entitlements, "entitlements")
 }
 
 // AuthorizationDetails returns what was authorized in detail (authorization_details,
@@ -142,9 +143,9 @@ func readDetails(value string) ([]AuthorizationDetail, error) {
 	return details, nil
 }
 
-func (c Claims) profile() rules {
+func (c Claims) rules() *shape.Rules {
 	if c.facts == nil {
-		return rules{}
+		return RFC9068.rules()
 	}
 	return c.facts.issuer.rules
 }
@@ -170,6 +171,19 @@ func (c Claims) member(claim string) (found string) {
 		}
 	}
 	return found
+}
+
+// memberIn returns the JSON value of a member of a payload that was read before, or "".
+func memberIn(payload, name string) string {
+	found := [1]string{}
+	jose.Find(payload, []string{name}, found[:])
+	return found[0]
+}
+
+// textIn is memberIn for a string, without its quotes.
+func textIn(payload, name string) string {
+	text, _ := jose.String(memberIn(payload, name))
+	return text
 }
 
 // readMember calls found with the JSON value of a member, if object has the member.

@@ -2,9 +2,9 @@ package accesstoken
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/shape"
 )
 
 // The checks of this file run once for each token, after its signature was verified
@@ -15,21 +15,21 @@ import (
 // claims in the terms of RFC 9068. If the issuer must still be asked, it checks only
 // the kind of token, the form of scope and the client, because the answer may have
 // what the JWT leaves out.
-func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (jose.Claims, error) {
-	claims := i.rules.translate(own)
+func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (shape.Reading, error) {
+	claims := i.rules.Read(own, token.Payload, false)
 	if !i.settings.AlwaysIntrospect {
 		err := i.checkWhole(token.Header, own, &claims, token.Payload)
 		return claims, err
 	}
-	err := i.rules.checkKind(token.Header, &claims)
+	err := i.refuse(i.rules.CheckKind(token.Header, &claims))
 	if err == nil && claims.Fault != "" {
 		err = refusal(ClaimInvalid, claims.Fault)
 	}
 	if err == nil {
-		err = i.rules.checkScope(&claims)
+		err = i.refuse(i.rules.CheckScope(&claims))
 	}
 	if err != nil {
-		return claims, i.advise(err, token.Header, own)
+		return claims, i.advise(err, token.Header, own, token.Payload)
 	}
 	if claims.ClientID == "" {
 		return claims, nil
@@ -39,25 +39,25 @@ func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (jose.Claims, err
 
 // checkWhole checks all claims. If the token is of another kind than configured, it
 // tells the operator what to set. own are the claims before translation.
-func (i *issuer) checkWhole(header *jose.Header, own, claims *jose.Claims, raw string) error {
-	err := i.rules.check(header, claims)
+func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape.Reading, raw string) error {
+	err := i.refuse(i.rules.Check(header, claims))
 	if err == nil {
 		err = i.checkTenant(claims)
 	}
 	if err != nil {
-		return i.advise(err, header, own)
+		return i.advise(err, header, own, raw)
 	}
 	claims.Issuer = i.url // one name for a user, even if iss has several spellings
-	return i.checkLists(claims, raw)
+	return i.checkLists(&claims.Claims, raw)
 }
 
 // checkJoined checks the combined claims of a JWT and the answer about it. The kind
 // of token was checked by the JWT alone, except for marks in aud, which the JWT may
 // leave out.
-func (i *issuer) checkJoined(claims *jose.Claims, jwt, answer string) error {
-	err := i.rules.checkClaims(claims)
+func (i *issuer) checkJoined(claims *shape.Reading, jwt, answer string) error {
+	err := i.refuse(i.rules.CheckClaims(claims))
 	if err == nil {
-		err = i.rules.checkAddressee(claims)
+		err = i.refuse(i.rules.CheckAddressee(claims))
 	}
 	if err == nil {
 		err = i.checkTenant(claims)
@@ -66,12 +66,41 @@ func (i *issuer) checkJoined(claims *jose.Claims, jwt, answer string) error {
 		return i.warnings.refuse(err, "both the JWT and the introspection answer were looked at; have the issuer put the claim into one of them")
 	}
 	claims.Issuer = i.url
-	return i.checkLists(claims, jwt, answer)
+	return i.checkLists(&claims.Claims, jwt, answer)
+}
+
+// refuse turns what is wrong with a token into a refusal. If the issuer has neither a
+// profile nor a dialect, it adds the advice that another profile, or a field of Relax,
+// may accept the token.
+func (i *issuer) refuse(fault *shape.Fault) *Error {
+	if fault == nil {
+		return nil
+	}
+	reason := ClaimInvalid
+	if fault.IsOtherKind {
+		reason = TokenTypeMismatch
+	}
+	refused := refusal(reason, fault.Text)
+	if !fault.MayDepart || !i.is(RFC9068) {
+		return refused
+	}
+	refused.advice = "if it is an ID token, the client should send its access token instead; if this issuer does not follow RFC 9068, " +
+		"set its Profile (for ZITADEL, accesstoken.Zitadel)"
+	if fault.Relax != "" {
+		refused.advice += ", or Relax: accesstoken.Relax{" + fault.Relax + ": true}"
+	}
+	return refused
+}
+
+// is reports whether the tokens are judged by a profile.
+func (i *issuer) is(p Profile) bool {
+	profile, ok := i.settings.profile()
+	return ok && profile == p
 }
 
 // checkTenant requires an accepted tenant, if there are tenants.
-func (i *issuer) checkTenant(claims *jose.Claims) *Error {
-	if i.tenants == nil || slices.Contains(i.tenants, claims.TenantID) {
+func (i *issuer) checkTenant(claims *shape.Reading) *Error {
+	if i.tenants == nil || slices.Contains(i.tenants, claims.Tenant) {
 		return nil
 	}
 	return refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
@@ -91,44 +120,39 @@ func (i *issuer) checkClient(id string) error {
 	if i.settings.Clients == nil || slices.Contains(i.settings.Clients, id) {
 		return nil
 	}
-	return i.warnings.refuse(refusal(ClaimInvalid, strings.Join(i.rules.clientClaims(), " or ")+" is not among Clients"),
+	return i.warnings.refuse(refusal(ClaimInvalid, i.rules.ClientClaims(" or ")+" is not among Clients"),
 		"if the client may call this resource server, add it to Clients")
 }
 
-// checkDemand parses the JSON again, because few issuers have a Demand. Each claim
+// checkDemand searches the JSON again, because few issuers have a Demand. Each claim
 // must be in at least one object, and must have a listed value wherever it is.
 func (i *issuer) checkDemand(raws ...string) error {
-	if len(i.settings.Demand) == 0 {
-		return nil
-	}
-	met, contradicted := map[string]bool{}, false
-	for _, raw := range raws {
-		_ = jose.Object(raw, func(name, value string) error { // never fails: it was read before
-			listed, demanded := i.settings.Demand[name]
-			switch {
-			case !demanded || value == "null":
-			case isOneOf(value, listed):
-				met[name] = true
+	for _, d := range i.demands {
+		met, contradicted := false, false
+		for _, raw := range raws {
+			switch value := jose.At(memberIn(raw, d.path[0]), d.path[1:]); {
+			case value == "" || value == "null":
+			case isOneOf(value, d.listed):
+				met = true
 			default:
 				contradicted = true
 			}
-			return nil
-		})
+		}
+		if !met || contradicted {
+			return i.warnings.refuse(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
+				"if that token may call this resource server, add its values to Demand")
+		}
 	}
-	if !contradicted && len(met) == len(i.settings.Demand) {
-		return nil
-	}
-	return i.warnings.refuse(refusal(ClaimInvalid, "a claim does not have a value that Demand lists"),
-		"if that token may call this resource server, add its values to Demand")
+	return nil
 }
 
-// isOneOf reports whether a claim's JSON value is listed. The value can be a string,
-// true or false, or an array of strings of which one is listed.
+// isOneOf reports whether a claim's JSON value is listed. The value can be a string, a
+// number as its text, true or false, or an array of strings of which one is listed.
 func isOneOf(value string, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })
 	}
-	if value == "true" || value == "false" {
+	if isNumber := value[0] == '-' || value[0] >= '0' && value[0] <= '9'; isNumber || value == "true" || value == "false" {
 		return slices.Contains(listed, value)
 	}
 	text, ok := jose.String(value)

@@ -110,7 +110,7 @@ func (c Claims) raw() ([]byte, error) {
 // string or an array as before. It returns any other value unchanged.
 func (c Claims) granted(name, value string) string {
 	switch {
-	case name != "scope" && (name != "scp" || !c.facts.issuer.rules.scp):
+	case !c.facts.issuer.rules.IsScope(name):
 		return value
 	case value[0] != '[':
 		return jose.Quote(c.facts.scope.String())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/shape"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -65,15 +66,18 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 	if v.now().Add(v.leeway).Before(fromAnswer.IssuedAt) {
 		return nil, refusal(TokenNotYetValid, "iat of the introspection answer is in the future")
 	}
-	both, err := i.merge(&fromJWT, &fromAnswer)
+	if differ(textIn(string(payload), "tid"), textIn(string(answer), "tid")) {
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different tid than the JWT")
+	}
+	both, err := i.merge(i.rules.Read(&fromJWT, string(payload), false), i.rules.Read(&fromAnswer, string(answer), true), &fromJWT, &fromAnswer)
 	if err != nil {
 		return nil, err
 	}
 	if err := i.checkJoined(both, string(payload), string(answer)); err != nil {
 		return nil, err
 	}
-	whole := newFacts(i, both, answer)
-	whole.withoutUser = i.rules.withoutUser(both)
+	whole := newFacts(i, &both.Claims, answer)
+	whole.withoutUser = i.rules.IsClientItself(both)
 	whole.header, whole.key, whole.payload = found.header, found.key, found.payload
 	whole.generation.Store(found.generation.Load())
 	return whole, nil
@@ -84,8 +88,7 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 // both have a claim about the subject, the client, the token's id or the binding,
 // they must agree. Of two times the stricter one counts, and only the scopes that
 // both have.
-func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
-	fromJWT, fromAnswer := i.rules.translate(jwt), i.rules.translate(answer)
+func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Claims) (*shape.Reading, error) {
 	fromAnswer.Scope = answer.Scope // RFC 7662 §2.2; the profile's claim for scopes is for JWTs only
 	switch {
 	case fromAnswer.Fault != "":
@@ -96,13 +99,13 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different client than the JWT")
 	case differ(jwt.ID, answer.ID):
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different jti than the JWT")
-	case differ(fromJWT.TenantID, fromAnswer.TenantID):
-		return nil, refusal(ClaimInvalid, "the introspection answer has a different tid than the JWT")
+	case differ(fromJWT.Tenant, fromAnswer.Tenant):
+		return nil, refusal(ClaimInvalid, "the introspection answer has a different tenant than the JWT")
 	case fromJWT.Actor != nil && fromAnswer.Actor != nil && *fromJWT.Actor != *fromAnswer.Actor:
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different act than the JWT")
 	case fromJWT.Confirmation.Present && fromAnswer.Confirmation.Present && fromJWT.Confirmation != fromAnswer.Confirmation:
 		return nil, refusal(BindingRequired, "the introspection answer has a different cnf than the JWT")
-	case fromJWT.Audience == nil && i.rules.isUnmarked() && fromAnswer.TokenType == "":
+	case fromJWT.Audience == nil && !i.rules.IsMarked && fromAnswer.TokenType == "":
 		// RFC 7662 calls refresh tokens active as well, and a JWT without aud may be one.
 		return nil, refusal(TokenTypeMismatch, "the token may be a refresh token: the JWT has no aud and the introspection answer no token_type")
 	}
@@ -111,14 +114,11 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 			return nil, err
 		}
 	}
-	both := fromJWT
+	both := fromJWT.Claims
 	both.Subject = cmp.Or(fromJWT.Subject, fromAnswer.Subject)
 	both.ClientID = cmp.Or(fromJWT.ClientID, fromAnswer.ClientID, answer.ClientID)
 	both.AuthorizedParty = cmp.Or(fromJWT.AuthorizedParty, fromAnswer.AuthorizedParty)
 	both.ID = cmp.Or(fromJWT.ID, fromAnswer.ID)
-	both.TenantID = cmp.Or(fromJWT.TenantID, fromAnswer.TenantID)
-	both.UID = cmp.Or(fromJWT.UID, fromAnswer.UID)
-	both.UnverifiedEmail = fromJWT.UnverifiedEmail || fromAnswer.UnverifiedEmail
 	both.Actor = cmp.Or(fromJWT.Actor, fromAnswer.Actor)
 	both.Expiry = earlier(fromJWT.Expiry, fromAnswer.Expiry)
 	both.IssuedAt = earlier(fromJWT.IssuedAt, fromAnswer.IssuedAt)
@@ -126,7 +126,7 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 	if fromAnswer.NotBefore.After(fromJWT.NotBefore) {
 		both.NotBefore = fromAnswer.NotBefore
 	}
-	if fromJWT.Audience == nil || len(fromJWT.Audience) == 0 && i.rules.emptyAudience {
+	if fromJWT.Audience == nil || len(fromJWT.Audience) == 0 && i.rules.CountsEmptyAudience() {
 		both.Audience = fromAnswer.Audience
 	}
 	if !fromJWT.Confirmation.Present {
@@ -135,7 +135,8 @@ func (i *issuer) merge(jwt, answer *jose.Claims) (*jose.Claims, error) {
 	if !isDPoP(fromJWT.TokenType) {
 		both.TokenType = fromAnswer.TokenType
 	}
-	return &both, nil
+	joined := i.rules.Join(both, &fromJWT, &fromAnswer)
+	return &joined, nil
 }
 
 // differ reports whether both are set and not equal.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/introspection"
 )
@@ -191,9 +192,10 @@ type Issuer struct {
 
 	// Demand lists claims that a token must have, each with its accepted values. For
 	// example, with {"team": {"red", "blue"}} a token must have team "red" or "blue". A
-	// claim matches if it is a string, true or false that equals a value, or an array of
-	// strings that has a value. CI needs Demand. iss, aud, exp, nbf, iat, scope, scp and
-	// cnf cannot be in Demand.
+	// claim matches if it is a string, true, false or a number whose text equals a value,
+	// or an array of strings that has a value. A key that begins with a slash is a JSON
+	// Pointer (RFC 6901), for example "/firebase/tenant". CI needs Demand. iss, aud, exp,
+	// nbf, iat, scope, scp and cnf cannot be in Demand.
 	Demand map[string][]string
 
 	// Accept, if not nil, is called on every request whose token has passed all checks but
@@ -205,8 +207,9 @@ type Issuer struct {
 
 	// MaxAge refuses tokens that were issued (iat) longer ago than MaxAge plus Leeway.
 	// MaxLifetime refuses tokens whose exp minus iat is more than MaxLifetime. If either
-	// is set, tokens must have iat; for MaxLifetime they must also have exp. Zero means
-	// no limit.
+	// is set, tokens must have iat; for MaxLifetime they must also have exp. If the
+	// Dialect makes iat optional, and a token has none, MaxLifetime counts from now.
+	// Zero means no limit.
 	MaxAge, MaxLifetime time.Duration
 
 	// SingleAudience refuses tokens whose aud names other servers besides this one. If
@@ -218,6 +221,12 @@ type Issuer struct {
 	// Relax drops single demands of RFC 9068, for an issuer without a Profile of its
 	// own.
 	Relax Relax
+
+	// Dialect describes this issuer's JWT access tokens if no Profile fits. For an
+	// example, see package dialect. It cannot be combined with Profile, Relax or
+	// DangerouslyAcceptNoAudience. It is copied. If it equals the Dialect of a Profile, it
+	// stands for that Profile.
+	Dialect *dialect.Dialect
 
 	// DangerouslyAllowHTTP also allows metadata and keys to be fetched over plain http,
 	// where an attacker on the network path can replace the keys. It is not needed for
@@ -275,6 +284,7 @@ func (i Issuer) clone() Issuer {
 	i.Clients = slices.Clone(i.Clients)
 	i.Tenants = slices.Clone(i.Tenants)
 	i.Demand = cloneLists(i.Demand)
+	i.Dialect = cloneDialect(i.Dialect)
 	return i
 }
 

@@ -111,30 +111,74 @@ func (i Issuer) faults() (f faults) {
 // profileFaults reports lists that the profile needs and the issuer lacks. They make
 // up for what the profile relaxes.
 func (i Issuer) profileFaults() (f faults) {
-	r, known := profiles[i.Profile]
+	p, isProfile := i.profile()
+	if i.Dialect != nil {
+		f = i.exclusionFaults()
+	}
+	if !isProfile {
+		return slices.Concat(f, i.dialectFaults(), i.tenantFaults())
+	}
+	name := p.name()
 	switch {
-	case !known:
+	case dialects[p] == nil:
 		f.add("Profile %v is unknown; choose one of this package's", i.Profile)
 		return f
-	case i.Relax != (Relax{}) && i.Profile != RFC9068:
-		f.add("Relax is for the profile RFC9068; the profile %s cannot be relaxed further", r.name)
+	case i.Relax != (Relax{}) && p != RFC9068 && i.Dialect == nil:
+		f.add("Relax is for the profile RFC9068; the profile %s cannot be relaxed further", name)
 	}
 	if i.Relax.Typ && i.Relax.JTI && i.Relax.ClientID && i.Clients == nil && i.Demand == nil && i.Accept == nil {
 		f.add("Relax has Typ, JTI and ClientID, so an ID token could pass all other checks; set Clients, Demand or Accept as well")
 	}
-	if r.listClients && i.Clients == nil {
-		f.add("Clients is nil; the profile %s demands the client ids whose tokens are accepted", r.name)
+	if p.demandsClients() && i.Clients == nil {
+		f.add("Clients is nil; the profile %s demands the client ids whose tokens are accepted", name)
 	}
 	if i.Profile == Keycloak && i.DangerouslyAcceptNoAudience && i.Clients == nil {
 		f.add("Clients is nil; with DangerouslyAcceptNoAudience the profile Keycloak demands the client ids whose tokens are accepted")
 	}
-	if r.clientless && i.Clients != nil {
-		f.add("Clients is set, but tokens of the profile %s name no client; use Demand", r.name)
+	if p.namesNoClient() && i.Clients != nil {
+		f.add("Clients is set, but tokens of the profile %s name no client; use Demand", name)
 	}
-	if r.listDemand && i.Demand == nil {
-		f.add("Demand is nil; the profile %s demands claims that only your jobs have, such as sub or repository", r.name)
+	if p == CI && i.Demand == nil {
+		f.add("Demand is nil; the profile %s demands claims that only your jobs have, such as sub or repository", name)
 	}
 	return append(f, i.tenantFaults()...)
+}
+
+// exclusionFaults reports what cannot be set beside a Dialect, because the Dialect says
+// it.
+func (i Issuer) exclusionFaults() (f faults) {
+	if i.Profile != RFC9068 {
+		f.add("Dialect and Profile exclude each other; set one of them, or start from accesstoken.%s.Dialect()", i.Profile.name())
+	}
+	if i.Relax != (Relax{}) {
+		f.add("Dialect and Relax exclude each other; write Types, Optional and ScopeArray into the Dialect instead")
+	}
+	if i.DangerouslyAcceptNoAudience {
+		f.add(`Dialect and DangerouslyAcceptNoAudience exclude each other; add "aud" to Dialect.Optional, and set Clients`)
+	}
+	return f
+}
+
+// dialectFaults reports what is wrong with a Dialect, and what the issuer lacks to make
+// up for what it relaxes.
+func (i Issuer) dialectFaults() (f faults) {
+	rules, wrong := i.rules()
+	for _, fault := range wrong {
+		f.add("Dialect.%s", fault)
+	}
+	if rules.NoAudience && i.Clients == nil {
+		f.add(`Dialect.Optional has "aud", so the tokens of every resource server would pass; set Clients to the client ids whose tokens are accepted`)
+	}
+	if i.Dialect.IDTokens && i.Clients == nil && i.Demand == nil {
+		f.add("Dialect.IDTokens is set, and every client of the issuer can get an ID token; set Clients, or Demand with claims that only your callers have")
+	}
+	if rules.MayBeIDTokens && i.Clients == nil && i.Demand == nil && i.Accept == nil {
+		f.add(`Dialect.Optional has "client_id", and neither Types nor Kind tells access tokens from ID tokens, so an ID token could pass; add a mark to Kind on a claim that only access tokens have, or set Clients, Demand or Accept`)
+	}
+	if rules.NoIssuedAt && i.MaxAge > 0 {
+		f.add(`Dialect.Optional has "iat", from which MaxAge counts; set MaxLifetime instead, which then counts from now`)
+	}
+	return f
 }
 
 // checkKeySource reports a source that is a nil pointer, for example because
@@ -172,7 +216,7 @@ func (i Issuer) collisions(other Issuer) (f faults) {
 
 // insteadOfSharing advises how two issuers can avoid sharing one KeySource.
 func (i Issuer) insteadOfSharing(other Issuer) string {
-	if profiles[i.Profile].tenant && profiles[other.Profile].tenant {
+	if i.isEntra() && other.isEntra() {
 		return "for several tenants of Entra ID list them as Tenants of one Issuer, or give each the keys that jwks.Cache.For returns"
 	}
 	return "if they are one issuer under two names, keep one Issuer and add the other's URL to its Aliases; if not, give each its own Keys"

@@ -41,8 +41,8 @@
 //
 // Header and payload must follow RFC 7515 and RFC 8725; a token never chooses its own
 // algorithm. Check 8 is RFC 9068. If your issuer departs from it, you should set its
-// [Profile], for example [Keycloak]. If it has no profile, [Relax] one demand at a
-// time. If a token is opaque, introspection (RFC 7662) replaces 3 to 8, and of 9 only
+// [Profile], for example [Keycloak]. If it has no profile, set its Dialect, or [Relax]
+// one demand. If a token is opaque, introspection (RFC 7662) replaces 3 to 8, and of 9 only
 // Clients and Demand apply. With AlwaysIntrospect, the answer can supply what the JWT
 // leaves out of 8 to 13, which is then checked after 14.
 //

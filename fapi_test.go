@@ -22,6 +22,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
@@ -294,6 +295,7 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 			{isFault, func(i *accesstoken.Issuer) { i.Algorithms = []string{"RS256"} }}, {isFault, func(i *accesstoken.Issuer) { i.Algorithms = []string{"ES256", "ES384"} }},
 		},
 		"Profile": {{allowed, func(i *accesstoken.Issuer) { i.Profile = accesstoken.Keycloak }}},
+		"Dialect": {{allowed, func(i *accesstoken.Issuer) { i.Dialect = &dialect.Dialect{ScopeArray: true} }}},
 		"Clients": {{allowed, func(i *accesstoken.Issuer) { i.Clients = []string{"a"} }}},
 		"Tenants": {{allowed, func(i *accesstoken.Issuer) {
 			i.Profile, i.URL, i.JWKSURI, i.Tenants = accesstoken.EntraV2, "https://a.example/1", "https://a.example/jwks", []string{"1"}

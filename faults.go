@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/accesstoken/accesstoken/internal/shape"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -31,10 +32,13 @@ func (f *faults) demand(demand map[string][]string) {
 	}
 	for _, claim := range slices.Sorted(maps.Keys(demand)) {
 		values := demand[claim]
+		path, err := shape.PathOf(claim)
 		switch {
 		case claim == "" || len(values) == 0 || slices.Contains(values, ""):
 			f.add("Demand[%q] has no values, or an empty one; list the accepted values", claim)
-		case slices.Contains([]string{"iss", "aud", "exp", "nbf", "iat", "scope", "scp", "cnf"}, claim):
+		case err != nil:
+			f.add("Demand: %w", err)
+		case slices.Contains([]string{"iss", "aud", "exp", "nbf", "iat", "scope", "scp", "cnf"}, path[0]):
 			f.add("Demand[%q] is not allowed; use URL, Audience, MaxAge or a route's Policy for this claim", claim)
 		}
 	}

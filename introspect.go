@@ -30,7 +30,7 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 		return nil, err
 	}
 	found := newFacts(i, &claims, answer)
-	found.withoutUser = rules{clientSuffix: i.rules.clientSuffix}.withoutUser(&claims)
+	found.withoutUser = i.rules.IsAnswerOfClient(&claims)
 	return found, nil
 }
 

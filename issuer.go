@@ -10,6 +10,7 @@ import (
 
 	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/internal/fetch"
+	"github.com/accesstoken/accesstoken/internal/shape"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -21,7 +22,8 @@ type issuer struct {
 	url        string
 	aliases    []string // other spellings of iss
 	tenants    []string // nil if tid is not checked
-	rules      rules
+	rules      *shape.Rules
+	demands    []demand
 	algorithms []string
 	audience   []string
 	keys       KeySource
@@ -47,6 +49,7 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 		return nil, err
 	}
 	settings.warn(logger)
+	rules, _ := settings.rules() // no faults: the configuration was checked
 	var all []*issuer
 	for _, id := range settings.identities() {
 		all = append(all, &issuer{
@@ -54,7 +57,8 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 			url:        id.url,
 			aliases:    id.aliases,
 			tenants:    id.tenants,
-			rules:      settings.rules(),
+			rules:      rules,
+			demands:    demandsOf(settings.Demand),
 			algorithms: firstSet(settings.Algorithms, config.algorithms()),
 			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
 			keys:       settings.keysOf(id, keys),

@@ -38,6 +38,11 @@ func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
 	switch {
 	case oldest == 0 && longest == 0:
 		return nil
+	case f.issuedAt.IsZero() && f.issuer.rules.NoIssuedAt && f.header != nil && longest > 0 && !f.isPartial():
+		if f.expiry.Sub(now)-leeway > longest {
+			return refusal(ClaimInvalid, "exp is further away than MaxLifetime, and the token has no iat")
+		}
+		return nil
 	case !f.isPartial() && (f.issuedAt.IsZero() || longest > 0 && f.expiry.IsZero()):
 		return refusal(ClaimInvalid, "iat or exp is missing, but MaxAge or MaxLifetime is set")
 	case f.issuedAt.IsZero():
@@ -88,7 +93,7 @@ func (f *facts) checkScheme(credentials Credentials) error {
 
 // checkAudience checks aud, unless the answer may still supply it.
 func (f *facts) checkAudience() error {
-	undecided := f.audience == nil || len(f.audience) == 0 && f.issuer.rules.emptyAudience
+	undecided := f.audience == nil || len(f.audience) == 0 && f.issuer.rules.CountsEmptyAudience()
 	if undecided && f.isPartial() {
 		return nil
 	}
@@ -98,7 +103,7 @@ func (f *facts) checkAudience() error {
 // checkAudience compares exactly (RFC 7519 §4.1.3), including case and final
 // slashes.
 func (i *issuer) checkAudience(audience []string) error {
-	if len(audience) == 0 && (i.settings.DangerouslyAcceptNoAudience || i.rules.noAudience) {
+	if len(audience) == 0 && (i.settings.DangerouslyAcceptNoAudience || i.rules.NoAudience) {
 		return nil
 	}
 	if i.settings.SingleAudience && i.isNamed(audience) && slices.ContainsFunc(audience, i.isOther) {

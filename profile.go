@@ -2,7 +2,10 @@ package accesstoken
 
 import (
 	"fmt"
-	"strings"
+	"sync"
+
+	"github.com/accesstoken/accesstoken/dialect"
+	"github.com/accesstoken/accesstoken/internal/shape"
 )
 
 // A Profile describes an issuer's JWT access tokens. Every profile requires a good
@@ -88,23 +91,23 @@ const (
 // String returns the profile's name, what it relaxes of RFC 9068 and what it demands
 // in return.
 func (p Profile) String() string {
-	r, ok := profiles[p]
-	if !ok {
-		return fmt.Sprintf("Profile(%d)", int(p))
+	if r := p.rules(); r != nil {
+		return r.String()
 	}
-	if r.relaxed() == nil {
-		return r.name + " relaxes nothing"
-	}
-	return r.name + " relaxes: " + strings.Join(r.relaxed(), "; ") + ". It demands: " + strings.Join(r.demanded(), "; ")
+	return fmt.Sprintf("Profile(%d)", int(p))
 }
 
 // name returns the profile's name alone.
 func (p Profile) name() string {
-	if r, ok := profiles[p]; ok {
-		return r.name
+	if d, ok := dialects[p]; ok {
+		return d.Name
 	}
 	return p.String()
 }
+
+// Dialect returns what the profile's tokens look like, as a copy that you can change.
+// As Issuer.Dialect it is judged as the profile is. It is nil for an unknown profile.
+func (p Profile) Dialect() *dialect.Dialect { return cloneDialect(dialects[p]) }
 
 // Relax drops demands of the profile RFC9068, one for each field, for an issuer that
 // has no [Profile] of its own. If any field is set, tokens with marks of another
@@ -123,159 +126,93 @@ type Relax struct {
 	ScopeArray bool // accept scope as an array of strings
 }
 
-// rules are the rules of one profile. The zero value of each field is the rule of
-// RFC 9068.
-type rules struct {
-	name string
-
-	// What is relaxed.
-	types      []string // header typ, in lower case and without application/, in place of at+jwt
-	noType     bool     // typ may be absent
-	client     []string // claims that name the client, in place of client_id
-	noClient   bool     // the client may be absent
-	uti        bool     // uti identifies the token, in place of jti
-	noTokenID  bool     // the token's id may be absent
-	scp        bool     // scp holds the scopes, in place of scope
-	scpOrScope bool     // scp or scope holds the scopes
-	scopeArray bool     // the scopes may come as an array
-	noSubject  bool     // sub may be absent if there is no user
-	noAudience bool     // aud may be absent
-
-	emptyAudience bool // aud may be an empty list, which counts as absent
-	bareIssuer    bool // iss may omit https://
-	idTokens      bool // ID tokens are the credentials
-
-	// Where claims are that Claims has fields or methods for.
-	clientSuffix string   // what sub has after the client id if the client acts for itself
-	userID       bool     // only a user's token has uid
-	clientless   bool     // tokens never name a client
-	groups       []string // the path to the groups, in place of groups
-	roles        []string // the path to the roles, in place of roles
-	entitlements []string // the path to the entitlements, in place of entitlements
-
-	// What is demanded in return.
-	refuseNonce       bool     // no nonce, which ID tokens have
-	refuseOthers      bool     // no other marks of ID and logout tokens
-	refuseAZP         bool     // no azp, which ID tokens have
-	audienceNotClient bool     // an aud that names more than the client
-	clientNotAudience bool     // an aud that does not name the client
-	use               string   // the value of token_use
-	kinds             []string // one of these as typ in the payload
-	version           string   // the value of ver
-	tenant            bool     // tid is an accepted tenant
-	grant             bool     // scopes, or roles in a token for an application
-	someScope         bool     // a scope claim, which may be empty
-	noGraph           bool     // no nonce in the header, which tokens for Microsoft Graph have
-	serviceAccount    bool     // sub names a service account
-	verifiedEmail     bool     // if there is an email, it is verified
-	listClients       bool     // Issuer.Clients is set
-	listDemand        bool     // Issuer.Demand is set
-}
-
-var profiles = map[Profile]rules{
-	RFC9068: {name: "RFC9068"},
+// dialects are what the profiles stand for. Each demands something by which access
+// tokens are told from ID tokens, or lists of the issuer (see [Issuer.profileFaults]).
+var dialects = map[Profile]*dialect.Dialect{
+	RFC9068: {Name: "RFC9068"},
 	Zitadel: {
-		name: "Zitadel", types: []string{"jwt", "at+jwt"}, noClient: true, noTokenID: true,
-		refuseNonce: true, refuseOthers: true, refuseAZP: true, audienceNotClient: true,
+		Name: "Zitadel", Types: []string{"jwt", "at+jwt"}, Optional: []string{"client_id", "jti"},
+		Kind: []dialect.Mark{dialect.Without("azp"), dialect.AudienceBeyondClient()},
 	},
 	Auth0: {
-		name: "Auth0", types: []string{"jwt", "at+jwt"}, client: []string{"azp", "client_id"}, noTokenID: true,
-		clientSuffix: "@clients", entitlements: []string{"permissions"},
-		refuseNonce: true, refuseOthers: true, clientNotAudience: true,
+		Name: "Auth0", Types: []string{"jwt", "at+jwt"}, Client: []string{"azp", "client_id"}, Optional: []string{"jti"},
+		Entitlements: "permissions", Machine: []dialect.Mark{{Mark: shape.SubjectIsClient("@clients", "")}},
 	},
 	EntraV2: {
-		name: "EntraV2", types: []string{"jwt"}, client: []string{"azp"}, uti: true, noTokenID: true, scp: true,
-		refuseNonce: true, refuseOthers: true, version: `"2.0"`, tenant: true, grant: true, noGraph: true,
+		Name: "EntraV2", Types: []string{"jwt"}, Client: []string{"azp"}, ID: "uti", Tenant: "tid", Scope: []string{"scp"}, Optional: []string{"jti"},
+		Kind:    []dialect.Mark{dialect.Without("nonce"), dialect.Is("ver", "2.0"), {Mark: shape.Grant()}},
+		Machine: entraMachine,
 	},
 	EntraV1: {
-		name: "EntraV1", types: []string{"jwt"}, client: []string{"appid"}, uti: true, noTokenID: true, scp: true,
-		refuseNonce: true, refuseOthers: true, version: `"1.0"`, tenant: true, grant: true, noGraph: true,
+		Name: "EntraV1", Types: []string{"jwt"}, Client: []string{"appid"}, ID: "uti", Tenant: "tid", Scope: []string{"scp"}, Optional: []string{"jti"},
+		Kind:    []dialect.Mark{dialect.Without("nonce"), dialect.Is("ver", "1.0"), {Mark: shape.Grant()}},
+		Machine: entraMachine,
 	},
 	Okta: {
-		name: "Okta", types: []string{"at+jwt"}, noType: true, client: []string{"cid"}, scp: true, scopeArray: true, userID: true,
-		refuseNonce: true, refuseOthers: true, version: "1",
+		Name: "Okta", Types: []string{"at+jwt", ""}, Client: []string{"cid"}, Scope: []string{"scp"}, ScopeArray: true,
+		Kind:    []dialect.Mark{dialect.Without("nonce"), dialect.Is("ver", 1)},
+		Machine: []dialect.Mark{{Mark: shape.SubjectIsClient("", "uid")}},
 	},
 	Keycloak: {
-		name: "Keycloak", types: []string{"jwt", "at+jwt"}, client: []string{"azp", "client_id"},
-		roles:        []string{"realm_access", "roles"},
-		refuseOthers: true, kinds: []string{"Bearer", "DPoP"},
+		Name: "Keycloak", Types: []string{"jwt", "at+jwt"}, Client: []string{"azp", "client_id"}, Roles: "/realm_access/roles",
+		Kind: []dialect.Mark{dialect.Is("typ", "Bearer", "DPoP")},
 	},
 	Cognito: {
-		name: "Cognito", types: []string{"at+jwt"}, noType: true, noAudience: true,
-		groups:      []string{"cognito:groups"},
-		refuseNonce: true, refuseOthers: true, use: "access", listClients: true,
+		Name: "Cognito", Types: []string{"at+jwt", ""}, Optional: []string{"aud"}, Groups: "cognito:groups",
+		Kind: []dialect.Mark{dialect.Without("nonce"), dialect.Is("token_use", "access")},
 	},
 	Hydra: {
-		name: "Hydra", types: []string{"jwt", "at+jwt"}, scp: true, scpOrScope: true, scopeArray: true, emptyAudience: true,
-		refuseNonce: true, refuseOthers: true, someScope: true,
+		Name: "Hydra", Types: []string{"jwt", "at+jwt"}, Scope: []string{"scp", "scope"}, ScopeArray: true,
+		Kind: []dialect.Mark{dialect.Without("nonce"), dialect.AnyOf(dialect.Has("scp"), dialect.Has("scope"))},
 	},
-	Duende: {
-		name: "Duende", scopeArray: true, noSubject: true,
-		refuseNonce: true, refuseOthers: true,
-	},
+	Duende: {Name: "Duende", ScopeArray: true, Optional: []string{"sub"}},
 	Google: {
-		name: "Google", types: []string{"jwt"}, client: []string{"azp"}, noTokenID: true, bareIssuer: true, idTokens: true,
-		verifiedEmail: true, listClients: true,
+		Name: "Google", Types: []string{"jwt"}, Client: []string{"azp"}, Optional: []string{"jti"}, IDTokens: true,
+		Kind: []dialect.Mark{dialect.AnyOf(dialect.Without("email"), dialect.Is("email_verified", true))},
 	},
 	Kubernetes: {
-		name: "Kubernetes", types: []string{"jwt"}, noType: true, noClient: true, clientless: true, noTokenID: true,
-		refuseNonce: true, refuseOthers: true, serviceAccount: true,
+		Name: "Kubernetes", Types: []string{"jwt", ""}, Optional: []string{"client_id", "jti"},
+		Kind:    []dialect.Mark{dialect.Without("nonce"), {Mark: shape.ServiceAccount()}},
+		Machine: []dialect.Mark{{Mark: shape.ServiceAccount()}},
 	},
 	CI: {
-		name: "CI", types: []string{"jwt"}, noType: true, noClient: true, clientless: true, noTokenID: true, idTokens: true,
-		refuseNonce: true, refuseOthers: true, listDemand: true,
+		Name: "CI", Types: []string{"jwt", ""}, Optional: []string{"client_id", "jti"}, IDTokens: true,
+		Kind: []dialect.Mark{dialect.Without("nonce", "at_hash", "c_hash", "s_hash", "events")},
 	},
 }
 
-// relaxed lists in words which rules of RFC 9068 are relaxed.
-func (r rules) relaxed() (list []string) {
-	say := func(so bool, what string) {
-		if so {
-			list = append(list, what)
-		}
+// entraMachine are the marks of a token of Entra ID for an application itself.
+var entraMachine = []dialect.Mark{dialect.AnyOf(dialect.Without("scp"), dialect.Is("scp", ""), dialect.Mark{Mark: shape.SubjectIsClient("", "")})}
+
+// profileRules compiles the dialects of the profiles once, when the first is needed.
+var profileRules = sync.OnceValue(func() map[Profile]*shape.Rules {
+	compiled := map[Profile]*shape.Rules{}
+	for p, d := range dialects {
+		compiled[p], _ = shape.Compile(p.spec(d)) // no faults, as a test shows
 	}
-	say(r.idTokens, "ID tokens are accepted as credentials")
-	say(r.types != nil, "typ is "+strings.Join(r.types, " or "))
-	say(r.noType, "typ may be absent")
-	say(r.client != nil, "the client is in "+strings.Join(r.client, " or "))
-	say(r.noClient, "the client may be absent")
-	say(r.uti, "the token's id is in uti")
-	say(r.noTokenID, "the token's id may be absent")
-	say(r.scp && !r.scpOrScope, "the scopes are in scp")
-	say(r.scpOrScope, "the scopes are in scp or scope")
-	say(r.scopeArray, "the scopes may be an array")
-	say(r.noSubject, "sub may be absent")
-	say(r.noAudience, "aud may be absent")
-	say(r.emptyAudience, "aud may be empty where it may be absent")
-	say(r.groups != nil, "the groups are in "+strings.Join(r.groups, "."))
-	say(r.roles != nil, "the roles are in "+strings.Join(r.roles, "."))
-	say(r.entitlements != nil, "the entitlements are in "+strings.Join(r.entitlements, "."))
-	say(r.bareIssuer, "iss may leave out https://")
-	return list
+	return compiled
+})
+
+// rules returns what tokens of the profile are judged by, or nil for an unknown profile.
+func (p Profile) rules() *shape.Rules { return profileRules()[p] }
+
+// spec returns the dialect of a profile, with what no Dialect can say.
+func (p Profile) spec(d *dialect.Dialect) shape.Spec {
+	spec := d.Spec()
+	spec.IsProfile = true
+	spec.EmptyAudience = p == Hydra
+	spec.BareIssuer = p == Google
+	switch {
+	case p.demandsClients():
+		spec.Lists = "a client among Issuer.Clients"
+	case p == CI:
+		spec.Lists = "what Issuer.Demand says"
+	}
+	return spec
 }
 
-// demanded lists in words what is demanded in addition.
-func (r rules) demanded() (list []string) {
-	say := func(so bool, what string) {
-		if so {
-			list = append(list, what)
-		}
-	}
-	say(r.refuseNonce, "no nonce")
-	say(r.refuseOthers, "no at_hash, c_hash, s_hash or events")
-	say(r.refuseAZP, "no azp")
-	say(r.audienceNotClient, "an aud that names more than the client")
-	say(r.clientNotAudience, "an aud that does not name the client")
-	say(r.use != "", "token_use "+r.use)
-	say(r.kinds != nil, "typ "+strings.Join(r.kinds, " or ")+" in the payload")
-	say(r.version != "", "ver "+r.version)
-	say(r.tenant, "tid of the issuer's tenant")
-	say(r.grant, "scopes, or roles in a token for an application")
-	say(r.someScope, "a claim with the scopes")
-	say(r.noGraph, "no nonce in the header")
-	say(r.serviceAccount, "sub system:serviceaccount:<namespace>:<name>")
-	say(r.verifiedEmail, "email_verified beside email")
-	say(r.listClients, "a client among Issuer.Clients")
-	say(r.listDemand, "what Issuer.Demand says")
-	return list
-}
+// demandsClients reports whether Issuer.Clients must be set.
+func (p Profile) demandsClients() bool { return p == Cognito || p == Google }
+
+// namesNoClient reports whether the tokens never name a client.
+func (p Profile) namesNoClient() bool { return p == Kubernetes || p == CI }

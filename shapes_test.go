@@ -206,13 +206,8 @@ func (s shape) judge(t *testing.T, as *accesstokentest.Server) {
 	if !known {
 		t.Fatalf("%s: the profile is %q; expected one of accesstoken's", s.place, s.Profile)
 	}
-	issuer := accesstoken.Issuer{URL: shapedIssuer, Profile: profile, Keys: jwks.Static(as.Keys()...)}
-	switch profile {
-	case accesstoken.Cognito, accesstoken.Google:
-		issuer.Clients = []string{shapedClient}
-	case accesstoken.CI:
-		issuer.Demand = map[string][]string{"sub": {"x-sub"}}
-	}
+	issuer := shapedIssuerOf(profile)
+	issuer.Keys = jwks.Static(as.Keys()...)
 	v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{issuer} })
 	claims, err := v.Validate(t.Context(), accesstoken.Bearer(s.token(t, as)))
 	s.expect(t, err)
@@ -221,6 +216,18 @@ func (s shape) judge(t *testing.T, as *accesstokentest.Server) {
 			t.Errorf("%s: %s is %q; want %q, from %s", s.place, field, got, want, claim)
 		}
 	}
+}
+
+// shapedIssuerOf returns an issuer of the shapes, with the lists that its profile demands.
+func shapedIssuerOf(profile accesstoken.Profile) accesstoken.Issuer {
+	issuer := accesstoken.Issuer{URL: shapedIssuer, Profile: profile}
+	switch profile {
+	case accesstoken.Cognito, accesstoken.Google:
+		issuer.Clients = []string{shapedClient}
+	case accesstoken.CI:
+		issuer.Demand = map[string][]string{"sub": {"x-sub"}}
+	}
+	return issuer
 }
 
 // expect compares the verdict. For what is recorded and no access token, any refusal

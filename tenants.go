@@ -16,9 +16,14 @@ const anyTenant = "{tenantid}"
 // other issuers.
 func (i Issuer) tenantFaults() (f faults) {
 	template := strings.Contains(i.URL, anyTenant)
-	if !profiles[i.Profile].tenant {
-		if i.Tenants != nil {
-			f.add("Tenants is for the profiles EntraV1 and EntraV2")
+	if rules, _ := i.rules(); !rules.IsEntra {
+		switch {
+		case rules.HasTenant && i.Tenants == nil:
+			f.add("Tenants is nil, and Dialect.Tenant says where the tokens name theirs; list the tenants whose tokens are accepted")
+		case rules.HasTenant:
+			f.list("Tenants", i.Tenants)
+		case i.Tenants != nil:
+			f.add("Tenants is for the profiles EntraV1 and EntraV2, and for a Dialect with Tenant")
 		}
 		if template {
 			f.add("URL has %s, which is for the profiles EntraV1 and EntraV2; write the issuer's own URL", anyTenant)
@@ -44,6 +49,13 @@ func (i Issuer) tenantFaults() (f faults) {
 		f.add("Introspection is set, but Entra ID has no introspection endpoint; leave it nil")
 	}
 	return f
+}
+
+// isEntra reports whether the tokens are those of Entra ID, which names the tenant in
+// URL as well.
+func (i Issuer) isEntra() bool {
+	rules, _ := i.rules()
+	return rules.IsEntra
 }
 
 func isNoTenant(tenant string) bool {
@@ -85,11 +97,12 @@ func (id identity) spellings() []string { return append([]string{id.url}, id.ali
 // {tenantid}, one identity for each of the Tenants.
 func (i Issuer) identities() (all []identity) {
 	aliases := i.Aliases
-	switch r := i.rules(); {
-	case r.bareIssuer:
+	p, isProfile := i.profile()
+	switch {
+	case isProfile && p == Google:
 		return []identity{{i.URL, slices.Concat(aliases, []string{strings.TrimPrefix(i.URL, "https://")}), nil}}
-	case !r.tenant:
-		return []identity{{i.URL, aliases, nil}}
+	case !i.isEntra():
+		return []identity{{i.URL, aliases, i.Tenants}}
 	case !strings.Contains(i.URL, anyTenant):
 		return []identity{{i.URL, aliases, i.tenants()}}
 	}
@@ -110,7 +123,7 @@ func (i Issuer) identities() (all []identity) {
 // issuer of version 2.0 even if the key signs tokens of version 1.0.
 func (i Issuer) keysOf(id identity, keys KeySource) KeySource {
 	cache, ok := keys.(interface{ For(...string) *jwks.View })
-	if !ok || id.tenants == nil {
+	if !ok || !i.isEntra() {
 		return keys
 	}
 	spellings := append(id.spellings(), i.URL)

@@ -59,7 +59,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		i.warnings.adviseOnAlgorithm(token.Algorithm, "not on this issuer's list")
 		return nil, v.fixed[AlgorithmNotAllowed]
 	}
-	if i.rules.noGraph && token.HasNonce {
+	if i.rules.IsEntra && token.HasNonce {
 		return nil, refusal(TokenTypeMismatch, "the header has a nonce, so the token is for Microsoft Graph, and no other server can verify it")
 	}
 	if !token.HasPossibleSignature() {
@@ -87,8 +87,8 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	if err != nil {
 		return nil, err
 	}
-	found := newFacts(i, &claims, nil)
-	found.withoutUser = i.rules.withoutUser(&claims)
+	found := newFacts(i, &claims.Claims, nil)
+	found.withoutUser = i.rules.IsClientItself(&claims)
 	found.key, found.header = key, header
 	found.payload = token.PayloadAt()
 	found.generation.Store(generation)

@@ -80,8 +80,13 @@ func (w *warnings) adviseOnAlgorithm(algorithm, list string) {
 
 // warn logs settings that are probably mistakes, although they can be correct.
 func (i Issuer) warn(logger *slog.Logger) {
+	p, isProfile := i.profile()
+	name := p.name()
+	if !isProfile {
+		name = i.Dialect.Name
+	}
 	say := func(cause, advice string) {
-		logger.Warn("accesstoken: "+cause, "issuer", i.URL, "profile", i.Profile.name(), "advice", advice)
+		logger.Warn("accesstoken: "+cause, "issuer", i.URL, "profile", name, "advice", advice)
 	}
 	if i.Introspection != nil {
 		for _, warning := range i.Introspection.Warnings() {
@@ -89,14 +94,14 @@ func (i Issuer) warn(logger *slog.Logger) {
 		}
 	}
 	switch {
-	case i.Profile == Okta && !strings.Contains(i.URL, "/oauth2/"):
+	case isProfile && p == Okta && !strings.Contains(i.URL, "/oauth2/"):
 		say("this looks like Okta's org authorization server, whose access tokens are for Okta itself",
 			"use a custom authorization server, such as https://<domain>/oauth2/default")
-	case i.Profile == Auth0 && strings.HasSuffix(i.URL, ".auth0.com"):
+	case isProfile && p == Auth0 && strings.HasSuffix(i.URL, ".auth0.com"):
 		say("Auth0's issuers end in a slash", "write "+i.URL+"/")
-	case i.Profile == EntraV2 && strings.Contains(i.URL, "//sts.windows.net/"):
+	case isProfile && p == EntraV2 && strings.Contains(i.URL, "//sts.windows.net/"):
 		say("this is the issuer of Entra ID's tokens of version 1.0", "set Profile: accesstoken.EntraV1")
-	case i.Profile == EntraV1 && strings.HasSuffix(i.URL, "/v2.0"):
+	case isProfile && p == EntraV1 && strings.HasSuffix(i.URL, "/v2.0"):
 		say("this is the issuer of Entra ID's tokens of version 2.0", "set Profile: accesstoken.EntraV2")
 	}
 }

@@ -29,21 +29,6 @@ type Claims struct {
 	Confirmation Confirmation // cnf (RFC 7800)
 	Actor        *Actor       // act (RFC 8693 §4.1), the outermost; nil if absent or malformed
 
-	// Claims of single issuers. If such a claim other than scp has the wrong type, it
-	// counts as absent.
-	Scp             Scope  // scp: Entra ID, Okta, Hydra
-	Use             string // token_use: Cognito, Hydra
-	Type            string // typ in the payload: Keycloak
-	AppID           string // appid: Entra ID
-	CID             string // cid: Okta
-	UID             string // uid: Okta
-	UTI             string // uti: Entra ID
-	TenantID        string // tid: Entra ID
-	IDType          string // idtyp: Entra ID
-	Version         string // ver as it stands in JSON, a string or a number: Entra ID, Okta
-	HasRoles        bool   // roles is an array that begins with a string: Entra ID
-	UnverifiedEmail bool   // email without email_verified true: Google
-
 	// Fault describes the first member that is not as its RFC requires, and begins
 	// with the member's name. Fault is "" if there is no such member. It covers the
 	// members that checks depend on: iss, sub, aud, exp, nbf, iat, jti, scope, cnf,
@@ -79,7 +64,6 @@ func ReadClaims(payload string) (Claims, error) {
 	if err := Object(payload, r.read); err != nil {
 		return Claims{}, ErrMalformed
 	}
-	r.UnverifiedEmail = r.email && !r.emailVerified
 	return r.Claims, nil
 }
 
@@ -97,14 +81,10 @@ func ReadAnswer(answer string) (Claims, error) {
 	if err != nil {
 		return Claims{}, ErrMalformed
 	}
-	r.UnverifiedEmail = r.email && !r.emailVerified
 	return r.Claims, nil
 }
 
-type claimsReader struct {
-	Claims
-	email, emailVerified bool
-}
+type claimsReader struct{ Claims }
 
 func (c *claimsReader) read(name, value string) error {
 	ok := true
@@ -128,7 +108,7 @@ func (c *claimsReader) read(name, value string) error {
 	case "iat":
 		c.IssuedAt = c.readDate(name, value)
 	case "scope":
-		c.Scope = readScope(value)
+		c.Scope = ReadScope(value)
 		ok = !c.Scope.Fault
 	case "token_type":
 		c.TokenType, ok = String(value)
@@ -136,16 +116,12 @@ func (c *claimsReader) read(name, value string) error {
 		c.Nonce = true
 	case "at_hash", "c_hash", "s_hash", "events":
 		c.OtherKind = true
-	case "token_use":
-		c.Use = c.readKind(value)
-	case "typ":
-		c.Type = c.readKind(value)
+	case "token_use", "typ":
+		c.OtherUse = c.OtherUse || saysOtherUse(value)
 	case "cnf":
 		ok = c.Confirmation.read(value)
 	case "act":
 		c.Actor = readActor(value)
-	default:
-		c.readOwn(name, value)
 	}
 	if !ok {
 		c.fault(name + " has the wrong type")
@@ -174,45 +150,20 @@ func (c *claimsReader) readDate(name, value string) time.Time {
 	return date
 }
 
-// readOwn reads the claims that only some issuers use.
-func (c *claimsReader) readOwn(name, value string) {
-	switch name {
-	case "scp":
-		c.Scp = readScope(value)
-	case "appid":
-		c.AppID, _ = String(value)
-	case "cid":
-		c.CID, _ = String(value)
-	case "uid":
-		c.UID, _ = String(value)
-	case "uti":
-		c.UTI, _ = String(value)
-	case "tid":
-		c.TenantID, _ = String(value)
-	case "idtyp":
-		c.IDType, _ = String(value)
-	case "ver":
-		c.Version = value
-	case "roles":
-		c.HasRoles = value[0] == '[' && strings.HasPrefix(strings.TrimLeft(value[1:], " \t\r\n"), `"`)
-	case "email":
-		c.email = true
-	case "email_verified":
-		c.emailVerified = value == "true"
+// saysOtherUse reports whether token_use or typ in the payload says that the token is
+// an ID, refresh or logout token. A list is searched as well: for example, ["refresh"]
+// says so. Any other value says nothing.
+func saysOtherUse(value string) bool {
+	if kind, ok := String(value); ok {
+		return IsOtherUse(kind)
 	}
+	kinds, _ := Strings(value)
+	return slices.ContainsFunc(kinds, IsOtherUse)
 }
 
-// readKind reads token_use or typ, with which issuers mark the kind of a token in
-// the payload. If the value is not a string, the kind is "". But a list is still
-// searched: for example, ["refresh"] sets OtherUse.
-func (c *claimsReader) readKind(value string) (kind string) {
-	kind, _ = String(value)
-	list, _ := Strings(value)
-	c.OtherUse = c.OtherUse || isOtherUse(kind) || slices.ContainsFunc(list, isOtherUse)
-	return kind
-}
-
-func isOtherUse(kind string) bool {
+// IsOtherUse reports whether a kind of token, as issuers write it into typ or
+// token_use, is that of an ID, refresh or logout token.
+func IsOtherUse(kind string) bool {
 	switch strings.ToLower(kind) {
 	case "id", "refresh", "offline", "logout", "id_token", "refresh_token":
 		return true
@@ -227,7 +178,8 @@ func readAudience(value string) ([]string, bool) {
 	return Strings(value)
 }
 
-func readScope(value string) (s Scope) {
+// ReadScope reads the JSON value of a claim that holds scopes.
+func ReadScope(value string) (s Scope) {
 	s.Present = true
 	ok := false
 	if s.Text, ok = String(value); ok {

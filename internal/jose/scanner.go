@@ -19,6 +19,7 @@ type scanner struct {
 	commas int  // read so far
 	most   int  // maximum number of commas
 	unique bool // reject an object that has a name twice
+	wide   bool // accept an object with more than maxMembers members
 
 	unquoted []byte // the last string that had an escape, decoded
 }
@@ -65,7 +66,7 @@ func (s *scanner) object(member func(name, value string) error) error {
 		if err != nil || member == nil {
 			return err
 		}
-		if count++; count > maxMembers {
+		if count++; count > maxMembers && !s.wide {
 			return errMembers
 		}
 		return member(name, value)

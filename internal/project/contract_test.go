@@ -21,6 +21,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/grpcauth"
 	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
@@ -147,6 +148,45 @@ func TestContractOfAnIssuerUnderSeveralNames(t *testing.T) {
 	}
 	is[[]string](issuer.Aliases)
 	is[*http.Client](issuer.HTTPClient)
+}
+
+func TestContractOfADialect(t *testing.T) {
+	issuer := accesstoken.Issuer{
+		URL:     "https://clerk.example.com",
+		Clients: []string{"https://app.example.com"},
+		Dialect: &dialect.Dialect{
+			Name: "Clerk", Types: []string{"jwt"},
+			Client: []string{"azp"},
+			Scope:  []string{"scp", "scope"}, ScopeArray: false,
+			ID: "", Tenant: "",
+			Groups: "", Roles: "/realm_access/roles", Entitlements: "",
+			Optional: []string{"jti", "aud"},
+			IDTokens: false,
+			Kind:     []dialect.Mark{dialect.Is("v", 2), dialect.Has("sid")},
+			Machine:  nil,
+		},
+	}
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://api.example.com",
+		Issuers:  []accesstoken.Issuer{issuer},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+
+	is[dialect.Mark](dialect.Has("a", "b"))
+	is[dialect.Mark](dialect.Without("a", "b"))
+	is[dialect.Mark](dialect.Is("a", "text", true, 1))
+	is[dialect.Mark](dialect.HasPrefix("sub", "user:"))
+	is[dialect.Mark](dialect.AnyOf(dialect.Has("a"), dialect.AudienceBeyondClient()))
+	is[fmt.Stringer](dialect.Has("a"))
+	is[fmt.Stringer](issuer.Dialect)
+	if dialect.Is("v", 2) != dialect.Is("v", 2) {
+		t.Error("two equal marks do not compare as equal")
+	}
+	issuer = accesstoken.Issuer{URL: "https://sso.example.com/realms/main", Dialect: accesstoken.Keycloak.Dialect()}
+	is[*dialect.Dialect](issuer.Dialect)
 }
 
 // A keySource has the method that an application's own key source must have.

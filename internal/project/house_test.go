@@ -13,6 +13,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/grpcauth"
 	"github.com/accesstoken/accesstoken/introspection"
@@ -28,7 +29,7 @@ func TestUnkeyedLiteralsAreImpossible(t *testing.T) {
 		jwks.Config{}, introspection.Config{},
 		dpop.Config{}, dpop.Request{}, dpop.Use{}, dpop.Proof{},
 		middleware.Options{}, echoauth.Options{}, grpcauth.Options{},
-		accesstokentest.Fault{},
+		accesstokentest.Fault{}, dialect.Dialect{},
 	}
 	for _, value := range settings {
 		typ := reflect.TypeOf(value)
