@@ -121,6 +121,7 @@ var stages = map[string][]stage{
 	"jwks":                {keySets, cases, root},
 	"dpop":                {proofs},
 	"internal/clientcert": {{pkg: "internal/clientcert"}, cases, root},
+	"internal/shape":      {{pkg: "internal/shape"}, root, cases},
 	"internal/binding":    {root, cases},
 	"internal/adapter":    {{pkg: "internal/adapter"}, netHTTP, echo, grpc, cases},
 	"internal/tokencache": {{pkg: "internal/tokencache"}, root},
