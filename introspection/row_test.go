@@ -71,6 +71,11 @@ func TestWhatARowOfFailuresDecides(t *testing.T) {
 		{"refusals and failures of known tokens, four in all that do not refuse", 2, false, 0, join(failed(1, "k", refused), failed(4, "kk", down)), false, false, false},
 		{"four refusals and four failures of unknown tokens", 2, false, time.Minute, join(failed(4, "u", refused), failed(4, "v", down)), false, false, false},
 		{"one refusal of a known and one of an unknown token", 2, false, 0, join(failed(1, "k", refused), failed(1, "u", refused)), false, false, false},
+		{"a full row of unknown tokens, and five known ones fail", 2, false, 0, join(failed(10, "u", down), failed(5, "k", down)), true, true, false},
+		{"a full row of 500s, and five tokens without an answer", 2, false, 0, join(failed(10, "u", internal), failed(5, "v", down)), false, true, false},
+		{"a full row without a Retry-After, and two with one", 2, false, 0, join(failed(10, "u", f{Failure: introspection.Limited}), failed(2, "v", asks)), false, true, true},
+		{"a known token without an answer, and a refusal", 2, false, 0, join(failed(1, "k", down), failed(1, "l", refused), failed(1, "kk", refused)), false, false, false},
+		{"four unknown tokens without an answer, and a refusal", 2, false, 0, join(failed(4, "u", down), failed(1, "v", refused)), false, false, false},
 		{"a Retry-After beside failures of other known tokens", 2, false, 0, join(failed(1, "k", asks), failed(3, "kk", down)), false, false, false},
 	} {
 		known, unknown, asksAll := introspection.Row(test.few, test.never, test.lasted, test.failures...)
