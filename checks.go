@@ -57,6 +57,9 @@ func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape
 func (i *issuer) checkJoined(claims *shape.Reading, jwt, answer string) error {
 	err := i.refuse(i.rules.CheckClaims(claims))
 	if err == nil {
+		err = i.refuse(i.rules.CheckMarks(claims))
+	}
+	if err == nil {
 		err = i.refuse(i.rules.CheckAddressee(claims))
 	}
 	if err == nil {

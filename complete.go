@@ -95,7 +95,8 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 		return nil, refusal(ClaimInvalid, "the introspection answer: "+fromAnswer.Fault)
 	case differ(fromJWT.Subject, fromAnswer.Subject):
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different sub than the JWT")
-	case differ(fromJWT.ClientID, fromAnswer.ClientID), differ(fromJWT.ClientID, answer.ClientID), differ(fromJWT.AuthorizedParty, fromAnswer.AuthorizedParty):
+	case differ(fromJWT.ClientID, fromAnswer.ClientID), differ(fromJWT.ClientID, answer.ClientID), differ(fromAnswer.ClientID, answer.ClientID),
+		differ(jwt.ClientID, answer.ClientID), differ(fromJWT.AuthorizedParty, fromAnswer.AuthorizedParty):
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different client than the JWT")
 	case differ(jwt.ID, answer.ID):
 		return nil, refusal(ClaimInvalid, "the introspection answer has a different jti than the JWT")

@@ -1,6 +1,7 @@
 package accesstoken_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -27,7 +28,8 @@ func TestAProfileAndItsDialectDecideAlike(t *testing.T) {
 		byDialect := validatorOf(t, as, issuer)
 		renamed := issuer
 		renamed.Dialect = profile.Dialect()
-		renamed.Dialect.Name = "renamed"
+		renamed.Dialect.Name = "renamed" // which makes it a user's, by whose marks less is known
+		renamed.Accept = func(context.Context, accesstoken.Claims) error { return nil }
 		byRenamed := validatorOf(t, as, renamed)
 		for of := range all {
 			count := 5
@@ -45,7 +47,7 @@ func TestAProfileAndItsDialectDecideAlike(t *testing.T) {
 					if got := verdictOf(t, byDialect, token); got != want {
 						t.Errorf("%s, %v: got %s by the Dialect; want %s", name, m, got, want)
 					}
-					if got := verdictOf(t, byRenamed, token); got != want && !isBeyondDialects(name, m) {
+					if got := verdictOf(t, byRenamed, token); got != want && strings.HasPrefix(got, "OK") && !isBeyondDialects(name, m) {
 						t.Errorf("%s, %v: got %s by the Dialect under another name; want %s", name, m, got, want)
 					}
 				}

@@ -285,12 +285,15 @@ func TestADialectAndAnIntrospectionAnswer(t *testing.T) {
 		jwt, answer accesstokentest.Claims
 		isGood      bool
 	}{
-		"the answer has the client":        {accesstokentest.Claims{}, accesstokentest.Claims{"cid": "c"}, true},
+		"the answer has the client":        {accesstokentest.Claims{}, accesstokentest.Claims{"cid": "c", "client_id": "c"}, true},
+		"the answer contradicts the mark":  {accesstokentest.Claims{"client_id": "c", "cid": "c"}, accesstokentest.Claims{"cid": "c", "client_id": "c", "v": 3}, false},
+		"the answer names two clients":     {accesstokentest.Claims{}, accesstokentest.Claims{"cid": "c", "client_id": "d"}, false},
+		"a client_id beside cid differs":   {accesstokentest.Claims{"client_id": "evil"}, accesstokentest.Claims{"cid": "c", "client_id": "c"}, false},
 		"neither has the client":           {accesstokentest.Claims{}, accesstokentest.Claims{"cid": nil, "client_id": nil}, false},
 		"the answer has another client":    {accesstokentest.Claims{"cid": "c"}, accesstokentest.Claims{"cid": "d"}, false},
-		"the answer's email is unverified": {accesstokentest.Claims{"cid": "c"}, accesstokentest.Claims{"email": "a"}, false},
-		"the JWT's email is unverified":    {accesstokentest.Claims{"cid": "c", "email": "a"}, accesstokentest.Claims{"email_verified": true}, false},
-		"the mark is in the answer alone":  {accesstokentest.Claims{"cid": "c", "v": nil}, accesstokentest.Claims{"v": 2}, false},
+		"the answer's email is unverified": {accesstokentest.Claims{"cid": "c"}, accesstokentest.Claims{"client_id": "c", "email": "a"}, false},
+		"the JWT's email is unverified":    {accesstokentest.Claims{"cid": "c", "email": "a"}, accesstokentest.Claims{"client_id": "c", "email_verified": true}, false},
+		"the mark is in the answer alone":  {accesstokentest.Claims{"cid": "c", "v": nil}, accesstokentest.Claims{"client_id": "c", "v": 2}, false},
 	} {
 		claims := as.Claims(accesstokentest.Claims{"client_id": nil, "scope": nil, "v": 2, "scp": []string{"a"}})
 		maps.Copy(claims, test.jwt)

@@ -55,8 +55,9 @@ type Dialect struct {
 	// RFC 9068's names, even if Client or ID name other claims. If aud may be absent,
 	// Issuer.Clients must be set, and Types or Kind must tell access tokens from refresh
 	// tokens. If client_id may be absent, Types or Kind must tell access tokens from ID
-	// tokens, or Issuer.Clients, Demand or Accept must be set. A token needs a sub or a client. If iat may be absent,
-	// Issuer.MaxAge must not be set, and MaxLifetime counts from now.
+	// tokens, or Issuer.Clients, Demand or Accept must be set. A token needs a sub or a
+	// client. If iat may be absent, Issuer.MaxAge must not be set, and MaxLifetime counts
+	// from now.
 	Optional []string
 
 	// IDTokens accepts ID tokens as credentials. Any client of the issuer can get one,
@@ -65,7 +66,10 @@ type Dialect struct {
 	// logout token.
 	IDTokens bool
 
-	// Kind lists what only this issuer's access tokens have. All marks must hold. Unless
+	// Kind lists what only this issuer's access tokens have. All marks must hold, and an
+	// introspection answer must not contradict them. A mark on a claim that ID tokens often
+	// have, such as tid or ver, or that this Dialect reads anyway, such as the client,
+	// shows nothing. Unless
 	// IDTokens is set, a dialect that relaxes anything refuses at_hash, c_hash, s_hash
 	// and events as well. It also refuses nonce unless a mark of Kind demands a claim
 	// that ID tokens do not have. If Types accepts more than at+jwt, and there is no such

@@ -182,7 +182,7 @@ func TestContractOfADialect(t *testing.T) {
 	is[dialect.Mark](dialect.AnyOf(dialect.Has("a"), dialect.AudienceBeyondClient()))
 	is[fmt.Stringer](dialect.Has("a"))
 	is[fmt.Stringer](issuer.Dialect)
-	if dialect.Is("v", 2) != dialect.Is("v", 2) {
+	if one, other := dialect.Is("v", 2), dialect.Is("v", 2); one != other {
 		t.Error("two equal marks do not compare as equal")
 	}
 	issuer = accesstoken.Issuer{URL: "https://sso.example.com/realms/main", Dialect: accesstoken.Keycloak.Dialect()}

@@ -110,17 +110,30 @@ var shared = setOf(
 	"_claim_names", "_claim_sources", // where claims of either kind are found
 )
 
+// often are further claims that issuers are known to put into ID tokens. The built-in
+// profiles know of which issuer a token is, and may go by them.
+var often = setOf("ver", "tid", "oid", "uti", "rh", "aio", "idp", "org_id", "org_name", "hd", "upn", "username", "unique_name",
+	"session_state", "session_id", "client", "login", "scopes", "permissions")
+
+// kinds are claims whose presence says nothing, and whose value tells kinds of token
+// apart.
+var kinds = setOf("typ", "token_use", "use", "token_type")
+
 // chosen are claims that cannot name the client, each with the reason: a caller or a
 // user chooses them, or all tokens of the issuer have the same.
 var chosen = func() map[string]string {
 	reasons := map[string]string{"iss": "which is the same in all tokens of the issuer", "aud": "which names resource servers, and Audience checks it"}
-	for name := range setOf("nonce", "state", "scope", "scp", "acr", "amr", "login_hint", "authorization_details") {
+	for name := range setOf("nonce", "state", "scope", "scp", "acr", "amr", "login_hint", "authorization_details", "claims", "resource", "audience",
+		"prompt", "display", "max_age", "ui_locales", "claims_locales", "id_token_hint", "redirect_uri", "response_type", "response_mode", "code_challenge") {
 		reasons[name] = "which a caller chooses in its request"
 	}
 	for name := range setOf("name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "username", "unique_name", "upn",
 		"profile", "picture", "website", "email", "email_verified", "gender", "birthdate", "zoneinfo", "locale", "phone_number",
 		"phone_number_verified", "address", "updated_at", "user_metadata", "unsafe_metadata") {
 		reasons[name] = "which a user chooses"
+	}
+	for name := range setOf("sub", "oid", "sid", "session_state", "session_id", "tid", "ver", "groups", "roles", "entitlements", "org_id") {
+		reasons[name] = "which names the user, the session or the tenant"
 	}
 	for name := range setOf("exp", "iat", "nbf", "auth_time", "jti", "at_hash", "c_hash", "s_hash", "cnf") {
 		reasons[name] = "which differs from token to token"

@@ -65,6 +65,13 @@ func (r *Rules) Read(own *jose.Claims, payload string, isAnswer bool) Reading {
 	if r.scope != nil {
 		t.readScope(r)
 	}
+	if isAnswer { // its scopes are in scope, whatever the dialect says of JWTs (RFC 7662 §2.2)
+		for _, c := range r.scope {
+			if c.given != "scope" {
+				t.values[c.index] = ""
+			}
+		}
+	}
 	return t
 }
 
@@ -170,12 +177,21 @@ func (r *Rules) CheckKind(header *jose.Header, t *Reading) *Fault {
 	if t.OtherUse {
 		return &Fault{IsOtherKind: true, Text: "typ or token_use is that of an ID, refresh or logout token"}
 	}
+	if fault := r.CheckMarks(t); fault != nil {
+		return fault
+	}
+	return r.CheckAddressee(t)
+}
+
+// CheckMarks refuses tokens without the marks by which access tokens are known. Of a
+// joined reading, neither the JWT nor the answer may contradict a mark.
+func (r *Rules) CheckMarks(t *Reading) *Fault {
 	for i := range r.kind {
 		if n := &r.kind[i]; !t.holds(n) {
 			return &Fault{IsOtherKind: true, Text: n.complaint()}
 		}
 	}
-	return r.CheckAddressee(t)
+	return nil
 }
 
 // CheckType refuses a typ that the dialect does not list.

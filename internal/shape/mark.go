@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -68,8 +69,11 @@ func HasPrefix(claim, prefix string) Mark {
 func AnyOf(marks ...Mark) Mark {
 	elements := []any{opAnyOf}
 	for _, m := range marks {
-		if m.text == "" {
+		switch {
+		case m.text == "":
 			m = fault("a Mark is empty; make it with a function of package dialect")
+		case strings.HasPrefix(m.text, `["`+opAnyOf+`"`): // each level would be read again for each one above it
+			m = fault("AnyOf is within AnyOf; list all the marks in one AnyOf")
 		}
 		elements = append(elements, json.RawMessage(m.text))
 	}

@@ -104,16 +104,29 @@ func isServiceAccount(subject string) bool {
 }
 
 // isPositive reports whether only tokens with a claim that ID tokens do not share can
-// meet the mark.
-func (n *node) isPositive() bool {
-	isOwn := func(c claim) bool { return !shared[c.name] }
+// meet the mark. A claim that the dialect reads itself shows nothing, because it is
+// demanded anyway.
+func (r *Rules) isPositive(n node) bool {
+	isOwn := func(c claim) bool {
+		return !shared[c.name] && (r.spec.IsProfile || !often[c.name] && !r.reads(c.name) && (n.op != opHas || !kinds[c.name]))
+	}
 	switch n.op {
 	case opHas, opIs, opPrefix:
 		return slices.ContainsFunc(n.claims, isOwn)
 	case opAnyOf:
-		return len(n.marks) > 0 && !slices.ContainsFunc(n.marks, func(m node) bool { return !m.isPositive() })
+		return len(n.marks) > 0 && !slices.ContainsFunc(n.marks, func(m node) bool { return !r.isPositive(m) })
 	}
 	return n.op == opGrant || n.op == opAccount
+}
+
+// reads reports whether the dialect reads the claim for the client, the token's id, the
+// tenant or the scopes.
+func (r *Rules) reads(name string) bool {
+	if name == "client_id" || name == "scope" || name == "scp" {
+		return true
+	}
+	given := slices.Concat(r.spec.Client, r.spec.Scope, []string{r.spec.ID, r.spec.Tenant})
+	return slices.ContainsFunc(given, func(given string) bool { return given != "" && claimOf(given).name == name })
 }
 
 // refusesClaim reports whether the mark demands what is in a claim, rather than what

@@ -241,8 +241,10 @@ func (r *Rules) isTyped() bool {
 // are known.
 func (c *compiler) defaults() {
 	r := c.rules
-	isPositive := func(n node) bool { return n.isPositive() }
-	r.IsMarked = r.isTyped() || slices.ContainsFunc(r.kind, isPositive)
+	r.IsMarked = r.isTyped() || slices.ContainsFunc(r.kind, r.isPositive)
+	if r.spec.IDTokens && r.NoAudience {
+		c.fault(`Optional has "aud", and IDTokens is set; every ID token has aud, so remove it from Optional`)
+	}
 	switch {
 	case r.spec.IDTokens && !r.spec.IsProfile && !r.noOthers: // a logout token is no ID token
 		r.absent = append(r.absent, node{op: opWithout, claims: []claim{claimOf("events")}})
@@ -251,7 +253,7 @@ func (c *compiler) defaults() {
 		return
 	}
 	r.noOthers = true
-	if slices.ContainsFunc(slices.Concat(r.kind, r.content), isPositive) {
+	if slices.ContainsFunc(slices.Concat(r.kind, r.content), r.isPositive) {
 		return
 	}
 	r.noNonce = true
@@ -263,7 +265,8 @@ func (c *compiler) defaults() {
 		return slices.ContainsFunc(n.claims, func(c claim) bool { return c.given == "azp" })
 	})
 	r.notClient = !r.isTyped() && !provable
-	r.MayBeIDTokens = r.notClient && r.noClient
+	// If the token names no client, an aud beyond the client proves nothing.
+	r.MayBeIDTokens = r.noClient && (r.notClient || !r.isTyped() && !r.spec.IsProfile)
 }
 
 func quoted(text string) string {
