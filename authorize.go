@@ -135,10 +135,10 @@ func (v *Validator) checkCredentials(credentials Credentials) error {
 		return refusal(KeysUnavailable, "the validator is closed")
 	case credentials.Missing():
 		return v.fixed[CredentialsMissing]
-	case credentials.none:
-		return v.fixed[Reason(token)]
 	case credentials.dpop && v.face.dpop == nil:
 		return v.fixed[SchemeUnsupported]
+	case credentials.none:
+		return v.fixed[Reason(token)]
 	case credentials.dpop && credentials.request == nil:
 		return refusal(ResourceServerMisconfigured, "a DPoP proof cannot be verified without its request; make the credentials with CredentialsOf")
 	case credentials.dpop && len(credentials.request.Header[binding.ProofField]) != 1:

@@ -56,7 +56,7 @@ func FuzzCredentialsFrom(f *testing.F) {
 		"Bearer abc", "bEaReR   abc=", "\t Bearer abc \t", "Bearer", "Bearer\tabc", "", "Be(arer abc", "Bearer a b", "Bearer a, Bearer b", "Bearer \tabc", "Bearer =", "Bearer a=b",
 		"Bearer é", "Bearer abc\x00", "Bearer abc\n", "Basic eA==", `Bearer "abc"`,
 		"Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIn0.", "Bearer eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIn0." + strings.Repeat("A", 86),
-		"Bearer eyJhbGciOiJFUzI1NiJ9.e30.AA", "DPoP abc", "bearer", "Bear\u212Aer a",
+		"Bearer eyJhbGciOiJFUzI1NiJ9.e30.AA", "DPoP abc", "DPoP", "DPoP ", "bearer", "Bear\u212Aer a",
 	} {
 		f.Add(line, "", byte(1))
 	}
