@@ -114,6 +114,13 @@ func (c *circuit) end(period int) bool {
 	return true
 }
 
+// extend moves the end of a probe, if the probe of this period is running.
+func (c *circuit) extend(period int, to time.Time) {
+	if period == c.period && !c.probe.IsZero() {
+		c.probe = to
+	}
+}
+
 func (c *circuit) open(now time.Time, failed failure, cause error, asked time.Duration) {
 	pause := min(firstBreak<<min(c.pauses, 10), longestBreak)
 	if failed.refusesUs() {
@@ -141,22 +148,22 @@ type single struct {
 // another token overwrites an entry, the count of the overwritten token starts anew.
 const singles = 1024
 
-func (b *breaker) singleOf(d digest) *single {
-	if b.single == nil {
-		b.single = new([singles]single)
+func (b *breaker) entry(d digest) *single { return &b.single[(int(d[0])<<8|int(d[1]))%singles] }
+
+// failing returns the entry of a token, or nil if the token did not fail of late.
+func (b *breaker) failing(d digest) *single {
+	if b.single == nil || b.entry(d).token != d {
+		return nil
 	}
-	return &b.single[(int(d[0])<<8|int(d[1]))%singles]
+	return b.entry(d)
 }
 
 // refusesSingle returns an error while the token's own circuit refuses calls. If a whole
 // answer has come since the token failed, for example about another token, the pause ends
 // after firstBreak, unless the failure was a 429.
 func (b *breaker) refusesSingle(d digest, now time.Time) error {
-	if b.single == nil {
-		return nil
-	}
-	s := b.singleOf(d)
-	if s.token != d {
+	s := b.failing(d)
+	if s == nil {
 		return nil
 	}
 	if s.failure != limited && b.answered.After(s.failed) && now.Sub(s.failed) >= firstBreak && now.Before(s.circuit.until) {
@@ -200,8 +207,8 @@ func (b *breaker) begin(d digest) (ticket, error) {
 	}
 	longest := b.timeout + time.Second
 	t.probe = b.circuits[t.side].begin(t.began, longest)
-	if b.single != nil && b.singleOf(d).token == d {
-		t.alone = b.singleOf(d).circuit.begin(t.began, longest)
+	if s := b.failing(d); s != nil {
+		t.alone = s.circuit.begin(t.began, longest)
 	}
 	return t, nil
 }
@@ -213,13 +220,9 @@ func (b *breaker) send(t ticket) ticket {
 	defer b.mu.Unlock()
 	t.began = time.Now()
 	longest := t.began.Add(b.timeout + time.Second)
-	if c := &b.circuits[t.side]; t.probe != 0 && t.probe == c.period && !c.probe.IsZero() {
-		c.probe = longest
-	}
-	if t.alone != 0 && b.singleOf(t.token).token == t.token {
-		if c := &b.singleOf(t.token).circuit; t.alone == c.period && !c.probe.IsZero() {
-			c.probe = longest
-		}
+	b.circuits[t.side].extend(t.probe, longest)
+	if s := b.failing(t.token); s != nil {
+		s.circuit.extend(t.alone, longest)
 	}
 	return t
 }
@@ -229,8 +232,8 @@ func (b *breaker) abandon(t ticket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.circuits[t.side].end(t.probe)
-	if t.alone != 0 && b.singleOf(t.token).token == t.token {
-		b.singleOf(t.token).circuit.end(t.alone)
+	if s := b.failing(t.token); s != nil {
+		s.circuit.end(t.alone)
 	}
 }
 
@@ -315,21 +318,21 @@ func (b *breaker) closeCircuits(butRefusals bool) {
 // endSingle counts the result for one token. If the endpoint was not asked, the result
 // says nothing about the token.
 func (b *breaker) endSingle(t ticket, failed failure, err error, now time.Time) {
-	if failed == answered && b.single == nil {
-		return
-	}
-	s := b.singleOf(t.token)
-	isOurs := s.token == t.token
-	probed := isOurs && s.circuit.end(t.alone)
+	s := b.failing(t.token)
+	probed := s != nil && s.circuit.end(t.alone)
 	switch {
 	case failed == ours, failed == unsent, failed == queued:
 		return
 	case failed == answered:
-		if isOurs {
+		if s != nil {
 			*s = single{}
 		}
 		return
-	case !isOurs:
+	case s == nil:
+		if b.single == nil {
+			b.single = new([singles]single)
+		}
+		s = b.entry(t.token)
 		*s = single{token: t.token}
 	}
 	s.failures++

@@ -647,6 +647,24 @@ func TestOneProbesRetryAfterIsShortBesideServersThatAnswer(t *testing.T) {
 	})
 }
 
+// If no server has answered of late, the Retry-After that a probe gets is for everyone.
+func TestOneProbesRetryAfterIsKeptIfNoServerAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, transport := newFair(t, func(string) reply { return reply{status: 503} }, nil)
+		for i := range 6 {
+			wantAnswer(t, client, fmt.Sprint("made up ", i), "unknown")
+		}
+		time.Sleep(time.Second)
+		transport.set(func(string) reply { return reply{status: 503, after: "25"} })
+		wantAnswer(t, client, "probe", "unknown")
+		transport.set(func(string) reply { return reply{body: `{"active":false}`} })
+		time.Sleep(24 * time.Second)
+		wantAnswer(t, client, "early", "unknown")
+		time.Sleep(time.Second)
+		wantAnswer(t, client, "another", "inactive")
+	})
+}
+
 func TestKnownTokensLeaveEightPlacesToUnknownOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, transport := newFair(t, func(string) reply { return reply{body: goodBody} }, nil)
