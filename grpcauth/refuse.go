@@ -36,7 +36,7 @@ func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(me
 // [adapter.IsRefusal] reports that the error is one. Every other error is returned
 // unchanged.
 func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
-	if err == nil || !adapter.IsRefusal(err) {
+	if !adapter.IsRefusal(err) {
 		return err
 	}
 	return a.refuse(ctx, err, setTrailer)

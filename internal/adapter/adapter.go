@@ -61,9 +61,9 @@ func Authorize(ctx context.Context, v *accesstoken.Validator, target string, cre
 // refusal: an [*accesstoken.Error], an [accesstoken.Reason], or an error that wraps
 // or matches one. All other errors are the application's.
 func IsRefusal(err error) bool {
-	var refused *accesstoken.Error
-	var reason accesstoken.Reason
-	return errors.As(err, &refused) || errors.As(err, &reason) || errors.Is(err, accesstoken.Unavailable)
+	_, isError := errors.AsType[*accesstoken.Error](err)
+	_, isReason := errors.AsType[accesstoken.Reason](err)
+	return isError || isReason || errors.Is(err, accesstoken.Unavailable)
 }
 
 // Anonymous returns a context for the handler of a request that passes without

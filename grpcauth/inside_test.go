@@ -1,0 +1,96 @@
+package grpcauth
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// A call over TCP pays for no copy of its request.
+func TestOnlyACallOverAUnixSocketGetsAMarkedRequest(t *testing.T) {
+	request := &http.Request{Method: http.MethodPost}
+	for _, test := range []struct {
+		name   string
+		ctx    context.Context
+		marked bool
+	}{
+		{"no peer", t.Context(), false},
+		{"no local address", peer.NewContext(t.Context(), &peer.Peer{}), false},
+		{"TCP", peer.NewContext(t.Context(), &peer.Peer{LocalAddr: &net.TCPAddr{}}), false},
+		{"a Unix socket", peer.NewContext(t.Context(), &peer.Peer{LocalAddr: &net.UnixAddr{Name: "/run/api", Net: "unix"}}), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := withSocket(test.ctx, request); (got != request) != test.marked {
+				t.Errorf("a request of its own: got %v; want %v", got != request, test.marked)
+			}
+		})
+	}
+}
+
+// noKeys is a key source that has no keys.
+type noKeys struct{}
+
+func (noKeys) Keys(context.Context, string, string) ([]crypto.PublicKey, uint64, error) {
+	return nil, 0, nil
+}
+
+// newChecked returns a stream that no credentials came with, and how often its Validator
+// has refused.
+func newChecked(t *testing.T) (s *authorizedStream, refusals *int) {
+	t.Helper()
+	refusals = new(int)
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://api.example.com",
+		Issuers:  []accesstoken.Issuer{{URL: "https://login.example.com", Keys: noKeys{}}},
+		OnRefuse: func(context.Context, *accesstoken.Error) { *refusals++ },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	a, err := New(v, &Options{Methods: map[string]accesstoken.Policy{"/orders.Orders/Watch": {Scopes: scopes.None()}}, StreamCheck: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authorizedStream{ctx: t.Context(), interceptors: a}, refusals
+}
+
+// calledAs is the transport's stream of a call, by which grpc.Method knows its name.
+type calledAs struct {
+	grpc.ServerTransportStream
+	method string
+}
+
+func (c calledAs) Method() string { return c.method }
+
+// The timer of a check may fire while the method returns.
+func TestAStreamWhoseMethodHasReturnedIsNotChecked(t *testing.T) {
+	s, refusals := newChecked(t)
+	s.ctx = grpc.NewContextWithServerTransportStream(s.ctx, calledAs{method: "/orders.Orders/Watch"})
+	s.leave()
+	s.check()
+	if *refusals != 0 {
+		t.Errorf("got %d checks; want none", *refusals)
+	}
+	if err := s.checkToken(); !errors.Is(err, accesstoken.CredentialsMissing) {
+		t.Errorf("checkToken: got %v; want CREDENTIALS_MISSING, or this test shows nothing", err)
+	}
+}
+
+// Nothing is known of the policy of a stream whose method has no rule.
+func TestAnOpenStreamWithoutARuleIsEnded(t *testing.T) {
+	s, _ := newChecked(t)
+	if err := s.checkToken(); !errors.Is(err, accesstoken.PolicyDenied) {
+		t.Errorf("got %v; want POLICY_DENIED", err)
+	}
+}
