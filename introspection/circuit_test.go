@@ -107,3 +107,40 @@ func TestAProbeOfOneTokenThatIsSentLateHasItsWholeTime(t *testing.T) {
 		}
 	})
 }
+
+// Two tokens may share an entry in the table of failing tokens. The pause of one is not
+// the other's.
+func TestATokenDoesNotPauseForAnotherWithTheSameEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &breaker{timeout: time.Second}
+		for range breakAfter {
+			b.end(mustBegin(t, b, 1), &failedError{failure: unusable})
+		}
+		if b.refuses(digest{1}) == nil {
+			t.Fatal("the failing token is asked about; want a pause")
+		}
+		if err := b.refuses(digest{1, 0, 1}); err != nil {
+			t.Errorf("the other token: got %v; want that it is asked about", err)
+		}
+	})
+}
+
+// If the caller of a token's own probe leaves before it is sent, the next caller's is the
+// probe.
+func TestAProbeOfOneTokenThatIsAbandonedKeepsNoOtherWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &breaker{timeout: time.Second}
+		for range breakAfter {
+			b.end(mustBegin(t, b, 1), &failedError{failure: unusable})
+		}
+		time.Sleep(longestBreak)
+		probe := mustBegin(t, b, 1)
+		if b.refuses(digest{1}) == nil {
+			t.Fatal("a second probe beside the first one may begin; want one at a time")
+		}
+		b.abandon(probe)
+		if err := b.refuses(digest{1}); err != nil {
+			t.Errorf("after the probe was abandoned: got %v; want another probe", err)
+		}
+	})
+}
