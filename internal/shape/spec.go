@@ -226,10 +226,10 @@ func (c *compiler) optional() {
 	}
 }
 
-// isRelaxed reports whether the dialect accepts anything that RFC 9068 does not, or
+// isRelaxed reports whether the dialect accepts access tokens that RFC 9068 does not, or
 // has marks of its own.
 func (s Spec) isRelaxed() bool {
-	return s.Types != nil || s.Client != nil || s.Scope != nil || s.ScopeArray || s.ID != "" || s.Optional != nil || s.IDTokens || s.Kind != nil
+	return s.Types != nil || s.Client != nil || s.Scope != nil || s.ScopeArray || s.ID != "" || s.Optional != nil || s.Kind != nil
 }
 
 // isTyped reports whether at+jwt is the only accepted typ.
