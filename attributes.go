@@ -2,8 +2,10 @@ package accesstoken
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
@@ -165,7 +167,7 @@ func (c Claims) member(claim string) (found string) {
 		return ""
 	}
 	for _, raw := range raws {
-		readMember(string(raw), claim, func(value string) { found = value })
+		found = cmp.Or(memberIn(string(raw), claim), found)
 		if found != "" && found != "null" {
 			return found
 		}
@@ -173,10 +175,11 @@ func (c Claims) member(claim string) (found string) {
 	return found
 }
 
-// memberIn returns the JSON value of a member of a payload that was read before, or "".
-func memberIn(payload, name string) string {
+// memberIn returns the JSON value of a member of an object in JSON that was read before,
+// or "". If the JSON is not an object, it has no members.
+func memberIn(object, name string) string {
 	found := [1]string{}
-	jose.Find(payload, []string{name}, found[:])
+	jose.Find(object, []string{name}, found[:])
 	return found[0]
 }
 
@@ -184,18 +187,6 @@ func memberIn(payload, name string) string {
 func textIn(payload, name string) string {
 	text, _ := jose.String(memberIn(payload, name))
 	return text
-}
-
-// readMember calls found with the JSON value of a member, if object has the member.
-// Errors are ignored, because the JSON around object was read before. If object is not
-// an object, it has no members. If it has more than 256, the first 256 are read.
-func readMember(object, member string, found func(value string)) {
-	_ = jose.Object(object, func(name, value string) error {
-		if name == member {
-			found(value)
-		}
-		return nil
-	})
 }
 
 // values reads the list at the end of a path of members, or in the standard claim if
@@ -208,38 +199,23 @@ func (c Claims) values(path []string, standard string) (values []string, err err
 	if c.isLeftOut(path[0]) {
 		return nil, fmt.Errorf("accesstoken: the issuer left out %q because it is too long (_claim_names); request it from the issuer", path[0])
 	}
-	for _, member := range path[1:] {
-		if raw, err = memberOf(raw, member); err != nil {
-			break
-		}
+	ok := true
+	for _, step := range path[1:] {
+		ok = ok && (raw == "" || raw[0] == '{' || raw[0] == '[' && strings.Trim(step, "0123456789") == "")
+		raw = jose.At(raw, []string{step})
 	}
-	values, ok := listOf(raw)
-	if err != nil || !ok {
+	values, isList := listOf(raw)
+	if !ok || !isList {
 		return nil, fmt.Errorf("accesstoken: expected strings, or objects with a value, in the claim %q", path[0])
 	}
 	return values, nil
-}
-
-// memberOf returns a member of an object, or "" if the member or the object is
-// absent. If object is anything else, memberOf returns an error.
-func memberOf(object, member string) (found string, err error) {
-	if object == "" {
-		return "", nil
-	}
-	err = jose.Object(object, func(name, value string) error {
-		if name == member {
-			found = value
-		}
-		return nil
-	})
-	return found, err
 }
 
 // isLeftOut reports whether _claim_names lists the claim, so that its value is
 // elsewhere.
 func (c Claims) isLeftOut(claim string) (out bool) {
 	c.read("_claim_names", func(names string) {
-		readMember(names, claim, func(string) { out = true })
+		out = memberIn(names, claim) != ""
 	})
 	return out
 }
@@ -258,7 +234,7 @@ func listOf(value string) (list []string, ok bool) {
 	for _, element := range elements {
 		text, is := jose.String(element)
 		if !is {
-			readMember(element, "value", func(v string) { text, is = jose.String(v) })
+			text, is = jose.String(memberIn(element, "value"))
 		}
 		if !is {
 			return nil, false

@@ -10,6 +10,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dialect"
 )
 
 func TestListsComeAsStringsOrAsObjects(t *testing.T) {
@@ -42,6 +43,38 @@ func TestListsComeAsStringsOrAsObjects(t *testing.T) {
 	}
 }
 
+// A JSON Pointer goes through arrays, and through objects of any size.
+func TestAListAtTheEndOfAPointer(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	wide := map[string]any{"zz": []string{"a"}}
+	for i := range 300 {
+		wide[fmt.Sprint("m", i)] = i
+	}
+	for name, test := range map[string]struct {
+		pointer string
+		value   any
+		want    []string
+		fails   bool
+	}{
+		"in an array":                    {"/orgs/1/roles", []any{0, map[string]any{"roles": []string{"a"}}}, []string{"a"}, false},
+		"beyond the end of an array":     {"/orgs/2/roles", []any{0, map[string]any{"roles": []string{"a"}}}, nil, false},
+		"in an object of 301 members":    {"/orgs/zz", wide, []string{"a"}, false},
+		"absent on the way":              {"/orgs/b/roles", map[string]any{"a": 1}, nil, false},
+		"an array in place of an object": {"/orgs/b", []any{"a"}, nil, true},
+		"a string on the way":            {"/orgs/b", "a", nil, true},
+		"null on the way":                {"/orgs/b", accesstokentest.Null, nil, true},
+	} {
+		v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Dialect = &dialect.Dialect{Roles: test.pointer} })
+		claims, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"orgs": test.value})))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, err := claims.Roles(); !slices.Equal(got, test.want) || (err != nil) != test.fails {
+			t.Errorf("%s: got %q, %v; want %q, an error: %v", name, got, err, test.want, test.fails)
+		}
+	}
+}
+
 // A list that the issuer keeps elsewhere is not an empty one.
 func TestAListThatWasLeftOutIsAnError(t *testing.T) {
 	as := accesstokentest.NewServer(t)
@@ -51,6 +84,14 @@ func TestAListThatWasLeftOutIsAnError(t *testing.T) {
 	}
 	if got, err := claims.Roles(); err != nil || !slices.Equal(got, []string{"a"}) {
 		t.Errorf("Roles: got %q, %v; want a", got, err)
+	}
+	elsewhere := map[string]any{"zz": "src1"}
+	for i := range 300 {
+		elsewhere[fmt.Sprint("m", i)] = "src1"
+	}
+	elsewhere["groups"] = "src1"
+	if got, err := claimsOf(t, as, accesstokentest.Claims{"_claim_names": elsewhere}).Groups(); err == nil {
+		t.Errorf("Groups, one of 302 claims that are elsewhere: got %q; want an error", got)
 	}
 }
 

@@ -59,6 +59,9 @@ func TestADialectThatIsStoppedAtSetUp(t *testing.T) {
 		{"scopes in a pointer", dialect.Dialect{Scope: []string{"/a/b"}}, "name a claim, or use Roles"},
 		{"a pointer that ends in a slash", dialect.Dialect{Roles: "/realm_access/"}, "is not a JSON Pointer (RFC 6901)"},
 		{"a pointer with a bad escape", dialect.Dialect{Groups: "/a~2b"}, "is not a JSON Pointer (RFC 6901)"},
+		{"a pointer with half an escape", dialect.Dialect{Groups: "/a~~01"}, "is not a JSON Pointer (RFC 6901)"},
+		{"a pointer that ends within an escape", dialect.Dialect{Groups: "/a~"}, "is not a JSON Pointer (RFC 6901)"},
+		{"a pointer that goes too deep", dialect.Dialect{Groups: "/1/2/3/4/5/6/7/8/9"}, "has more than 8 steps"},
 		{"no mark", dialect.Dialect{Kind: []dialect.Mark{}}, "Dialect.Kind is set but empty"},
 		{"the zero mark", marks(dialect.Mark{}), "a Mark is empty; make it with a function"},
 		{"the zero mark inside another", marks(dialect.AnyOf(dialect.Mark{})), "a Mark is empty; make it with a function"},
@@ -133,7 +136,8 @@ func TestADialectThatStarts(t *testing.T) {
 		"ID tokens with a demand": {Demand: map[string][]string{"/firebase/tenant": {"a"}}, Dialect: &dialect.Dialect{
 			IDTokens: true, Kind: []dialect.Mark{dialect.Has("nonce")},
 		}},
-		"tenants": {Tenants: []string{"Org A"}, Dialect: &dialect.Dialect{Tenant: "/org/id"}},
+		"tenants":                     {Tenants: []string{"Org A"}, Dialect: &dialect.Dialect{Tenant: "/org/id"}},
+		"a deep pointer with escapes": {Dialect: &dialect.Dialect{Groups: "/1/2/3/4/5/6/7/~0~1"}},
 		"nonce beside a mark of its own": {Dialect: &dialect.Dialect{
 			Types: []string{"jwt"}, Kind: []dialect.Mark{dialect.Has("nonce"), dialect.Is("v", 2)},
 		}},

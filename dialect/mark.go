@@ -10,7 +10,8 @@ type Mark struct{ shape.Mark }
 // Has demands that all the claims are there, and that none of them is null.
 func Has(claims ...string) Mark { return Mark{shape.Has(claims...)} }
 
-// Without demands that none of the claims is there, not even as null.
+// Without demands that none of the claims is there, not even as null. If a JWT is also
+// introspected, Without looks at the JWT alone: an answer may say more than any token.
 func Without(claims ...string) Mark { return Mark{shape.Without(claims...)} }
 
 // Is demands that a claim has one of the values, each a string, a bool or an integer. A

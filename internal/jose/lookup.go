@@ -71,6 +71,9 @@ func Integer(value string) (digits string, ok bool) {
 	if len(value) > longestDate || unsigned == "" || unsigned[0] < '0' || unsigned[0] > '9' {
 		return "", false
 	}
+	if mantissa, _, hasExponent := strings.Cut(strings.ToLower(unsigned), "e"); hasExponent && strings.Trim(mantissa, "0.") == "" {
+		return "0", true // whatever the exponent
+	}
 	whole, fraction, ok := decimal(unsigned)
 	if !ok || strings.Trim(fraction, "0") != "" {
 		return "", false

@@ -9,6 +9,9 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
+// deepest is how many steps a JSON Pointer can have. Each one reads the value again.
+const deepest = 8
+
 // pathOf splits a JSON Pointer (RFC 6901), which begins with a slash. Anything else is
 // the name of one claim.
 func pathOf(claim string) ([]string, error) {
@@ -21,9 +24,11 @@ func pathOf(claim string) ([]string, error) {
 	}
 	var path []string
 	for step := range strings.SplitSeq(pointer, "/") {
-		plain := strings.ReplaceAll(strings.ReplaceAll(step, "~0", ""), "~1", "")
-		if step == "" || strings.Contains(plain, "~") {
+		if step == "" || strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(step), "~") {
 			return nil, fmt.Errorf("%q is not a JSON Pointer (RFC 6901); write names between slashes, ~1 for a slash and ~0 for a tilde", claim)
+		}
+		if len(path) == deepest {
+			return nil, fmt.Errorf("%q has more than %d steps; have the issuer put the claim further out", claim, deepest)
 		}
 		path = append(path, strings.NewReplacer("~1", "/", "~0", "~").Replace(step))
 	}
@@ -61,41 +66,46 @@ func (c *compiler) types() {
 
 // otherTypes are the typ of JWTs that are not access tokens, with what they are.
 var otherTypes = map[string]string{
-	"dpop+jwt":                         "a DPoP proof (RFC 9449)",
-	"logout+jwt":                       "a logout token (OpenID Connect Back-Channel Logout)",
-	"secevent+jwt":                     "a security event (RFC 8417)",
-	"token-introspection+jwt":          "an introspection answer (RFC 9701)",
-	"client-authentication+jwt":        "a client assertion (RFC 7523)",
-	"authorization-grant+jwt":          "an authorization grant (RFC 7523)",
-	"oauth-authz-req+jwt":              "an authorization request (RFC 9101)",
-	"oauth-id-jag+jwt":                 "an identity assertion grant",
-	"oauth-client-attestation+jwt":     "a client attestation",
-	"oauth-client-attestation-pop+jwt": "a proof for a client attestation",
-	"txn-authz-challenge+jwt":          "a transaction challenge",
-	"txntoken+jwt":                     "a transaction token",
-	"wit+jwt":                          "a workload identity token",
-	"wpt+jwt":                          "a workload proof",
-	"statuslist+jwt":                   "a status list",
-	"kb+jwt":                           "a key binding of a credential (RFC 9901)",
-	"sd-jwt":                           "a selective disclosure (RFC 9901)",
-	"sd+jwt":                           "a selective disclosure (RFC 9901)",
-	"dc+sd-jwt":                        "a verifiable credential",
-	"vc+sd-jwt":                        "a verifiable credential",
-	"vc+jwt":                           "a verifiable credential",
-	"vp+jwt":                           "a verifiable presentation",
-	"openid4vci-proof+jwt":             "a proof for a credential",
-	"keyattestation+jwt":               "a key attestation",
-	"key-attestation+jwt":              "a key attestation",
-	"entity-statement+jwt":             "a statement of OpenID Federation",
-	"trust-mark+jwt":                   "a trust mark of OpenID Federation",
-	"resolve-response+jwt":             "an answer of OpenID Federation",
-	"jwk-set+jwt":                      "a signed key set",
-	"provider-statement+jwt":           "signed metadata",
-	"passport":                         "a caller's identity (RFC 8225)",
-	"id+jwt":                           "an ID token",
-	"id-token+jwt":                     "an ID token",
-	"refresh+jwt":                      "a refresh token",
-	"rt+jwt":                           "a refresh token",
+	"dpop+jwt":                           "a DPoP proof (RFC 9449)",
+	"logout+jwt":                         "a logout token (OpenID Connect Back-Channel Logout)",
+	"secevent+jwt":                       "a security event (RFC 8417)",
+	"token-introspection+jwt":            "an introspection answer (RFC 9701)",
+	"logout_token":                       "a logout token",
+	"global-token-revocation+jwt":        "a revocation request",
+	"wimse-proof+jwt":                    "a workload proof",
+	"client-authentication+jwt":          "a client assertion (RFC 7523)",
+	"authorization-grant+jwt":            "an authorization grant (RFC 7523)",
+	"oauth-authz-req+jwt":                "an authorization request (RFC 9101)",
+	"oauth-id-jag+jwt":                   "an identity assertion grant",
+	"oauth-client-attestation+jwt":       "a client attestation",
+	"oauth-client-attestation-pop+jwt":   "a proof for a client attestation",
+	"txn-authz-challenge+jwt":            "a transaction challenge",
+	"txntoken+jwt":                       "a transaction token",
+	"wit+jwt":                            "a workload identity token",
+	"wpt+jwt":                            "a workload proof",
+	"statuslist+jwt":                     "a status list",
+	"kb+jwt":                             "a key binding of a credential (RFC 9901)",
+	"sd-jwt":                             "a selective disclosure (RFC 9901)",
+	"sd+jwt":                             "a selective disclosure (RFC 9901)",
+	"dc+sd-jwt":                          "a verifiable credential",
+	"vc+sd-jwt":                          "a verifiable credential",
+	"vc+jwt":                             "a verifiable credential",
+	"vp+jwt":                             "a verifiable presentation",
+	"openid4vci-proof+jwt":               "a proof for a credential",
+	"keyattestation+jwt":                 "a key attestation",
+	"key-attestation+jwt":                "a key attestation",
+	"entity-statement+jwt":               "a statement of OpenID Federation",
+	"trust-mark+jwt":                     "a trust mark of OpenID Federation",
+	"trust-mark-delegation+jwt":          "a trust mark of OpenID Federation",
+	"explicit-registration-response+jwt": "an answer of OpenID Federation",
+	"resolve-response+jwt":               "an answer of OpenID Federation",
+	"jwk-set+jwt":                        "a signed key set",
+	"provider-statement+jwt":             "signed metadata",
+	"passport":                           "a caller's identity (RFC 8225)",
+	"id+jwt":                             "an ID token",
+	"id-token+jwt":                       "an ID token",
+	"refresh+jwt":                        "a refresh token",
+	"rt+jwt":                             "a refresh token",
 }
 
 // shared are the claims that ID tokens have as well: those of OpenID Connect Core §2

@@ -60,7 +60,7 @@ func (r *Rules) Read(own *jose.Claims, payload string, isAnswer bool) Reading {
 		t.ID = t.text(r.id)
 	}
 	if r.spec.Tenant != "" {
-		t.Tenant, _ = r.tenant.textIn(t.values)
+		t.Tenant = t.text(r.tenant)
 	}
 	if r.scope != nil {
 		t.readScope(r)
@@ -128,11 +128,14 @@ func (r *Rules) Join(claims jose.Claims, jwt, answer *Reading) Reading {
 	return t
 }
 
-// eitherOf returns the first values, and the second ones where those are absent.
+// eitherOf returns the first values, and the second ones where those are absent or
+// null.
 func eitherOf(first, second []string) []string {
 	values := slices.Clone(first)
 	for i := range values {
-		values[i] = cmp.Or(values[i], second[i])
+		if isAbsentOrNull(values[i]) && second[i] != "" {
+			values[i] = second[i]
+		}
 	}
 	return values
 }
@@ -177,21 +180,20 @@ func (r *Rules) CheckKind(header *jose.Header, t *Reading) *Fault {
 	if t.OtherUse {
 		return &Fault{IsOtherKind: true, Text: "typ or token_use is that of an ID, refresh or logout token"}
 	}
-	if fault := r.CheckMarks(t); fault != nil {
-		return fault
-	}
-	return r.CheckAddressee(t)
+	return r.CheckMarks(t)
 }
 
-// CheckMarks refuses tokens without the marks by which access tokens are known. Of a
-// joined reading, neither the JWT nor the answer may contradict a mark.
+// CheckMarks refuses tokens without the marks by which access tokens are known, and an
+// aud that names the client. Of a joined reading, neither the JWT nor the answer may
+// contradict a mark. What must be absent is checked in the JWT alone, because an answer
+// may say more than any token.
 func (r *Rules) CheckMarks(t *Reading) *Fault {
 	for i := range r.kind {
 		if n := &r.kind[i]; !t.holds(n) {
 			return &Fault{IsOtherKind: true, Text: n.complaint()}
 		}
 	}
-	return nil
+	return r.checkAddressee(t)
 }
 
 // CheckType refuses a typ that the dialect does not list.
@@ -210,8 +212,8 @@ func (n *node) presence() string {
 	return "the token has " + strings.Join(n.names(), " or ")
 }
 
-// CheckAddressee refuses an aud that names the client, as an ID token's aud does.
-func (r *Rules) CheckAddressee(t *Reading) *Fault {
+// checkAddressee refuses an aud that names the client, as an ID token's aud does.
+func (r *Rules) checkAddressee(t *Reading) *Fault {
 	switch {
 	case r.beyondClient && t.isForClientOnly():
 		return &Fault{IsOtherKind: true, Text: "the audience names only the client, as an ID token's does"}
