@@ -1,11 +1,9 @@
 package shape_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/shape"
 )
 
@@ -33,6 +31,23 @@ func TestWhatADialectDemandsInReturn(t *testing.T) {
 		{shape.Spec{Types: []string{""}}, "no nonce; " + others + "; " + notClient, false},
 		{shape.Spec{Types: []string{"at+jwt", "jwt"}}, "no nonce; " + others + "; " + notClient, false},
 		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Has("v")}}, others + "; v", true},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.HasPrefix("v", "a")}}, others + "; v that begins with a", true},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Is("v", 1)}}, others + "; v 1", true},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.AnyOf(shape.Has("v"), shape.Has("w"))}}, others + "; v or w", true},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.AnyOf(shape.Has("v"), shape.Has("sub"))}}, "no nonce; " + others + "; v or sub; " + notClient, false},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Has("scope")}}, "no nonce; " + others + "; scope; " + notClient, false},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Has("scp")}}, "no nonce; " + others + "; scp; " + notClient, false},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Has("client_id")}}, "no nonce; " + others + "; client_id; " + notClient, false},
+		{shape.Spec{Types: jwt, Client: []string{"cid"}, Kind: []shape.Mark{shape.Has("cid")}}, "no nonce; " + others + "; cid; " + notClient, false},
+		{shape.Spec{Types: jwt, Scope: []string{"perms"}, Kind: []shape.Mark{shape.Has("perms")}}, "no nonce; " + others + "; perms; " + notClient, false},
+		{shape.Spec{Types: jwt, ID: "uid", Kind: []shape.Mark{shape.Has("uid")}}, "no nonce; " + others + "; uid; " + notClient, false},
+		{shape.Spec{Types: jwt, Tenant: "org", Kind: []shape.Mark{shape.Has("org")}}, "no nonce; " + others + "; org; " + notClient + "; org of the issuer's tenant", false},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Has("typ")}}, "no nonce; " + others + "; typ; " + notClient, false},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Is("typ", "Bearer")}}, others + "; typ Bearer in the payload", true},
+		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Has("tid")}}, "no nonce; " + others + "; tid; " + notClient, false},
+		{shape.Spec{Types: jwt, IsProfile: true, Kind: []shape.Mark{shape.Has("tid")}}, others + "; tid", true},
+		{shape.Spec{Types: jwt, IsProfile: true, Kind: []shape.Mark{shape.Grant()}}, others + "; scopes, or roles in a token for an application; no nonce in the header", false},
+		{shape.Spec{Types: jwt, IsProfile: true, Kind: []shape.Mark{shape.ServiceAccount()}}, others + "; sub system:serviceaccount:<namespace>:<name>", false},
 		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Has("v"), shape.Without("x")}}, others + "; no x; v", true},
 		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.Has("v"), shape.Without("nonce"), shape.Without("x")}}, "no nonce; " + others + "; no x; v", true},
 		{shape.Spec{Types: jwt, Kind: []shape.Mark{shape.AudienceBeyondClient(), shape.Without("azp")}}, "no nonce; " + others + "; no azp; an aud that names more than the client", false},
@@ -156,24 +171,4 @@ func TestFaultsOfADialect(t *testing.T) {
 			t.Errorf("%+v: got %q; want %q", test.spec, got, test.want)
 		}
 	}
-}
-
-// accepts reports whether a token of the type passes.
-func accepts(t *testing.T, spec shape.Spec, typ, payload string) bool {
-	t.Helper()
-	rules, faults := shape.Compile(spec)
-	if faults != nil {
-		t.Fatalf("%+v: got %q; want no faults", spec, faults)
-	}
-	claims, err := jose.ReadClaims(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reading := rules.Read(&claims, payload, false)
-	return rules.Check(&jose.Header{HasType: typ != "", Type: typ}, &reading) == nil
-}
-
-// token returns a payload with what RFC 9068 demands and more members.
-func token(more string) string {
-	return fmt.Sprintf(`{"iss":"https://login.example.com","sub":"alice","aud":["a","b"],"exp":2000000000,"iat":1,"jti":"1","client_id":"c"%s}`, more)
 }

@@ -50,8 +50,8 @@ func (n *node) holds(t *Reading, values []string) bool {
 		found := n.claims[0].in(values)
 		return slices.ContainsFunc(n.values, func(v value) bool { return v.equals(found) })
 	case opPrefix:
-		text, isText := n.claims[0].textIn(values)
-		return isText && strings.HasPrefix(text, n.text)
+		text, _ := n.claims[0].textIn(values)
+		return strings.HasPrefix(text, n.text)
 	case opAnyOf:
 		return slices.ContainsFunc(n.marks, func(m node) bool { return m.holds(t, values) })
 	case opBeyond:
@@ -81,8 +81,8 @@ func (v value) equals(found string) bool {
 	if v.text == "true" || v.text == "false" {
 		return found == v.text
 	}
-	digits, isInteger := jose.Integer(found)
-	return isInteger && digits == v.text
+	digits, _ := jose.Integer(found)
+	return digits == v.text
 }
 
 // isGrant reports whether a token of Entra ID has a grant: scopes if a client acts
@@ -114,7 +114,7 @@ func (r *Rules) isPositive(n node) bool {
 	case opHas, opIs, opPrefix:
 		return slices.ContainsFunc(n.claims, isOwn)
 	case opAnyOf:
-		return len(n.marks) > 0 && !slices.ContainsFunc(n.marks, func(m node) bool { return !r.isPositive(m) })
+		return !slices.ContainsFunc(n.marks, func(m node) bool { return !r.isPositive(m) })
 	}
 	return n.op == opGrant || n.op == opAccount
 }
