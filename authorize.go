@@ -133,6 +133,8 @@ func (v *Validator) checkCredentials(credentials Credentials) error {
 		return refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
 	case v.closed.Load():
 		return refusal(KeysUnavailable, "the validator is closed")
+	case credentials.common && v.face.field != "":
+		return refusal(ResourceServerMisconfigured, "the credentials are those of Authorization, and Config.TokenField names another field; make them with Validator.CredentialsOf")
 	case credentials.Missing():
 		return v.fixed[CredentialsMissing]
 	case credentials.dpop && v.face.dpop == nil:

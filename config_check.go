@@ -2,6 +2,7 @@ package accesstoken
 
 import (
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ func (c Config) faults() (f faults) {
 		f.add("MaxTokenSize is %d; expected at most %d bytes, or zero for %d", c.MaxTokenSize, mostTokenSize, defaultTokenSize)
 	}
 	f = append(f, c.ForwardedCertificate.faults()...)
+	f = append(f, c.tokenFieldFaults()...)
 	if c.FAPI2 {
 		f = append(f, c.fapiFaults()...)
 	}
@@ -51,6 +53,31 @@ func (c Config) faults() (f faults) {
 		}
 	}
 	return append(f, c.sharedSpellings()...)
+}
+
+// tokenFieldFaults reports a TokenField that cannot hold a token, or that something else
+// reads.
+func (c Config) tokenFieldFaults() (f faults) {
+	name := http.CanonicalHeaderKey(c.TokenField)
+	switch {
+	case name == "":
+		return nil
+	case !challenge.IsToken(name):
+		f.add("TokenField %q is not the name of a header field", c.TokenField)
+	case name == "Authorization":
+		f.add("TokenField is Authorization, where tokens have a scheme; leave TokenField empty")
+	case slices.Contains([]string{"Proxy-Authorization", "Cookie", "Host", "Dpop"}, name), slices.Contains(c.ForwardedCertificate.proxies().Fields(), name):
+		f.add("TokenField is %s, which holds something else than a bare token; name a field of its own", name)
+	case strings.HasSuffix(name, "-Bin"):
+		f.add("TokenField %q ends in -bin, which gRPC decodes as binary; name another field", c.TokenField)
+	}
+	if c.DPoP != nil {
+		f.add("TokenField and DPoP exclude each other, because the scheme DPoP is part of Authorization (RFC 9449 §7.1)")
+	}
+	if c.FAPI2 {
+		f.add("FAPI2: the profile demands tokens in Authorization (§5.3.4); leave TokenField empty")
+	}
+	return f
 }
 
 // sharedSpellings reports each iss that would name two issuers.

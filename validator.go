@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,7 @@ func NewValidator(config Config) (*Validator, error) {
 		now:      config.Now,
 		logger:   config.Logger,
 		onRefuse: config.OnRefuse,
-		face:     &face{realm: config.realm(), dpop: config.DPoP},
+		face:     &face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP},
 		fixed:    map[Reason]*Error{},
 
 		proxies:     config.ForwardedCertificate.proxies(),
@@ -81,6 +82,11 @@ func NewValidator(config Config) (*Validator, error) {
 	v.warnings.logger = v.logger
 	for reason := range outcomes {
 		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
+	}
+	if field := v.face.field; field != "" {
+		v.fixed[CredentialsMissing].detail = "the request has no field " + field
+		v.fixed[CredentialsMalformed].detail = "expected a bare token, without a scheme, in the field " + field
+		v.fixed[CredentialsAmbiguous].detail = "expected one field " + field + "; the request has several"
 	}
 	v.tooLarge = fmt.Sprintf("a token has more than %d bytes", v.maxToken)
 	v.fixed[TokenTooLarge].detail = fmt.Sprintf("expected at most %d bytes; Config.MaxTokenSize allows up to %d", v.maxToken, mostTokenSize)
