@@ -251,10 +251,7 @@ func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesst
 	if a.key == "authorization" && connection == nil && !a.hasOthers(ctx) && !isDPoP(tokens) {
 		return accesstoken.CredentialsFrom(http.Header{"Authorization": tokens})
 	}
-	header := http.Header{}
-	if len(tokens) > 0 {
-		header[a.field] = tokens
-	}
+	header := http.Header{a.field: tokens}
 	for _, field := range a.others {
 		if lines := metadata.ValueFromIncomingContext(ctx, field); len(lines) > 0 {
 			header[field] = lines
