@@ -38,7 +38,7 @@ func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
 	switch {
 	case oldest == 0 && longest == 0:
 		return nil
-	case f.issuedAt.IsZero() && f.issuer.rules.NoIssuedAt && f.header != nil && longest > 0 && !f.isPartial():
+	case f.issuedAt.IsZero() && f.header != nil && longest > 0 && !f.isPartial():
 		if f.expiry.Sub(now)-leeway > longest {
 			return refusal(ClaimInvalid, "exp is further away than MaxLifetime, and the token has no iat")
 		}
