@@ -34,6 +34,10 @@ func TestANullInTheJWTDoesNotHideWhoIsCalling(t *testing.T) {
 	if err != nil || !claims.ClientItself() {
 		t.Errorf("absent in the JWT: got ClientItself %v, %v; want true", claims.ClientItself(), err)
 	}
+	claims, err = validateBoth(t, as, v, accesstokentest.Claims{"gty": "password"}, accesstokentest.Claims{"gty": "client-credentials"})
+	if err != nil || claims.ClientItself() {
+		t.Errorf("another value in the JWT: got ClientItself %v, %v; want false", claims.ClientItself(), err)
+	}
 	claims, err = validateBoth(t, as, v, accesstokentest.Claims{"gty": accesstokentest.Null}, accesstokentest.Claims{"gty": "client-credentials"})
 	if err != nil || !claims.ClientItself() {
 		t.Errorf("null in the JWT: got ClientItself %v, %v; want true", claims.ClientItself(), err)

@@ -146,7 +146,7 @@ func (r *Rules) Join(claims jose.Claims, jwt, answer *Reading) Reading {
 func eitherOf(first, second []string) []string {
 	values := slices.Clone(first)
 	for i := range values {
-		if isAbsentOrNull(values[i]) && second[i] != "" {
+		if isAbsentOrNull(values[i]) {
 			values[i] = second[i]
 		}
 	}
