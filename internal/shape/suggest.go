@@ -109,3 +109,20 @@ func (s Spec) Fields() (fields []string) {
 	is("IDTokens", s.IDTokens)
 	return fields
 }
+
+// Own returns the names of at most eight claims of a payload, in their order, on which a
+// mark of Kind would tell access tokens from ID tokens. If a name is longer than 64 bytes
+// or begins with a slash, it is left out.
+func (r *Rules) Own(payload string) (names []string) {
+	_ = jose.Object(payload, func(name, value string) error { // no error: it was read before
+		isName := name != "" && name[0] != '/' && len(name) <= 64 && value != "null"
+		if isName && len(names) < 8 && !registered[name] && r.isPositive(node{op: opHas, claims: []claim{claimOf(name)}}) {
+			names = append(names, name)
+		}
+		return nil
+	})
+	return names
+}
+
+// registered are claims that tokens of several kinds have, or that decide something else.
+var registered = setOf("scope", "scopes", "client_id", "cnf", "act", "realm_access", "authorization_details")
