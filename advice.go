@@ -2,6 +2,7 @@ package accesstoken
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
@@ -70,7 +71,7 @@ func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims, p
 	if !isProfile {
 		advice = "fmt.Println of the issuer's Dialect prints what it demands"
 	}
-	better, found := suggestion(header, own, payload, i.isAmong(own.Audience))
+	better, found := suggestion(header, own, payload, slices.ContainsFunc(own.Audience, func(named string) bool { return slices.Contains(i.settings().audience, named) }))
 	if found && (better != p || !isProfile) {
 		refused.advice = "the token fits another profile; set Profile: accesstoken." + better.name()
 	}

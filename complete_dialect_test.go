@@ -2,6 +2,7 @@ package accesstoken_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
@@ -88,5 +89,24 @@ func TestAnAnswerWithTheMarksOfAnotherKindIsRefused(t *testing.T) {
 		} else if !test.isGood {
 			wantReason(t, err, accesstoken.TokenTypeMismatch)
 		}
+	}
+}
+
+// If a JWT has no iat, its lifetime counts from now, to the second. If the issuer is asked
+// as well, the answer may have iat.
+func TestTheLifetimeOfATokenWithoutIAT(t *testing.T) {
+	as, now := accesstokentest.NewServer(t), time.Now().Truncate(time.Second)
+	without := func(c *accesstoken.Config) {
+		c.Issuers[0].Dialect, c.Issuers[0].MaxLifetime = &dialect.Dialect{Optional: []string{"iat"}}, time.Hour
+		c.Now, c.Leeway = func() time.Time { return now }, 10*time.Second
+	}
+	v := newValidator(t, as, without)
+	for seconds, want := range map[int64]accesstoken.Reason{3610: "", 3611: accesstoken.ClaimInvalid} {
+		validate(t, v, as.Token(accesstokentest.Claims{"iat": nil, "exp": now.Unix() + seconds}), want)
+	}
+	asking := completing(t, as, without)
+	_, err := validateBoth(t, as, asking, accesstokentest.Claims{"iat": nil, "exp": now.Unix() + 7200}, accesstokentest.Claims{"iat": now.Unix() - 600, "exp": now.Unix() + 1200})
+	if err != nil {
+		t.Errorf("with iat in the answer: got %v; want nil", err)
 	}
 }

@@ -171,7 +171,10 @@ func (v *Validator) Fields() []string {
 	if v.face != nil && v.face.field != "" {
 		fields[0] = v.face.field
 	}
-	if v.face != nil && v.face.dpop != nil {
+	if v.family == nil {
+		return fields
+	}
+	if v.face.dpop != nil {
 		fields = append(fields, binding.ProofField)
 	}
 	return append(fields, v.proxies.Fields()...)

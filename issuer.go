@@ -19,7 +19,7 @@ import (
 // the same Issuer share keys.
 type issuer struct {
 	current    atomic.Pointer[settings]
-	owner      *Validator
+	owner      *family
 	url        string
 	aliases    []string // other spellings of iss
 	tenants    []string // nil if tid is not checked
@@ -53,7 +53,7 @@ func (i *issuer) isNamed(iss string) bool { return iss == i.url || slices.Contai
 // accepts the claims of accesstokentest.NewContext.
 func (i *issuer) isOf(v *Validator) bool {
 	_, isTest := i.settings().Keys.(carried.TestKeys)
-	return i.owner == v || isTest
+	return i.owner == v.family || isTest
 }
 
 // newGroup makes the issuers of one Issuer, one for each of its identities. owned has
@@ -74,7 +74,7 @@ func (v *Validator) newGroup(config Config, given Issuer, owned *jwks.Cache) (*g
 	g := &group{given: given, owned: owned}
 	for _, id := range given.identities() {
 		one := &issuer{
-			owner:      v,
+			owner:      v.family,
 			url:        id.url,
 			aliases:    id.aliases,
 			tenants:    id.tenants,

@@ -1,7 +1,6 @@
 package accesstoken
 
 import (
-	"errors"
 	"reflect"
 	"slices"
 
@@ -91,10 +90,11 @@ func (r *roster) issuerOf(iss string) *issuer {
 //
 // Values are compared, also those of a Dialect. Keys, HTTPClient and Introspection are the
 // same if they are the same pointer. Tenants of Entra ID are compared one by one.
-// SetIssuers may be called at the same time as any other method.
+// SetIssuers may be called at the same time as any other method. Validators of ForResource
+// share their issuers: it is the same which of them is told.
 func (v *Validator) SetIssuers(issuers ...Issuer) error {
-	if v.cache == nil {
-		return errors.New("accesstoken: the Validator was not made by NewValidator")
+	if v.family == nil {
+		return errUnmade
 	}
 	config := v.config
 	config.Issuers = issuers
@@ -104,8 +104,8 @@ func (v *Validator) SetIssuers(issuers ...Issuer) error {
 	}
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	if v.closed.Load() {
-		return errors.New("accesstoken: the validator is closed")
+	if v.isClosed() {
+		return errClosed
 	}
 	return v.change(config)
 }

@@ -23,10 +23,20 @@ const cacheBytes = 64 << 20
 // [NewValidator], share it between all transports, and Close it at the end. It is
 // safe for concurrent use.
 type Validator struct {
+	*family
+	face   *face
+	fixed  map[Reason]*Error // refusals whose detail is always the same, made once
+	aims   *Resource         // of ForResource; nil: those of the Config
+	closed atomic.Bool
+}
+
+// A family is a Validator and those that its ForResource has made, with what they share.
+type family struct {
 	roster      atomic.Pointer[roster]
-	config      Config // without Issuers
+	members     atomic.Pointer[[]*Validator] // the first is that of NewValidator
+	config      Config                       // without Issuers
 	implied     hierarchy
-	changing    sync.Mutex     // held by SetIssuers and Close
+	changing    sync.Mutex     // held by SetIssuers, ForResource and Close
 	background  sync.WaitGroup // closes the caches of removed issuers
 	leeway      time.Duration
 	maxToken    int    // in bytes
@@ -34,16 +44,13 @@ type Validator struct {
 	now         func() time.Time
 	logger      *slog.Logger
 	onRefuse    func(context.Context, *Error)
-	face        *face
 	proxies     binding.Proxies
-	constrained bool              // every token must be bound
-	fixed       map[Reason]*Error // refusals whose detail is always the same, made once
+	constrained bool // every token must be bound
 	cache       *tokencache.Cache
 	shared      *shared
 	headers     jose.Headers
 	complain    sync.Once // logs once that OnRefuse panicked
 	warnings    warnings  // warnings that are not about a single issuer
-	closed      atomic.Bool
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
@@ -52,7 +59,7 @@ type Validator struct {
 func NewValidator(config Config) (*Validator, error) {
 	config = config.clone()
 	found := config.faults()
-	v := &Validator{
+	v := &Validator{family: &family{
 		config:   config,
 		implied:  newHierarchy(config.ScopeImplies),
 		leeway:   config.leeway(),
@@ -60,16 +67,15 @@ func NewValidator(config Config) (*Validator, error) {
 		now:      config.Now,
 		logger:   config.Logger,
 		onRefuse: config.OnRefuse,
-		face:     &face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP},
-		fixed:    map[Reason]*Error{},
 
 		proxies:     config.ForwardedCertificate.proxies(),
 		constrained: config.FAPI2,
 
 		cache:  tokencache.New(cacheBytes),
 		shared: newShared(),
-	}
+	}}
 	v.config.Issuers = nil
+	v.members.Store(&[]*Validator{v})
 	v.roster.Store(newRoster(nil))
 	if v.now == nil {
 		v.now = time.Now
@@ -78,16 +84,8 @@ func NewValidator(config Config) (*Validator, error) {
 		v.logger = slog.Default()
 	}
 	v.warnings.logger = v.logger
-	for reason := range outcomes {
-		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
-	}
-	if field := v.face.field; field != "" {
-		v.fixed[CredentialsMissing].detail = "the request has no field " + field
-		v.fixed[CredentialsMalformed].detail = "expected a bare token, without a scheme, in the field " + field
-		v.fixed[CredentialsAmbiguous].detail = "expected one field " + field + "; the request has several"
-	}
 	v.tooLarge = fmt.Sprintf("a token has more than %d bytes", v.maxToken)
-	v.fixed[TokenTooLarge].detail = fmt.Sprintf("expected at most %d bytes; Config.MaxTokenSize allows up to %d", v.maxToken, mostTokenSize)
+	v.show(&face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP})
 	if len(found) > 0 {
 		return nil, joinFaults(found)
 	}
@@ -96,6 +94,20 @@ func NewValidator(config Config) (*Validator, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// show sets the face, and makes the refusals that are always the same.
+func (v *Validator) show(f *face) {
+	v.face, v.fixed = f, map[Reason]*Error{}
+	for reason := range outcomes {
+		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: f}
+	}
+	if f.field != "" {
+		v.fixed[CredentialsMissing].detail = "the request has no field " + f.field
+		v.fixed[CredentialsMalformed].detail = "expected a bare token, without a scheme, in the field " + f.field
+		v.fixed[CredentialsAmbiguous].detail = "expected one field " + f.field + "; the request has several"
+	}
+	v.fixed[TokenTooLarge].detail = fmt.Sprintf("expected at most %d bytes; Config.MaxTokenSize allows up to %d", v.maxToken, mostTokenSize)
 }
 
 // joinFaults joins the faults, each with the package's name before it.
@@ -113,6 +125,9 @@ func joinFaults(found faults) error {
 // tokens can be introspected instead. The Validator can be used all the same, and
 // tries again when a token comes.
 func (v *Validator) Warm(ctx context.Context) error {
+	if v.family == nil {
+		return errUnmade
+	}
 	return v.eachIssuer(func(i *issuer) error { return i.warm(ctx) })
 }
 
@@ -122,10 +137,31 @@ func (v *Validator) Warm(ctx context.Context) error {
 // Ready does not wait, but starts the fetches of needed keys, all at once. If you
 // have many issuers, you should call Warm first.
 func (v *Validator) Ready() error {
-	if v.closed.Load() {
-		return errors.New("accesstoken: the validator is closed")
+	if err := v.err(); err != nil {
+		return err
 	}
 	return v.eachIssuer((*issuer).ready)
+}
+
+var (
+	errUnmade = errors.New("accesstoken: the Validator was not made by NewValidator")
+	errClosed = errors.New("accesstoken: the validator is closed")
+)
+
+// err returns why the Validator cannot be used, or nil.
+func (v *Validator) err() error {
+	switch {
+	case v.family == nil:
+		return errUnmade
+	case v.isClosed():
+		return errClosed
+	}
+	return nil
+}
+
+// isClosed reports whether the Validator, or the one that it comes from, was closed.
+func (v *Validator) isClosed() bool {
+	return v.closed.Load() || v.aims != nil && (*v.members.Load())[0].closed.Load()
 }
 
 // mostAtOnce is the most issuers that are asked at once.
@@ -165,20 +201,20 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 
 // Close ends every goroutine and timer that the Validator started, and waits for
 // them. If an issuer's have not ended after 5 s, it returns an error. Afterwards
-// every request is refused with KeysUnavailable. Close may be called twice.
+// every request is refused with KeysUnavailable. Close may be called twice. Validators of
+// ForResource are closed with the one that made them; closing one of them closes it alone.
 func (v *Validator) Close() error {
+	v.closed.Store(true)
+	if v.family == nil || v.aims != nil {
+		return nil
+	}
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	v.closed.Store(true)
 	var failed []error
-	if r := v.roster.Load(); r != nil {
-		for _, g := range r.groups {
-			failed = append(failed, g.close())
-		}
+	for _, g := range v.roster.Load().groups {
+		failed = append(failed, g.close())
 	}
 	v.background.Wait()
-	if v.cache != nil {
-		v.cache.Clear()
-	}
+	v.cache.Clear()
 	return errors.Join(failed...)
 }
