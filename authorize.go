@@ -165,7 +165,7 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 	if !ok {
 		return nil, nil
 	}
-	if found.issuer.removed.Load() {
+	if found.issuer.removed.Load() || found.issuer.resolution != nil && !v.resolver.holds(found.issuer.resolution) {
 		v.cache.Drop(key) // another issuer may have its URL now
 		return nil, nil
 	}

@@ -32,7 +32,9 @@ type issuer struct {
 	warnings   warnings
 	verified   atomic.Bool // a token of this issuer was verified once
 
-	removed atomic.Bool     // SetIssuers has taken it out of use
+	resolution *resolution // nil: it is in the configuration
+
+	removed atomic.Bool     // SetIssuers, or an answer of ResolveIssuer, has taken it out of use
 	gone    context.Context // ends then
 	remove  context.CancelFunc
 }
@@ -58,8 +60,8 @@ func (i *issuer) isOf(v *Validator) bool {
 
 // newGroup makes the issuers of one Issuer, one for each of its identities. owned has
 // their keys, or is nil if it must be made.
-func (v *Validator) newGroup(config Config, given Issuer, owned *jwks.Cache) (*group, error) {
-	logger := v.logger.With("name", given.label())
+func (f *family) newGroup(config Config, given Issuer, owned *jwks.Cache) (*group, error) {
+	logger := f.logger.With("name", given.label())
 	keys := given.Keys
 	if keys == nil && owned == nil {
 		var err error
@@ -74,7 +76,7 @@ func (v *Validator) newGroup(config Config, given Issuer, owned *jwks.Cache) (*g
 	g := &group{given: given, owned: owned}
 	for _, id := range given.identities() {
 		one := &issuer{
-			owner:      v.family,
+			owner:      f,
 			url:        id.url,
 			aliases:    id.aliases,
 			tenants:    id.tenants,
@@ -83,7 +85,7 @@ func (v *Validator) newGroup(config Config, given Issuer, owned *jwks.Cache) (*g
 			algorithms: firstSet(given.Algorithms, config.algorithms()),
 			keys:       given.keysOf(id, keys),
 			leeway:     config.leeway(),
-			hierarchy:  v.implied,
+			hierarchy:  f.implied,
 			warnings:   warnings{logger: logger, issuer: id.url},
 		}
 		one.gone, one.remove = context.WithCancel(context.Background())

@@ -111,18 +111,18 @@ func (v *Validator) SetIssuers(issuers ...Issuer) error {
 }
 
 // change puts the issuers of a Config without faults into use. The caller holds changing.
-func (v *Validator) change(config Config) error {
-	old := v.roster.Load()
+func (f *family) change(config Config) error {
+	old := f.roster.Load()
 	var found faults
 	groups := make([]*group, len(config.Issuers))
 	for n, given := range config.Issuers {
 		var err error
-		if groups[n], err = v.succeed(old.byURL[given.URL], config, given); err != nil {
+		if groups[n], err = f.succeed(old.byURL[given.URL], config, given); err != nil {
 			found.add("Issuers[%d] %q: %w", n, fetch.Redact(given.URL), err)
 		}
 	}
 	if len(found) > 0 {
-		v.closeAllBut(old, groups)
+		f.closeAllBut(old, groups)
 		return joinFaults(found)
 	}
 	next := newRoster(groups)
@@ -131,7 +131,15 @@ func (v *Validator) change(config Config) error {
 			i.current.Store(config.settingsOf(g.given))
 		}
 	}
-	v.roster.Store(next)
+	f.roster.Store(next)
+	if f.resolver != nil {
+		for iss := range next.issuers {
+			f.resolver.forget(iss)
+		}
+		for iss := range next.aliases {
+			f.resolver.forget(iss)
+		}
+	}
 	for _, g := range old.groups {
 		for _, i := range g.members {
 			if next.issuers[i.url] != i {
@@ -140,25 +148,25 @@ func (v *Validator) change(config Config) error {
 			}
 		}
 	}
-	v.closeAllBut(next, old.groups)
+	f.closeAllBut(next, old.groups)
 	return nil
 }
 
 // succeed makes the group of an Issuer out of what is left of the old one, which may be
 // nil.
-func (v *Validator) succeed(old *group, config Config, given Issuer) (*group, error) {
+func (f *family) succeed(old *group, config Config, given Issuer) (*group, error) {
 	if old == nil || !sameKeys(old.given, given) {
-		g, err := v.newGroup(config, given, nil)
-		given.warn(v.logger.With("name", given.label()))
+		g, err := f.newGroup(config, given, nil)
+		given.warn(f.logger.With("name", given.label()))
 		return g, err
 	}
 	same := sameFacts(old.given, given)
 	if same && slices.Equal(old.given.Tenants, given.Tenants) && slices.Equal(old.given.Aliases, given.Aliases) {
 		return &group{given, old.owned, old.members}, nil
 	}
-	g, err := v.newGroup(config, given, old.owned)
+	g, err := f.newGroup(config, given, old.owned)
 	if err != nil || !same {
-		given.warn(v.logger.With("name", given.label()))
+		given.warn(f.logger.With("name", given.label()))
 		return g, err
 	}
 	for n, i := range g.members {
@@ -176,14 +184,14 @@ func (i *issuer) isSame(other *issuer) bool {
 
 // closeAllBut closes the caches of the groups that the roster does not use, in the
 // background, because a fetch may be under way. Close waits for it.
-func (v *Validator) closeAllBut(r *roster, groups []*group) {
+func (f *family) closeAllBut(r *roster, groups []*group) {
 	used := map[*jwks.Cache]bool{}
 	for _, g := range r.groups {
 		used[g.owned] = true
 	}
 	for _, g := range groups {
 		if g != nil && !used[g.owned] {
-			v.background.Go(func() { _ = g.close() })
+			f.background.Go(func() { _ = g.close() })
 		}
 	}
 }

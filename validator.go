@@ -33,6 +33,7 @@ type Validator struct {
 // A family is a Validator and those that its ForResource has made, with what they share.
 type family struct {
 	roster      atomic.Pointer[roster]
+	resolver    *resolver                    // nil: only configured issuers count
 	members     atomic.Pointer[[]*Validator] // the first is that of NewValidator
 	config      Config                       // without Issuers
 	implied     hierarchy
@@ -76,6 +77,7 @@ func NewValidator(config Config) (*Validator, error) {
 	}}
 	v.config.Issuers = nil
 	v.members.Store(&[]*Validator{v})
+	v.resolver = newResolver(v.family, config.ResolveIssuer)
 	v.roster.Store(newRoster(nil))
 	if v.now == nil {
 		v.now = time.Now
@@ -213,6 +215,9 @@ func (v *Validator) Close() error {
 	var failed []error
 	for _, g := range v.roster.Load().groups {
 		failed = append(failed, g.close())
+	}
+	if v.resolver != nil {
+		v.resolver.close()
 	}
 	v.background.Wait()
 	v.cache.Clear()

@@ -19,7 +19,7 @@ const maxAttempts = 4
 // introspected, so that a forged one is not sent to any server.
 func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*facts, error) {
 	parsed, err := v.headers.Begin(token)
-	if err == nil && !v.roster.Load().algorithms[parsed.Algorithm] {
+	if err == nil && !v.mayAccept(parsed.Algorithm) {
 		err = errAlgorithm
 	}
 	if err == nil {
@@ -39,6 +39,12 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 	return nil, wrapError(joseReason(err), err)
 }
 
+// mayAccept reports whether any issuer accepts the algorithm. An issuer of ResolveIssuer
+// may accept each that is supported.
+func (v *Validator) mayAccept(algorithm string) bool {
+	return v.roster.Load().algorithms[algorithm] || v.resolver != nil && jose.Supported(algorithm)
+}
+
 // errAlgorithm means that no issuer accepts the algorithm.
 var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 
@@ -51,6 +57,11 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		return nil, wrapError(TokenMalformed, err)
 	}
 	i := v.roster.Load().issuerOf(own.Issuer)
+	if i == nil && v.resolver != nil && token.HasPossibleSignature() {
+		if i, err = v.resolver.issuer(ctx, own.Issuer); err != nil {
+			return nil, err
+		}
+	}
 	if i == nil {
 		v.adviseOnIssuer(own.Issuer)
 		return nil, v.fixed[IssuerUnknown]
