@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"internal/binding"},
 	{"."},
 	{"internal/adapter", "internal/ending", "grpcauth/policypb"},
-	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest"},
+	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest", "cmd/accesstoken"},
 	{"benchmarks/internal/report"},
 	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "benchmarks/loopback", "internal/project", "internal/release", "internal/testkit"},
 }
