@@ -165,7 +165,7 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 	if !ok {
 		return nil, nil
 	}
-	if found.issuer.removed.Load() || found.issuer.resolution != nil && !v.resolver.holds(found.issuer.resolution) {
+	if found.issuer.removed.Load() || found.issuer.answer != nil && !v.resolver.Holds(found.issuer.answer) {
 		v.cache.Drop(key) // another issuer may have its URL now
 		return nil, nil
 	}
@@ -206,7 +206,7 @@ func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	return &bound
 }
 
-// report logs a refusal at Debug and calls OnRefuse. If the caller is known, the
+// report logs a refusal at Debug, warns of scopes that are not read, and calls OnRefuse. If the caller is known, the
 // hook's context has the claims while the hook runs. If the hook panics, the request
 // is refused with an InternalError.
 func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
@@ -216,6 +216,9 @@ func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (
 	if v.logger.Enabled(ctx, slog.LevelDebug) {
 		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
 			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog recovers if Error panics
+	}
+	if refused.Reason == ScopeInsufficient && caller.facts != nil {
+		caller.adviseOnScopes()
 	}
 	if v.onRefuse == nil {
 		return refused

@@ -52,8 +52,7 @@ func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape
 }
 
 // checkJoined checks the combined claims of a JWT and the answer about it. The kind
-// of token was checked by the JWT alone, except for marks in claims that the JWT may
-// leave out.
+// of token was checked by the JWT alone before, and here by what the answer says of it.
 func (i *issuer) checkJoined(claims *shape.Reading, jwt, answer string) error {
 	err := i.refuse(i.rules.CheckClaims(claims))
 	if err == nil {

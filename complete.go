@@ -129,6 +129,7 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 	if !fromJWT.Confirmation.Present {
 		both.Confirmation = fromAnswer.Confirmation
 	}
+	both.Nonce, both.OtherKind = fromJWT.Nonce || fromAnswer.Nonce, fromJWT.OtherKind || fromAnswer.OtherKind
 	if !isDPoP(fromJWT.TokenType) {
 		both.TokenType = fromAnswer.TokenType
 	}

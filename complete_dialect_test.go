@@ -58,6 +58,40 @@ func TestATenantOfTheAnswerIsThatOfTheJWT(t *testing.T) {
 	wantReason(t, err, accesstoken.ClaimInvalid)
 }
 
+// The issuer's own word that a token has what access tokens lack counts, even if the
+// JWT leaves it out.
+func TestAnAnswerWithTheMarksOfAnotherKindIsRefused(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	array := &dialect.Dialect{ScopeArray: true} // so nonce, at_hash and others are refused
+	without := &dialect.Dialect{Kind: []dialect.Mark{dialect.Is("v", 2), dialect.Without("login", "/a/b")}}
+	for _, test := range []struct {
+		name    string
+		dialect *dialect.Dialect
+		answer  accesstokentest.Claims
+		isGood  bool
+	}{
+		{"nonce", array, accesstokentest.Claims{"nonce": "n"}, false},
+		{"at_hash", array, accesstokentest.Claims{"at_hash": "h"}, false},
+		{"events", array, accesstokentest.Claims{"events": map[string]any{}}, false},
+		{"a null nonce", array, accesstokentest.Claims{"nonce": accesstokentest.Null}, true},
+		{"nothing of another kind", array, accesstokentest.Claims{}, true},
+		{"nonce, which RFC 9068 does not forbid", nil, accesstokentest.Claims{"nonce": "n"}, true},
+		{"nonce beside a mark", without, accesstokentest.Claims{"nonce": "n"}, true},
+		{"what Without forbids", without, accesstokentest.Claims{"login": "l"}, false},
+		{"what Without forbids inside a claim", without, accesstokentest.Claims{"a": map[string]any{"b": 1}}, false},
+		{"a null for what Without forbids", without, accesstokentest.Claims{"login": accesstokentest.Null}, true},
+		{"neither", without, accesstokentest.Claims{"a": 1}, true},
+	} {
+		v := completing(t, as, func(c *accesstoken.Config) { c.Issuers[0].Dialect = test.dialect })
+		_, err := validateBoth(t, as, v, accesstokentest.Claims{"v": 2}, test.answer)
+		if test.isGood && err != nil {
+			t.Errorf("%s: got %v; want nil", test.name, err)
+		} else if !test.isGood {
+			wantReason(t, err, accesstoken.TokenTypeMismatch)
+		}
+	}
+}
+
 // If a JWT has no iat, its lifetime counts from now, to the second. If the issuer is asked
 // as well, the answer may have iat.
 func TestTheLifetimeOfATokenWithoutIAT(t *testing.T) {
