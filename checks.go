@@ -146,7 +146,7 @@ func (i *issuer) checkDemand(raws ...string) error {
 }
 
 // isOneOf reports whether a claim's JSON value is listed. The value can be a string, a
-// number as its text, true or false, or an array of strings of which one is listed.
+// number as its text, true or false, or an array of strings of which at least one is listed.
 func isOneOf(value string, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })

@@ -75,7 +75,8 @@ func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 // checkScheme refuses a token if its binding and the request's scheme do not match,
 // in either direction (RFC 9449 §7.1, §7.2). If no member of cnf is understood, the
 // token is refused as well. RFC 7800 §3.1 would ignore such a cnf, which would turn
-// a bound token into a bearer token.
+// a bound token into a bearer token. A JWT without cnf passes here if the issuer must
+// still be asked, because the answer may have cnf.
 func (f *facts) checkScheme(credentials Credentials) error {
 	bound, isDPoP := f.binding()
 	switch {
