@@ -165,7 +165,7 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 	if !ok {
 		return nil, nil
 	}
-	if found.issuer.removed.Load() || found.issuer.resolution != nil && !v.resolver.holds(found.issuer.resolution) {
+	if found.issuer.removed.Load() || found.issuer.answer != nil && !v.resolver.Holds(found.issuer.answer) {
 		v.cache.Drop(key) // another issuer may have its URL now
 		return nil, nil
 	}

@@ -33,7 +33,7 @@ type Config struct {
 	Issuers []Issuer
 
 	// ResolveIssuer returns the Issuer of an iss that Issuers do not have, for example from a
-	// database of tenants, or nil if there is none. Issuers may then be empty. If the
+	// database of tenants, or nil if no issuer has it. Issuers may then be empty. If the
 	// function returns an error, requests with that iss are refused with
 	// IssuerUnavailable (503). An Issuer with faults, or with another URL than iss, is a
 	// misconfiguration (500).

@@ -40,7 +40,7 @@ type extras struct {
 	isDPoP bool        // token_type says that the token is a DPoP token
 	actor  *jose.Actor // nil if no actor is named
 	answer []byte      // the introspection answer, for Decode
-	also   []string    // aud of the answer, if the JWT may have one too; nil if there is none
+	also   []string    // aud of the answer, if the JWT may have one too; nil if it has none
 
 	// For a JWT whose issuer has AlwaysIntrospect.
 	whole joined // nil until the issuer was asked

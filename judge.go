@@ -108,10 +108,10 @@ func (v *Validator) checkAudience(f *facts) error {
 
 // checkOneAudience compares exactly (RFC 7519 §4.1.3), including case and final slashes.
 func (v *Validator) checkOneAudience(i *issuer, audience []string) error {
-	if len(audience) == 0 && v.needsNoAudience(i) {
+	if len(audience) == 0 && v.aims.needsNoAudience(i) {
 		return nil
 	}
-	ours := v.audienceOf(i)
+	ours := v.aims.audienceOf(i)
 	isOurs := func(named string) bool { return slices.Contains(ours, named) }
 	isOther := func(named string) bool { return !isOurs(named) }
 	switch {
@@ -234,4 +234,11 @@ func (v *Validator) checkAgain(found *facts) (err error) {
 		return nil
 	}
 	return v.checkAudience(found)
+}
+
+// isOf reports whether a Validator accepts claims of this issuer. Every Validator
+// accepts the claims of accesstokentest.NewContext.
+func (i *issuer) isOf(v *Validator) bool {
+	_, isTest := i.settings().Keys.(carried.TestKeys)
+	return i.owner == v.family || isTest
 }

@@ -1,8 +1,6 @@
 package accesstoken
 
 import (
-	"slices"
-
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/challenge"
 )
@@ -69,56 +67,19 @@ func (r Resource) realm() string {
 	return r.ID
 }
 
-// ForResource returns a Validator for another resource server in the same program. The two
-// share issuers, keys, verified tokens, introspection and hooks, so a token for both is
-// verified once. Each accepts only tokens for its own audience, also by Check. If the
-// Resource has faults, the error has one line for each of them.
-func (v *Validator) ForResource(r Resource) (*Validator, error) {
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	r.Audience, r.IssuerAudience = slices.Clone(r.Audience), cloneLists(r.IssuerAudience)
-	if found := r.faults(v.config); len(found) > 0 {
-		return nil, joinFaults(found)
-	}
-	r.Audience = firstSet(r.Audience, []string{r.ID})
-	child := &Validator{family: v.family, aims: &r}
-	shown := *(*v.members.Load())[0].face
-	shown.realm = r.realm()
-	if r.DPoP != nil {
-		shown.dpop = r.DPoP
-	}
-	child.show(&shown)
-	v.changing.Lock()
-	defer v.changing.Unlock()
-	members := slices.DeleteFunc(slices.Clone(*v.members.Load()), func(m *Validator) bool { return m.aims != nil && m.closed.Load() })
-	members = append(members, child)
-	v.members.Store(&members)
-	return child, nil
-}
-
-// audienceOf returns the audiences that this Validator accepts in an issuer's tokens.
-func (v *Validator) audienceOf(i *issuer) []string {
-	if v.aims == nil {
+// audienceOf returns the audiences that are accepted in an issuer's tokens. r is nil for
+// the resource of the Config.
+func (r *Resource) audienceOf(i *issuer) []string {
+	if r == nil {
 		return i.settings().audience
 	}
-	return firstSet(v.aims.IssuerAudience[i.settings().URL], v.aims.Audience)
+	return firstSet(r.IssuerAudience[i.settings().URL], r.Audience)
 }
 
 // needsNoAudience reports whether an issuer's tokens may lack aud.
-func (v *Validator) needsNoAudience(i *issuer) bool {
-	if v.aims != nil {
-		return v.aims.DangerouslyAcceptNoAudience
+func (r *Resource) needsNoAudience(i *issuer) bool {
+	if r != nil {
+		return r.DangerouslyAcceptNoAudience
 	}
 	return i.settings().DangerouslyAcceptNoAudience || i.rules.NoAudience
-}
-
-// isForAnother reports whether the token is for another Validator of the family, which
-// should find it in the cache.
-func (v *Validator) isForAnother(f *facts) bool {
-	members := *v.members.Load()
-	return len(members) > 1 && slices.ContainsFunc(members, func(m *Validator) bool {
-		audience := m.audienceOf(f.issuer)
-		return m != v && !m.isClosed() && slices.ContainsFunc(f.audience, func(named string) bool { return slices.Contains(audience, named) })
-	})
 }

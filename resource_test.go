@@ -3,14 +3,16 @@ package accesstoken_test
 import (
 	"context"
 	"crypto"
-	"github.com/MicahParks/jwkset"
-	"github.com/accesstoken/accesstoken/jwks"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/MicahParks/jwkset"
+
+	"github.com/accesstoken/accesstoken/jwks"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"

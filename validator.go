@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/accesstoken/accesstoken/internal/binding"
-	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
@@ -28,30 +27,6 @@ type Validator struct {
 	fixed  map[Reason]*Error // refusals whose detail is always the same, made once
 	aims   *Resource         // of ForResource; nil: those of the Config
 	closed atomic.Bool
-}
-
-// A family is a Validator and those that its ForResource has made, with what they share.
-type family struct {
-	roster      atomic.Pointer[roster]
-	resolver    *resolver                    // nil: only configured issuers count
-	members     atomic.Pointer[[]*Validator] // the first is that of NewValidator
-	config      Config                       // without Issuers
-	implied     hierarchy
-	changing    sync.Mutex     // held by SetIssuers, ForResource and Close
-	background  sync.WaitGroup // closes the caches of removed issuers
-	leeway      time.Duration
-	maxToken    int    // in bytes
-	tooLarge    string // the warning about a larger token
-	now         func() time.Time
-	logger      *slog.Logger
-	onRefuse    func(context.Context, *Error)
-	proxies     binding.Proxies
-	constrained bool // every token must be bound
-	cache       *tokencache.Cache
-	shared      *shared
-	headers     jose.Headers
-	complain    sync.Once // logs once that OnRefuse panicked
-	warnings    warnings  // warnings that are not about a single issuer
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
@@ -76,8 +51,7 @@ func NewValidator(config Config) (*Validator, error) {
 		shared: newShared(),
 	}}
 	v.config.Issuers = nil
-	v.members.Store(&[]*Validator{v})
-	v.resolver = newResolver(v.family, config.ResolveIssuer)
+	v.resolver = v.newResolver(config.ResolveIssuer)
 	v.roster.Store(newRoster(nil))
 	if v.now == nil {
 		v.now = time.Now
@@ -163,7 +137,67 @@ func (v *Validator) err() error {
 
 // isClosed reports whether the Validator, or the one that it comes from, was closed.
 func (v *Validator) isClosed() bool {
-	return v.closed.Load() || v.aims != nil && (*v.members.Load())[0].closed.Load()
+	return v.closed.Load() || v.ended.Load()
+}
+
+// SetIssuers replaces Config.Issuers while the Validator is in use: all at once, or, with
+// one line for each fault, not at all. It does no I/O.
+//
+// If an issuer is no longer there, its tokens are refused from the return of SetIssuers
+// on, cached or not, [Validator.Check] refuses its claims with IssuerUnknown, and its open
+// streams end. An issuer that stays loses nothing that did not change:
+//
+//   - If its URL, Name, MetadataURL, JWKSURI, Keys, HTTPClient and DangerouslyAllowHTTP are
+//     the same, it keeps its keys.
+//   - If nothing has changed but Accept, Audience, SingleAudience, MaxAge, MaxLifetime,
+//     ReadyWithout or DangerouslyAcceptNoAudience, its cached tokens stay verified, and its
+//     open streams go on. The next request is judged by the new settings.
+//   - If anything else has changed, its tokens are verified anew, and Check refuses
+//     earlier claims.
+//
+// Values are compared, also those of a Dialect. Keys, HTTPClient and Introspection are the
+// same if they are the same pointer. Tenants of Entra ID are compared one by one.
+// SetIssuers may be called at the same time as any other method. Validators of ForResource
+// share their issuers: it is the same which of them is told.
+func (v *Validator) SetIssuers(issuers ...Issuer) error {
+	if v.family == nil {
+		return errUnmade
+	}
+	config := v.config
+	config.Issuers = issuers
+	config = config.clone()
+	if found := config.faults(); len(found) > 0 {
+		return joinFaults(found)
+	}
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	if v.isClosed() {
+		return errClosed
+	}
+	return v.change(config)
+}
+
+// ForResource returns a Validator for another resource server in the same program. The two
+// share issuers, keys, verified tokens, introspection and hooks, so a token for both is
+// verified once. Each accepts only tokens for its own audience, also by Check. If the
+// Resource has faults, the error has one line for each of them.
+func (v *Validator) ForResource(r Resource) (*Validator, error) {
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	r.Audience, r.IssuerAudience = slices.Clone(r.Audience), cloneLists(r.IssuerAudience)
+	if found := r.faults(v.config); len(found) > 0 {
+		return nil, joinFaults(found)
+	}
+	r.Audience = firstSet(r.Audience, []string{r.ID})
+	child := &Validator{family: v.family, aims: &r}
+	shown := face{realm: r.realm(), field: v.face.field, dpop: v.config.DPoP}
+	if r.DPoP != nil {
+		shown.dpop = r.DPoP
+	}
+	child.show(&shown)
+	v.resources.add(&r)
+	return child, nil
 }
 
 // mostAtOnce is the most issuers that are asked at once.
@@ -207,9 +241,14 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 // ForResource are closed with the one that made them; closing one of them closes it alone.
 func (v *Validator) Close() error {
 	v.closed.Store(true)
-	if v.family == nil || v.aims != nil {
+	switch {
+	case v.family == nil:
+		return nil
+	case v.aims != nil:
+		v.resources.drop(v.aims)
 		return nil
 	}
+	v.ended.Store(true)
 	v.changing.Lock()
 	defer v.changing.Unlock()
 	var failed []error
@@ -217,7 +256,7 @@ func (v *Validator) Close() error {
 		failed = append(failed, g.close())
 	}
 	if v.resolver != nil {
-		v.resolver.close()
+		v.resolver.Close()
 	}
 	v.background.Wait()
 	v.cache.Clear()

@@ -57,8 +57,8 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		return nil, wrapError(TokenMalformed, err)
 	}
 	i := v.roster.Load().issuerOf(own.Issuer)
-	if i == nil && v.resolver != nil && token.HasPossibleSignature() {
-		if i, err = v.resolver.issuer(ctx, own.Issuer); err != nil {
+	if i == nil && token.HasPossibleSignature() {
+		if i, err = v.resolveIssuer(ctx, own.Issuer); err != nil {
 			return nil, err
 		}
 	}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/internal/adapter"
-	"github.com/accesstoken/accesstoken/internal/carried"
 )
 
 // StreamInterceptor is a grpc.StreamServerInterceptor. It reads no message before the
@@ -124,7 +123,7 @@ func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
 		s.mu.Unlock()
 	}
 	claims, _ := accesstoken.FromContext(s.ctx)
-	defer context.AfterFunc(carried.Gone(&claims), s.check)()
+	defer context.AfterFunc(adapter.Gone(claims), s.check)()
 	return handler(server, s)
 }
 
@@ -217,7 +216,7 @@ func (s *authorizedStream) remaining(end time.Time) time.Duration {
 func (s *authorizedStream) checkToken() error {
 	claims, _ := accesstoken.FromContext(s.ctx)
 	v := s.interceptors.validator
-	end, removed := claims.End(), carried.Gone(&claims).Err() != nil
+	end, removed := claims.End(), adapter.Gone(claims).Err() != nil
 	if over := !end.IsZero() && time.Until(end) <= 0; over || removed {
 		if !removed && s.remaining(end) > 0 {
 			return nil
