@@ -44,6 +44,9 @@ func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape
 	if err == nil {
 		err = i.checkTenant(claims)
 	}
+	if err == nil {
+		err = i.checkTrustDomain(claims.Subject)
+	}
 	if err != nil {
 		return i.advise(err, header, own, raw)
 	}

@@ -37,7 +37,7 @@
 //  14. the issuer's own word, with AlwaysIntrospect
 //  15. the sender: the client certificate, then the proof of possession
 //  16. Accept
-//  17. the policy of the route: SenderConstrained, then the scopes
+//  17. the policy of the route: SenderConstrained, SPIFFEIDs, then the scopes
 //
 // Header and payload must follow RFC 7515 and RFC 8725; a token never chooses its own
 // algorithm. Check 8 is RFC 9068. If your issuer departs from it, you should set its

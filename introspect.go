@@ -63,7 +63,7 @@ func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
 	switch {
 	case err != nil:
 		return claims, wrapError(IntrospectionUnavailable, err)
-	case claims.Issuer != "" && i.owner.issuerOf(claims.Issuer) != i:
+	case claims.Issuer != "" && i.owner.issuerOf(claims.Issuer, "") != i:
 		return claims, refusal(IssuerUnknown, "the introspection answer names another issuer")
 	}
 	return claims, nil

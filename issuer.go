@@ -44,6 +44,7 @@ func (i *issuer) isOf(v *Validator) bool {
 // newIssuers makes the issuers of one Issuer, one for each of its identities.
 func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.Logger) ([]*issuer, error) {
 	logger = logger.With("name", settings.label())
+	settings.MaxLifetime = settings.longestLifetime()
 	keys, owned, err := keySource(config, settings, logger)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.
 			tenants:    id.tenants,
 			rules:      rules,
 			demands:    demandsOf(settings.Demand),
-			algorithms: firstSet(settings.Algorithms, config.algorithms()),
+			algorithms: firstSet(settings.Algorithms, settings.defaultAlgorithms(config)),
 			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
 			keys:       settings.keysOf(id, keys),
 			owned:      owned,

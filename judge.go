@@ -206,6 +206,12 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 	if (policy.SenderConstrained || v.constrained) && !f.isBound() {
 		return refusal(BindingRequired, "the policy or FAPI2 demands a token that is bound to a key or a certificate")
 	}
+	if err := policy.spiffeErr(); err != nil {
+		return wrapError(ResourceServerMisconfigured, err)
+	}
+	if policy.SPIFFEIDs != nil && !f.isAmong(policy.SPIFFEIDs) {
+		return refusal(PolicyDenied, "the caller is not a workload that the policy lists in SPIFFEIDs")
+	}
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}

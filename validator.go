@@ -113,7 +113,9 @@ func (v *Validator) addIssuers(config Config) (f faults) {
 func (v *Validator) add(i *issuer) {
 	i.owner = v
 	v.issuers[i.url] = i
-	v.near[nearly(i.url)] = i
+	if !i.settings.isTrustDomain() { // sub finds it, so its iss needs no advice
+		v.near[nearly(i.url)] = i
+	}
 	for _, algorithm := range i.algorithms {
 		v.algorithms[algorithm] = true
 	}
@@ -125,12 +127,18 @@ func (v *Validator) add(i *issuer) {
 	}
 }
 
-// issuerOf returns the issuer that iss names, or nil.
-func (v *Validator) issuerOf(iss string) *issuer {
+// issuerOf returns the issuer of a token, or nil. If iss is configured, it decides.
+// Otherwise sub decides if it is the SPIFFE ID of a workload, because a JWT-SVID needs no
+// iss, and its trust domain is the one in sub (JWT-SVID §3, SPIFFE Trust Domain and
+// Bundle §3). Only an issuer that is a trust domain has such a URL.
+func (v *Validator) issuerOf(iss, sub string) *issuer {
 	if i := v.issuers[iss]; i != nil {
 		return i
 	}
-	return v.aliases[iss]
+	if i := v.aliases[iss]; i != nil {
+		return i
+	}
+	return v.issuers[trustDomainOf(sub)]
 }
 
 // joinFaults joins the faults, each with the package's name before it.

@@ -43,14 +43,14 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 
 // verifyJWT checks from cheap to expensive: issuer, algorithm, key, signature. Until
-// the signature is verified, iss only selects a configured issuer, and no other
+// the signature is verified, iss and sub only select a configured issuer, and no other
 // claim is used.
 func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, error) {
 	own, err := jose.ReadClaims(token.Payload)
 	if err != nil {
 		return nil, wrapError(TokenMalformed, err)
 	}
-	i := v.issuerOf(own.Issuer)
+	i := v.issuerOf(own.Issuer, own.Subject)
 	if i == nil {
 		v.adviseOnIssuer(own.Issuer)
 		return nil, v.fixed[IssuerUnknown]
