@@ -16,7 +16,7 @@ func (v *Validator) adviseOnSize() {
 // adviseOnOpaque warns of a token that is not a signed JWT, for example an encrypted
 // JWT.
 func (v *Validator) adviseOnOpaque() {
-	if len(v.introspected) > 0 {
+	if len(v.roster.Load().introspected) > 0 {
 		v.warnings.suspect(TokenMalformed, "a token is not a signed JWT, and does not begin with the TokenPrefix of any issuer",
 			"if an issuer makes such tokens, set its Introspection and TokenPrefix")
 		return
@@ -33,7 +33,7 @@ func (v *Validator) adviseOnIssuer(iss string) {
 	if len(iss) > longestIssuer {
 		return
 	}
-	i := v.near[nearly(iss)]
+	i := v.roster.Load().near[nearly(iss)]
 	if i == nil {
 		return
 	}
@@ -53,10 +53,10 @@ func (v *Validator) adviseOnIssuer(iss string) {
 func (i *issuer) adviseOnKeys() {
 	switch {
 	case i.verified.Load():
-	case i.settings.JWKSURI != "":
+	case i.settings().JWKSURI != "":
 		i.warnings.suspect(KeyNotFound, "no token that names this issuer was ever signed with a key at JWKSURI",
 			"check that JWKSURI is the jwks_uri of this very issuer, and not that of another realm or tenant")
-	case i.settings.Keys != nil:
+	case i.settings().Keys != nil:
 		i.warnings.suspect(KeyNotFound, "no token that names this issuer was ever signed with one of Keys", "check that Keys are those of this very issuer")
 	}
 }
@@ -64,12 +64,12 @@ func (i *issuer) adviseOnKeys() {
 // advise adds to a refusal the profile that would have accepted the token, if there
 // is such a profile.
 func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims, payload string) error {
-	p, isProfile := i.settings.profile()
+	p, isProfile := i.settings().profile()
 	advice := "fmt.Println(accesstoken." + p.name() + ") prints what this profile demands"
 	if !isProfile {
 		advice = "fmt.Println of the issuer's Dialect prints what it demands"
 	}
-	better, found := suggestion(header, own, payload, i.isNamed(own.Audience))
+	better, found := suggestion(header, own, payload, i.isAmong(own.Audience))
 	if found && (better != p || !isProfile) {
 		refused.advice = "the token fits another profile; set Profile: accesstoken." + better.name()
 	}

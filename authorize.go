@@ -46,6 +46,9 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 		return v.report(ctx, Claims{}, v.bind(refused, policy, false))
 	}
 	err := v.checkAgain(claims.facts)
+	if err == nil && claims.facts != nil && claims.facts.issuer.removed.Load() {
+		err = refusal(IssuerUnknown, "SetIssuers has removed the issuer of these claims, or changed what they rest on")
+	}
 	if err == nil {
 		err = v.checkPolicy(claims.facts, policy)
 	}
@@ -133,6 +136,8 @@ func (v *Validator) checkCredentials(credentials Credentials) error {
 		return refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
 	case v.closed.Load():
 		return refusal(KeysUnavailable, "the validator is closed")
+	case credentials.common && v.face.field != "":
+		return refusal(ResourceServerMisconfigured, "the credentials are those of Authorization, and Config.TokenField names another field; make them with Validator.CredentialsOf")
 	case credentials.Missing():
 		return v.fixed[CredentialsMissing]
 	case credentials.dpop && v.face.dpop == nil:
@@ -146,7 +151,7 @@ func (v *Validator) checkCredentials(credentials Credentials) error {
 	case len(token) > v.maxToken:
 		v.adviseOnSize()
 		return v.fixed[TokenTooLarge]
-	case len(v.introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
+	case len(v.roster.Load().introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
 		v.adviseOnOpaque()
 		return v.fixed[TokenMalformed] // not a JWT, and no issuer has Introspection
 	}
@@ -158,6 +163,10 @@ func (v *Validator) checkCredentials(credentials Credentials) error {
 func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, error) {
 	found, ok := v.cache.Get(key).(*facts)
 	if !ok {
+		return nil, nil
+	}
+	if found.issuer.removed.Load() {
+		v.cache.Drop(key) // another issuer may have its URL now
 		return nil, nil
 	}
 	if err := v.checkClock(found); err != nil {

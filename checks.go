@@ -17,7 +17,7 @@ import (
 // what the JWT leaves out.
 func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (shape.Reading, error) {
 	claims := i.rules.Read(own, token.Payload, false)
-	if !i.settings.AlwaysIntrospect {
+	if !i.settings().AlwaysIntrospect {
 		err := i.checkWhole(token.Header, own, &claims, token.Payload)
 		return claims, err
 	}
@@ -97,7 +97,7 @@ func (i *issuer) refuse(fault *shape.Fault) *Error {
 
 // is reports whether the tokens are judged by a profile.
 func (i *issuer) is(p Profile) bool {
-	profile, ok := i.settings.profile()
+	profile, ok := i.settings().profile()
 	return ok && profile == p
 }
 
@@ -120,7 +120,7 @@ func (i *issuer) checkLists(claims *jose.Claims, raws ...string) error {
 
 // checkClient requires a client of the list, if there is a list.
 func (i *issuer) checkClient(id string) error {
-	if i.settings.Clients == nil || slices.Contains(i.settings.Clients, id) {
+	if i.settings().Clients == nil || slices.Contains(i.settings().Clients, id) {
 		return nil
 	}
 	return i.warnings.refuse(refusal(ClaimInvalid, i.rules.ClientClaims(" or ")+" is not among Clients"),

@@ -47,7 +47,7 @@ func (c Claims) End() time.Time {
 		return c.Expiry
 	}
 	end := c.Expiry
-	if oldest := c.facts.issuer.settings.MaxAge; oldest > 0 && !c.IssuedAt.IsZero() {
+	if oldest := c.facts.issuer.settings().MaxAge; oldest > 0 && !c.IssuedAt.IsZero() {
 		if last := c.IssuedAt.Add(oldest); end.IsZero() || last.Before(end) {
 			end = last
 		}

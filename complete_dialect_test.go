@@ -39,3 +39,16 @@ func TestANullInTheJWTDoesNotHideWhoIsCalling(t *testing.T) {
 		t.Errorf("null in the JWT: got ClientItself %v, %v; want true", claims.ClientItself(), err)
 	}
 }
+
+// Both tenants are listed, but the token is of one of them only.
+func TestATenantOfTheAnswerIsThatOfTheJWT(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := completing(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Dialect, c.Issuers[0].Tenants = &dialect.Dialect{Tenant: "org"}, []string{"a", "b"}
+	})
+	if _, err := validateBoth(t, as, v, accesstokentest.Claims{"org": "a"}, accesstokentest.Claims{"org": "a"}); err != nil {
+		t.Errorf("the same tenant: got %v; want nil", err)
+	}
+	_, err := validateBoth(t, as, v, accesstokentest.Claims{"org": "a"}, accesstokentest.Claims{"org": "b"})
+	wantReason(t, err, accesstoken.ClaimInvalid)
+}

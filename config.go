@@ -85,6 +85,15 @@ type Config struct {
 	// proxies.
 	MaxTokenSize int
 
+	// TokenField is the header field that holds the bare token, without a scheme, in place
+	// of Authorization. For example, it is "Cf-Access-Jwt-Assertion" behind Cloudflare
+	// Access. If the field is set by a proxy, the proxy must remove it from what clients
+	// send; the token is verified all the same. Authorization is then ignored, and the
+	// challenge of a refusal has no more than realm and error, because a client cannot
+	// use it. TokenField cannot be combined with DPoP or FAPI2. If empty, tokens come in
+	// Authorization (RFC 6750 §2.1).
+	TokenField string
+
 	// Logger receives the operator's warnings, one for each issuer and cause, and each
 	// refusal at Debug. It never receives a token. If nil, it is slog.Default().
 	Logger *slog.Logger

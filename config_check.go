@@ -2,6 +2,7 @@ package accesstoken
 
 import (
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ func (c Config) faults() (f faults) {
 		f.add("MaxTokenSize is %d; expected at most %d bytes, or zero for %d", c.MaxTokenSize, mostTokenSize, defaultTokenSize)
 	}
 	f = append(f, c.ForwardedCertificate.faults()...)
+	f = append(f, c.tokenFieldFaults()...)
 	if c.FAPI2 {
 		f = append(f, c.fapiFaults()...)
 	}
@@ -37,20 +39,46 @@ func (c Config) faults() (f faults) {
 	if len(c.Issuers) == 0 {
 		f.add("Issuers is empty; name the authorization server whose tokens are accepted")
 	}
-	for i, issuer := range c.Issuers {
+	for i := range c.Issuers {
+		issuer := &c.Issuers[i]
 		for _, fault := range issuer.faults() {
 			f.add("Issuers[%d] %q: %w", i, fetch.Redact(issuer.URL), fault)
 		}
 		if c.PublicAddressesOnly && issuer.HTTPClient != nil {
 			f.add("Issuers[%d] %q: HTTPClient and Config.PublicAddressesOnly exclude each other; connections are made by the client's own transport", i, fetch.Redact(issuer.URL))
 		}
-		for j, other := range c.Issuers[:i] {
-			for _, fault := range issuer.collisions(other) {
+		for j := range c.Issuers[:i] { // of ten thousand issuers these are fifty million pairs
+			for _, fault := range issuer.collisions(&c.Issuers[j]) {
 				f.add("Issuers[%d] and Issuers[%d]: %w", j, i, fault)
 			}
 		}
 	}
 	return append(f, c.sharedSpellings()...)
+}
+
+// tokenFieldFaults reports a TokenField that cannot hold a token, or that something else
+// reads.
+func (c Config) tokenFieldFaults() (f faults) {
+	name := http.CanonicalHeaderKey(c.TokenField)
+	switch {
+	case name == "":
+		return nil
+	case !challenge.IsToken(name):
+		f.add("TokenField %q is not the name of a header field", c.TokenField)
+	case name == "Authorization":
+		f.add("TokenField is Authorization, where tokens have a scheme; leave TokenField empty")
+	case slices.Contains([]string{"Proxy-Authorization", "Cookie", "Host", "Dpop"}, name), slices.Contains(c.ForwardedCertificate.proxies().Fields(), name):
+		f.add("TokenField is %s, which holds something else than a bare token; name a field of its own", name)
+	case strings.HasSuffix(name, "-Bin"):
+		f.add("TokenField %q ends in -bin, which gRPC decodes as binary; name another field", c.TokenField)
+	}
+	if c.DPoP != nil {
+		f.add("TokenField and DPoP exclude each other, because the scheme DPoP is part of Authorization (RFC 9449 §7.1)")
+	}
+	if c.FAPI2 {
+		f.add("FAPI2: the profile demands tokens in Authorization (§5.3.4); leave TokenField empty")
+	}
+	return f
 }
 
 // sharedSpellings reports each iss that would name two issuers.
@@ -198,12 +226,12 @@ func checkKeySource(source KeySource) []error {
 }
 
 // collisions reports settings that two issuers must not share.
-func (i Issuer) collisions(other Issuer) (f faults) {
+func (i *Issuer) collisions(other *Issuer) (f faults) {
 	if i.Name != "" && i.Name == other.Name {
 		f.add("both have the Name %q, so the log could not tell them apart", i.Name)
 	}
 	if i.Keys != nil && reflect.TypeOf(i.Keys).Comparable() && i.Keys == other.Keys {
-		f.add("both have the same Keys, so either could sign for the other; %s", i.insteadOfSharing(other))
+		f.add("both have the same Keys, so either could sign for the other; %s", i.insteadOfSharing(*other))
 	}
 	// An opaque token is sent to one issuer only, because any other issuer would
 	// receive a live token that it did not issue.

@@ -24,6 +24,7 @@ type Credentials struct {
 	length int
 	none   bool
 	dpop   bool // the scheme is DPoP (RFC 9449 §7.1)
+	common bool // read from Authorization
 
 	request *http.Request // that brought them, to verify a binding; nil if it was not given
 }
@@ -54,9 +55,15 @@ func (c Credentials) text() string { return unsafe.String(c.first, c.length) }
 //
 // Only the Authorization field counts. Tokens in the query, the body or a cookie are
 // ignored (OAuth 2.1 §5.1; RFC 9700 §4.3.2). If tokens are bound to a key or a
-// certificate, use [CredentialsOf], because they need the whole request.
+// certificate, use [CredentialsOf], because they need the whole request. With
+// Config.TokenField use [Validator.CredentialsOf].
 func CredentialsFrom(header http.Header) Credentials {
-	lines := header["Authorization"]
+	credentials := fromAuthorization(header["Authorization"])
+	credentials.common = true
+	return credentials
+}
+
+func fromAuthorization(lines []string) Credentials {
 	if len(lines) == 0 {
 		return without(CredentialsMissing)
 	}
@@ -86,6 +93,24 @@ func CredentialsFrom(header http.Header) Credentials {
 // [http.LocalAddrContextKey] in its context if the connection is a Unix socket.
 func CredentialsOf(r *http.Request) Credentials {
 	credentials := CredentialsFrom(r.Header)
+	credentials.request = r
+	return credentials
+}
+
+// CredentialsOf reads the credentials where this Validator expects them: in
+// Config.TokenField if that is set, and otherwise as the function [CredentialsOf] does,
+// in Authorization.
+func (v *Validator) CredentialsOf(r *http.Request) Credentials {
+	if v.face == nil || v.face.field == "" {
+		return CredentialsOf(r)
+	}
+	credentials := without(CredentialsMissing)
+	switch lines := r.Header[v.face.field]; {
+	case len(lines) == 1:
+		credentials = Bearer(strings.Trim(lines[0], " \t"))
+	case len(lines) > 1:
+		credentials = without(CredentialsAmbiguous)
+	}
 	credentials.request = r
 	return credentials
 }
@@ -137,11 +162,15 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // Fields returns the names of the request header fields that matter to the
-// Validator, in canonical form. They are Authorization, Dpop if Config.DPoP is set,
-// and the fields of Config.ForwardedCertificate. A transport without an http.Request
-// must pass these fields on.
+// Validator, in canonical form. The first is that of the token: Authorization, or
+// Config.TokenField. Then come Dpop if Config.DPoP is set, and the fields of
+// Config.ForwardedCertificate. A transport without an http.Request must pass these
+// fields on.
 func (v *Validator) Fields() []string {
 	fields := []string{"Authorization"}
+	if v.face != nil && v.face.field != "" {
+		fields[0] = v.face.field
+	}
 	if v.face != nil && v.face.dpop != nil {
 		fields = append(fields, binding.ProofField)
 	}

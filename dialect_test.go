@@ -2,6 +2,7 @@ package accesstoken_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
 	"maps"
 	"strings"
@@ -331,6 +332,43 @@ func TestTheLogSuggestsADialect(t *testing.T) {
 		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Sign(test.header, claims)))
 		if err == nil || !strings.Contains(log.String(), test.want) || strings.Contains(log.String(), test.not) {
 			t.Errorf("%s: got %v, log %s; want it to say %q, and not %q", name, err, log.String(), test.want, test.not)
+		}
+	}
+}
+
+// A number of a Demand is any that JSON can write.
+func TestDemandTakesAnyNumber(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Demand = map[string][]string{"v": {"-5", "0", "9", "[1]", "{}", "null"}}
+	})
+	for value, isGood := range map[string]bool{"-5": true, "0": true, "9": true, "-9": false, "[1]": false, "{}": false, "null": false} {
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"v": json.RawMessage(value)})))
+		if (err == nil) != isGood {
+			t.Errorf("%s: got %v; want it accepted: %v", value, err, isGood)
+		}
+	}
+}
+
+// The advice to set a profile, or Relax, is for what an issuer may have in another way,
+// and for issuers that have neither a profile nor a dialect.
+func TestTheAdviceToSetAProfileIsForWhatMayDepart(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	plain := newValidator(t, as, nil)
+	own := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers[0].Dialect = &dialect.Dialect{ScopeArray: true} })
+	for _, test := range []struct {
+		name  string
+		v     *accesstoken.Validator
+		token string
+		want  bool
+	}{
+		{"no jti", plain, as.Token(accesstokentest.Claims{"jti": nil}), true},
+		{"no exp", plain, as.Token(accesstokentest.Claims{"exp": nil}), false},
+		{"no jti, and a dialect", own, as.Token(accesstokentest.Claims{"jti": nil}), false},
+	} {
+		_, err := test.v.Validate(t.Context(), accesstoken.Bearer(test.token))
+		if err == nil || strings.Contains(err.Error(), "set its Profile") != test.want {
+			t.Errorf("%s: got %v; want the advice: %v", test.name, err, test.want)
 		}
 	}
 }

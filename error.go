@@ -42,6 +42,7 @@ type Error struct {
 // A face has the settings of one validator that its refusals need.
 type face struct {
 	realm string
+	field string         // Config.TokenField in canonical form; "" for Authorization
 	dpop  *dpop.Verifier // nil: the scheme is not offered
 }
 
@@ -213,16 +214,21 @@ func (e *Error) others(o outcome) []challenge.Param {
 }
 
 // params returns the auth-params of the challenge. If the credentials are missing or
-// of an unsupported scheme, there is no error code (RFC 6750 §3.1).
+// of an unsupported scheme, there is no error code (RFC 6750 §3.1). With a TokenField
+// they are only realm and error, because it is a proxy that sends the token.
 func (e *Error) params(o outcome) []challenge.Param {
 	var params []challenge.Param
 	if e.face != nil {
 		params = append(params, challenge.Param{Name: "realm", Value: e.face.realm})
 	}
 	if o.oauth != "" {
-		params = append(params,
-			challenge.Param{Name: "error", Value: o.oauth},
-			challenge.Param{Name: "error_description", Value: o.text})
+		params = append(params, challenge.Param{Name: "error", Value: o.oauth})
+	}
+	if e.face != nil && e.face.field != "" {
+		return params
+	}
+	if o.oauth != "" {
+		params = append(params, challenge.Param{Name: "error_description", Value: o.text})
 	}
 	return append(params, challenge.Param{Name: "scope", Value: e.scope})
 }

@@ -61,7 +61,7 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 		issuedAt:  claims.IssuedAt,
 		notBefore: claims.NotBefore,
 	}
-	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings.AlwaysIntrospect {
+	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings().AlwaysIntrospect {
 		f.extras = &extras{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
 	}
 	return f
@@ -92,7 +92,7 @@ func (f *facts) answer() []byte {
 // isPartial reports facts of a JWT whose issuer must still be asked
 // (AlwaysIntrospect). If the JWT lacks a claim, the answer may have it.
 func (f *facts) isPartial() bool {
-	return f.issuer.settings.AlwaysIntrospect && f.header != nil && f.answer() == nil
+	return f.issuer.settings().AlwaysIntrospect && f.header != nil && f.answer() == nil
 }
 
 // isBound reports whether only the holder of a key or a certificate can use the

@@ -261,6 +261,7 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 		"Realm":               {{withoutEffect, func(c *accesstoken.Config) { c.Realm = "another" }}},
 		"HTTPClient":          {{allowed, func(c *accesstoken.Config) { c.HTTPClient = nil }}}, // its TLS is up to the caller
 		"PublicAddressesOnly": {{allowed, func(c *accesstoken.Config) { c.HTTPClient, c.PublicAddressesOnly = nil, true }}},
+		"TokenField":          {{isFault, func(c *accesstoken.Config) { c.TokenField, c.DPoP = "X-Token", nil }}},
 		"MaxTokenSize":        {{withoutEffect, func(c *accesstoken.Config) { c.MaxTokenSize = 64 << 10 }}},
 		"Logger":              {{withoutEffect, func(c *accesstoken.Config) { c.Logger = nil }}},
 		"Now":                 {{withoutEffect, func(c *accesstoken.Config) { c.Now = time.Now }}},

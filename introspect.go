@@ -37,8 +37,8 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 // opaqueIssuer returns the one issuer to which the configuration lets an opaque
 // token be sent, or nil.
 func (v *Validator) opaqueIssuer(token string) *issuer {
-	for _, i := range v.introspected {
-		if strings.HasPrefix(token, i.settings.TokenPrefix) {
+	for _, i := range v.roster.Load().introspected {
+		if strings.HasPrefix(token, i.settings().TokenPrefix) {
 			return i
 		}
 	}
@@ -47,7 +47,7 @@ func (v *Validator) opaqueIssuer(token string) *issuer {
 
 // ask returns the issuer's answer about an active token.
 func (v *Validator) ask(ctx context.Context, i *issuer, token string, fresh bool) (answer []byte, err error) {
-	response, err := i.settings.Introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
+	response, err := i.settings().Introspection.IntrospectWith(ctx, token, introspection.Options{Fresh: fresh, Leeway: v.leeway, Now: v.now})
 	switch {
 	case err != nil:
 		return nil, introspectionRefusal(ctx, err)
@@ -63,7 +63,7 @@ func (i *issuer) readAnswer(answer []byte) (jose.Claims, error) {
 	switch {
 	case err != nil:
 		return claims, wrapError(IntrospectionUnavailable, err)
-	case claims.Issuer != "" && i.owner.issuerOf(claims.Issuer, "") != i:
+	case claims.Issuer != "" && !i.isNamed(claims.Issuer):
 		return claims, refusal(IssuerUnknown, "the introspection answer names another issuer")
 	}
 	return claims, nil

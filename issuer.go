@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // An issuer is a configured [Issuer] in use, or one of its tenants. Only tenants of
 // the same Issuer share keys.
 type issuer struct {
-	settings   Issuer
+	current    atomic.Pointer[settings]
 	owner      *Validator
 	url        string
 	aliases    []string // other spellings of iss
@@ -25,68 +26,90 @@ type issuer struct {
 	rules      *shape.Rules
 	demands    []demand
 	algorithms []string
-	audience   []string
 	keys       KeySource
-	owned      *jwks.Cache // the cache behind keys, if this package made it
 	leeway     time.Duration
 	hierarchy  hierarchy
 	warnings   warnings
 	verified   atomic.Bool // a token of this issuer was verified once
+
+	removed atomic.Bool     // SetIssuers has taken it out of use
+	gone    context.Context // ends then
+	remove  context.CancelFunc
 }
+
+// settings are the Issuer. [Validator.SetIssuers] can replace them while the issuer is in
+// use, if only what every request is judged by has changed.
+type settings struct {
+	Issuer
+	audience []string // the accepted audiences
+}
+
+func (i *issuer) settings() *settings { return i.current.Load() }
+
+// isNamed reports whether iss is one of the issuer's spellings.
+func (i *issuer) isNamed(iss string) bool { return iss == i.url || slices.Contains(i.aliases, iss) }
 
 // isOf reports whether a Validator accepts claims of this issuer. Every Validator
 // accepts the claims of accesstokentest.NewContext.
 func (i *issuer) isOf(v *Validator) bool {
-	_, isTest := i.settings.Keys.(carried.TestKeys)
+	_, isTest := i.settings().Keys.(carried.TestKeys)
 	return i.owner == v || isTest
 }
 
-// newIssuers makes the issuers of one Issuer, one for each of its identities.
-func newIssuers(config Config, settings Issuer, implied hierarchy, logger *slog.Logger) ([]*issuer, error) {
-	logger = logger.With("name", settings.label())
-	settings.MaxLifetime = settings.longestLifetime()
-	keys, owned, err := keySource(config, settings, logger)
-	if err != nil {
-		return nil, err
+// newGroup makes the issuers of one Issuer, one for each of its identities. owned has
+// their keys, or is nil if it must be made.
+func (v *Validator) newGroup(config Config, given Issuer, owned *jwks.Cache) (*group, error) {
+	logger := v.logger.With("name", given.label())
+	keys := given.Keys
+	if keys == nil && owned == nil {
+		var err error
+		if owned, err = newCache(config, given, logger); err != nil {
+			return nil, err
+		}
 	}
-	settings.warn(logger)
-	rules, _ := settings.rules() // no faults: the configuration was checked
-	var all []*issuer
-	for _, id := range settings.identities() {
-		all = append(all, &issuer{
-			settings:   settings,
+	if keys == nil {
+		keys = owned
+	}
+	rules, _ := given.rules() // no faults: the configuration was checked
+	g := &group{given: given, owned: owned}
+	for _, id := range given.identities() {
+		one := &issuer{
+			owner:      v,
 			url:        id.url,
 			aliases:    id.aliases,
 			tenants:    id.tenants,
 			rules:      rules,
-			demands:    demandsOf(settings.Demand),
-			algorithms: firstSet(settings.Algorithms, settings.defaultAlgorithms(config)),
-			audience:   firstSet(settings.Audience, config.Audience, []string{config.Resource}),
-			keys:       settings.keysOf(id, keys),
-			owned:      owned,
+			demands:    demandsOf(given.Demand),
+			algorithms: firstSet(given.Algorithms, given.defaultAlgorithms(config)),
+			keys:       given.keysOf(id, keys),
 			leeway:     config.leeway(),
-			hierarchy:  implied,
+			hierarchy:  v.implied,
 			warnings:   warnings{logger: logger, issuer: id.url},
-		})
+		}
+		one.gone, one.remove = context.WithCancel(context.Background())
+		one.current.Store(config.settingsOf(given))
+		g.members = append(g.members, one)
 	}
-	return all, nil
+	return g, nil
 }
 
-// keySource returns the source of the keys and, if it was made here, the cache.
-func keySource(config Config, settings Issuer, logger *slog.Logger) (KeySource, *jwks.Cache, error) {
-	if settings.Keys != nil {
-		return settings.Keys, nil, nil
-	}
-	cache, err := jwks.NewCache(jwks.Config{
-		URL:                  settings.JWKSURI,
-		Issuer:               settings.URL,
-		MetadataURL:          settings.MetadataURL,
-		HTTPClient:           cmp.Or(settings.HTTPClient, config.HTTPClient),
+// settingsOf completes an Issuer with what it inherits.
+func (c Config) settingsOf(given Issuer) *settings {
+	given.MaxLifetime = given.longestLifetime()
+	return &settings{given, firstSet(given.Audience, c.Audience, []string{c.Resource})}
+}
+
+// newCache makes the cache of an issuer without Keys.
+func newCache(config Config, given Issuer, logger *slog.Logger) (*jwks.Cache, error) {
+	return jwks.NewCache(jwks.Config{
+		URL:                  given.JWKSURI,
+		Issuer:               given.URL,
+		MetadataURL:          given.MetadataURL,
+		HTTPClient:           cmp.Or(given.HTTPClient, config.HTTPClient),
 		PublicAddressesOnly:  config.PublicAddressesOnly,
 		Logger:               logger,
-		DangerouslyAllowHTTP: settings.DangerouslyAllowHTTP,
+		DangerouslyAllowHTTP: given.DangerouslyAllowHTTP,
 	})
-	return cache, cache, err
 }
 
 func firstSet(lists ...[]string) []string {
@@ -140,7 +163,7 @@ func (i *issuer) warm(ctx context.Context) error {
 
 // needsKeys is false if introspection can accept the issuer's tokens without keys.
 func (i *issuer) needsKeys() bool {
-	return i.settings.Introspection == nil || i.settings.AlwaysIntrospect
+	return i.settings().Introspection == nil || i.settings().AlwaysIntrospect
 }
 
 // ready calls the key source's Ready, if keys are needed, even if ReadyWithout
@@ -150,15 +173,8 @@ func (i *issuer) ready() error {
 	if !ok || !i.needsKeys() {
 		return nil
 	}
-	if err := source.Ready(); err != nil && !i.settings.ReadyWithout {
+	if err := source.Ready(); err != nil && !i.settings().ReadyWithout {
 		return err
 	}
 	return nil
-}
-
-func (i *issuer) close() error {
-	if i.owned == nil {
-		return nil
-	}
-	return i.owned.Close()
 }

@@ -34,7 +34,7 @@ func (v *Validator) checkClock(found *facts) error {
 // checkAge refuses a token that is older, or lives longer, than the issuer's tokens
 // may. A token cannot avoid the check by leaving out iat or exp.
 func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
-	oldest, longest := f.issuer.settings.MaxAge, f.issuer.settings.MaxLifetime
+	oldest, longest := f.issuer.settings().MaxAge, f.issuer.settings().MaxLifetime
 	switch {
 	case oldest == 0 && longest == 0:
 		return nil
@@ -103,30 +103,31 @@ func (f *facts) checkAudience() error {
 // checkAudience compares exactly (RFC 7519 §4.1.3), including case and final
 // slashes.
 func (i *issuer) checkAudience(audience []string) error {
-	if len(audience) == 0 && (i.settings.DangerouslyAcceptNoAudience || i.rules.NoAudience) {
+	if len(audience) == 0 && (i.settings().DangerouslyAcceptNoAudience || i.rules.NoAudience) {
 		return nil
 	}
-	if i.settings.SingleAudience && i.isNamed(audience) && slices.ContainsFunc(audience, i.isOther) {
+	if i.settings().SingleAudience && i.isAmong(audience) && slices.ContainsFunc(audience, i.isOther) {
 		return i.warnings.refuse(refusal(AudienceMismatch, "aud also names other servers, but SingleAudience is set"),
 			"have the client ask the issuer for tokens with our audience alone")
 	}
-	if i.isNamed(audience) {
+	if i.isAmong(audience) {
 		return nil
 	}
-	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.audience))
+	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.settings().audience))
 	i.warnings.warn(refused, func() (cause, advice string) {
-		return "aud is " + quoted(audience) + "; expected one of " + quoted(i.audience),
+		return "aud is " + quoted(audience) + "; expected one of " + quoted(i.settings().audience),
 			"have the client ask the issuer for tokens with our audience, or set Audience"
 	})
 	return refused
 }
 
-func (i *issuer) isNamed(audience []string) bool {
+// isAmong reports whether an audience is ours.
+func (i *issuer) isAmong(audience []string) bool {
 	return slices.ContainsFunc(audience, func(named string) bool { return !i.isOther(named) })
 }
 
 // isOther reports whether an audience is not ours.
-func (i *issuer) isOther(named string) bool { return !slices.Contains(i.audience, named) }
+func (i *issuer) isOther(named string) bool { return !slices.Contains(i.settings().audience, named) }
 
 // checkSender refuses a bound token if the sender of the request has not proved
 // possession of the key, of the certificate, or of both, as the token's cnf demands.
@@ -180,10 +181,10 @@ func (v *Validator) checkProof(ctx context.Context, thumbprint string, credentia
 // callAccept calls the application's Accept about a good token. Accept can refuse
 // the token, but cannot accept one that a check refused.
 func (i *issuer) callAccept(ctx context.Context, found *facts, token string) error {
-	if i.settings.Accept == nil {
+	if i.settings().Accept == nil {
 		return nil
 	}
-	err := i.settings.Accept(ctx, found.claims(token))
+	err := i.settings().Accept(ctx, found.claims(token))
 	switch {
 	case err == nil:
 		return nil

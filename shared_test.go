@@ -75,7 +75,9 @@ func TestSharingFromManyGoroutines(t *testing.T) {
 // texts are counted as its own.
 func TestFactsCountWhatIsTheirOwn(t *testing.T) {
 	s := newShared()
-	first, second := newFacts(&issuer{}, claimsOf("alice"), nil), newFacts(&issuer{}, claimsOf("bob"), nil)
+	i := new(issuer)
+	i.current.Store(new(settings))
+	first, second := newFacts(i, claimsOf("alice"), nil), newFacts(i, claimsOf("bob"), nil)
 	a, b := first.compact(s), second.compact(s)
 	if shared := len("client") + len("read write") + 2*16 + len("ab"); a-b != shared+len("alice")-len("bob") {
 		t.Errorf("got sizes %d and %d; want the second smaller by what they share", a, b)

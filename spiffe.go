@@ -100,7 +100,7 @@ func (i Issuer) spiffeFaults() (f faults) {
 // checkTrustDomain refuses a sub outside the trust domain, whose keys verify only its
 // own IDs (SPIFFE Trust Domain and Bundle §3).
 func (i *issuer) checkTrustDomain(subject string) *Error {
-	if !i.settings.isTrustDomain() || trustDomainOf(subject) == i.url {
+	if !i.settings().isTrustDomain() || trustDomainOf(subject) == i.url {
 		return nil
 	}
 	return refusal(ClaimInvalid, "sub is not the SPIFFE ID of a workload in the trust domain of URL")
@@ -147,5 +147,5 @@ func commonIDs(a, b []string) []string {
 // isAmong reports whether the token is a JWT-SVID of one of the workloads. Another
 // issuer's token is never one, whatever its sub is.
 func (f *facts) isAmong(patterns []string) bool {
-	return f.issuer.settings.isTrustDomain() && slices.ContainsFunc(patterns, func(pattern string) bool { return covers(pattern, f.subject) })
+	return f.issuer.settings().isTrustDomain() && slices.ContainsFunc(patterns, func(pattern string) bool { return covers(pattern, f.subject) })
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/binding"
-	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
@@ -23,28 +23,27 @@ const cacheBytes = 64 << 20
 // [NewValidator], share it between all transports, and Close it at the end. It is
 // safe for concurrent use.
 type Validator struct {
-	issuers      map[string]*issuer // by URL, which is how a token's iss finds its issuer
-	aliases      map[string]*issuer // by other spellings of iss
-	near         map[string]*issuer // by iss without scheme, case and final slashes, for advice
-	configured   []*issuer          // one for each Issuer, in their order; its tenants share the keys
-	introspected []*issuer          // the issuers with an introspection client
-	leeway       time.Duration
-	maxToken     int    // in bytes
-	tooLarge     string // the warning about a larger token
-	now          func() time.Time
-	logger       *slog.Logger
-	onRefuse     func(context.Context, *Error)
-	face         *face
-	proxies      binding.Proxies
-	constrained  bool              // every token must be bound
-	fixed        map[Reason]*Error // refusals whose detail is always the same, made once
-	cache        *tokencache.Cache
-	shared       *shared
-	headers      jose.Headers
-	algorithms   map[string]bool // of all issuers
-	complain     sync.Once       // logs once that OnRefuse panicked
-	warnings     warnings        // warnings that are not about a single issuer
-	closed       atomic.Bool
+	roster      atomic.Pointer[roster]
+	config      Config // without Issuers
+	implied     hierarchy
+	changing    sync.Mutex     // held by SetIssuers and Close
+	background  sync.WaitGroup // closes the caches of removed issuers
+	leeway      time.Duration
+	maxToken    int    // in bytes
+	tooLarge    string // the warning about a larger token
+	now         func() time.Time
+	logger      *slog.Logger
+	onRefuse    func(context.Context, *Error)
+	face        *face
+	proxies     binding.Proxies
+	constrained bool              // every token must be bound
+	fixed       map[Reason]*Error // refusals whose detail is always the same, made once
+	cache       *tokencache.Cache
+	shared      *shared
+	headers     jose.Headers
+	complain    sync.Once // logs once that OnRefuse panicked
+	warnings    warnings  // warnings that are not about a single issuer
+	closed      atomic.Bool
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
@@ -54,24 +53,24 @@ func NewValidator(config Config) (*Validator, error) {
 	config = config.clone()
 	found := config.faults()
 	v := &Validator{
-		issuers:  map[string]*issuer{},
-		aliases:  map[string]*issuer{},
-		near:     map[string]*issuer{},
+		config:   config,
+		implied:  newHierarchy(config.ScopeImplies),
 		leeway:   config.leeway(),
 		maxToken: config.maxToken(),
 		now:      config.Now,
 		logger:   config.Logger,
 		onRefuse: config.OnRefuse,
-		face:     &face{realm: config.realm(), dpop: config.DPoP},
+		face:     &face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP},
 		fixed:    map[Reason]*Error{},
 
 		proxies:     config.ForwardedCertificate.proxies(),
 		constrained: config.FAPI2,
 
-		algorithms: map[string]bool{},
-		cache:      tokencache.New(cacheBytes),
-		shared:     newShared(),
+		cache:  tokencache.New(cacheBytes),
+		shared: newShared(),
 	}
+	v.config.Issuers = nil
+	v.roster.Store(newRoster(nil))
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -82,63 +81,21 @@ func NewValidator(config Config) (*Validator, error) {
 	for reason := range outcomes {
 		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
 	}
+	if field := v.face.field; field != "" {
+		v.fixed[CredentialsMissing].detail = "the request has no field " + field
+		v.fixed[CredentialsMalformed].detail = "expected a bare token, without a scheme, in the field " + field
+		v.fixed[CredentialsAmbiguous].detail = "expected one field " + field + "; the request has several"
+	}
 	v.tooLarge = fmt.Sprintf("a token has more than %d bytes", v.maxToken)
 	v.fixed[TokenTooLarge].detail = fmt.Sprintf("expected at most %d bytes; Config.MaxTokenSize allows up to %d", v.maxToken, mostTokenSize)
-	if len(found) == 0 {
-		found = v.addIssuers(config)
-	}
 	if len(found) > 0 {
-		_ = v.Close()
 		return nil, joinFaults(found)
 	}
+	if err := v.change(config); err != nil {
+		_ = v.Close()
+		return nil, err
+	}
 	return v, nil
-}
-
-func (v *Validator) addIssuers(config Config) (f faults) {
-	implied := newHierarchy(config.ScopeImplies)
-	for i, settings := range config.Issuers {
-		added, err := newIssuers(config, settings, implied, v.logger)
-		if err != nil {
-			f.add("Issuers[%d] %q: %w", i, fetch.Redact(settings.URL), err)
-			continue
-		}
-		for _, one := range added {
-			v.add(one)
-		}
-		v.configured = append(v.configured, added[0])
-	}
-	return f
-}
-
-func (v *Validator) add(i *issuer) {
-	i.owner = v
-	v.issuers[i.url] = i
-	if !i.settings.isTrustDomain() { // sub finds it, so its iss needs no advice
-		v.near[nearly(i.url)] = i
-	}
-	for _, algorithm := range i.algorithms {
-		v.algorithms[algorithm] = true
-	}
-	for _, alias := range i.aliases {
-		v.aliases[alias] = i
-	}
-	if i.settings.Introspection != nil {
-		v.introspected = append(v.introspected, i)
-	}
-}
-
-// issuerOf returns the issuer of a token, or nil. If iss is configured, it decides.
-// Otherwise sub decides if it is the SPIFFE ID of a workload, because a JWT-SVID needs no
-// iss, and its trust domain is the one in sub (JWT-SVID §3, SPIFFE Trust Domain and
-// Bundle §3). Only an issuer that is a trust domain has such a URL.
-func (v *Validator) issuerOf(iss, sub string) *issuer {
-	if i := v.issuers[iss]; i != nil {
-		return i
-	}
-	if i := v.aliases[iss]; i != nil {
-		return i
-	}
-	return v.issuers[trustDomainOf(sub)]
 }
 
 // joinFaults joins the faults, each with the package's name before it.
@@ -175,13 +132,14 @@ func (v *Validator) Ready() error {
 const mostAtOnce = 16
 
 func (v *Validator) eachIssuer(do func(*issuer) error) error {
-	failed := make([]error, len(v.configured))
+	groups := v.roster.Load().groups
+	failed := make([]error, len(groups))
 	var next atomic.Int64
 	var wait sync.WaitGroup
-	for range min(mostAtOnce, len(v.configured)) {
+	for range min(mostAtOnce, len(groups)) {
 		wait.Go(func() {
-			for n := int(next.Add(1)) - 1; n < len(v.configured); n = int(next.Add(1)) - 1 {
-				failed[n] = guarded(do, v.configured[n])
+			for n := int(next.Add(1)) - 1; n < len(groups); n = int(next.Add(1)) - 1 {
+				failed[n] = guarded(do, groups[n].members[0])
 			}
 		})
 	}
@@ -189,7 +147,7 @@ func (v *Validator) eachIssuer(do func(*issuer) error) error {
 	var found faults
 	for n, err := range failed {
 		if err != nil {
-			found = append(found, &IssuerError{Issuer: v.configured[n].settings.URL, Err: err})
+			found = append(found, &IssuerError{Issuer: groups[n].given.URL, Err: err})
 		}
 	}
 	return joinFaults(found)
@@ -209,11 +167,16 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 // them. If an issuer's have not ended after 5 s, it returns an error. Afterwards
 // every request is refused with KeysUnavailable. Close may be called twice.
 func (v *Validator) Close() error {
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	v.closed.Store(true)
 	var failed []error
-	for _, i := range v.configured {
-		failed = append(failed, i.close())
+	if r := v.roster.Load(); r != nil {
+		for _, g := range r.groups {
+			failed = append(failed, g.close())
+		}
 	}
+	v.background.Wait()
 	if v.cache != nil {
 		v.cache.Clear()
 	}

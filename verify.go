@@ -19,7 +19,7 @@ const maxAttempts = 4
 // introspected, so that a forged one is not sent to any server.
 func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*facts, error) {
 	parsed, err := v.headers.Begin(token)
-	if err == nil && !v.algorithms[parsed.Algorithm] {
+	if err == nil && !v.roster.Load().algorithms[parsed.Algorithm] {
 		err = errAlgorithm
 	}
 	if err == nil {
@@ -50,7 +50,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	if err != nil {
 		return nil, wrapError(TokenMalformed, err)
 	}
-	i := v.issuerOf(own.Issuer, own.Subject)
+	i := v.roster.Load().issuerOf(own.Issuer, own.Subject)
 	if i == nil {
 		v.adviseOnIssuer(own.Issuer)
 		return nil, v.fixed[IssuerUnknown]

@@ -89,6 +89,7 @@ type setup struct {
 	Other       *issuerSetup        `json:"other"` // nil: the server is not a configured issuer
 	DPoP        *dpopSetup          `json:"dpop"`  // nil: the scheme is not offered
 	FAPI2       bool                `json:"fapi2"`
+	TokenField  string              `json:"token_field"`        // "" is Authorization
 	Constrained bool                `json:"sender_constrained"` // the route's policy
 	SPIFFEIDs   []string            `json:"spiffe_ids"`         // the route's policy
 	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no header field is trusted

@@ -92,7 +92,7 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 	credentials := accesstoken.Bearer(token)
 	checkCanary(t, "the credentials, printed", fmt.Sprintf("%v %+v %#v %s %q %x", credentials, credentials, credentials, credentials, credentials, credentials), token)
 	before := w.requests()
-	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s)}
+	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s), bare: v.Config.TokenField != ""}
 	if v.Only == "direct" {
 		playDirectly(t, w, s, v, token, e)
 	} else {
@@ -180,8 +180,9 @@ func (v vector) goesOver(c transport) bool {
 	return v.Certificate == "" || c.name != cleartext
 }
 
-// checkBrowserFields checks two header fields. If credentials are optional, Vary tells
-// caches that the response depends on them (RFC 9110 §12.5.5). If CORS is on, scripts
+// checkBrowserFields checks two header fields. If credentials are optional, or come in a
+// field that caches do not know, Vary tells caches that the response depends on them
+// (RFC 9110 §12.5.5). If CORS is on, scripts
 // can read the challenge and the nonce. A field for which this does not hold must be
 // absent.
 func checkBrowserFields(t *testing.T, a answer, v vector) {
@@ -189,6 +190,9 @@ func checkBrowserFields(t *testing.T, a answer, v vector) {
 	want := map[string][]string{}
 	if v.Config.Optional {
 		want["Vary"] = []string{"Authorization"}
+	}
+	if v.Config.TokenField != "" && a.isHTTP() {
+		want["Vary"] = []string{http.CanonicalHeaderKey(v.Config.TokenField)}
 	}
 	if v.Config.CORS && !v.positive() && v.Headers["Origin"] != nil {
 		want["Access-Control-Expose-Headers"] = []string{"WWW-Authenticate"}
@@ -264,6 +268,7 @@ type expectation struct {
 	wire   string             // the coarser reason of ErrorInfo; "" for no ErrorInfo
 	scope  string             // of the challenge; "" for none
 	dpop   *offer             // nil: the scheme DPoP is not offered
+	bare   bool               // the challenge has only realm and error
 }
 
 func (e expectation) check(t *testing.T, a answer) {
@@ -346,6 +351,10 @@ func (e expectation) params(i int, description string) map[string]string {
 	}
 	if e.oauth != "" {
 		params["error"], params["error_description"] = e.oauth, description
+	}
+	if e.bare {
+		delete(params, "error_description")
+		return params
 	}
 	if e.scope != "" {
 		params["scope"] = e.scope

@@ -338,6 +338,7 @@ func (w *world) play(t *testing.T, v vector) *scene {
 		Resource:     resource,
 		DPoP:         s.dpop,
 		FAPI2:        v.Config.FAPI2,
+		TokenField:   v.Config.TokenField,
 		ScopeImplies: v.Config.Implies,
 		Audience:     v.Config.Audience,
 		Leeway:       duration(t, v.Config.Leeway),

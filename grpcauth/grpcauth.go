@@ -109,7 +109,9 @@ type Options struct {
 type Interceptors struct {
 	validator *accesstoken.Validator
 	rules     map[string]rule // by full method, or "/pkg.Service/" for a whole service
-	others    []string        // the fields besides Authorization that the validator reads
+	field     string          // in which the token comes, in canonical form
+	key       string          // of the field in the metadata
+	others    []string        // the other fields that the validator reads
 	grace     time.Duration
 	again     time.Duration // zero: never
 }
@@ -129,7 +131,9 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if options == nil || len(options.Methods)+len(options.Public)+len(options.Services) == 0 {
 		return nil, errors.New("grpcauth: Options has neither Methods nor Public nor Services, so every call would be refused")
 	}
-	a := &Interceptors{validator: v, rules: map[string]rule{}, others: v.Fields()[1:], grace: options.StreamGrace, again: options.StreamCheck}
+	a := &Interceptors{validator: v, rules: map[string]rule{}, grace: options.StreamGrace, again: options.StreamCheck}
+	a.field, a.others = v.Fields()[0], v.Fields()[1:]
+	a.key = strings.ToLower(a.field)
 	faults := slices.Concat(a.addMethods(options.Methods), a.addPublic(options.Public), a.addServices(options.Services))
 	if options.StreamGrace < 0 {
 		faults = append(faults, fmt.Errorf("grpcauth: StreamGrace is %v: expected zero or more", options.StreamGrace))
@@ -242,18 +246,18 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (adapter.Ad
 // is the full method. No specification defines the htm and htu of a proof for a gRPC
 // call, so they are the method and URL of this request.
 func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesstoken.Credentials {
-	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
+	tokens := metadata.ValueFromIncomingContext(ctx, a.key)
 	remote, connection := sender(ctx)
-	if connection == nil && !a.hasOthers(ctx) && !isDPoP(authorization) {
-		return accesstoken.CredentialsFrom(http.Header{"Authorization": authorization})
+	if a.key == "authorization" && connection == nil && !a.hasOthers(ctx) && !isDPoP(tokens) {
+		return accesstoken.CredentialsFrom(http.Header{"Authorization": tokens})
 	}
-	header := http.Header{"Authorization": authorization}
+	header := http.Header{a.field: tokens}
 	for _, field := range a.others {
 		if lines := metadata.ValueFromIncomingContext(ctx, field); len(lines) > 0 {
 			header[field] = lines
 		}
 	}
-	return accesstoken.CredentialsOf(withSocket(ctx, &http.Request{
+	return a.validator.CredentialsOf(withSocket(ctx, &http.Request{
 		Method:     http.MethodPost,
 		RequestURI: method,
 		Header:     header,
@@ -280,7 +284,7 @@ func isDPoP(authorization []string) bool {
 	return len(authorization) == 1 && len(authorization[0]) > len(scheme) && strings.EqualFold(authorization[0][:len(scheme)], scheme)
 }
 
-// hasOthers reports whether a call has any of the fields besides Authorization.
+// hasOthers reports whether a call has any of the fields besides that of the token.
 func (a *Interceptors) hasOthers(ctx context.Context) bool {
 	return slices.ContainsFunc(a.others, func(field string) bool {
 		return len(metadata.ValueFromIncomingContext(ctx, field)) > 0

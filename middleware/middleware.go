@@ -45,6 +45,7 @@ import (
 // concurrent use.
 type Middleware struct {
 	validator *accesstoken.Validator
+	field     string // in which the token comes
 	options   Options
 	policy    accesstoken.Policy
 	demanding bool // a policy was set, so an anonymous request is refused
@@ -85,7 +86,7 @@ func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("middleware: New needs a Validator")
 	}
-	m := &Middleware{validator: v}
+	m := &Middleware{validator: v, field: v.Fields()[0]}
 	if options != nil {
 		m.options = *options
 	}
@@ -158,13 +159,14 @@ func (m *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.pass(w, r)
 		return
 	}
-	credentials := accesstoken.CredentialsOf(r)
-	if m.options.Optional && !m.demanding {
-		w.Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
-		if credentials.Missing() {
-			m.pass(w, r)
-			return
-		}
+	credentials := m.validator.CredentialsOf(r)
+	optional := m.options.Optional && !m.demanding
+	if optional || m.field != "Authorization" { // shared caches know by themselves that Authorization matters (RFC 9111 §3.5)
+		w.Header().Add("Vary", m.field) // RFC 9110 §12.5.5
+	}
+	if optional && credentials.Missing() {
+		m.pass(w, r)
+		return
 	}
 	policy := m.policy
 	if credentials.Missing() {
@@ -218,7 +220,7 @@ func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 // consumes it, so a second Check fails. Inside a Wrap of the same Validator the proof
 // is not checked again.
 func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
-	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)
+	admitted, err := adapter.Authorize(r.Context(), m.validator, "", m.validator.CredentialsOf(r), m.policy)
 	return admitted.Claims, err
 }
 

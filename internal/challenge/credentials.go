@@ -10,7 +10,7 @@ import "strings"
 func Credentials(line string) (scheme, rest string, ok bool) {
 	line = strings.Trim(line, " \t") // not part of the value (RFC 9110 §5.5)
 	scheme, rest, _ = strings.Cut(line, " ")
-	return scheme, strings.TrimLeft(rest, " "), isToken(scheme)
+	return scheme, strings.TrimLeft(rest, " "), IsToken(scheme)
 }
 
 // IsToken68 reports whether text is 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+"
@@ -25,8 +25,8 @@ func IsToken68(text string) bool {
 	return text != ""
 }
 
-// isToken reports whether text is a token (RFC 9110 §5.6.2), as a scheme must be.
-func isToken(text string) bool {
+// IsToken reports whether text is a token (RFC 9110 §5.6.2), as a scheme must be.
+func IsToken(text string) bool {
 	for i := range len(text) {
 		if !isTchar[text[i]] {
 			return false

@@ -153,7 +153,7 @@ func TestFaultsOfADialect(t *testing.T) {
 		{marks(shape.Is("v", "ab"), shape.HasPrefix("v", "a")), ""},
 		{marks(shape.HasPrefix("v", "a"), shape.Is("v", "ab")), ""},
 		{marks(shape.HasPrefix("v", "a"), shape.Is("v", "b")), "that no token meets"},
-		{marks(shape.HasPrefix("v", "a"), shape.Is("v", 1)), "that no token meets"},
+		{marks(shape.HasPrefix("v", "1"), shape.Is("v", 1)), "that no token meets"},
 		{marks(shape.HasPrefix("v", "a"), shape.HasPrefix("v", "ab")), ""},
 		{marks(shape.HasPrefix("v", "ab"), shape.HasPrefix("v", "a")), ""},
 		{marks(shape.HasPrefix("w", "a"), shape.HasPrefix("v", "b")), ""},

@@ -279,7 +279,7 @@ func (c *compiler) forbidden(field string, forbidden claim, marks []node) {
 func (c *compiler) impossible(field string, n *node, before []node) {
 	name := n.claims[0].given
 	if other := slices.IndexFunc(n.values, func(v value) bool {
-		return (name == "typ" || name == "token_use") && v.isText && jose.IsOtherUse(v.text)
+		return (name == "typ" || name == "token_use") && jose.IsOtherUse(v.text)
 	}); other >= 0 {
 		c.fault(field, " demands ", name, " ", quoted(n.values[other].text), ", with which every token is refused as an ID, refresh or logout token; name the value of access tokens")
 	}

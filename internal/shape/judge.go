@@ -327,8 +327,8 @@ func (t *Reading) isForClientOnly() bool {
 // says that sub names the client; some issuers show it in other ways.
 func (r *Rules) IsClientItself(t *Reading) bool {
 	switch {
-	case t.Subject == "":
-		return t.ClientID != ""
+	case t.Subject == "": // then the token names a client, see CheckClaims
+		return true
 	case r.machine == nil:
 		return t.Subject == t.ClientID
 	}

@@ -165,3 +165,81 @@ func TestWhoseTokenItIs(t *testing.T) {
 		}
 	}
 }
+
+// An answer to introspection has the claims of RFC 7662, and only its suffix is told by
+// Machine.
+func TestWhoseAnswerItIs(t *testing.T) {
+	suffixed := shape.Spec{Machine: []shape.Mark{shape.SubjectIsClient("@clients", "")}}
+	marked := shape.Spec{Machine: []shape.Mark{shape.Is("gty", "x")}}
+	for _, test := range []struct {
+		spec   shape.Spec
+		answer jose.Claims
+		itself bool
+	}{
+		{shape.Spec{}, jose.Claims{Subject: "c", ClientID: "c"}, true},
+		{shape.Spec{}, jose.Claims{Subject: "alice", ClientID: "c"}, false},
+		{shape.Spec{}, jose.Claims{}, false},
+		{suffixed, jose.Claims{Subject: "c@clients", ClientID: "c"}, true},
+		{suffixed, jose.Claims{Subject: "alice@clients", ClientID: "c"}, false},
+		{marked, jose.Claims{Subject: "c", ClientID: "c"}, true},
+		{marked, jose.Claims{Subject: "c@clients", ClientID: "c"}, false},
+	} {
+		rules, faults := shape.Compile(test.spec)
+		if faults != nil {
+			t.Fatal(faults)
+		}
+		if got := rules.IsAnswerOfClient(&test.answer); got != test.itself {
+			t.Errorf("%v, sub %q, client_id %q: got %v; want %v", test.spec.Machine, test.answer.Subject, test.answer.ClientID, got, test.itself)
+		}
+	}
+}
+
+// The scopes of an answer are in scope, and no mark finds them elsewhere. In an answer,
+// null counts as absent.
+func TestAnAnswerIsReadByItsOwnRules(t *testing.T) {
+	for _, test := range []struct {
+		mark   shape.Mark
+		answer string
+		met    bool
+	}{
+		{shape.Has("scope"), `{"scope":"a"}`, true},
+		{shape.Has("scp"), `{"scp":"a"}`, false},
+		{shape.Without("v"), `{"v":null}`, true},
+		{shape.Without("v"), `{"v":0}`, false},
+	} {
+		rules, faults := shape.Compile(shape.Spec{Scope: []string{"scp", "scope"}, Kind: []shape.Mark{shape.AnyOf(test.mark, shape.Has("never"))}})
+		if faults != nil {
+			t.Fatal(faults)
+		}
+		claims, err := jose.ReadAnswer(test.answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reading := rules.Read(&claims, test.answer, true)
+		if fault := rules.CheckMarks(&reading); (fault == nil) != test.met {
+			t.Errorf("%v, %s: got %+v; want it met: %v", test.mark, test.answer, fault, test.met)
+		}
+	}
+}
+
+// The words of a refusal name the dialect, and the claims that must not be there, unless
+// they are well known.
+func TestWhatARefusalNames(t *testing.T) {
+	for _, test := range []struct {
+		spec shape.Spec
+		typ  string
+		want string
+	}{
+		{shape.Spec{}, "x", "the typ is not that of an access token in the Dialect"},
+		{shape.Spec{Name: "Acme"}, "x", "the typ is not that of an access token in the Dialect Acme"},
+		{shape.Spec{Name: "Keycloak", IsProfile: true}, "x", "the typ is not that of an access token in the profile Keycloak"},
+		{shape.Spec{Kind: []shape.Mark{shape.Without("sid")}}, "at+jwt", "the token has claims that ID or logout tokens have"},
+		{shape.Spec{Kind: []shape.Mark{shape.Without("sid", "v")}}, "at+jwt", "the token has sid or v"},
+	} {
+		rules, reading := read(t, test.spec, merged(`,"sid":"s"`))
+		fault := rules.Check(&jose.Header{HasType: true, Type: test.typ}, &reading)
+		if fault == nil || fault.Text != test.want {
+			t.Errorf("%+v: got %+v; want %q", test.spec, fault, test.want)
+		}
+	}
+}

@@ -126,7 +126,7 @@ func (r *Rules) reads(name string) bool {
 		return true
 	}
 	given := slices.Concat(r.spec.Client, r.spec.Scope, []string{r.spec.ID, r.spec.Tenant})
-	return slices.ContainsFunc(given, func(given string) bool { return given != "" && claimOf(given).name == name })
+	return slices.ContainsFunc(given, func(given string) bool { return claimOf(given).name == name })
 }
 
 // refusesClaim reports whether the mark demands what is in a claim, rather than what

@@ -42,6 +42,7 @@ import (
 // concurrent use.
 type Middleware struct {
 	validator *accesstoken.Validator
+	field     string // in which the token comes
 	options   Options
 	policy    accesstoken.Policy
 	demanding bool // a policy was set, so an anonymous request is refused
@@ -76,7 +77,7 @@ func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("echoauth: New needs a Validator")
 	}
-	m := &Middleware{validator: v}
+	m := &Middleware{validator: v, field: v.Fields()[0]}
 	if options != nil {
 		m.options = *options
 	}
@@ -135,12 +136,13 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		if m.options.CORS && adapter.IsPreflight(r) {
 			return m.pass(c, next)
 		}
-		credentials := accesstoken.CredentialsOf(r)
-		if m.options.Optional && !m.demanding {
-			c.Response().Header().Add("Vary", "Authorization") // RFC 9110 §12.5.5
-			if credentials.Missing() {
-				return m.pass(c, next)
-			}
+		credentials := m.validator.CredentialsOf(r)
+		optional := m.options.Optional && !m.demanding
+		if optional || m.field != "Authorization" { // shared caches know by themselves that Authorization matters (RFC 9111 §3.5)
+			c.Response().Header().Add("Vary", m.field) // RFC 9110 §12.5.5
+		}
+		if optional && credentials.Missing() {
+			return m.pass(c, next)
 		}
 		admission, err := adapter.Authorize(r.Context(), m.validator, "", credentials, m.policy)
 		if err != nil {
@@ -198,7 +200,7 @@ func (m *Middleware) refuseDenied(c echo.Context, err error) error {
 // is not checked again.
 func (m *Middleware) Check(c echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
-	admitted, err := adapter.Authorize(r.Context(), m.validator, "", accesstoken.CredentialsOf(r), m.policy)
+	admitted, err := adapter.Authorize(r.Context(), m.validator, "", m.validator.CredentialsOf(r), m.policy)
 	return admitted.Claims, err
 }
 
