@@ -109,6 +109,15 @@ func (i *issuer) checkTenant(claims *shape.Reading) *Error {
 	return refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
 }
 
+// checkTrustDomain refuses a sub outside the trust domain, whose keys verify only its
+// own IDs (SPIFFE Trust Domain and Bundle §3).
+func (i *issuer) checkTrustDomain(subject string) *Error {
+	if !i.settings().isTrustDomain() || trustDomainOf(subject) == i.url {
+		return nil
+	}
+	return refusal(ClaimInvalid, "sub is not the SPIFFE ID of a workload in the trust domain of URL")
+}
+
 // checkLists requires what Clients and Demand list. raws are the JSON objects of the
 // claims: a JWT, an answer, or both.
 func (i *issuer) checkLists(claims *jose.Claims, raws ...string) error {

@@ -80,7 +80,7 @@ func (v *Validator) newGroup(config Config, given Issuer, owned *jwks.Cache) (*g
 			tenants:    id.tenants,
 			rules:      rules,
 			demands:    demandsOf(given.Demand),
-			algorithms: firstSet(given.Algorithms, given.defaultAlgorithms(config)),
+			algorithms: firstSet(given.Algorithms, given.ownAlgorithms(), config.algorithms()),
 			keys:       given.keysOf(id, keys),
 			leeway:     config.leeway(),
 			hierarchy:  v.implied,

@@ -219,6 +219,12 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 	return nil
 }
 
+// isAmong reports whether the token is a JWT-SVID of one of the workloads. Another
+// issuer's token is never one, whatever its sub is.
+func (f *facts) isAmong(patterns []string) bool {
+	return f.issuer.settings().isTrustDomain() && slices.ContainsFunc(patterns, func(pattern string) bool { return covers(pattern, f.subject) })
+}
+
 // checkAgain checks kept facts by the clock. If the clock panics, it refuses them.
 func (v *Validator) checkAgain(found *facts) (err error) {
 	defer func() {

@@ -194,6 +194,9 @@ var dialects = map[Profile]*dialect.Dialect{
 	},
 }
 
+// spiffeScheme begins every SPIFFE ID, and the URL of an Issuer that is a trust domain.
+const spiffeScheme = "spiffe://"
+
 // entraMachine are the marks of a token of Entra ID for an application itself.
 var entraMachine = []dialect.Mark{dialect.AnyOf(dialect.Without("scp"), dialect.Is("scp", ""), dialect.Mark{Mark: shape.SubjectIsClient("", "")})}
 

@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// spiffeScheme begins every SPIFFE ID, and the URL of an Issuer that is a trust domain.
-const spiffeScheme = "spiffe://"
-
 const (
 	longestSPIFFEID    = 2048 // bytes (SPIFFE-ID §2.3)
 	longestTrustDomain = 255  // bytes (SPIFFE-ID §2.3)
@@ -25,12 +22,13 @@ var spiffeAlgorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES
 // token's sub finds it, and every sub must be an ID of the domain, with any Dialect.
 func (i Issuer) isTrustDomain() bool { return strings.HasPrefix(i.URL, spiffeScheme) }
 
-// defaultAlgorithms returns the algorithms of an issuer that lists none.
-func (i Issuer) defaultAlgorithms(c Config) []string {
+// ownAlgorithms returns the algorithms of a trust domain that lists none. For other issuers
+// it returns nil.
+func (i Issuer) ownAlgorithms() []string {
 	if i.isTrustDomain() {
 		return spiffeAlgorithms
 	}
-	return c.algorithms()
+	return nil
 }
 
 // longestLifetime returns MaxLifetime, or its default.
@@ -97,15 +95,6 @@ func (i Issuer) spiffeFaults() (f faults) {
 	return f
 }
 
-// checkTrustDomain refuses a sub outside the trust domain, whose keys verify only its
-// own IDs (SPIFFE Trust Domain and Bundle §3).
-func (i *issuer) checkTrustDomain(subject string) *Error {
-	if !i.settings().isTrustDomain() || trustDomainOf(subject) == i.url {
-		return nil
-	}
-	return refusal(ClaimInvalid, "sub is not the SPIFFE ID of a workload in the trust domain of URL")
-}
-
 // below ends a pattern for all IDs below a path. It cannot be in a SPIFFE ID.
 const below = "/*"
 
@@ -142,10 +131,4 @@ func commonIDs(a, b []string) []string {
 	}
 	slices.Sort(common)
 	return slices.Compact(common)
-}
-
-// isAmong reports whether the token is a JWT-SVID of one of the workloads. Another
-// issuer's token is never one, whatever its sub is.
-func (f *facts) isAmong(patterns []string) bool {
-	return f.issuer.settings().isTrustDomain() && slices.ContainsFunc(patterns, func(pattern string) bool { return covers(pattern, f.subject) })
 }

@@ -1,6 +1,8 @@
 package accesstoken_test
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -272,5 +274,20 @@ func TestPoliciesOfWorkloadsCombine(t *testing.T) {
 				t.Errorf("%q and %q: got the fault %v", test.one, test.other, both.Err())
 			}
 		}
+	}
+}
+
+// A trust domain has the host of an https issuer, and is not what a misspelt iss meant.
+func TestATrustDomainIsNotAdvised(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	var log bytes.Buffer
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c.Issuers = []accesstoken.Issuer{{URL: "https://example.org", Keys: jwks.Static(as.Keys()...)}, trustDomain("example.org", accesstokentest.NewServer(t))}
+	})
+	_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(accesstokentest.Claims{"iss": "https://example.org/"})))
+	wantReason(t, err, accesstoken.IssuerUnknown)
+	if !strings.Contains(log.String(), "iss ends in a slash") || !strings.Contains(log.String(), "issuer=https://example.org ") {
+		t.Errorf("got the log %s; want advice about the https issuer", log.String())
 	}
 }

@@ -170,7 +170,7 @@ func (b *Bundle) Precedes(other *Bundle) bool {
 func (b *Bundle) RefreshHint() time.Duration { return b.hint }
 
 // Omitted says which keys were left out although their use does not say that they are
-// for something else. It is nil if there are none. It has no value of the document.
+// for something else, or returns nil. The error has no value of the document.
 func (b *Bundle) Omitted() error {
 	var found []error
 	for _, o := range b.left {
