@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/shape"
+	"github.com/accesstoken/accesstoken/scopes"
 )
 
 func (v *Validator) adviseOnSize() {
@@ -69,7 +71,7 @@ func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims, p
 	if !isProfile {
 		advice = "fmt.Println of the issuer's Dialect prints what it demands"
 	}
-	better, found := suggestion(header, own, payload, i.isAmong(own.Audience))
+	better, found := suggestion(header, own, payload, slices.ContainsFunc(own.Audience, func(named string) bool { return slices.Contains(i.settings().audience, named) }))
 	if found && (better != p || !isProfile) {
 		refused.advice = "the token fits another profile; set Profile: accesstoken." + better.name()
 	}
@@ -79,7 +81,9 @@ func (i *issuer) advise(refused *Error, header *jose.Header, own *jose.Claims, p
 	suggests := refused.advice != "" && !found // a profile or a dialect can help, and no profile fits
 	i.warnings.warn(refused, func() (string, string) {
 		if suggests {
-			advice += dialectFor(header, own, payload)
+			if more := dialectFor(header, own, payload); more != "" {
+				advice += "; or, " + more
+			}
 		}
 		return fmt.Sprintf("%s; the header's typ is %s", refused.detail, describeType(header)), advice
 	})
@@ -118,7 +122,9 @@ func suggestion(header *jose.Header, claims *jose.Claims, payload string, forUs 
 		if r.CheckType(header) != nil {
 			continue
 		}
-		if own := r.Read(claims, payload, false); r.Check(header, &own) == nil {
+		own := r.Read(claims, payload, false)
+		losesScopes := !own.Scope.Present && memberIn(payload, "scp") != ""
+		if r.Check(header, &own) == nil && !losesScopes {
 			return p, true
 		}
 	}
@@ -126,68 +132,44 @@ func suggestion(header *jose.Header, claims *jose.Claims, payload string, forUs 
 }
 
 // dialectFor returns advice for a token that no profile accepts: where it has the client
-// and the scopes, and the Dialect that says so. It names claims of a closed list, and no
-// values. An ID or logout token gets no such advice.
+// and the scopes, and the Dialect that says so. An ID or logout token gets no such advice.
 func dialectFor(header *jose.Header, claims *jose.Claims, payload string) string {
 	if claims.Nonce || claims.OtherKind || claims.OtherUse {
 		return ""
 	}
-	var found, fields []string
-	list := func(field string, claims ...string) {
-		fields = append(fields, field+": []string{"+quoted(claims)+"}")
+	spec := shape.Suggest(header, claims, payload)
+	var found []string
+	if spec.Client != nil {
+		found = append(found, "the client is in "+spec.Client[0])
 	}
-	switch {
-	case !header.HasType:
-		list("Types", "")
-	case header.HasMediaType("jwt"):
-		list("Types", "jwt")
-	}
-	if claim := firstIn(payload, "azp", "cid", "appid", "clientId"); claims.ClientID == "" && claim != "" {
-		found = append(found, "the client is in "+claim)
-		list("Client", claim)
-	}
-	isArray := claims.Scope.List != nil
-	if claim := firstIn(payload, "scp", "scopes", "permissions"); !claims.Scope.Present && claim != "" {
-		found = append(found, "the scopes are in "+claim)
-		list("Scope", claim)
-		isArray = jose.ReadScope(memberIn(payload, claim)).List != nil
-	}
-	if isArray {
-		fields = append(fields, "ScopeArray: true")
-	}
-	if absent := absentFrom(claims, found); absent != nil {
-		list("Optional", absent...)
+	if spec.Scope != nil {
+		found = append(found, "the scopes are in "+spec.Scope[0])
 	}
 	if found == nil {
 		return ""
 	}
-	return "; or, since " + strings.Join(found, " and ") + ", set Dialect: &dialect.Dialect{" + strings.Join(fields, ", ") +
+	return "since " + strings.Join(found, " and ") + ", set Dialect: &dialect.Dialect{" + strings.Join(spec.Fields(), ", ") +
 		"}, and list in its Kind what only the access tokens have"
 }
 
-// firstIn returns the first of the claims that a payload has, or "".
-func firstIn(payload string, claims ...string) string {
-	for _, claim := range claims {
-		if memberIn(payload, claim) != "" {
-			return claim
+// adviseOnScopes warns, once, if a token lacks scopes because it has them in a claim
+// that its issuer's profile or dialect does not read. Then every policy with scopes
+// refuses the issuer's tokens.
+func (c Claims) adviseOnScopes() {
+	i := c.facts.issuer
+	if c.payload == nil || c.facts.scope != (scopes.Set{}) || c.member("scope") != "" {
+		return
+	}
+	for _, claim := range []string{"scp", "scopes"} {
+		switch value := c.member(claim); {
+		case value == "" || value == "null":
+		case i.rules.IsScope(claim):
+			return
+		default:
+			i.warnings.refuse(refusal(ScopeInsufficient, "the token has no scope, but "+claim),
+				"if its scopes are in "+claim+", list that claim in the Scope of a Dialect, such as &dialect.Dialect{Scope: []string{"+quoted([]string{claim})+"}}; "+
+					"Profile.Dialect returns what a profile stands for")
+			return
 		}
 	}
-	return ""
-}
-
-// absentFrom returns the claims for Dialect.Optional that a token lacks. found says
-// where other claims were found.
-func absentFrom(claims *jose.Claims, found []string) (absent []string) {
-	hasClient := claims.ClientID != "" || slices.ContainsFunc(found, func(text string) bool { return strings.HasPrefix(text, "the client ") })
-	for _, claim := range []struct {
-		name string
-		has  bool
-	}{
-		{"client_id", hasClient}, {"jti", claims.ID != ""}, {"sub", claims.Subject != ""}, {"aud", claims.Audience != nil}, {"iat", !claims.IssuedAt.IsZero()},
-	} {
-		if !claim.has {
-			absent = append(absent, claim.name)
-		}
-	}
-	return absent
 }

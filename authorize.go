@@ -46,9 +46,6 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 		return v.report(ctx, Claims{}, v.bind(refused, policy, false))
 	}
 	err := v.checkAgain(claims.facts)
-	if err == nil && claims.facts != nil && claims.facts.issuer.removed.Load() {
-		err = refusal(IssuerUnknown, "SetIssuers has removed the issuer of these claims, or changed what they rest on")
-	}
 	if err == nil {
 		err = v.checkPolicy(claims.facts, policy)
 	}
@@ -111,7 +108,10 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return nil, err
 	}
 	// This runs before the issuer is asked, and before the use of a proof is recorded.
-	if err := found.checkAudience(); err != nil {
+	if err := v.checkAudience(found); err != nil {
+		if !cached && found.header != nil && v.isForAnother(found) {
+			v.cache.Put(key, found, found.compact(v.shared))
+		}
 		return nil, err
 	}
 	if !cached && found.header != nil {
@@ -132,9 +132,9 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 func (v *Validator) checkCredentials(credentials Credentials) error {
 	token := credentials.text()
 	switch {
-	case v.cache == nil:
+	case v.family == nil:
 		return refusal(ResourceServerMisconfigured, "the Validator was not made by NewValidator")
-	case v.closed.Load():
+	case v.isClosed():
 		return refusal(KeysUnavailable, "the validator is closed")
 	case credentials.common && v.face.field != "":
 		return refusal(ResourceServerMisconfigured, "the credentials are those of Authorization, and Config.TokenField names another field; make them with Validator.CredentialsOf")
@@ -165,7 +165,7 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, err
 	if !ok {
 		return nil, nil
 	}
-	if found.issuer.removed.Load() {
+	if found.issuer.removed.Load() || found.issuer.answer != nil && !v.resolver.Holds(found.issuer.answer) {
 		v.cache.Drop(key) // another issuer may have its URL now
 		return nil, nil
 	}
@@ -206,13 +206,19 @@ func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	return &bound
 }
 
-// report logs a refusal at Debug and calls OnRefuse. If the caller is known, the
+// report logs a refusal at Debug, warns of scopes that are not read, and calls OnRefuse. If the caller is known, the
 // hook's context has the claims while the hook runs. If the hook panics, the request
 // is refused with an InternalError.
 func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
-	if v.logger != nil && v.logger.Enabled(ctx, slog.LevelDebug) {
+	if v.family == nil {
+		return refused
+	}
+	if v.logger.Enabled(ctx, slog.LevelDebug) {
 		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
 			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog recovers if Error panics
+	}
+	if refused.Reason == ScopeInsufficient && caller.facts != nil {
+		caller.adviseOnScopes()
 	}
 	if v.onRefuse == nil {
 		return refused

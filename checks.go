@@ -55,8 +55,7 @@ func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape
 }
 
 // checkJoined checks the combined claims of a JWT and the answer about it. The kind
-// of token was checked by the JWT alone, except for marks in claims that the JWT may
-// leave out.
+// of token was checked by the JWT alone before, and here by what the answer says of it.
 func (i *issuer) checkJoined(claims *shape.Reading, jwt, answer string) error {
 	err := i.refuse(i.rules.CheckClaims(claims))
 	if err == nil {
@@ -159,7 +158,7 @@ func (i *issuer) checkDemand(raws ...string) error {
 }
 
 // isOneOf reports whether a claim's JSON value is listed. The value can be a string, a
-// number as its text, true or false, or an array of strings of which one is listed.
+// number as its text, true or false, or an array of strings of which at least one is listed.
 func isOneOf(value string, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })

@@ -42,7 +42,7 @@ func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *fac
 	if err := whole.checkScheme(credentials); err != nil {
 		return nil, err
 	}
-	if err := whole.checkAudience(); err != nil {
+	if err := v.checkAudience(whole); err != nil {
 		return nil, err
 	}
 	return whole, nil
@@ -77,6 +77,7 @@ func (v *Validator) join(found *facts, token string, answer []byte) (*facts, err
 		return nil, err
 	}
 	whole := newFacts(i, &both.Claims, answer)
+	whole.extras.also = fromAnswer.Audience
 	whole.withoutUser = i.rules.IsClientItself(both)
 	whole.header, whole.key, whole.payload = found.header, found.key, found.payload
 	whole.generation.Store(found.generation.Load())
@@ -110,11 +111,6 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 		// RFC 7662 calls refresh tokens active as well, and a JWT without aud may be one.
 		return nil, refusal(TokenTypeMismatch, "the token may be a refresh token: the JWT has no aud and the introspection answer no token_type")
 	}
-	if fromAnswer.Audience != nil { // each aud must name us, so it matters little which of the two is kept
-		if err := i.checkAudience(fromAnswer.Audience); err != nil {
-			return nil, err
-		}
-	}
 	both := fromJWT.Claims
 	both.Subject = cmp.Or(fromJWT.Subject, fromAnswer.Subject)
 	both.ClientID = cmp.Or(fromJWT.ClientID, fromAnswer.ClientID, answer.ClientID)
@@ -133,6 +129,7 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 	if !fromJWT.Confirmation.Present {
 		both.Confirmation = fromAnswer.Confirmation
 	}
+	both.Nonce, both.OtherKind = fromJWT.Nonce || fromAnswer.Nonce, fromJWT.OtherKind || fromAnswer.OtherKind
 	if !isDPoP(fromJWT.TokenType) {
 		both.TokenType = fromAnswer.TokenType
 	}

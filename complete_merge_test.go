@@ -40,6 +40,8 @@ func TestAnAnswerThatDiffersFromTheJWTIsRefused(t *testing.T) {
 		{"the JWT's email is not verified", accesstoken.Google, accesstokentest.Claims{"azp": "client", "email": "a@example.com"}, accesstokentest.Claims{}, accesstoken.ClaimInvalid},
 		{"the answer's email is not verified", accesstoken.Google, accesstokentest.Claims{"azp": "client"}, accesstokentest.Claims{"email": "a@example.com"}, accesstoken.ClaimInvalid},
 		{"the emails are verified", accesstoken.Google, verified("client"), verified("client"), ""},
+		{"the JWT has null where the answer verifies its email", accesstoken.Google, accesstokentest.Claims{"azp": "client", "email_verified": accesstokentest.Null}, verified("client"), ""},
+		{"the JWT has an email, and null where the answer is verified", accesstoken.Google, accesstokentest.Claims{"azp": "client", "email": "b@example.com", "email_verified": accesstokentest.Null}, verified("client"), accesstoken.ClaimInvalid},
 		{"only the JWT has an email", accesstoken.Google, verified("client"), accesstokentest.Claims{}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

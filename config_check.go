@@ -36,7 +36,7 @@ func (c Config) faults() (f faults) {
 		f = append(f, c.fapiFaults()...)
 	}
 	f.hierarchy(c.ScopeImplies)
-	if len(c.Issuers) == 0 {
+	if len(c.Issuers) == 0 && c.ResolveIssuer == nil {
 		f.add("Issuers is empty; name the authorization server whose tokens are accepted")
 	}
 	for i := range c.Issuers {

@@ -31,5 +31,14 @@ func FromContext(ctx context.Context) (claims Claims, ok bool) {
 	return node.Claims, true
 }
 
+func init() {
+	carried.Gone = func(claims any) context.Context {
+		if c := claims.(*Claims); c.facts != nil {
+			return c.facts.issuer.gone
+		}
+		return context.Background()
+	}
+}
+
 // A node is a context with claims.
 type node = carried.Context[Claims, Credentials, Validator]

@@ -104,12 +104,12 @@ func (v *Validator) CredentialsOf(r *http.Request) Credentials {
 	if v.face == nil || v.face.field == "" {
 		return CredentialsOf(r)
 	}
-	credentials := without(CredentialsMissing)
-	switch lines := r.Header[v.face.field]; {
-	case len(lines) == 1:
+	credentials := without(CredentialsAmbiguous)
+	switch lines := r.Header[v.face.field]; len(lines) {
+	case 0:
+		credentials = without(CredentialsMissing)
+	case 1:
 		credentials = Bearer(strings.Trim(lines[0], " \t"))
-	case len(lines) > 1:
-		credentials = without(CredentialsAmbiguous)
 	}
 	credentials.request = r
 	return credentials
@@ -171,7 +171,10 @@ func (v *Validator) Fields() []string {
 	if v.face != nil && v.face.field != "" {
 		fields[0] = v.face.field
 	}
-	if v.face != nil && v.face.dpop != nil {
+	if v.family == nil {
+		return fields
+	}
+	if v.face.dpop != nil {
 		fields = append(fields, binding.ProofField)
 	}
 	return append(fields, v.proxies.Fields()...)

@@ -185,3 +185,20 @@ func TestADialectIsCopied(t *testing.T) {
 		t.Errorf("got %v; want at+jwt accepted, as it was at set-up", err)
 	}
 }
+
+// No Dialect makes an access token of a JWT that says it is something else.
+func TestATypOfAnotherKindOfJWTIsAFault(t *testing.T) {
+	for _, typ := range []string{
+		"dpop+jwt", "logout+jwt", "logout_token", "secevent+jwt", "token-introspection+jwt", "statuslist+jwt",
+		"global-token-revocation+jwt", "wimse-proof+jwt", "wit+jwt", "wpt+jwt", "txn-authz-challenge+jwt", "txntoken+jwt",
+		"oauth-id-jag+jwt", "oauth-client-attestation+jwt", "oauth-client-attestation-pop+jwt",
+		"kb+jwt", "dc+sd-jwt", "trust-mark+jwt", "trust-mark-delegation+jwt", "explicit-registration-response+jwt", "Logout+JWT",
+	} {
+		_, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{{
+			URL: "https://login.example.com", Dialect: &dialect.Dialect{Types: []string{"at+jwt", typ}},
+		}}})
+		if err == nil || !strings.Contains(err.Error(), "which is never an access token; list the typ of access tokens only") {
+			t.Errorf("%s: got %v; want a fault", typ, err)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/jwks"
+	"github.com/accesstoken/accesstoken/scopes"
 )
 
 // An unlisted issuer is one without a profile, its Dialect and its tokens.
@@ -88,6 +89,25 @@ func unlistedIssuers() []unlisted {
 				"several audiences":          {"aud": []string{"web", "cli"}},
 				"a logout token":             {"events": map[string]any{}},
 				"a refresh token by its typ": {"typ": "refresh"},
+			},
+		},
+		{
+			name: "Casdoor, whose aud is the client and whose access tokens say so",
+			issuer: accesstoken.Issuer{
+				URL: "https://casdoor.example.com", Audience: []string{"app"}, Clients: []string{"app"},
+				Dialect: &dialect.Dialect{
+					Name: "Casdoor", Types: []string{"jwt"}, Client: []string{"azp"}, Kind: []dialect.Mark{dialect.Is("tokenType", "access-token")},
+				},
+			},
+			header: jwt,
+			claims: accesstokentest.Claims{"sub": "u", "aud": []string{"app"}, "azp": "app", "tokenType": "access-token", "nonce": "", "jti": "admin/1", "scope": "a"},
+			want:   "u app a admin/1 false",
+			wrong: map[string]accesstokentest.Claims{
+				"an ID token":            {"tokenType": "id-token"},
+				"a refresh token":        {"tokenType": "refresh-token"},
+				"no kind":                {"tokenType": nil},
+				"another client":         {"aud": "other", "azp": "other"},
+				"another client's token": {"azp": "other"},
 			},
 		},
 		{
@@ -319,6 +339,17 @@ func TestTheLogSuggestsADialect(t *testing.T) {
 			map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "scope": nil, "jti": nil, "azp": canary, "scp": []string{canary}, "v": 2, "aud": []string{canary, resource}},
 			`since the client is in azp and the scopes are in scp, set Dialect: &dialect.Dialect{Types: []string{\"jwt\"}, Client: []string{\"azp\"}, Scope: []string{\"scp\"}, ScopeArray: true, Optional: []string{\"jti\"}}`, canary,
 		},
+		"Azure AD B2C, whose scopes the profile Auth0 would not read": {
+			map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "jti": nil, "azp": "c", "scp": "a b", "ver": "1.0", "tfp": canary},
+			`since the client is in azp and the scopes are in scp, set Dialect: &dialect.Dialect{Types: []string{\"jwt\"}, Client: []string{\"azp\"}, Scope: []string{\"scp\"}, Optional: []string{\"jti\"}}`, "set Profile",
+		},
+		"the id in uti and roles of a realm": {
+			map[string]any{"typ": "x+JWT"}, accesstokentest.Claims{"jti": nil, "uti": canary, "scp": "a", "realm_access": map[string]any{"roles": []string{canary}}},
+			`Dialect{Types: []string{\"x+jwt\"}, Scope: []string{\"scp\"}, ID: \"uti\", Roles: \"/realm_access/roles\"}`, canary,
+		},
+		"values that are not a client or scopes": {
+			map[string]any{"typ": "x+jwt"}, accesstokentest.Claims{"client_id": nil, "azp": "", "cid": 1, "scp": 1, "scopes": map[string]any{}}, "set its Profile", "dialect.Dialect",
+		},
 		"nothing to find":     {map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "sub": canary}, "set its Profile", "dialect.Dialect"},
 		"an ID token":         {map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "azp": "c", "nonce": canary}, "if it is an ID token", "dialect.Dialect"},
 		"a profile that fits": {map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "azp": "c", "typ": "Bearer"}, "set Profile: accesstoken.Keycloak", "dialect.Dialect"},
@@ -332,6 +363,52 @@ func TestTheLogSuggestsADialect(t *testing.T) {
 		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Sign(test.header, claims)))
 		if err == nil || !strings.Contains(log.String(), test.want) || strings.Contains(log.String(), test.not) {
 			t.Errorf("%s: got %v, log %s; want it to say %q, and not %q", name, err, log.String(), test.want, test.not)
+		}
+	}
+}
+
+// Before the signature is verified, the log says nothing of a token's claims.
+func TestNoDialectIsSuggestedForAForgedToken(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	var log bytes.Buffer
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	token := as.Sign(map[string]any{"typ": "JWT"}, as.Claims(accesstokentest.Claims{"client_id": nil, "azp": "c", "scp": "a"}))
+	_, err := v.Validate(t.Context(), accesstoken.Bearer(token[:len(token)-5]+"AAAAA"))
+	wantReason(t, err, accesstoken.SignatureInvalid)
+	if strings.Contains(log.String(), "scp") {
+		t.Errorf("got the log %s; want it silent about scp", log.String())
+	}
+}
+
+// A token that passes but for its scopes may have them in a claim that is not read.
+func TestTheLogNamesTheClaimThatHasTheScopes(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	const want = `Scope of a Dialect, such as &dialect.Dialect{Scope: []string{\"scp\"}}`
+	for name, test := range map[string]struct {
+		change func(*accesstoken.Issuer)
+		claims accesstokentest.Claims
+		warned bool
+	}{
+		"in scp":                      {func(*accesstoken.Issuer) {}, accesstokentest.Claims{"scp": canary}, true},
+		"in scp, and scope is empty":  {func(*accesstoken.Issuer) {}, accesstokentest.Claims{"scp": canary, "scope": ""}, false},
+		"null in scp":                 {func(*accesstoken.Issuer) {}, accesstokentest.Claims{"scp": accesstokentest.Null}, false},
+		"other scopes than demanded":  {func(*accesstoken.Issuer) {}, accesstokentest.Claims{"scp": "a", "scope": "b"}, false},
+		"no scopes":                   {func(*accesstoken.Issuer) {}, accesstokentest.Claims{}, false},
+		"in scp, where it is read":    {func(i *accesstoken.Issuer) { i.Dialect = &dialect.Dialect{Scope: []string{"scp"}} }, accesstokentest.Claims{"scp": ""}, false},
+		"in scp, where scopes is":     {func(i *accesstoken.Issuer) { i.Dialect = &dialect.Dialect{Scope: []string{"scopes"}} }, accesstokentest.Claims{"scp": "a"}, true},
+		"in scp, with another policy": {func(i *accesstoken.Issuer) { i.Relax.JTI = true }, accesstokentest.Claims{"scp": []string{canary}, "jti": nil}, true},
+	} {
+		var log bytes.Buffer
+		v := newValidator(t, as, func(c *accesstoken.Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			test.change(&c.Issuers[0])
+		})
+		for _, scope := range []string{"read", "write"} {
+			_, err := v.Authorize(t.Context(), accesstoken.Bearer(as.Token(test.claims)), accesstoken.Policy{Scopes: scopes.All(scope)})
+			wantReason(t, err, accesstoken.ScopeInsufficient)
+		}
+		if got := strings.Count(log.String(), want); got != map[bool]int{true: 1}[test.warned] || strings.Contains(log.String(), canary) {
+			t.Errorf("%s: got the log %s; want one line: %v", name, log.String(), test.warned)
 		}
 	}
 }

@@ -39,12 +39,11 @@
 //  16. Accept
 //  17. the policy of the route: SenderConstrained, SPIFFEIDs, then the scopes
 //
-// Header and payload must follow RFC 7515 and RFC 8725; a token never chooses its own
-// algorithm. Check 8 is RFC 9068. If your issuer departs from it, you should set its
-// [Profile], for example [Keycloak]. If it has no profile, set its Dialect, or [Relax]
-// one demand. If a token is opaque, introspection (RFC 7662) replaces 3 to 8, and of 9 only
-// Clients and Demand apply. With AlwaysIntrospect, the answer can supply what the JWT
-// leaves out of 8 to 13, which is then checked after 14.
+// A token never chooses its own algorithm (RFC 8725 §3.1). Check 8 is RFC 9068. If your
+// issuer departs from it, you should set its [Profile], such as [Keycloak], or its Dialect.
+// If a token is opaque, introspection (RFC 7662) replaces 3 to 8, and of 9 only Clients and
+// Demand apply. With AlwaysIntrospect, the answer can supply what the JWT leaves out of 8
+// to 13, which is checked after 14.
 //
 // The verified facts of a JWT are cached by its digest, but no verdict is. While they
 // are cached, 3 to 9 are skipped and all other checks run.
@@ -53,7 +52,6 @@
 //
 // Every refusal, even your own by [Deny], is an [*Error] with a [Reason]. The HTTP
 // status is 400 or 401 if the credentials are bad, 403 if a right is missing, 503 if we
-// could not find out, and 500 if this server is misconfigured or fails. So an outage
-// logs no user out. The client learns a coarse reason, your log the exact one and, if a
-// correctly signed token does not fit the [Config], what to set.
+// could not find out, and 500 if this server is at fault. The client learns a coarse
+// reason, and your log the exact one and, if it is up to the [Config], the cure.
 package accesstoken

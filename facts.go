@@ -40,6 +40,7 @@ type extras struct {
 	isDPoP bool        // token_type says that the token is a DPoP token
 	actor  *jose.Actor // nil if no actor is named
 	answer []byte      // the introspection answer, for Decode
+	also   []string    // aud of the answer, if the JWT may have one too; nil if it has none
 
 	// For a JWT whose issuer has AlwaysIntrospect.
 	whole joined // nil until the issuer was asked
@@ -147,7 +148,9 @@ func (f *facts) compact(s *shared) (size int) {
 	f.audience, ofAudience = s.list(f.audience)
 	size = sizeOfFacts + length + ofScope + ofImplied + ofClient + ofAudience
 	if f.extras != nil {
-		size += 180
+		var ofAlso int
+		f.extras.also, ofAlso = s.list(f.extras.also)
+		size += 200 + ofAlso
 		f.extras.size = size
 	}
 	return size

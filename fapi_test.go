@@ -261,11 +261,14 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 		"Realm":               {{withoutEffect, func(c *accesstoken.Config) { c.Realm = "another" }}},
 		"HTTPClient":          {{allowed, func(c *accesstoken.Config) { c.HTTPClient = nil }}}, // its TLS is up to the caller
 		"PublicAddressesOnly": {{allowed, func(c *accesstoken.Config) { c.HTTPClient, c.PublicAddressesOnly = nil, true }}},
-		"TokenField":          {{isFault, func(c *accesstoken.Config) { c.TokenField, c.DPoP = "X-Token", nil }}},
-		"MaxTokenSize":        {{withoutEffect, func(c *accesstoken.Config) { c.MaxTokenSize = 64 << 10 }}},
-		"Logger":              {{withoutEffect, func(c *accesstoken.Config) { c.Logger = nil }}},
-		"Now":                 {{withoutEffect, func(c *accesstoken.Config) { c.Now = time.Now }}},
-		"OnRefuse":            {{withoutEffect, func(c *accesstoken.Config) { c.OnRefuse = func(context.Context, *accesstoken.Error) {} }}},
+		"ResolveIssuer": {{allowed, func(c *accesstoken.Config) {
+			c.ResolveIssuer = func(context.Context, string) (*accesstoken.Issuer, error) { return nil, nil }
+		}}}, // what it returns is checked
+		"TokenField":   {{isFault, func(c *accesstoken.Config) { c.TokenField, c.DPoP = "X-Token", nil }}},
+		"MaxTokenSize": {{withoutEffect, func(c *accesstoken.Config) { c.MaxTokenSize = 64 << 10 }}},
+		"Logger":       {{withoutEffect, func(c *accesstoken.Config) { c.Logger = nil }}},
+		"Now":          {{withoutEffect, func(c *accesstoken.Config) { c.Now = time.Now }}},
+		"OnRefuse":     {{withoutEffect, func(c *accesstoken.Config) { c.OnRefuse = func(context.Context, *accesstoken.Error) {} }}},
 	}, ofConfig)
 
 	judge(t, map[string][]judged[accesstoken.Issuer]{

@@ -1,25 +1,22 @@
 package accesstoken
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/accesstoken/accesstoken/internal/carried"
+	"github.com/accesstoken/accesstoken/internal/answers"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/shape"
-	"github.com/accesstoken/accesstoken/jwks"
 )
 
 // An issuer is a configured [Issuer] in use, or one of its tenants. Only tenants of
 // the same Issuer share keys.
 type issuer struct {
 	current    atomic.Pointer[settings]
-	owner      *Validator
+	owner      *family
 	url        string
 	aliases    []string // other spellings of iss
 	tenants    []string // nil if tid is not checked
@@ -32,7 +29,9 @@ type issuer struct {
 	warnings   warnings
 	verified   atomic.Bool // a token of this issuer was verified once
 
-	removed atomic.Bool     // SetIssuers has taken it out of use
+	answer *answers.Answer[group] // of ResolveIssuer; nil: it is in the configuration
+
+	removed atomic.Bool     // SetIssuers, or an answer of ResolveIssuer, has taken it out of use
 	gone    context.Context // ends then
 	remove  context.CancelFunc
 }
@@ -49,67 +48,10 @@ func (i *issuer) settings() *settings { return i.current.Load() }
 // isNamed reports whether iss is one of the issuer's spellings.
 func (i *issuer) isNamed(iss string) bool { return iss == i.url || slices.Contains(i.aliases, iss) }
 
-// isOf reports whether a Validator accepts claims of this issuer. Every Validator
-// accepts the claims of accesstokentest.NewContext.
-func (i *issuer) isOf(v *Validator) bool {
-	_, isTest := i.settings().Keys.(carried.TestKeys)
-	return i.owner == v || isTest
-}
-
-// newGroup makes the issuers of one Issuer, one for each of its identities. owned has
-// their keys, or is nil if it must be made.
-func (v *Validator) newGroup(config Config, given Issuer, owned *jwks.Cache) (*group, error) {
-	logger := v.logger.With("name", given.label())
-	keys := given.Keys
-	if keys == nil && owned == nil {
-		var err error
-		if owned, err = newCache(config, given, logger); err != nil {
-			return nil, err
-		}
-	}
-	if keys == nil {
-		keys = owned
-	}
-	rules, _ := given.rules() // no faults: the configuration was checked
-	g := &group{given: given, owned: owned}
-	for _, id := range given.identities() {
-		one := &issuer{
-			owner:      v,
-			url:        id.url,
-			aliases:    id.aliases,
-			tenants:    id.tenants,
-			rules:      rules,
-			demands:    demandsOf(given.Demand),
-			algorithms: firstSet(given.Algorithms, given.ownAlgorithms(), config.algorithms()),
-			keys:       given.keysOf(id, keys),
-			leeway:     config.leeway(),
-			hierarchy:  v.implied,
-			warnings:   warnings{logger: logger, issuer: id.url},
-		}
-		one.gone, one.remove = context.WithCancel(context.Background())
-		one.current.Store(config.settingsOf(given))
-		g.members = append(g.members, one)
-	}
-	return g, nil
-}
-
 // settingsOf completes an Issuer with what it inherits.
 func (c Config) settingsOf(given Issuer) *settings {
 	given.MaxLifetime = given.longestLifetime()
 	return &settings{given, firstSet(given.Audience, c.Audience, []string{c.Resource})}
-}
-
-// newCache makes the cache of an issuer without Keys.
-func newCache(config Config, given Issuer, logger *slog.Logger) (*jwks.Cache, error) {
-	return jwks.NewCache(jwks.Config{
-		URL:                  given.JWKSURI,
-		Issuer:               given.URL,
-		MetadataURL:          given.MetadataURL,
-		HTTPClient:           cmp.Or(given.HTTPClient, config.HTTPClient),
-		PublicAddressesOnly:  config.PublicAddressesOnly,
-		Logger:               logger,
-		DangerouslyAllowHTTP: given.DangerouslyAllowHTTP,
-	})
 }
 
 func firstSet(lists ...[]string) []string {

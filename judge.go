@@ -38,7 +38,7 @@ func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
 	switch {
 	case oldest == 0 && longest == 0:
 		return nil
-	case f.issuedAt.IsZero() && f.issuer.rules.NoIssuedAt && f.header != nil && longest > 0 && !f.isPartial():
+	case f.issuedAt.IsZero() && f.header != nil && !f.isPartial(): // then MaxAge is not set
 		if f.expiry.Sub(now)-leeway > longest {
 			return refusal(ClaimInvalid, "exp is further away than MaxLifetime, and the token has no iat")
 		}
@@ -75,7 +75,8 @@ func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 // checkScheme refuses a token if its binding and the request's scheme do not match,
 // in either direction (RFC 9449 §7.1, §7.2). If no member of cnf is understood, the
 // token is refused as well. RFC 7800 §3.1 would ignore such a cnf, which would turn
-// a bound token into a bearer token.
+// a bound token into a bearer token. A JWT without cnf passes here if the issuer must
+// still be asked, because the answer may have cnf.
 func (f *facts) checkScheme(credentials Credentials) error {
 	bound, isDPoP := f.binding()
 	switch {
@@ -91,43 +92,43 @@ func (f *facts) checkScheme(credentials Credentials) error {
 	return nil
 }
 
-// checkAudience checks aud, unless the answer may still supply it.
-func (f *facts) checkAudience() error {
+// checkAudience checks aud, unless the answer may still supply it. If a JWT and the answer
+// about it both have aud, each must name us.
+func (v *Validator) checkAudience(f *facts) error {
 	undecided := f.audience == nil || len(f.audience) == 0 && f.issuer.rules.CountsEmptyAudience()
 	if undecided && f.isPartial() {
 		return nil
 	}
-	return f.issuer.checkAudience(f.audience)
+	if f.extras != nil && f.extras.also != nil {
+		if err := v.checkOneAudience(f.issuer, f.extras.also); err != nil {
+			return err
+		}
+	}
+	return v.checkOneAudience(f.issuer, f.audience)
 }
 
-// checkAudience compares exactly (RFC 7519 §4.1.3), including case and final
-// slashes.
-func (i *issuer) checkAudience(audience []string) error {
-	if len(audience) == 0 && (i.settings().DangerouslyAcceptNoAudience || i.rules.NoAudience) {
+// checkOneAudience compares exactly (RFC 7519 §4.1.3), including case and final slashes.
+func (v *Validator) checkOneAudience(i *issuer, audience []string) error {
+	if len(audience) == 0 && v.aims.needsNoAudience(i) {
 		return nil
 	}
-	if i.settings().SingleAudience && i.isAmong(audience) && slices.ContainsFunc(audience, i.isOther) {
+	ours := v.aims.audienceOf(i)
+	isOurs := func(named string) bool { return slices.Contains(ours, named) }
+	isOther := func(named string) bool { return !isOurs(named) }
+	switch {
+	case !slices.ContainsFunc(audience, isOurs):
+		refused := refusal(AudienceMismatch, "the token is not for "+quoted(ours))
+		i.warnings.warn(refused, func() (cause, advice string) {
+			return "aud is " + quoted(audience) + "; expected one of " + quoted(ours),
+				"have the client ask the issuer for tokens with our audience, or set Audience"
+		})
+		return refused
+	case i.settings().SingleAudience && slices.ContainsFunc(audience, isOther):
 		return i.warnings.refuse(refusal(AudienceMismatch, "aud also names other servers, but SingleAudience is set"),
 			"have the client ask the issuer for tokens with our audience alone")
 	}
-	if i.isAmong(audience) {
-		return nil
-	}
-	refused := refusal(AudienceMismatch, "the token is not for "+quoted(i.settings().audience))
-	i.warnings.warn(refused, func() (cause, advice string) {
-		return "aud is " + quoted(audience) + "; expected one of " + quoted(i.settings().audience),
-			"have the client ask the issuer for tokens with our audience, or set Audience"
-	})
-	return refused
+	return nil
 }
-
-// isAmong reports whether an audience is ours.
-func (i *issuer) isAmong(audience []string) bool {
-	return slices.ContainsFunc(audience, func(named string) bool { return !i.isOther(named) })
-}
-
-// isOther reports whether an audience is not ours.
-func (i *issuer) isOther(named string) bool { return !slices.Contains(i.settings().audience, named) }
 
 // checkSender refuses a bound token if the sender of the request has not proved
 // possession of the key, of the certificate, or of both, as the token's cnf demands.
@@ -147,13 +148,13 @@ func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Crede
 	return nil
 }
 
-// acceptedBefore reports whether an adapter of v has accepted this very request with
-// these credentials and this binding. The binding was verified then, and a proof can
+// acceptedBefore reports whether an adapter of v, or of a relative with the same
+// verifier, has accepted this very request with these credentials and this binding. The binding was verified then, and a proof can
 // be used only once. If an introspection answer has changed the binding since, the
 // new one must be verified.
 func (v *Validator) acceptedBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
-	if !ok || outer.Ended() || outer.By != v || !outer.Credentials.Equal(credentials) {
+	if !ok || outer.Ended() || outer.By == nil || outer.By.family != v.family || outer.By.face.dpop != v.face.dpop || !outer.Credentials.Equal(credentials) {
 		return false
 	}
 	seen, _ := outer.Claims.facts.binding()
@@ -225,7 +226,8 @@ func (f *facts) isAmong(patterns []string) bool {
 	return f.issuer.settings().isTrustDomain() && slices.ContainsFunc(patterns, func(pattern string) bool { return covers(pattern, f.subject) })
 }
 
-// checkAgain checks kept facts by the clock. If the clock panics, it refuses them.
+// checkAgain checks kept facts by the clock, the issuer and the audience. If the clock
+// panics, it refuses them.
 func (v *Validator) checkAgain(found *facts) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -235,5 +237,21 @@ func (v *Validator) checkAgain(found *facts) (err error) {
 	if found == nil { // checkPolicy refuses it
 		return nil
 	}
-	return v.checkClock(found)
+	if err := v.checkClock(found); err != nil {
+		return err
+	}
+	if found.issuer.removed.Load() {
+		return refusal(IssuerUnknown, "SetIssuers has removed the issuer of these claims, or changed what they rest on")
+	}
+	if found.issuer.owner != v.family { // claims of a test
+		return nil
+	}
+	return v.checkAudience(found)
+}
+
+// isOf reports whether a Validator accepts claims of this issuer. Every Validator
+// accepts the claims of accesstokentest.NewContext.
+func (i *issuer) isOf(v *Validator) bool {
+	_, isTest := i.settings().Keys.(carried.TestKeys)
+	return i.owner == v.family || isTest
 }

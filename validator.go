@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/accesstoken/accesstoken/internal/binding"
-	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
@@ -23,27 +22,11 @@ const cacheBytes = 64 << 20
 // [NewValidator], share it between all transports, and Close it at the end. It is
 // safe for concurrent use.
 type Validator struct {
-	roster      atomic.Pointer[roster]
-	config      Config // without Issuers
-	implied     hierarchy
-	changing    sync.Mutex     // held by SetIssuers and Close
-	background  sync.WaitGroup // closes the caches of removed issuers
-	leeway      time.Duration
-	maxToken    int    // in bytes
-	tooLarge    string // the warning about a larger token
-	now         func() time.Time
-	logger      *slog.Logger
-	onRefuse    func(context.Context, *Error)
-	face        *face
-	proxies     binding.Proxies
-	constrained bool              // every token must be bound
-	fixed       map[Reason]*Error // refusals whose detail is always the same, made once
-	cache       *tokencache.Cache
-	shared      *shared
-	headers     jose.Headers
-	complain    sync.Once // logs once that OnRefuse panicked
-	warnings    warnings  // warnings that are not about a single issuer
-	closed      atomic.Bool
+	*family
+	face   *face
+	fixed  map[Reason]*Error // refusals whose detail is always the same, made once
+	aims   *Resource         // of ForResource; nil: those of the Config
+	closed atomic.Bool
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
@@ -52,7 +35,7 @@ type Validator struct {
 func NewValidator(config Config) (*Validator, error) {
 	config = config.clone()
 	found := config.faults()
-	v := &Validator{
+	v := &Validator{family: &family{
 		config:   config,
 		implied:  newHierarchy(config.ScopeImplies),
 		leeway:   config.leeway(),
@@ -60,16 +43,15 @@ func NewValidator(config Config) (*Validator, error) {
 		now:      config.Now,
 		logger:   config.Logger,
 		onRefuse: config.OnRefuse,
-		face:     &face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP},
-		fixed:    map[Reason]*Error{},
 
 		proxies:     config.ForwardedCertificate.proxies(),
 		constrained: config.FAPI2,
 
 		cache:  tokencache.New(cacheBytes),
 		shared: newShared(),
-	}
+	}}
 	v.config.Issuers = nil
+	v.resolver = v.newResolver(config.ResolveIssuer)
 	v.roster.Store(newRoster(nil))
 	if v.now == nil {
 		v.now = time.Now
@@ -78,16 +60,8 @@ func NewValidator(config Config) (*Validator, error) {
 		v.logger = slog.Default()
 	}
 	v.warnings.logger = v.logger
-	for reason := range outcomes {
-		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: v.face}
-	}
-	if field := v.face.field; field != "" {
-		v.fixed[CredentialsMissing].detail = "the request has no field " + field
-		v.fixed[CredentialsMalformed].detail = "expected a bare token, without a scheme, in the field " + field
-		v.fixed[CredentialsAmbiguous].detail = "expected one field " + field + "; the request has several"
-	}
 	v.tooLarge = fmt.Sprintf("a token has more than %d bytes", v.maxToken)
-	v.fixed[TokenTooLarge].detail = fmt.Sprintf("expected at most %d bytes; Config.MaxTokenSize allows up to %d", v.maxToken, mostTokenSize)
+	v.show(&face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP})
 	if len(found) > 0 {
 		return nil, joinFaults(found)
 	}
@@ -96,6 +70,20 @@ func NewValidator(config Config) (*Validator, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// show sets the face, and makes the refusals that are always the same.
+func (v *Validator) show(f *face) {
+	v.face, v.fixed = f, map[Reason]*Error{}
+	for reason := range outcomes {
+		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: f}
+	}
+	if f.field != "" {
+		v.fixed[CredentialsMissing].detail = "the request has no field " + f.field
+		v.fixed[CredentialsMalformed].detail = "expected a bare token, without a scheme, in the field " + f.field
+		v.fixed[CredentialsAmbiguous].detail = "expected one field " + f.field + "; the request has several"
+	}
+	v.fixed[TokenTooLarge].detail = fmt.Sprintf("expected at most %d bytes; Config.MaxTokenSize allows up to %d", v.maxToken, mostTokenSize)
 }
 
 // joinFaults joins the faults, each with the package's name before it.
@@ -113,6 +101,9 @@ func joinFaults(found faults) error {
 // tokens can be introspected instead. The Validator can be used all the same, and
 // tries again when a token comes.
 func (v *Validator) Warm(ctx context.Context) error {
+	if v.family == nil {
+		return errUnmade
+	}
 	return v.eachIssuer(func(i *issuer) error { return i.warm(ctx) })
 }
 
@@ -122,10 +113,91 @@ func (v *Validator) Warm(ctx context.Context) error {
 // Ready does not wait, but starts the fetches of needed keys, all at once. If you
 // have many issuers, you should call Warm first.
 func (v *Validator) Ready() error {
-	if v.closed.Load() {
-		return errors.New("accesstoken: the validator is closed")
+	if err := v.err(); err != nil {
+		return err
 	}
 	return v.eachIssuer((*issuer).ready)
+}
+
+var (
+	errUnmade = errors.New("accesstoken: the Validator was not made by NewValidator")
+	errClosed = errors.New("accesstoken: the validator is closed")
+)
+
+// err returns why the Validator cannot be used, or nil.
+func (v *Validator) err() error {
+	switch {
+	case v.family == nil:
+		return errUnmade
+	case v.isClosed():
+		return errClosed
+	}
+	return nil
+}
+
+// isClosed reports whether the Validator, or the one that it comes from, was closed.
+func (v *Validator) isClosed() bool {
+	return v.closed.Load() || v.ended.Load()
+}
+
+// SetIssuers replaces Config.Issuers while the Validator is in use: all at once, or, with
+// one line for each fault, not at all. It does no I/O.
+//
+// If an issuer is no longer there, its tokens are refused from the return of SetIssuers
+// on, cached or not, [Validator.Check] refuses its claims with IssuerUnknown, and its open
+// streams end. An issuer that stays loses nothing that did not change:
+//
+//   - If its URL, Name, MetadataURL, JWKSURI, Keys, HTTPClient and DangerouslyAllowHTTP are
+//     the same, it keeps its keys.
+//   - If nothing has changed but Accept, Audience, SingleAudience, MaxAge, MaxLifetime,
+//     ReadyWithout or DangerouslyAcceptNoAudience, its cached tokens stay verified, and its
+//     open streams go on. The next request is judged by the new settings.
+//   - If anything else has changed, its tokens are verified anew, and Check refuses
+//     earlier claims.
+//
+// Values are compared, also those of a Dialect. Keys, HTTPClient and Introspection are the
+// same if they are the same pointer. Tenants of Entra ID are compared one by one.
+// SetIssuers may be called at the same time as any other method. Validators of ForResource
+// share their issuers: it is the same which of them is told.
+func (v *Validator) SetIssuers(issuers ...Issuer) error {
+	if v.family == nil {
+		return errUnmade
+	}
+	config := v.config
+	config.Issuers = issuers
+	config = config.clone()
+	if found := config.faults(); len(found) > 0 {
+		return joinFaults(found)
+	}
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	if v.isClosed() {
+		return errClosed
+	}
+	return v.change(config)
+}
+
+// ForResource returns a Validator for another resource server in the same program. The two
+// share issuers, keys, verified tokens, introspection and hooks, so a token for both is
+// verified once. Each accepts only tokens for its own audience, also by Check. If the
+// Resource has faults, the error has one line for each of them.
+func (v *Validator) ForResource(r Resource) (*Validator, error) {
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	r.Audience, r.IssuerAudience = slices.Clone(r.Audience), cloneLists(r.IssuerAudience)
+	if found := r.faults(v.config); len(found) > 0 {
+		return nil, joinFaults(found)
+	}
+	r.Audience = firstSet(r.Audience, []string{r.ID})
+	child := &Validator{family: v.family, aims: &r}
+	shown := face{realm: r.realm(), field: v.face.field, dpop: v.config.DPoP}
+	if r.DPoP != nil {
+		shown.dpop = r.DPoP
+	}
+	child.show(&shown)
+	v.resources.add(&r)
+	return child, nil
 }
 
 // mostAtOnce is the most issuers that are asked at once.
@@ -165,20 +237,28 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 
 // Close ends every goroutine and timer that the Validator started, and waits for
 // them. If an issuer's have not ended after 5 s, it returns an error. Afterwards
-// every request is refused with KeysUnavailable. Close may be called twice.
+// every request is refused with KeysUnavailable. Close may be called twice. Validators of
+// ForResource are closed with the one that made them; closing one of them closes it alone.
 func (v *Validator) Close() error {
+	v.closed.Store(true)
+	switch {
+	case v.family == nil:
+		return nil
+	case v.aims != nil:
+		v.resources.drop(v.aims)
+		return nil
+	}
+	v.ended.Store(true)
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	v.closed.Store(true)
 	var failed []error
-	if r := v.roster.Load(); r != nil {
-		for _, g := range r.groups {
-			failed = append(failed, g.close())
-		}
+	for _, g := range v.roster.Load().groups {
+		failed = append(failed, g.close())
+	}
+	if v.resolver != nil {
+		v.resolver.Close()
 	}
 	v.background.Wait()
-	if v.cache != nil {
-		v.cache.Clear()
-	}
+	v.cache.Clear()
 	return errors.Join(failed...)
 }

@@ -19,7 +19,7 @@ const maxAttempts = 4
 // introspected, so that a forged one is not sent to any server.
 func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*facts, error) {
 	parsed, err := v.headers.Begin(token)
-	if err == nil && !v.roster.Load().algorithms[parsed.Algorithm] {
+	if err == nil && !v.mayAccept(parsed.Algorithm) {
 		err = errAlgorithm
 	}
 	if err == nil {
@@ -39,18 +39,30 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 	return nil, wrapError(joseReason(err), err)
 }
 
+// mayAccept reports whether any issuer accepts the algorithm. An issuer of ResolveIssuer
+// may accept each that is supported.
+func (v *Validator) mayAccept(algorithm string) bool {
+	return v.roster.Load().algorithms[algorithm] || v.resolver != nil && jose.Supported(algorithm)
+}
+
 // errAlgorithm means that no issuer accepts the algorithm.
 var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 
-// verifyJWT checks from cheap to expensive: issuer, algorithm, key, signature. Until
-// the signature is verified, iss and sub only select a configured issuer, and no other
-// claim is used.
+// verifyJWT checks the issuer, the algorithm, the key and the signature, in this order.
+// Until the signature is verified, no claims but iss and sub are used. They select a
+// configured issuer. If there is no such issuer, iss goes to ResolveIssuer, unverified,
+// and to a comparison that chooses a warning for the log.
 func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, error) {
 	own, err := jose.ReadClaims(token.Payload)
 	if err != nil {
 		return nil, wrapError(TokenMalformed, err)
 	}
 	i := v.roster.Load().issuerOf(own.Issuer, own.Subject)
+	if i == nil && token.HasPossibleSignature() {
+		if i, err = v.resolveIssuer(ctx, own.Issuer); err != nil {
+			return nil, err
+		}
+	}
 	if i == nil {
 		v.adviseOnIssuer(own.Issuer)
 		return nil, v.fixed[IssuerUnknown]

@@ -176,3 +176,31 @@ func ExampleNewContext() {
 	fmt.Println(w.Body)
 	// Output: bob may read: true
 }
+
+// A test of a service for Okta gets tokens that look like Okta's: the client is in cid,
+// and the scopes are an array in scp.
+func ExampleServer_TokenOf() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource:   "https://api.example.com",
+		Issuers:    []accesstoken.Issuer{{URL: as.URL, Profile: accesstoken.Okta}},
+		HTTPClient: as.Client(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+
+	token := as.TokenOf(accesstoken.Okta.Dialect(), accesstokentest.Claims{"client_id": "web", "scope": "orders:read"})
+	claims, err := v.Validate(context.Background(), accesstoken.Bearer(token))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(claims.ClientID, claims.Scopes())
+	// Output: web orders:read
+}

@@ -14,6 +14,8 @@
 //	...
 //	token := as.Token(accesstokentest.Claims{"sub": "alice", "scope": "orders:read"})
 //
+// If your issuer departs from RFC 9068, [Server.TokenOf] makes tokens in its form.
+//
 // You can make the server misbehave. [Server.Sign] and [Server.SignRaw] sign
 // wrong tokens with genuine keys. [Server.Rotate], [Server.Withdraw] and
 // [Server.Replace] change the keys at any time. [Server.Break] makes an endpoint

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dialect"
 )
 
 var _ accesstokentest.TB = (*testing.T)(nil)
@@ -235,14 +236,19 @@ func (r *recorder) Fatalf(format string, args ...any) {
 
 func TestImpossibleRequestEndsTheTest(t *testing.T) {
 	cases := map[string]func(*accesstokentest.Server){
-		`no key for the algorithm "RS257"`: func(as *accesstokentest.Server) { as.KeyID("RS257") },
-		`no key for the algorithm "HS257"`: func(as *accesstokentest.Server) { as.SignRaw("HS257", nil, nil) },
-		`claims cannot be written as JSON`: func(as *accesstokentest.Server) { as.Token(accesstokentest.Claims{"f": func() {}}) },
-		`header cannot be written as JSON`: func(as *accesstokentest.Server) { as.Sign(map[string]any{"f": func() {}}, nil) },
-		`Handle: the path "jwks"`:          func(as *accesstokentest.Server) { as.Handle("jwks", nil) },
-		`Break: the path "jwks"`:           func(as *accesstokentest.Server) { as.Break("jwks", accesstokentest.Fault{}) },
-		`Fault.Status is 103`:              func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 103}) },
-		`Fault.Status is 1000`:             func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 1000}) },
+		`no key for the algorithm "RS257"`:                        func(as *accesstokentest.Server) { as.KeyID("RS257") },
+		`no key for the algorithm "HS257"`:                        func(as *accesstokentest.Server) { as.SignRaw("HS257", nil, nil) },
+		`claims cannot be written as JSON`:                        func(as *accesstokentest.Server) { as.Token(accesstokentest.Claims{"f": func() {}}) },
+		`header cannot be written as JSON`:                        func(as *accesstokentest.Server) { as.Sign(map[string]any{"f": func() {}}, nil) },
+		`TokenOf: the Dialect has faults: Types is set but empty`: func(as *accesstokentest.Server) { as.TokenOf(&dialect.Dialect{Types: []string{}}, nil) },
+		`Kind: Is("v") has no values`: func(as *accesstokentest.Server) {
+			as.TokenOf(&dialect.Dialect{Kind: []dialect.Mark{dialect.Is("v")}}, nil)
+		},
+		`TokenOf: the Dialect is nil`: func(as *accesstokentest.Server) { as.TokenOf(nil, nil) },
+		`Handle: the path "jwks"`:     func(as *accesstokentest.Server) { as.Handle("jwks", nil) },
+		`Break: the path "jwks"`:      func(as *accesstokentest.Server) { as.Break("jwks", accesstokentest.Fault{}) },
+		`Fault.Status is 103`:         func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 103}) },
+		`Fault.Status is 1000`:        func(as *accesstokentest.Server) { as.Break("/jwks", accesstokentest.Fault{Status: 1000}) },
 	}
 	for want, impossible := range cases {
 		t.Run(want, func(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/accesstoken/accesstoken/dialect"
 )
 
 // Claims are the claims of a token, by their names on the wire. A value can be
@@ -26,6 +28,43 @@ func (s *Server) Token(claims Claims) string {
 	claims = s.Claims(claims)
 	token := s.Sign(map[string]any{"typ": "at+jwt"}, claims)
 	s.remember(token, override(Claims{"active": true, "token_type": "Bearer"}, claims))
+	return token
+}
+
+// TokenOf returns a token as an issuer makes it that has this Dialect, or the
+// [accesstoken.Profile] whose Dialect method returned it. For example:
+//
+//	as.TokenOf(accesstoken.Okta.Dialect(), accesstokentest.Claims{"scope": "orders:read"})
+//
+// A Validator with that Profile or Dialect accepts the token. The claims and their
+// defaults are those of [Server.Token], under their names in RFC 9068: TokenOf puts
+// client_id, scope, jti, groups, roles and entitlements where the issuer has them, and
+// adds what Kind demands. Claims in Optional, except sub, are left out unless you give
+// them. If the issuer names a tenant, it is "11111111-2222-3333-4444-555555555555"; list
+// it in Issuer.Tenants. If Issuer.Demand is set, give the claims that it lists. A claim
+// that you give under the issuer's own name, such as azp, is signed as it is, so you can
+// make tokens that are wrong.
+//
+// The token is also registered at the introspection endpoint, with the same claims and
+// with scope as you give it.
+func (s *Server) TokenOf(d *dialect.Dialect, claims Claims) string {
+	if d == nil {
+		s.fatalf("accesstokentest: TokenOf: the Dialect is nil; Profile.Dialect returns that of a profile")
+	}
+	typ, whole, err := d.Spec().Specimen(s.Claims(nil), claims)
+	if err != nil {
+		s.fatalf("accesstokentest: TokenOf: the Dialect has faults: %v", err)
+	}
+	header := map[string]any{"typ": typ}
+	if typ == "" {
+		header = nil
+	}
+	token := s.Sign(header, whole)
+	answer := override(Claims{"active": true, "token_type": "Bearer"}, whole)
+	if scope, isText := claims["scope"].(string); isText {
+		answer["scope"] = scope // RFC 7662 §2.2
+	}
+	s.remember(token, answer)
 	return token
 }
 

@@ -11,7 +11,8 @@ type Mark struct{ shape.Mark }
 func Has(claims ...string) Mark { return Mark{shape.Has(claims...)} }
 
 // Without demands that none of the claims is there, not even as null. If a JWT is also
-// introspected, Without looks at the JWT alone: an answer may say more than any token.
+// introspected, the answer must not have them either, except as null or if the claim is
+// azp, because an answer may name any token's client there.
 func Without(claims ...string) Mark { return Mark{shape.Without(claims...)} }
 
 // Is demands that a claim has one of the values, each a string, a bool or an integer. A

@@ -72,8 +72,10 @@ type authorizedStream struct {
 	interceptors *Interceptors
 	ended        atomic.Pointer[error] // the status that the stream was ended with; nil: it was not ended
 
+	one      sync.Mutex // held by a check, because the timer and SetIssuers may cause one each
 	mu       sync.Mutex
-	timer    *time.Timer   // nil: no check is needed, or the method has returned
+	timer    *time.Timer   // nil: no check is due at any time
+	returned bool          // the method has returned
 	checking bool          // a check is running
 	stay     *adapter.Stay // nil: an outer adapter ends the claims, or they have ended
 }
@@ -111,8 +113,8 @@ func (s *authorizedStream) writer() writer {
 	return w
 }
 
-// serve calls the method and, if a check is needed, checks the token while the method
-// runs.
+// serve calls the method, and checks the token while the method runs: when it is due, and
+// when SetIssuers removes the issuer.
 func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
 	defer s.leave()
 	if wait, ever := s.wait(); ever {
@@ -120,6 +122,8 @@ func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
 		s.timer = time.AfterFunc(wait, s.check)
 		s.mu.Unlock()
 	}
+	claims, _ := accesstoken.FromContext(s.ctx)
+	defer context.AfterFunc(adapter.Gone(claims), s.check)()
 	return handler(server, s)
 }
 
@@ -129,9 +133,9 @@ func (s *authorizedStream) serve(server any, handler grpc.StreamHandler) error {
 func (s *authorizedStream) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.returned = true
 	if s.timer != nil {
 		s.timer.Stop()
-		s.timer = nil
 	}
 	if !s.checking {
 		s.endClaims()
@@ -170,6 +174,8 @@ func (s *authorizedStream) wait() (wait time.Duration, ever bool) {
 // for the next check. If the method has returned, check does neither. If the method
 // returns during the check, check ends the claims.
 func (s *authorizedStream) check() {
+	s.one.Lock()
+	defer s.one.Unlock()
 	if !s.begin() {
 		return
 	}
@@ -182,19 +188,19 @@ func (s *authorizedStream) check() {
 	defer s.mu.Unlock()
 	s.checking = false
 	switch {
-	case s.timer == nil:
+	case s.returned:
 		s.endClaims()
-	case err == nil:
+	case err == nil && s.timer != nil:
 		s.timer.Reset(wait)
 	}
 }
 
-// begin marks a check as running and returns true. If the method has returned, begin
-// returns false.
+// begin marks a check as running and returns true. If the method has returned, or the
+// stream was ended before, begin returns false.
 func (s *authorizedStream) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.checking = s.timer != nil
+	s.checking = !s.returned && s.ended.Load() == nil
 	return s.checking
 }
 
@@ -210,8 +216,9 @@ func (s *authorizedStream) remaining(end time.Time) time.Duration {
 func (s *authorizedStream) checkToken() error {
 	claims, _ := accesstoken.FromContext(s.ctx)
 	v := s.interceptors.validator
-	if end := claims.End(); !end.IsZero() && time.Until(end) <= 0 {
-		if s.remaining(end) > 0 {
+	end, removed := claims.End(), adapter.Gone(claims).Err() != nil
+	if over := !end.IsZero() && time.Until(end) <= 0; over || removed {
+		if !removed && s.remaining(end) > 0 {
 			return nil
 		}
 		if err := v.Check(s.ctx, claims, accesstoken.Policy{}); err != nil {
@@ -253,7 +260,7 @@ func (s *authorizedStream) end(err error) {
 func (s *authorizedStream) markEnded(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.timer == nil {
+	if s.returned {
 		return false
 	}
 	ended := s.interceptors.refuse(s.ctx, err, func(trailer metadata.MD) { _ = grpc.SetTrailer(s.ctx, trailer) })

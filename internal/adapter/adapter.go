@@ -78,3 +78,8 @@ func Anonymous(ctx context.Context) context.Context {
 	hidden.End()
 	return hidden
 }
+
+// Gone returns a context that ends when the claims no longer count whatever the clock says,
+// because SetIssuers, or an answer of ResolveIssuer, has removed their issuer. A stream that
+// waits for that needs no goroutine.
+func Gone(claims accesstoken.Claims) context.Context { return carried.Gone(&claims) }

@@ -13,6 +13,11 @@ import (
 // outside this module cannot name Key, so they cannot implement TestKeys.
 type TestKeys interface{ ForTests(Key) }
 
+// Gone returns a context that ends when the claims, an *accesstoken.Claims, no longer count
+// whatever the clock says, because SetIssuers has removed their issuer. Until the context
+// ends, it costs a waiting stream no goroutine. The root package sets Gone.
+var Gone func(claims any) context.Context
+
 // Key finds the node in a context.
 type Key struct{}
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/internal/carried"
 )
 
 // grace is how long a handler can go on after its context has ended.
@@ -21,20 +22,25 @@ const grace = time.Second
 // one, and the connection is not reused.
 //
 // The context also ends when the handler returns. After that, Serve does not touch the
-// response. Serve costs a timer, and no goroutine. It only calls the handler if the
-// token has no end, or inside another Serve that ends at the same time, for the same
+// response. Serve costs a timer, and no goroutine. It only calls the handler if nothing
+// can end the token, or inside another Serve that ends at the same time, for the same
 // Validator.
+//
+// The token also ends if SetIssuers removes its issuer.
 func Serve(ctx context.Context, w http.ResponseWriter, v *accesstoken.Validator, claims accesstoken.Claims, handler func(context.Context)) {
-	end := claims.End()
+	end, gone := claims.End(), carried.Gone(&claims)
 	outer, ok := ctx.Value(key{}).(*response)
-	if end.IsZero() || ok && outer.validator == v && outer.claims.End().Equal(end) {
+	if end.IsZero() && gone.Done() == nil || ok && outer.validator == v && outer.claims.End().Equal(end) {
 		handler(ctx)
 		return
 	}
 	r := &response{writer: w, validator: v, claims: claims}
 	r.Context, r.cancel = context.WithCancelCause(ctx)
 	defer r.stop()
-	r.after(time.Until(end), r.look)
+	if !end.IsZero() {
+		r.after(time.Until(end), r.look)
+	}
+	defer context.AfterFunc(gone, r.look)()
 	handler(r)
 	if cut := r.stop(); cut {
 		panic(http.ErrAbortHandler)
@@ -49,9 +55,9 @@ type response struct {
 	validator *accesstoken.Validator
 	claims    accesstoken.Claims
 
-	mu       sync.Mutex // held while the writer is used
-	timer    *time.Timer
-	returned bool // the handler has returned, so the writer may belong to another request
+	mu       sync.Mutex  // held while the writer is used
+	timer    *time.Timer // nil: nothing is due
+	returned bool        // the handler has returned, so the writer may belong to another request
 	wasCut   bool
 }
 
@@ -73,9 +79,13 @@ func (r *response) String() string { return "accesstoken.Response" }
 func (r *response) after(wait time.Duration, do func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.returned {
-		r.timer = time.AfterFunc(wait, do)
+	if r.returned {
+		return
 	}
+	if r.timer != nil {
+		r.timer.Stop() // a removed issuer, and the end of its token, may come together
+	}
+	r.timer = time.AfterFunc(wait, do)
 }
 
 // stop ends all access to the response, and reports whether it was cut off.
@@ -84,7 +94,9 @@ func (r *response) stop() (cut bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.returned = true
-	r.timer.Stop()
+	if r.timer != nil {
+		r.timer.Stop()
+	}
 	return r.wasCut
 }
 
@@ -92,8 +104,11 @@ func (r *response) stop() (cut bool) {
 // Validator decides this, because it can have a clock of its own.
 func (r *response) look() {
 	err := r.validator.Check(r, r.claims, accesstoken.Policy{})
-	if err == nil {
-		r.after(max(time.Until(r.claims.End()), time.Second), r.look)
+	switch end := r.claims.End(); {
+	case err == nil && end.IsZero():
+		return
+	case err == nil:
+		r.after(max(time.Until(end), time.Second), r.look)
 		return
 	}
 	r.cancel(err)

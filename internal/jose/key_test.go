@@ -159,6 +159,7 @@ func TestWhichKeysAreRead(t *testing.T) {
 		{"RSA with exponent 2^31+1", rsa(2048, b64([]byte{0x80, 0, 0, 1})), false},
 		{"RSA with exponent 2^64+65537", rsa(2048, b64([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})), false},
 		{"RSA with a zero before the exponent", rsa(2048, b64([]byte{0, 1, 0, 1})), false},
+		{"RSA with a zero before the exponent 3", rsa(2048, b64([]byte{0, 3})), false},
 		{"RSA without exponent", rsa(2048, ""), false},
 		{"RSA with a padded exponent", rsa(2048, "Aw=="), false},
 		{"RSA without modulus", `{"kty":"RSA","e":"AQAB"}`, false},

@@ -11,9 +11,6 @@ import (
 // have been read by [Object] before, and values must be as long as names.
 func Find(object string, names, values []string) {
 	missing := len(names)
-	if missing == 0 {
-		return
-	}
 	s := scanner{text: object, most: len(object), wide: true}
 	_ = s.document(func(name, value string) error { // never fails: it was read before
 		for i := range names {
@@ -55,9 +52,9 @@ func At(value string, path []string) string {
 
 // element returns an element of an array. Its index has no sign and no leading zero.
 func element(array, index string) string {
-	elements, ok := Elements(array)
-	n, err := strconv.Atoi(index)
-	if !ok || err != nil || strconv.Itoa(n) != index || n < 0 || n >= len(elements) {
+	elements, _ := Elements(array)
+	n, _ := strconv.Atoi(index)
+	if strconv.Itoa(n) != index || n < 0 || n >= len(elements) {
 		return ""
 	}
 	return elements[n]
@@ -71,7 +68,7 @@ func Integer(value string) (digits string, ok bool) {
 	if len(value) > longestDate || unsigned == "" || unsigned[0] < '0' || unsigned[0] > '9' {
 		return "", false
 	}
-	if mantissa, _, hasExponent := strings.Cut(strings.ToLower(unsigned), "e"); hasExponent && strings.Trim(mantissa, "0.") == "" {
+	if mantissa, _, _ := strings.Cut(strings.ToLower(unsigned), "e"); strings.Trim(mantissa, "0.") == "" {
 		return "0", true // whatever the exponent
 	}
 	whole, fraction, ok := decimal(unsigned)

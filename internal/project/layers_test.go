@@ -9,7 +9,7 @@ import (
 // layers are the layers of the packages, the lowest first. A package should import only
 // from lower layers, so packages of one layer do not import each other.
 var layers = [][]string{
-	{"scopes", "internal/panics", "internal/pool", "internal/clientcert", "internal/carried", "internal/tokencache"},
+	{"scopes", "internal/panics", "internal/pool", "internal/clientcert", "internal/carried", "internal/tokencache", "internal/answers"},
 	{"internal/fetch"},
 	{"internal/jose", "internal/challenge"},
 	{"internal/discovery", "internal/shape"},
@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"internal/binding"},
 	{"."},
 	{"internal/adapter", "internal/ending", "grpcauth/policypb"},
-	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest"},
+	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest", "cmd/accesstoken"},
 	{"benchmarks/internal/report"},
 	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "benchmarks/loopback", "internal/project", "internal/release", "internal/testkit"},
 }
@@ -33,7 +33,7 @@ var only = map[string][]string{
 	"google.golang.org/grpc":         {"grpcauth"},
 	"google.golang.org/protobuf":     {"grpcauth", "grpcauth/policypb"},
 	"google.golang.org/genproto":     {"grpcauth"},
-	"internal/carried":               {".", "internal/adapter", "accesstokentest"},
+	"internal/carried":               {".", "internal/adapter", "internal/ending", "accesstokentest"},
 	"internal/adapter":               {"middleware", "middleware/echoauth", "grpcauth"},
 	"internal/ending":                {"middleware", "middleware/echoauth"},
 	"net/http/httptest":              {"accesstokentest"},
@@ -42,7 +42,7 @@ var only = map[string][]string{
 	"github.com/MicahParks/":         {"jwks", "accesstokentest"},
 	"github.com/go-json-experiment/": {"internal/jose", "jwks"},
 	"code.dny.dev/ssrf":              {"internal/fetch"},
-	"golang.org/x/":                  {"jwks", "introspection", "internal/discovery", "internal/tokencache"},
+	"golang.org/x/":                  {"jwks", "introspection", "internal/discovery", "internal/tokencache", "internal/answers"},
 }
 
 func floor(pkg string) int {

@@ -65,14 +65,27 @@ func (r *Rules) Read(own *jose.Claims, payload string, isAnswer bool) Reading {
 	if r.scope != nil {
 		t.readScope(r)
 	}
-	if isAnswer { // its scopes are in scope, whatever the dialect says of JWTs (RFC 7662 §2.2)
-		for _, c := range r.scope {
-			if c.given != "scope" {
+	if isAnswer {
+		t.forget(r)
+	}
+	return t
+}
+
+// forget leaves out what means something else in an answer than in a JWT: its scopes are
+// in scope (RFC 7662 §2.2), and with azp it may name the client of any token.
+func (t *Reading) forget(r *Rules) {
+	for _, c := range r.scope {
+		if c.given != "scope" {
+			t.values[c.index] = ""
+		}
+	}
+	for _, n := range r.absent {
+		for _, c := range n.claims {
+			if c.given == "azp" {
 				t.values[c.index] = ""
 			}
 		}
 	}
-	return t
 }
 
 // text returns a claim that must be a string if it is there.
@@ -133,7 +146,7 @@ func (r *Rules) Join(claims jose.Claims, jwt, answer *Reading) Reading {
 func eitherOf(first, second []string) []string {
 	values := slices.Clone(first)
 	for i := range values {
-		if isAbsentOrNull(values[i]) && second[i] != "" {
+		if isAbsentOrNull(values[i]) {
 			values[i] = second[i]
 		}
 	}
@@ -169,6 +182,13 @@ func (r *Rules) CheckKind(header *jose.Header, t *Reading) *Fault {
 	if fault := r.CheckType(header); fault != nil {
 		return fault
 	}
+	return r.CheckMarks(t)
+}
+
+// CheckMarks refuses tokens with the marks of other kinds, tokens without the marks by
+// which access tokens are known, and an aud that names the client. Of a joined reading,
+// neither the JWT nor the answer may have what must be absent, or contradict a mark.
+func (r *Rules) CheckMarks(t *Reading) *Fault {
 	if r.noNonce && t.Nonce || r.noOthers && t.OtherKind {
 		return &Fault{IsOtherKind: true, Text: "the token has claims that ID or logout tokens have"}
 	}
@@ -180,14 +200,6 @@ func (r *Rules) CheckKind(header *jose.Header, t *Reading) *Fault {
 	if t.OtherUse {
 		return &Fault{IsOtherKind: true, Text: "typ or token_use is that of an ID, refresh or logout token"}
 	}
-	return r.CheckMarks(t)
-}
-
-// CheckMarks refuses tokens without the marks by which access tokens are known, and an
-// aud that names the client. Of a joined reading, neither the JWT nor the answer may
-// contradict a mark. What must be absent is checked in the JWT alone, because an answer
-// may say more than any token.
-func (r *Rules) CheckMarks(t *Reading) *Fault {
 	for i := range r.kind {
 		if n := &r.kind[i]; !t.holds(n) {
 			return &Fault{IsOtherKind: true, Text: n.complaint()}

@@ -1,0 +1,177 @@
+package accesstoken_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/dialect"
+)
+
+// issuerOf returns an Issuer of the server, whose keys are fetched by discovery.
+func issuerOf(as *accesstokentest.Server) accesstoken.Issuer {
+	return accesstoken.Issuer{URL: as.URL, HTTPClient: as.Client()}
+}
+
+func validateToken(t *testing.T, v *accesstoken.Validator, token string) (accesstoken.Claims, error) {
+	t.Helper()
+	return v.Validate(t.Context(), accesstoken.Bearer(token))
+}
+
+func TestARemovedIssuersTokensAreRefusedAtOnce(t *testing.T) {
+	kept, removed := accesstokentest.NewServer(t), accesstokentest.NewServer(t)
+	v := newValidator(t, kept, func(c *accesstoken.Config) {
+		c.Issuers = []accesstoken.Issuer{issuerOf(kept), issuerOf(removed)}
+	})
+	keptToken, removedToken := kept.Token(nil), removed.Token(nil)
+	keptClaims, err := validateToken(t, v, keptToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	removedClaims, err := validateToken(t, v, removedToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := kept.Requests(accesstokentest.JWKSPath)
+
+	if err := v.SetIssuers(issuerOf(kept)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = validateToken(t, v, removedToken)
+	wantReason(t, err, accesstoken.IssuerUnknown)
+	_, err = validateToken(t, v, removed.Token(nil))
+	wantReason(t, err, accesstoken.IssuerUnknown)
+	wantReason(t, v.Check(t.Context(), removedClaims, accesstoken.Policy{}), accesstoken.IssuerUnknown)
+	if _, err := validateToken(t, v, keptToken); err != nil {
+		t.Errorf("a cached token of the issuer that stays: got %v; want nil", err)
+	}
+	if _, err := validateToken(t, v, kept.Token(nil)); err != nil {
+		t.Errorf("a new token of the issuer that stays: got %v; want nil", err)
+	}
+	if err := v.Check(t.Context(), keptClaims, accesstoken.Policy{}); err != nil {
+		t.Errorf("claims of the issuer that stays: got %v; want nil", err)
+	}
+	if got := kept.Requests(accesstokentest.JWKSPath); got != before {
+		t.Errorf("the keys of the issuer that stays were fetched %d times more; want none", got-before)
+	}
+
+	if err := v.SetIssuers(issuerOf(kept), issuerOf(removed)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := validateToken(t, v, removedToken); err != nil {
+		t.Errorf("once the issuer is back: got %v; want nil", err)
+	}
+	wantReason(t, v.Check(t.Context(), removedClaims, accesstoken.Policy{}), accesstoken.IssuerUnknown)
+}
+
+func TestABrokenUpdateChangesNothing(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, nil)
+	token := as.Token(nil)
+	if _, err := validateToken(t, v, token); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		issuers []accesstoken.Issuer
+		faults  int
+	}{
+		"no issuers":                     {nil, 1},
+		"two faults in two issuers":      {[]accesstoken.Issuer{{URL: "https://a.example", MaxAge: -1}, {URL: "http://b.example"}}, 2},
+		"one issuer twice":               {[]accesstoken.Issuer{{URL: "https://a.example"}, {URL: "https://a.example"}}, 1},
+		"a dialect that takes ID tokens": {[]accesstoken.Issuer{{URL: "https://a.example", Dialect: &dialect.Dialect{IDTokens: true}}}, 1},
+	} {
+		err := v.SetIssuers(test.issuers...)
+		if err == nil || len(strings.Split(err.Error(), "\n")) != test.faults {
+			t.Errorf("%s: got %v; want %d faults", name, err, test.faults)
+		}
+		if _, err := validateToken(t, v, token); err != nil {
+			t.Errorf("%s: the issuer of before: got %v; want nil", name, err)
+		}
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.SetIssuers(issuerOf(as)); err == nil {
+		t.Error("after Close: got no error; want one")
+	}
+	if err := new(accesstoken.Validator).SetIssuers(issuerOf(as)); err == nil {
+		t.Error("of the zero Validator: got no error; want one")
+	}
+}
+
+// What every request is judged by applies to cached tokens too.
+func TestNewSettingsOfAnIssuerCountFromTheNextRequestOn(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{issuerOf(as)} })
+	token := as.Token(nil)
+	if _, err := validateToken(t, v, token); err != nil {
+		t.Fatal(err)
+	}
+	issuer := issuerOf(as)
+	for _, test := range []struct {
+		change func()
+		want   accesstoken.Reason
+	}{
+		{func() { issuer.Audience = []string{"urn:other"} }, accesstoken.AudienceMismatch},
+		{func() { issuer.Audience = nil }, ""},
+		{func() { issuer.MaxLifetime = 1 }, accesstoken.ClaimInvalid},
+		{func() { issuer.MaxLifetime = 0 }, ""},
+		{func() {
+			issuer.Accept = func(context.Context, accesstoken.Claims) error { return accesstoken.Deny("CLOSED", nil) }
+		}, "CLOSED"},
+		{func() { issuer.Accept = nil }, ""},
+		{func() { issuer.Clients = []string{"nobody"} }, accesstoken.ClaimInvalid},
+		{func() { issuer.Clients = nil }, ""},
+	} {
+		test.change()
+		if err := v.SetIssuers(issuer); err != nil {
+			t.Fatal(err)
+		}
+		_, err := validateToken(t, v, token)
+		if test.want == "" && err != nil {
+			t.Errorf("got %v; want nil", err)
+		}
+		if test.want != "" {
+			wantReason(t, err, test.want)
+		}
+	}
+}
+
+// Requests go on while issuers come and go.
+func TestIssuersChangeUnderLoad(t *testing.T) {
+	kept, other := accesstokentest.NewServer(t), accesstokentest.NewServer(t)
+	v := newValidator(t, kept, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{issuerOf(kept)} })
+	keptToken, otherToken := kept.Token(nil), other.Token(nil)
+	if _, err := validateToken(t, v, keptToken); err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for !stop.Load() {
+				if _, err := v.Validate(context.Background(), accesstoken.Bearer(keptToken)); err != nil {
+					t.Errorf("the issuer that stays: got %v; want nil", err)
+					return
+				}
+				_, _ = v.Validate(context.Background(), accesstoken.Bearer(otherToken))
+			}
+		})
+	}
+	for range 200 {
+		if err := v.SetIssuers(issuerOf(kept), issuerOf(other)); err != nil {
+			t.Error(err)
+		}
+		if err := v.SetIssuers(issuerOf(kept)); err != nil {
+			t.Error(err)
+		}
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(otherToken))
+		wantReason(t, err, accesstoken.IssuerUnknown)
+	}
+	stop.Store(true)
+	wait.Wait()
+}
