@@ -1,7 +1,7 @@
 # make check is the whole gate. make help lists the rest.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-TAGS        = browser,interop,ratio# of the lanes that go test ./... leaves out
+TAGS        = browser,interop,ratio,spire# of the lanes that go test ./... leaves out
 ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    = 1m
@@ -92,6 +92,9 @@ redis: ## introspection answers shared by Redis: examples/redis twice, beside a 
 	@command -v redis-server >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server)
 	go test -C examples -tags interop -count=1 ./redis
 
+spire: ## JWT-SVIDs of a real SPIRE server and agent, which are built once, in some 10 minutes
+	go test -C integrations/spiffeauth -tags spire -count=1 -timeout 60m -v -run '^TestSPIRE' .
+
 browser: ## the quickstart in a headless browser; screenshots in examples/browser/screenshots
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
@@ -102,4 +105,4 @@ release-rehearsal: ## what a release of VERSION=v0.1.0 has, in bin/release; publ
 apidiff: ## what changed in the API since the last tag, and its semver class
 	@go run ./internal/release -api
 
-.PHONY: help check fmt vet staticcheck workflows govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection bench-issuers interop redis browser release-rehearsal apidiff
+.PHONY: help check fmt vet staticcheck workflows govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection bench-issuers interop redis spire browser release-rehearsal apidiff

@@ -44,6 +44,9 @@ func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape
 	if err == nil {
 		err = i.checkTenant(claims)
 	}
+	if err == nil {
+		err = i.checkTrustDomain(claims.Subject)
+	}
 	if err != nil {
 		return i.advise(err, header, own, raw)
 	}
@@ -103,6 +106,15 @@ func (i *issuer) checkTenant(claims *shape.Reading) *Error {
 		return nil
 	}
 	return refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
+}
+
+// checkTrustDomain refuses a sub outside the trust domain, whose keys verify only its
+// own IDs (SPIFFE Trust Domain and Bundle §3).
+func (i *issuer) checkTrustDomain(subject string) *Error {
+	if !i.settings().isTrustDomain() || trustDomainOf(subject) == i.url {
+		return nil
+	}
+	return refusal(ClaimInvalid, "sub is not the SPIFFE ID of a workload in the trust domain of URL")
 }
 
 // checkLists requires what Clients and Demand list. raws are the JSON objects of the

@@ -145,7 +145,7 @@ func (c Config) sharedSpellings() (f faults) {
 
 // faults reports faults in one issuer, without regard to the others.
 func (i Issuer) faults() (f faults) {
-	f = append(i.urlFaults(), i.aliasFaults()...)
+	f = slices.Concat(i.urlFaults(), i.aliasFaults(), i.spiffeFaults())
 	if i.Keys != nil && (i.JWKSURI != "" || i.MetadataURL != "") {
 		f.add("Keys is set, so JWKSURI and MetadataURL would not be read; set one of them")
 	}

@@ -191,7 +191,7 @@ func (f *family) newGroup(config Config, given Issuer, owned *jwks.Cache) (*grou
 			tenants:    id.tenants,
 			rules:      rules,
 			demands:    demandsOf(given.Demand),
-			algorithms: firstSet(given.Algorithms, config.algorithms()),
+			algorithms: firstSet(given.Algorithms, given.ownAlgorithms(), config.algorithms()),
 			keys:       given.keysOf(id, keys),
 			leeway:     config.leeway(),
 			hierarchy:  f.implied,

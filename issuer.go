@@ -50,6 +50,7 @@ func (i *issuer) isNamed(iss string) bool { return iss == i.url || slices.Contai
 
 // settingsOf completes an Issuer with what it inherits.
 func (c Config) settingsOf(given Issuer) *settings {
+	given.MaxLifetime = given.longestLifetime()
 	return &settings{given, firstSet(given.Audience, c.Audience, []string{c.Resource})}
 }
 

@@ -21,6 +21,7 @@ func (i Issuer) urlFaults() (f faults) {
 		f.add("URL: the URL is empty; set it to the issuer identifier, exactly as iss has it")
 	case isDocument(i.URL):
 		f.add("URL is the address of a document; expected the issuer identifier, %s", insteadOfDocument(i.URL))
+	case i.isTrustDomain(): // see spiffeFaults
 	case i.Keys != nil || i.JWKSURI != "":
 		if hasUser(i.URL) {
 			f.add("URL: %q must not carry user information", fetch.Redact(i.URL))

@@ -86,6 +86,14 @@ const (
 	// {"repository_id": {"1296269"}, "ref": {"refs/heads/main"}, "event_name": {"push"}}
 	// or the environment of a deployment.
 	CI
+
+	// SPIFFE is for JWT-SVIDs, with which workloads call each other. URL is the trust
+	// domain, for example "spiffe://example.org", and Keys are its bundle, for example from
+	// integrations/spiffeauth. If iss is not a configured issuer, it is ignored, and sub,
+	// the SPIFFE ID of a workload, finds the trust domain. The workload acts for itself,
+	// without scopes, so Policy.SPIFFEIDs says which of them may call. Unless Algorithms
+	// lists it, no Ed25519 key counts. If MaxLifetime is zero, it is 1 h.
+	SPIFFE
 )
 
 // String returns the profile's name, what it relaxes of RFC 9068 and what it demands
@@ -179,7 +187,15 @@ var dialects = map[Profile]*dialect.Dialect{
 		Name: "CI", Types: []string{"jwt", ""}, Optional: []string{"client_id", "jti"}, IDTokens: true,
 		Kind: []dialect.Mark{dialect.Without("nonce", "at_hash", "c_hash", "s_hash", "events")},
 	},
+	SPIFFE: {
+		Name: "SPIFFE", Types: []string{"jwt", "jose", ""}, Optional: []string{"client_id", "jti", "iat"},
+		Kind:    []dialect.Mark{dialect.HasPrefix("sub", spiffeScheme)},
+		Machine: []dialect.Mark{dialect.HasPrefix("sub", spiffeScheme)},
+	},
 }
+
+// spiffeScheme begins every SPIFFE ID, and the URL of an Issuer that is a trust domain.
+const spiffeScheme = "spiffe://"
 
 // entraMachine are the marks of a token of Entra ID for an application itself.
 var entraMachine = []dialect.Mark{dialect.AnyOf(dialect.Without("scp"), dialect.Is("scp", ""), dialect.Mark{Mark: shape.SubjectIsClient("", "")})}
@@ -207,6 +223,8 @@ func (p Profile) spec(d *dialect.Dialect) shape.Spec {
 		spec.Lists = "a client among Issuer.Clients"
 	case p == CI:
 		spec.Lists = "what Issuer.Demand says"
+	case p == SPIFFE:
+		spec.Lists = "a workload of the trust domain in Issuer.URL"
 	}
 	return spec
 }
@@ -215,4 +233,4 @@ func (p Profile) spec(d *dialect.Dialect) shape.Spec {
 func (p Profile) demandsClients() bool { return p == Cognito || p == Google }
 
 // namesNoClient reports whether the tokens never name a client.
-func (p Profile) namesNoClient() bool { return p == Kubernetes || p == CI }
+func (p Profile) namesNoClient() bool { return p == Kubernetes || p == CI || p == SPIFFE }

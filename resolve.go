@@ -33,7 +33,7 @@ func (f *family) newResolver(resolve func(context.Context, string) (*Issuer, err
 				i.answer = answer
 			}
 			i.current.Store(f.config.settingsOf(g.given))
-			if f.roster.Load().issuerOf(i.url) != nil { // SetIssuers was faster
+			if f.roster.Load().issuerOf(i.url, "") != nil { // SetIssuers was faster
 				i.removed.Store(true)
 			}
 		},

@@ -278,7 +278,7 @@ func TestThePagesSayWhatWasRun(t *testing.T) {
 	for _, page := range issuerPages(t) {
 		foot, how := "Written from the vendor's documentation; nothing here was run against it", "| from documentation |\n"
 		if software := recorded(t, page); software != "" {
-			foot, how = "Checked against "+software+" by `make interop`", "| run |\n"
+			foot, how = "Checked against "+software+" by `make "+lane(page)+"`", "| run |\n"
 		}
 		text := content(t, page)
 		if _, said, _ := strings.Cut(text, "\n---\n\n"); !strings.HasPrefix(said, foot) {
@@ -290,6 +290,14 @@ func TestThePagesSayWhatWasRun(t *testing.T) {
 			}
 		}
 	}
+}
+
+// lane returns the target of make that runs the software of a page.
+func lane(page string) string {
+	if path.Base(page) == "spiffe.md" {
+		return "spire"
+	}
+	return "interop"
 }
 
 // recorded returns the name of the software whose tokens the page's record has, or "".
