@@ -114,8 +114,7 @@ func (f *family) change(config Config) error {
 	for _, g := range old.groups {
 		for _, i := range g.members {
 			if next.issuers[i.url] != i {
-				i.removed.Store(true)
-				i.remove()
+				i.end()
 			}
 		}
 	}

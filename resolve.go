@@ -38,9 +38,12 @@ func (f *family) newResolver(resolve func(context.Context, string) (*Issuer, err
 			}
 		},
 		Drop: func(old, next *group, replaced bool) {
-			if i := old.members[0]; replaced && (next == nil || next.members[0] != i) {
-				i.removed.Store(true)
-				i.remove()
+			switch i := old.members[0]; {
+			case next != nil && next.members[0] == i:
+			case replaced:
+				i.end()
+			default:
+				f.cache.End(&i.share)
 			}
 			if next == nil || next.owned != old.owned {
 				f.background.Go(func() { _ = old.close() })
