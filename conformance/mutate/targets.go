@@ -67,11 +67,6 @@ var targets = []target{
 		"issuer.warm", "issuer.ready", // construction and shutdown
 	}},
 	{file: "verify.go"},
-	{file: "roster.go", skip: []string{"newRoster", "roster.add"}}, // construction
-	{file: "resource.go"},
-	{file: "resolve.go"},
-	{file: "family.go", skip: []string{"family.newGroup", "family.closeAllBut"}}, // construction and shutdown
-	{file: "internal/answers/answers.go", skip: []string{"Cache.Close"}},
 	{file: "complete.go"},
 	{file: "validator.go", skip: []string{
 		"NewValidator", "Validator.Ready", "Validator.eachIssuer", "Validator.Close", // construction and shutdown
@@ -126,7 +121,6 @@ var stages = map[string][]stage{
 	"jwks":                {keySets, cases, root},
 	"dpop":                {proofs},
 	"internal/clientcert": {{pkg: "internal/clientcert"}, cases, root},
-	"internal/answers":    {root},
 	"internal/shape":      {{pkg: "internal/shape"}, root, cases},
 	"internal/binding":    {root, cases},
 	"internal/adapter":    {{pkg: "internal/adapter"}, netHTTP, echo, grpc, cases},
