@@ -13,6 +13,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 
+	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/jwks"
 
 	"github.com/accesstoken/accesstoken"
@@ -289,4 +290,47 @@ func TestFAPI2HoldsForEachResource(t *testing.T) {
 	}
 	child := forFiles(t, v, nil)
 	_ = child.Close()
+}
+
+// A proof that was accepted for this very request counts for a relative with the same
+// verifier, and for no other Validator. It is never enough that claims are in the context.
+func TestWhereTheProofOfARequestCounts(t *testing.T) {
+	as, client := accesstokentest.NewServer(t), newHolder(t)
+	verifier := newVerifier(t)
+	withDPoP := func(c *accesstoken.Config) { c.DPoP = verifier }
+	v, stranger := newValidator(t, as, withDPoP), newValidator(t, as, withDPoP)
+	demanding, err := dpop.NewVerifier(dpop.Config{URLs: []string{resource}, NonceKey: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := func(r *accesstoken.Resource) { r.ID = "urn:child"; r.Audience = []string{resource} }
+	child := forFiles(t, v, both)
+	strict := forFiles(t, v, func(r *accesstoken.Resource) { both(r); r.DPoP = demanding })
+	token := as.Token(accesstokentest.Claims{"cnf": client.cnf(true, false)})
+	for name, test := range map[string]struct {
+		outer, inner *accesstoken.Validator
+		want         int
+	}{
+		"a relative with the same verifier": {v, child, 204},
+		"a relative that demands a nonce":   {v, strict, 401},
+		"a Validator of another family":     {v, stranger, 401},
+	} {
+		handler := middleware.New(test.outer, nil).Wrap(middleware.New(test.inner, nil).Wrap(
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, sending{dpop: true, proof: "right"}.request(t, token, client, client))
+		if w.Code != test.want {
+			t.Errorf("%s: got %d, %s; want %d", name, w.Code, w.Header().Values("WWW-Authenticate"), test.want)
+		}
+	}
+	claims, err := v.Validate(t.Context(), accesstoken.CredentialsOf(sending{dpop: true, proof: "right"}.request(t, token, client, client)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Validate(accesstoken.NewContext(t.Context(), claims), accesstoken.CredentialsOf(sending{dpop: true, proof: "right"}.request(t, token, client, client)))
+	if err != nil {
+		t.Errorf("with claims of NewContext, and a proof: got %v; want nil", err)
+	}
+	_, err = v.Validate(accesstoken.NewContext(t.Context(), claims), accesstoken.CredentialsOf(sending{dpop: true, proof: "wrong"}.request(t, token, client, newHolder(t))))
+	wantReason(t, err, accesstoken.BindingMismatch)
 }
