@@ -1,7 +1,7 @@
 # make check is the whole gate. make help lists the rest.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-TAGS        = browser,interop,ratio# of the lanes that go test ./... leaves out
+TAGS        = browser,interop,ratio,spire# of the lanes that go test ./... leaves out
 ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    = 1m
@@ -65,9 +65,10 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 	go test -bench . -benchtime 1x ./benchmarks
 	go test -tags ratio -run TestRatioSmoke -count=1 -v ./benchmarks
 
-soak: ## a key set and an introspection client under a thousand goroutines for SOAK=60s each, with the race detector; SEED=n replays
+soak: ## a key set and an introspection client under a thousand goroutines, and issuers that come and go, for SOAK=60s each, with the race detector; SEED=n replays
 	go test -race -count=1 -timeout 0 -v -run '^TestSoak' ./jwks -soak $(SOAK) -seed $(SEED)
 	go test -race -count=1 -timeout 0 -v -run '^TestSoak' ./introspection -soak $(SOAK) -seed $(SEED)
+	go test -race -count=1 -timeout 0 -v -run '^TestSoakOfIssuers' . -soak $(SOAK)
 
 mutate: ## take each check away in turn, and see that a test fails; some 30 minutes; ONLY=./grpcauth takes those of one package
 	@go run ./conformance/mutate -only '$(ONLY)'
@@ -77,6 +78,9 @@ differential: ## our verdicts on made-up tokens against three JOSE libraries for
 
 bench-jwks: ## how the caches of other libraries take rotations, floods and outages; some 6 minutes
 	go run -C benchmarks/compare/jwks . -write README.md
+
+bench-issuers: ## what 1, 200 and 10,000 issuers cost, as the table of docs/tenants.md
+	@go run ./benchmarks/issuers
 
 bench-introspection: ## how introspection clients take load, outages and floods; some 7 minutes
 	go run -C benchmarks/compare/introspection . -write README.md
@@ -88,6 +92,9 @@ redis: ## introspection answers shared by Redis: examples/redis twice, beside a 
 	@command -v redis-server >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server)
 	go test -C examples -tags interop -count=1 ./redis
 
+spire: ## JWT-SVIDs of a real SPIRE server and agent, which are built once, in some 10 minutes
+	go test -C integrations/spiffeauth -tags spire -count=1 -timeout 60m -v -run '^TestSPIRE' .
+
 browser: ## the quickstart in a headless browser; screenshots in examples/browser/screenshots
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
@@ -98,4 +105,4 @@ release-rehearsal: ## what a release of VERSION=v0.1.0 has, in bin/release; publ
 apidiff: ## what changed in the API since the last tag, and its semver class
 	@go run ./internal/release -api
 
-.PHONY: help check fmt vet staticcheck workflows govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection interop redis browser release-rehearsal apidiff
+.PHONY: help check fmt vet staticcheck workflows govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection bench-issuers interop redis spire browser release-rehearsal apidiff

@@ -110,12 +110,12 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	// This runs before the issuer is asked, and before the use of a proof is recorded.
 	if err := v.checkAudience(found); err != nil {
 		if !cached && found.header != nil && v.isForAnother(found) {
-			v.cache.Put(key, found, found.compact(v.shared))
+			v.cache.PutIn(&found.issuer.share, key, found, found.compact(v.shared))
 		}
 		return nil, err
 	}
 	if !cached && found.header != nil {
-		v.cache.Put(key, found, found.compact(v.shared))
+		v.cache.PutIn(&found.issuer.share, key, found, found.compact(v.shared))
 	}
 	if found.isPartial() {
 		if found, err = v.complete(ctx, key, found, credentials, fresh); err != nil {

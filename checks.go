@@ -44,6 +44,9 @@ func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape
 	if err == nil {
 		err = i.checkTenant(claims)
 	}
+	if err == nil {
+		err = i.checkTrustDomain(claims.Subject)
+	}
 	if err != nil {
 		return i.advise(err, header, own, raw)
 	}
@@ -105,6 +108,15 @@ func (i *issuer) checkTenant(claims *shape.Reading) *Error {
 	return refusal(ClaimInvalid, "tid is not the issuer's tenant, or not among Tenants")
 }
 
+// checkTrustDomain refuses a sub outside the trust domain, whose keys verify only its
+// own IDs (SPIFFE Trust Domain and Bundle §3).
+func (i *issuer) checkTrustDomain(subject string) *Error {
+	if !i.settings().isTrustDomain() || trustDomainOf(subject) == i.url {
+		return nil
+	}
+	return refusal(ClaimInvalid, "sub is not the SPIFFE ID of a workload in the trust domain of URL")
+}
+
 // checkLists requires what Clients and Demand list. raws are the JSON objects of the
 // claims: a JWT, an answer, or both.
 func (i *issuer) checkLists(claims *jose.Claims, raws ...string) error {
@@ -146,7 +158,7 @@ func (i *issuer) checkDemand(raws ...string) error {
 }
 
 // isOneOf reports whether a claim's JSON value is listed. The value can be a string, a
-// number as its text, true or false, or an array of strings of which one is listed.
+// number as its text, true or false, or an array of strings of which at least one is listed.
 func isOneOf(value string, listed []string) bool {
 	if texts, ok := jose.Strings(value); ok {
 		return slices.ContainsFunc(texts, func(text string) bool { return slices.Contains(listed, text) })

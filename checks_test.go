@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -269,12 +270,13 @@ func TestAJoinedPolicyDemandsWhatEitherDoes(t *testing.T) {
 	for name, demanding := range map[string]accesstoken.Policy{
 		"FreshIntrospection": {FreshIntrospection: true},
 		"SenderConstrained":  {SenderConstrained: true},
+		"SPIFFEIDs":          {SPIFFEIDs: []string{"spiffe://example.org/a"}},
 	} {
 		for order, joined := range map[string]accesstoken.Policy{
 			"first":  demanding.And(accesstoken.Policy{}),
 			"second": accesstoken.Policy{}.And(demanding),
 		} {
-			if joined.FreshIntrospection != demanding.FreshIntrospection || joined.SenderConstrained != demanding.SenderConstrained {
+			if joined.FreshIntrospection != demanding.FreshIntrospection || joined.SenderConstrained != demanding.SenderConstrained || !slices.Equal(joined.SPIFFEIDs, demanding.SPIFFEIDs) {
 				t.Errorf("%s, %s: got %+v; want %+v", name, order, joined, demanding)
 			}
 		}

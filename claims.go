@@ -21,7 +21,8 @@ import (
 // no other request sees the change.
 //
 // A user is identified by Issuer and Subject together, never by Subject alone (RFC
-// 7519 §4.1.2). If a client acts for itself, [Claims.ClientItself] returns true.
+// 7519 §4.1.2). If [Claims.ClientItself] returns true, Subject is no user. If it returns
+// false, the token may be a user's, or may not say.
 //
 // Claims are untrusted input, so you should escape or check them before you use them
 // in SQL, paths or logs.

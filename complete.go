@@ -34,7 +34,7 @@ func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *fac
 		}
 		size := whole.compact(v.shared) + len(answer)
 		found.extras.whole.Store(whole)
-		v.cache.Put(key, found, found.extras.size+size)
+		v.cache.PutIn(&found.issuer.share, key, found, found.extras.size+size)
 	}
 	if err := v.checkClock(whole); err != nil {
 		return nil, err

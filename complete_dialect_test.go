@@ -110,3 +110,15 @@ func TestTheLifetimeOfATokenWithoutIAT(t *testing.T) {
 		t.Errorf("with iat in the answer: got %v; want nil", err)
 	}
 }
+
+// The answer about an opaque token has to have iat, because a lifetime that counts from now
+// would begin anew with each answer.
+func TestAnOpaqueTokenWithoutIATHasNoLifetime(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers[0].Introspection, c.Issuers[0].MaxLifetime = newIntrospection(t, as), time.Hour
+	})
+	exp := time.Now().Add(time.Minute).Unix()
+	validate(t, v, as.Opaque(accesstokentest.Claims{"exp": exp}), "")
+	validate(t, v, as.Opaque(accesstokentest.Claims{"exp": exp, "iat": nil}), accesstoken.ClaimInvalid)
+}

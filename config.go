@@ -137,7 +137,8 @@ type Issuer struct {
 	// discovery (RFC 8414, OpenID Connect Discovery), and must be https; see
 	// DangerouslyAllowHTTP. With JWKSURI or Keys nothing is fetched from it, so it can be,
 	// for example, "http://adfs.example.com/adfs/services/trust" or
-	// "kubernetes/serviceaccount".
+	// "kubernetes/serviceaccount". A SPIFFE trust domain is "spiffe://example.org"; see the
+	// profile SPIFFE.
 	URL string
 
 	// Name is the issuer's label in logs, for example "staff". If empty, it is the host
@@ -200,7 +201,8 @@ type Issuer struct {
 
 	// Algorithms lists the accepted alg values; a token with any other alg is refused. If
 	// nil, they are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
-	// Ed25519, and EdDSA for Ed25519 keys; with FAPI2, only those that it allows.
+	// Ed25519, and EdDSA for Ed25519 keys; with FAPI2, only those that it allows, and of
+	// a SPIFFE trust domain neither Ed25519 nor EdDSA.
 	Algorithms []string
 
 	// Profile describes this issuer's JWT access tokens. The zero value is RFC9068.
@@ -209,7 +211,7 @@ type Issuer struct {
 	// Clients, if not nil, lists the client ids whose tokens are accepted. The client id
 	// is in client_id, or where the Profile finds it. Cognito and Google need Clients,
 	// and so does Keycloak with DangerouslyAcceptNoAudience. Clients cannot be used with
-	// Kubernetes and CI, because their tokens name no client.
+	// Kubernetes, CI and SPIFFE, because their tokens name no client.
 	Clients []string
 
 	// Tenants lists the Entra ID tenants (tid) whose tokens are accepted, by GUID. It
@@ -237,7 +239,7 @@ type Issuer struct {
 	// MaxLifetime refuses tokens whose exp minus iat is more than MaxLifetime. If either
 	// is set, tokens must have iat; for MaxLifetime they must also have exp. If the
 	// Dialect makes iat optional, and a token has none, MaxLifetime counts from now.
-	// Zero means no limit.
+	// Zero means no limit, but for a SPIFFE trust domain a MaxLifetime of 1 h.
 	MaxAge, MaxLifetime time.Duration
 
 	// SingleAudience refuses tokens whose aud names other servers besides this one. If

@@ -2,6 +2,7 @@ package accesstoken
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -47,13 +48,58 @@ func (c Config) faults() (f faults) {
 		if c.PublicAddressesOnly && issuer.HTTPClient != nil {
 			f.add("Issuers[%d] %q: HTTPClient and Config.PublicAddressesOnly exclude each other; connections are made by the client's own transport", i, fetch.Redact(issuer.URL))
 		}
-		for j := range c.Issuers[:i] { // of ten thousand issuers these are fifty million pairs
+	}
+	return slices.Concat(f, c.sharedParts(), c.sharedSpellings())
+}
+
+// sharedParts reports settings that two issuers share. It compares only those pairs that
+// have something in common, because of ten thousand issuers there are fifty million pairs.
+func (c Config) sharedParts() (f faults) {
+	type part any // a Name, a KeySource, or that an issuer has Introspection
+	type asks struct{}
+	same, collide := map[part][]int{}, c.prefixesCollide()
+	for i := range c.Issuers {
+		issuer, earlier := &c.Issuers[i], map[int]bool{}
+		share := func(p part) {
+			for _, j := range same[p] {
+				earlier[j] = true
+			}
+			same[p] = append(same[p], i)
+		}
+		if issuer.Name != "" {
+			share(issuer.Name)
+		}
+		if issuer.Keys != nil && reflect.ValueOf(issuer.Keys).Comparable() {
+			share(issuer.Keys)
+		}
+		if issuer.Introspection != nil && collide {
+			share(asks{})
+		}
+		for _, j := range slices.Sorted(maps.Keys(earlier)) {
 			for _, fault := range issuer.collisions(&c.Issuers[j]) {
 				f.add("Issuers[%d] and Issuers[%d]: %w", j, i, fault)
 			}
 		}
 	}
-	return append(f, c.sharedSpellings()...)
+	return f
+}
+
+// prefixesCollide reports whether any TokenPrefix begins with another. If so, two that are
+// neighbours in the alphabet do.
+func (c Config) prefixesCollide() bool {
+	var prefixes []string
+	for i := range c.Issuers {
+		if c.Issuers[i].Introspection != nil {
+			prefixes = append(prefixes, c.Issuers[i].TokenPrefix)
+		}
+	}
+	slices.Sort(prefixes)
+	for i := 1; i < len(prefixes); i++ {
+		if strings.HasPrefix(prefixes[i], prefixes[i-1]) {
+			return true
+		}
+	}
+	return false
 }
 
 // tokenFieldFaults reports a TokenField that cannot hold a token, or that something else
@@ -99,7 +145,7 @@ func (c Config) sharedSpellings() (f faults) {
 
 // faults reports faults in one issuer, without regard to the others.
 func (i Issuer) faults() (f faults) {
-	f = append(i.urlFaults(), i.aliasFaults()...)
+	f = slices.Concat(i.urlFaults(), i.aliasFaults(), i.spiffeFaults())
 	if i.Keys != nil && (i.JWKSURI != "" || i.MetadataURL != "") {
 		f.add("Keys is set, so JWKSURI and MetadataURL would not be read; set one of them")
 	}

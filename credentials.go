@@ -44,9 +44,9 @@ func without(problem Reason) Credentials {
 	return Credentials{first: unsafe.StringData(string(problem)), length: len(problem), none: true}
 }
 
-// text returns the token, or the reason why there is no token. It is stored as a
-// pointer, because fmt would print a string: it calls no methods on an unexported
-// field of another struct.
+// text returns the token, or the reason why there is no token. It is stored as a pointer
+// and a length. If it were a string, fmt would print the token where Credentials are an
+// unexported field of another struct, because fmt does not call Format there.
 func (c Credentials) text() string { return unsafe.String(c.first, c.length) }
 
 // CredentialsFrom reads the Authorization lines of a request. It never fails. If the

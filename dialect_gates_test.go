@@ -1,6 +1,7 @@
 package accesstoken_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +156,8 @@ func TestEveryProfileFitsIssuerDialect(t *testing.T) {
 		if got := issuerFaults(t, issuer); got != "" {
 			t.Errorf("%s: got %s; want no fault", name, got)
 		}
-		if renamed := profile.Dialect(); profile != accesstoken.CI && profile != accesstoken.Kubernetes && profile != accesstoken.Zitadel {
+		needsMore := []accesstoken.Profile{accesstoken.CI, accesstoken.Kubernetes, accesstoken.Zitadel, accesstoken.SPIFFE}
+		if renamed := profile.Dialect(); !slices.Contains(needsMore, profile) {
 			renamed.Name = "renamed"
 			if issuer.Dialect = renamed; issuerFaults(t, issuer) != "" {
 				t.Errorf("%s, renamed: got %s; want no fault", name, issuerFaults(t, issuer))

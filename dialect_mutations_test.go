@@ -89,7 +89,7 @@ func anyValue(random *rand.Rand) any {
 		nil, true, false, 0, 1, 2, 1.5, json.RawMessage("1.0"), "1", "1.0", "2.0", "", "x", "a b", "client", "other", "client@clients", "id", "ID", "Refresh", "logout",
 		"access", "Bearer", "DPoP", "app", "user", resource, []any{}, []any{"a"}, []any{"a b"}, []any{""}, []any{1}, []any{resource}, []any{"client"},
 		[]any{resource, "client"}, []any{"access", "id"}, map[string]any{}, map[string]any{"sub": "a"}, shapedTenant, shapedIssuer, "login.example.com",
-		"system:serviceaccount:prod:orders", "system:serviceaccount:prod", time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix(),
+		"system:serviceaccount:prod:orders", shapedTrustDomain + "/a", shapedTrustDomain, "spiffe://other.example/a", "system:serviceaccount:prod", time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix(),
 	}
 	return values[random.IntN(len(values))]
 }

@@ -114,8 +114,7 @@ func (f *family) change(config Config) error {
 	for _, g := range old.groups {
 		for _, i := range g.members {
 			if next.issuers[i.url] != i {
-				i.removed.Store(true)
-				i.remove()
+				i.end()
 			}
 		}
 	}
@@ -191,7 +190,7 @@ func (f *family) newGroup(config Config, given Issuer, owned *jwks.Cache) (*grou
 			tenants:    id.tenants,
 			rules:      rules,
 			demands:    demandsOf(given.Demand),
-			algorithms: firstSet(given.Algorithms, config.algorithms()),
+			algorithms: firstSet(given.Algorithms, given.ownAlgorithms(), config.algorithms()),
 			keys:       given.keysOf(id, keys),
 			leeway:     config.leeway(),
 			hierarchy:  f.implied,

@@ -41,6 +41,9 @@ func (c Config) fapiFaults() (f faults) {
 		own.fapiAlgorithms(i.Algorithms)
 		own.fapiOf("Introspection", i.Introspection)
 		own.fapiOf("Keys", i.Keys)
+		if i.isTrustDomain() {
+			own.add("FAPI2: every token must be bound to its sender, and JWT-SVIDs are bearer tokens; give the trust domain a Validator of its own, without FAPI2")
+		}
 		if i.DangerouslyAllowHTTP || i.DangerouslyAcceptNoAudience {
 			own.add("FAPI2 allows no setting whose name begins with Dangerously")
 		}

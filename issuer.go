@@ -10,6 +10,7 @@ import (
 	"github.com/accesstoken/accesstoken/internal/answers"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/shape"
+	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
 // An issuer is a configured [Issuer] in use, or one of its tenants. Only tenants of
@@ -31,8 +32,9 @@ type issuer struct {
 
 	answer *answers.Answer[group] // of ResolveIssuer; nil: it is in the configuration
 
-	removed atomic.Bool     // SetIssuers, or an answer of ResolveIssuer, has taken it out of use
-	gone    context.Context // ends then
+	share   tokencache.Share // of the cache, for its tokens
+	removed atomic.Bool      // SetIssuers, or an answer of ResolveIssuer, has taken it out of use
+	gone    context.Context  // ends then
 	remove  context.CancelFunc
 }
 
@@ -45,11 +47,19 @@ type settings struct {
 
 func (i *issuer) settings() *settings { return i.current.Load() }
 
+// end takes the issuer out of use: its tokens and claims are refused, and its streams end.
+func (i *issuer) end() {
+	i.removed.Store(true)
+	i.remove()
+	i.owner.cache.End(&i.share)
+}
+
 // isNamed reports whether iss is one of the issuer's spellings.
 func (i *issuer) isNamed(iss string) bool { return iss == i.url || slices.Contains(i.aliases, iss) }
 
 // settingsOf completes an Issuer with what it inherits.
 func (c Config) settingsOf(given Issuer) *settings {
+	given.MaxLifetime = given.longestLifetime()
 	return &settings{given, firstSet(given.Audience, c.Audience, []string{c.Resource})}
 }
 

@@ -75,7 +75,8 @@ func (f *facts) keyHolds(ctx context.Context) (bool, error) {
 // checkScheme refuses a token if its binding and the request's scheme do not match,
 // in either direction (RFC 9449 §7.1, §7.2). If no member of cnf is understood, the
 // token is refused as well. RFC 7800 §3.1 would ignore such a cnf, which would turn
-// a bound token into a bearer token.
+// a bound token into a bearer token. A JWT without cnf passes here if the issuer must
+// still be asked, because the answer may have cnf.
 func (f *facts) checkScheme(credentials Credentials) error {
 	bound, isDPoP := f.binding()
 	switch {
@@ -207,10 +208,22 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 	if (policy.SenderConstrained || v.constrained) && !f.isBound() {
 		return refusal(BindingRequired, "the policy or FAPI2 demands a token that is bound to a key or a certificate")
 	}
+	if err := policy.spiffeErr(); err != nil {
+		return wrapError(ResourceServerMisconfigured, err)
+	}
+	if policy.SPIFFEIDs != nil && !f.isAmong(policy.SPIFFEIDs) {
+		return refusal(PolicyDenied, "the caller is not a workload that the policy lists in SPIFFEIDs")
+	}
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
 	return nil
+}
+
+// isAmong reports whether the token is a JWT-SVID of one of the workloads. Another
+// issuer's token is never one, whatever its sub is.
+func (f *facts) isAmong(patterns []string) bool {
+	return f.issuer.settings().isTrustDomain() && slices.ContainsFunc(patterns, func(pattern string) bool { return covers(pattern, f.subject) })
 }
 
 // checkAgain checks kept facts by the clock, the issuer and the audience. If the clock

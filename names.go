@@ -21,6 +21,7 @@ func (i Issuer) urlFaults() (f faults) {
 		f.add("URL: the URL is empty; set it to the issuer identifier, exactly as iss has it")
 	case isDocument(i.URL):
 		f.add("URL is the address of a document; expected the issuer identifier, %s", insteadOfDocument(i.URL))
+	case i.isTrustDomain(): // see spiffeFaults
 	case i.Keys != nil || i.JWKSURI != "":
 		if hasUser(i.URL) {
 			f.add("URL: %q must not carry user information", fetch.Redact(i.URL))
@@ -71,9 +72,10 @@ const wellKnown = "/.well-known/"
 // issuer identifier.
 func isDocument(address string) bool { return strings.Contains(address, wellKnown) }
 
-// insteadOfDocument says what to write. If the address is that of a metadata
-// document, the text names the identifier from which the document is found (RFC 8414
-// §3.1, §5, OpenID Connect Discovery §4.1).
+// insteadOfDocument returns the end of an error message: what to write instead of an
+// address below /.well-known/. For a metadata document it names the identifier from which
+// the document is found (RFC 8414 §3.1, §5, OpenID Connect Discovery §4.1). For any other
+// document, such as a key set, it points to iss and JWKSURI.
 func insteadOfDocument(address string) string {
 	const which = "exactly as the document's member issuer has it"
 	before, after, _ := strings.Cut(address, wellKnown)

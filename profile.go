@@ -130,6 +130,14 @@ const (
 	// client of its own, and have the others ask for it with the scope
 	// "audience:server:client_id:<API>". Clients then lists them; they are named in azp.
 	Dex
+
+	// SPIFFE is for JWT-SVIDs, with which workloads call each other. URL is the trust
+	// domain, for example "spiffe://example.org", and Keys are its bundle, for example from
+	// integrations/spiffeauth. If iss is not a configured issuer, it is ignored, and sub,
+	// the SPIFFE ID of a workload, finds the trust domain. The workload acts for itself,
+	// without scopes, so Policy.SPIFFEIDs says which of them may call. Unless Algorithms
+	// lists it, no Ed25519 key counts. If MaxLifetime is zero, it is 1 h.
+	SPIFFE
 )
 
 // String returns the profile's name, what it relaxes of RFC 9068 and what it demands
@@ -254,7 +262,15 @@ var dialects = map[Profile]*dialect.Dialect{
 		Name: "Dex", Types: []string{""}, Client: []string{"azp"}, Optional: []string{"client_id", "jti"}, IDTokens: true,
 		Kind: []dialect.Mark{dialect.Without("events")},
 	},
+	SPIFFE: {
+		Name: "SPIFFE", Types: []string{"jwt", "jose", ""}, Optional: []string{"client_id", "jti", "iat"},
+		Kind:    []dialect.Mark{dialect.HasPrefix("sub", spiffeScheme)},
+		Machine: []dialect.Mark{dialect.HasPrefix("sub", spiffeScheme)},
+	},
 }
+
+// spiffeScheme begins every SPIFFE ID, and the URL of an Issuer that is a trust domain.
+const spiffeScheme = "spiffe://"
 
 // entraMachine are the marks of a token of Entra ID for an application itself.
 var entraMachine = []dialect.Mark{dialect.AnyOf(dialect.Without("scp"), dialect.Is("scp", ""), dialect.Mark{Mark: shape.SubjectIsClient("", "")})}
@@ -282,6 +298,8 @@ func (p Profile) spec(d *dialect.Dialect) shape.Spec {
 		spec.Lists = "a client among Issuer.Clients"
 	case p.demandsClaims() != "":
 		spec.Lists = "what Issuer.Demand says"
+	case p == SPIFFE:
+		spec.Lists = "a workload of the trust domain in Issuer.URL"
 	}
 	return spec
 }
@@ -304,4 +322,6 @@ func (p Profile) demandsClaims() string {
 }
 
 // namesNoClient reports whether the tokens never name a client.
-func (p Profile) namesNoClient() bool { return p == Kubernetes || p.demandsClaims() != "" }
+func (p Profile) namesNoClient() bool {
+	return p == Kubernetes || p == SPIFFE || p.demandsClaims() != ""
+}

@@ -33,14 +33,17 @@ func (f *family) newResolver(resolve func(context.Context, string) (*Issuer, err
 				i.answer = answer
 			}
 			i.current.Store(f.config.settingsOf(g.given))
-			if f.roster.Load().issuerOf(i.url) != nil { // SetIssuers was faster
+			if f.roster.Load().issuerOf(i.url, "") != nil { // SetIssuers was faster
 				i.removed.Store(true)
 			}
 		},
 		Drop: func(old, next *group, replaced bool) {
-			if i := old.members[0]; replaced && (next == nil || next.members[0] != i) {
-				i.removed.Store(true)
-				i.remove()
+			switch i := old.members[0]; {
+			case next != nil && next.members[0] == i:
+			case replaced:
+				i.end()
+			default:
+				f.cache.End(&i.share)
 			}
 			if next == nil || next.owned != old.owned {
 				f.background.Go(func() { _ = old.close() })

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/MicahParks/jwkset"
 
@@ -269,4 +270,23 @@ func TestFaultsOfAResource(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FAPI 2.0 demands as much of each resource server.
+func TestFAPI2HoldsForEachResource(t *testing.T) {
+	v, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, FAPI2: true, Issuers: []accesstoken.Issuer{{URL: "https://a.example", MaxLifetime: time.Minute}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	for name, r := range map[string]accesstoken.Resource{
+		"tokens without aud":   {ID: files, DangerouslyAcceptNoAudience: true},
+		"proofs signed by RSA": {ID: files, DPoP: verifierFor(t, "RS256")},
+	} {
+		if _, err := v.ForResource(r); err == nil || !strings.Contains(err.Error(), "FAPI2") {
+			t.Errorf("%s: got %v; want a fault of FAPI2", name, err)
+		}
+	}
+	child := forFiles(t, v, nil)
+	_ = child.Close()
 }

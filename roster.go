@@ -49,7 +49,9 @@ func newRoster(groups []*group) *roster {
 
 func (r *roster) add(i *issuer) {
 	r.issuers[i.url] = i
-	r.near[nearly(i.url)] = i
+	if !i.settings().isTrustDomain() { // sub finds it, so its iss needs no advice
+		r.near[nearly(i.url)] = i
+	}
 	for _, algorithm := range i.algorithms {
 		r.algorithms[algorithm] = true
 	}
@@ -61,10 +63,16 @@ func (r *roster) add(i *issuer) {
 	}
 }
 
-// issuerOf returns the issuer that iss names, or nil.
-func (r *roster) issuerOf(iss string) *issuer {
+// issuerOf returns the issuer of a token, or nil. If iss is configured, it decides.
+// Otherwise sub decides if it is the SPIFFE ID of a workload, because a JWT-SVID needs no
+// iss, and its trust domain is the one in sub (JWT-SVID §3, SPIFFE Trust Domain and
+// Bundle §3). Only an issuer that is a trust domain has such a URL.
+func (r *roster) issuerOf(iss, sub string) *issuer {
 	if i := r.issuers[iss]; i != nil {
 		return i
 	}
-	return r.aliases[iss]
+	if i := r.aliases[iss]; i != nil {
+		return i
+	}
+	return r.issuers[trustDomainOf(sub)]
 }

@@ -227,6 +227,8 @@ const (
 	shapedIssuer = "https://login.example.com/" + shapedTenant + "/v2.0"
 	shapedTenant = "11111111-2222-3333-4444-555555555555"
 	shapedClient = "client"
+
+	shapedTrustDomain = "spiffe://example.org"
 )
 
 // judge makes a token of the shape. It has our aud whatever it is, which is the
@@ -256,6 +258,9 @@ func shapedIssuerOf(profile accesstoken.Profile) accesstoken.Issuer {
 		issuer.Clients = []string{shapedClient}
 	case accesstoken.CI, accesstoken.Firebase, accesstoken.GoogleIAP:
 		issuer.Demand = map[string][]string{"sub": {"x-sub"}}
+	case accesstoken.SPIFFE:
+		issuer.URL, issuer.Keys = shapedTrustDomain, noKeys{}
+		issuer.Algorithms, issuer.MaxLifetime = []string{"RS256", "ES256", "EdDSA"}, time.Hour
 	}
 	return issuer
 }
@@ -348,6 +353,9 @@ func (s shape) text(name string) string {
 	case "sub":
 		if s.Profile == "Kubernetes" {
 			return "system:serviceaccount:prod:orders"
+		}
+		if s.Profile == "SPIFFE" {
+			return shapedTrustDomain + "/ns/prod/sa/orders"
 		}
 	}
 	return "x-" + name

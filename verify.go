@@ -48,15 +48,16 @@ func (v *Validator) mayAccept(algorithm string) bool {
 // errAlgorithm means that no issuer accepts the algorithm.
 var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 
-// verifyJWT checks from cheap to expensive: issuer, algorithm, key, signature. Until
-// the signature is verified, iss only selects a configured issuer, and no other
-// claim is used.
+// verifyJWT checks the issuer, the algorithm, the key and the signature, in this order.
+// Until the signature is verified, no claims but iss and sub are used. They select a
+// configured issuer. If there is no such issuer, iss goes to ResolveIssuer, unverified,
+// and to a comparison that chooses a warning for the log.
 func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, error) {
 	own, err := jose.ReadClaims(token.Payload)
 	if err != nil {
 		return nil, wrapError(TokenMalformed, err)
 	}
-	i := v.roster.Load().issuerOf(own.Issuer)
+	i := v.roster.Load().issuerOf(own.Issuer, own.Subject)
 	if i == nil && token.HasPossibleSignature() {
 		if i, err = v.resolveIssuer(ctx, own.Issuer); err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/jwks"
 )
 
 const tenant = "11111111-2222-3333-4444-555555555555"
@@ -48,6 +49,9 @@ func TestATokenOfEveryProfileIsAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for p := accesstoken.RFC9068; p.Dialect() != nil; p++ {
+		if p == accesstoken.SPIFFE {
+			continue // see TestATokenOfAWorkload
+		}
 		d := p.Dialect()
 		issuers := map[string]accesstoken.Issuer{
 			"profile":       {Profile: p},
@@ -80,6 +84,24 @@ func TestATokenOfEveryProfileIsAccepted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The sub of a JWT-SVID is a SPIFFE ID, which also names its issuer.
+func TestATokenOfAWorkload(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://api.example.com",
+		Issuers:  []accesstoken.Issuer{{URL: "spiffe://example.org", Profile: accesstoken.SPIFFE, Keys: jwks.Static(as.Keys()...)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	token := as.TokenOf(accesstoken.SPIFFE.Dialect(), accesstokentest.Claims{"iss": nil, "sub": "spiffe://example.org/ns/a"})
+	claims, err := v.Validate(t.Context(), accesstoken.Bearer(token))
+	if err != nil || claims.Subject != "spiffe://example.org/ns/a" || !claims.ClientItself() {
+		t.Errorf("got %q, %v; want the workload, which acts for itself", claims.Subject, err)
 	}
 }
 

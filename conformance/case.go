@@ -91,6 +91,7 @@ type setup struct {
 	FAPI2       bool                `json:"fapi2"`
 	TokenField  string              `json:"token_field"`        // "" is Authorization
 	Constrained bool                `json:"sender_constrained"` // the route's policy
+	SPIFFEIDs   []string            `json:"spiffe_ids"`         // the route's policy
 	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no header field is trusted
 }
 

@@ -288,10 +288,9 @@ func (o *offer) schemes() []string {
 	return []string{"Bearer", "DPoP"}
 }
 
-// givesNonce reports whether the response must have a nonce: if the proof lacked a good
-// nonce, or if the proof had one and the request was accepted. In the second case the
-// response's nonce is the next nonce. Otherwise there must not be a nonce (RFC 9449
-// §8.2, §9).
+// givesNonce reports whether the response must have a nonce. It must if the proof lacked a
+// good nonce, or if the proof had a good one and the request was accepted; then the
+// response has the next nonce. In all other cases it must not (RFC 9449 §8.2, §9).
 func (e expectation) givesNonce() bool {
 	if e.dpop == nil {
 		return false

@@ -43,6 +43,7 @@ var listed = []struct{ name, title string }{
 	{"FAPI", "FAPI 2.0 Security Profile"},
 	{"OPS", "Operation, limits, privacy"},
 	{"GRPC", "gRPC"},
+	{"SVID", "JWT-SVIDs of SPIFFE"},
 }
 
 func (r requirement) group() string { return strings.TrimRight(r.ID, "-0123456789") }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -153,6 +154,35 @@ func (w *world) keySet(keys []keyDoc) http.Handler {
 		written = append(written, string(w.jwk(key)))
 	}
 	return answers(`{"keys":[` + strings.Join(written, ",") + `]}`)
+}
+
+// bundle returns a SPIFFE bundle of the keys, or of all of the server's if keys is nil.
+// The use of each is jwt-svid unless the case sets another.
+func (w *world) bundle(server *accesstokentest.Server, keys []keyDoc) []byte {
+	if keys == nil {
+		for id := range w.published {
+			if id.of == server {
+				keys = append(keys, keyDoc{Of: w.nameOf(server), Alg: id.alg})
+			}
+		}
+	}
+	var written []string
+	for _, key := range keys {
+		set := members(`{"use": "jwt-svid"}`)
+		maps.Copy(set, key.Set)
+		if string(set["use"]) == "null" {
+			delete(set, "use")
+		}
+		written = append(written, string(w.jwk(keyDoc{Of: key.Of, Alg: key.Alg, Set: set})))
+	}
+	return []byte(`{"keys":[` + strings.Join(written, ",") + `]}`)
+}
+
+func (w *world) nameOf(server *accesstokentest.Server) string {
+	if server == w.other {
+		return "other"
+	}
+	return "as"
 }
 
 func (w *world) jwk(doc keyDoc) []byte {
@@ -379,7 +409,7 @@ func (w *world) client(timeout time.Duration) *http.Client {
 }
 
 func policyOf(c setup) accesstoken.Policy {
-	policy := accesstoken.Policy{Scopes: scopes.None(), SenderConstrained: c.Constrained}
+	policy := accesstoken.Policy{Scopes: scopes.None(), SenderConstrained: c.Constrained, SPIFFEIDs: c.SPIFFEIDs}
 	switch {
 	case c.All != nil:
 		policy.Scopes = scopes.All(c.All...)
@@ -414,6 +444,9 @@ func (w *world) issuer(t *testing.T, server *accesstokentest.Server, c issuerSet
 	}
 	if c.URL != "" {
 		issuer.URL = x.expand(c.URL)
+	}
+	if strings.HasPrefix(issuer.URL, "spiffe://") {
+		issuer.Keys = must(jwks.ReadBundle(w.bundle(server, v.Issuer.Keys)))
 	}
 	for _, demand := range c.Relax {
 		relax(t, &issuer.Relax, demand)

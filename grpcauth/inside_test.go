@@ -94,3 +94,38 @@ func TestAnOpenStreamWithoutARuleIsEnded(t *testing.T) {
 		t.Errorf("got %v; want POLICY_DENIED", err)
 	}
 }
+
+// The timer and SetIssuers may each cause a check, and the method of a stream that was
+// ended may run on.
+func TestAStreamThatWasEndedIsNotCheckedAgain(t *testing.T) {
+	s, refusals := newChecked(t)
+	apart := &apartStream{over: make(chan struct{})}
+	s.ServerStream = apart
+	s.timer = time.AfterFunc(time.Hour, s.check)
+	s.timer.Stop() // as if it had fired
+	s.check()
+	select {
+	case <-apart.over:
+	default:
+		t.Fatal("the first check did not end the stream; this test shows nothing")
+	}
+	if s.timer.Stop() {
+		t.Error("the timer of the ended stream is set; want no further check")
+	}
+	before := *refusals
+	s.check() // a second status would panic
+	if got := *refusals - before; got != 0 {
+		t.Errorf("got %d refusals of the ended stream; want none", got)
+	}
+}
+
+// SetIssuers may cause a check after an outer adapter has ended the claims. If the token
+// has no end, and StreamCheck is not set, the stream has no timer.
+func TestACheckWithoutATimerSetsNone(t *testing.T) {
+	s, _ := newChecked(t)
+	s.interceptors.again = 0
+	s.check()
+	if s.timer != nil || s.ended.Load() != nil {
+		t.Errorf("got the timer %v and the end %v; want neither", s.timer, s.ended.Load())
+	}
+}

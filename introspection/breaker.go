@@ -10,7 +10,7 @@ import (
 const (
 	breakAfter   = 5 // distinct tokens of one side, calls without a connection or credential, or failures of one token
 	firstBreak   = 500 * time.Millisecond
-	longestBreak = time.Second      // without a refusal or Retry-After, calls fail for up to this long after an outage; a shorter pause would cause more probes
+	longestBreak = time.Second      // the longest pause without a refusal or Retry-After, so calls may fail for this long after the endpoint is back; a shorter pause would cause more probes
 	longestAsked = 30 * time.Second // the maximum for a Retry-After
 	refusedBreak = 5 * time.Second  // the pause if the endpoint refuses this client
 
@@ -159,8 +159,8 @@ func (b *breaker) failing(d digest) *single {
 }
 
 // refusesSingle returns an error while the token's own circuit refuses calls. If a whole
-// answer has come since the token failed, for example about another token, the pause ends
-// after firstBreak, unless the failure was a 429.
+// answer has come since the token failed, for example about another token, the pause is cut
+// to firstBreak, counted from the failure, unless the failure was a 429.
 func (b *breaker) refusesSingle(d digest, now time.Time) error {
 	s := b.failing(d)
 	if s == nil {

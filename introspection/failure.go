@@ -24,7 +24,7 @@ const (
 	down                     // a connection but no answer, a truncated answer, or 408, 502, 503 or 504
 	unsent                   // no connection, which the token cannot have caused
 	queued                   // the transport of HTTPClient had no free connection (MaxConnsPerHost), so the endpoint was not asked
-	ours                     // the client could not get its own credential, so the endpoint was not asked
+	ours                     // the client could not get its own credential, so the endpoint was not asked with it
 )
 
 func (f failure) refusesUs() bool { return f == refused || f == forbidden }

@@ -92,8 +92,8 @@ var (
 // maxAnswer bounds an answer's size in bytes.
 const maxAnswer = 64 << 10
 
-// A Client asks one endpoint. It is safe for concurrent use. Its only goroutines run calls
-// that are under way, and the Config's functions.
+// A Client asks one endpoint. It is safe for concurrent use. It has goroutines only for
+// calls that are under way, and for the functions and the Store of the Config.
 type Client struct {
 	endpoint         string
 	timeout          time.Duration

@@ -33,7 +33,8 @@ const (
 	rounding = 0.01
 
 	// mostRetryMiss limits the RetryAfter of a request that the budget refuses. It is
-	// shorter than some cooldowns, because any earlier fetch answers the request too.
+	// shorter than some cooldowns, because a fetch for another token may come earlier, and
+	// answers the request too.
 	mostRetryMiss = 30 * time.Second
 )
 

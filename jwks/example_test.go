@@ -163,3 +163,20 @@ func ExampleFromKeyfunc() {
 	// 1 <nil>
 	// 0 <nil>
 }
+
+// A SPIFFE trust domain publishes its keys in a bundle. Only those for JWT-SVIDs are
+// used here.
+func ExampleReadBundle() {
+	bundle, err := jwks.ReadBundle([]byte(`{"spiffe_sequence": 7, "spiffe_refresh_hint": 300, "keys": [
+		{"use": "jwt-svid", "kid": "1", "kty": "EC", "crv": "P-256",
+			"x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"},
+		{"use": "x509-svid", "kty": "EC", "crv": "P-256",
+			"x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}
+	]}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(bundle.Len(), "key; read it again after", bundle.RefreshHint())
+	// Output: 1 key; read it again after 5m0s
+}

@@ -248,6 +248,11 @@ func readKey(raw string) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
+	return entryOf(m)
+}
+
+// entryOf checks the members of a key, and makes the entry.
+func entryOf(m documentKey) (entry, error) {
 	if err := checkMembers(m.JWKMarshal); err != nil {
 		return entry{}, err
 	}

@@ -244,9 +244,9 @@ func (c *Cache) askSafely(ctx context.Context, f *flight, saved *savedSet) (r re
 }
 
 // limit returns the timeout of a whole fetch: savedTimeout if the keys of File can be
-// used. Otherwise, while no keys are held, two of three attempts are cut off after
-// WaitTimeout, so that one hanging connection does not hold up every request. The third
-// gets the full FetchTimeout, for a slow server.
+// used. Otherwise, while no keys are held, the first two of every three attempts in a row
+// are cut off after WaitTimeout, so that one hanging connection does not hold up every
+// request. The third gets the full FetchTimeout, for a slow server.
 func (c *Cache) limit(saved *savedSet) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -48,7 +48,7 @@ type Middleware struct {
 	field     string // in which the token comes
 	options   Options
 	policy    accesstoken.Policy
-	demanding bool // a policy was set, so an anonymous request is refused
+	demanding bool // a policy was set, so Optional has no effect
 	ending    bool // responses end with their token
 }
 
@@ -194,8 +194,8 @@ func (m *wrapped) pass(w http.ResponseWriter, r *http.Request) {
 	m.next.ServeHTTP(w, r)
 }
 
-// demand returns the policies of this Wrap and of the Wraps directly inside it, also
-// through an http.ServeMux. A client without a token is thus told the scopes of all
+// demand returns the policies of this Wrap and of the Wraps of the same Validator directly
+// inside it, also through an http.ServeMux. A client without a token is thus told the scopes of all
 // these Wraps at once.
 func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 	policy, next := m.policy, m.next
@@ -218,7 +218,7 @@ func (m *wrapped) demand(r *http.Request) accesstoken.Policy {
 // Check makes the checks of Wrap without calling a handler. It returns the claims of
 // the caller, or the error to pass to Refuse. If the request has a DPoP proof, Check
 // consumes it, so a second Check fails. Inside a Wrap of the same Validator the proof
-// is not checked again.
+// is not checked again, unless the policy needs a fresh introspection.
 func (m *Middleware) Check(r *http.Request) (accesstoken.Claims, error) {
 	admitted, err := adapter.Authorize(r.Context(), m.validator, "", m.validator.CredentialsOf(r), m.policy)
 	return admitted.Claims, err

@@ -198,8 +198,8 @@ func (h health) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest)
 	return &grpc_health_v1.HealthCheckResponse{Status: grpc_health_v1.HealthCheckResponse_SERVING}, nil
 }
 
-// A forgetful handler is that of net/http with a validator that can be replaced by one
-// with an empty cache.
+// A forgetful handler is the net/http handler of this benchmark. Its validator can be
+// replaced by a new one with an empty cache.
 type forgetful struct {
 	key     string
 	current atomic.Pointer[guarded]

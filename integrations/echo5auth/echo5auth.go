@@ -48,7 +48,7 @@ type Middleware struct {
 	field     string // in which the token comes
 	options   Options
 	policy    accesstoken.Policy
-	demanding bool // a policy was set, so an anonymous request is refused
+	demanding bool // a policy was set, so Optional has no effect
 	ending    bool // responses end with their token
 }
 
@@ -200,7 +200,7 @@ func (m *Middleware) refuseDenied(c *echo.Context, err error) error {
 // Check makes the checks of Wrap without calling a handler. It returns the claims of
 // the caller, or the error to pass to Refuse. If the request has a DPoP proof, Check
 // consumes it, so a second Check fails. Inside a Wrap of the same Validator the proof
-// is not checked again.
+// is not checked again, unless the policy needs a fresh introspection.
 func (m *Middleware) Check(c *echo.Context) (accesstoken.Claims, error) {
 	r := c.Request()
 	admitted, err := adapter.Authorize(r.Context(), m.validator, "", m.validator.CredentialsOf(r), m.policy)

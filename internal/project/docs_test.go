@@ -279,7 +279,7 @@ func TestThePagesSayWhatWasRun(t *testing.T) {
 		foot, how := "Written from the vendor's documentation; nothing here was run against it", "| from documentation |\n"
 		_, said, _ := strings.Cut(content(t, page), "\n---\n\n")
 		if software := recorded(t, page); software != "" {
-			foot, how = "Checked against "+software+" by `make interop`", "| run |\n"
+			foot, how = "Checked against "+software+" by `make "+lane(page)+"`", "| run |\n"
 		} else if source := regexp.MustCompile("^Written from the source of [^;]+; nothing here was run against it").FindString(said); source != "" {
 			foot, how = source, "| from source |\n"
 		}
@@ -292,6 +292,14 @@ func TestThePagesSayWhatWasRun(t *testing.T) {
 			}
 		}
 	}
+}
+
+// lane returns the target of make that runs the software of a page.
+func lane(page string) string {
+	if path.Base(page) == "spiffe.md" {
+		return "spire"
+	}
+	return "interop"
 }
 
 // recorded returns the name of the software whose tokens the page's record has, or "" if

@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"internal/adapter", "internal/ending", "grpcauth/policypb"},
 	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest", "cmd/accesstoken"},
 	{"benchmarks/internal/report"},
-	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "benchmarks/loopback", "internal/project", "internal/release", "internal/testkit"},
+	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "benchmarks/loopback", "benchmarks/issuers", "internal/project", "internal/release", "internal/testkit"},
 }
 
 // library is the number of layers that belong to the library. The layers above are for

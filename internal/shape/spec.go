@@ -265,8 +265,10 @@ func (c *compiler) defaults() {
 		return slices.ContainsFunc(n.claims, func(c claim) bool { return c.given == "azp" })
 	})
 	r.notClient = !r.isTyped() && !provable
-	// If the token names no client, an aud beyond the client proves nothing.
-	r.MayBeIDTokens = r.noClient && (r.notClient || !r.isTyped() && !r.spec.IsProfile)
+	// What keeps ID tokens out here is that aud is compared with the client. If a token may
+	// lack its client, there is nothing to compare with. The issuer of a profile that
+	// demands an aud beyond the client, and no azp, is known to put azp into such ID tokens.
+	r.MayBeIDTokens = r.noClient && !r.isTyped() && !(provable && r.spec.IsProfile)
 }
 
 func quoted(text string) string {

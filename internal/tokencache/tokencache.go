@@ -19,15 +19,30 @@ import (
 // warmest. If there is no room, a hand goes around, cools each entry that it passes, and
 // evicts the first cold entry. So a flood of entries that are never used again evicts
 // mostly its own entries.
+//
+// Entries can belong to a [Share]. Half of the cache is reserved, in equal parts, for the
+// shares that have entries. While a share has no more than its part, shares that have more
+// evict none of its entries. So the tokens of one issuer, however many, do not evict those
+// of the others.
 type Cache struct {
 	digest digest
 	seed   maphash.Seed
 	sets   atomic.Pointer[[]set]
 
-	mu   sync.Mutex // guards the fields below, and every change of the sets
-	most int        // bytes
-	held int        // bytes
-	hand int
+	mu      sync.Mutex // guards the fields below, the shares, and every change of the sets
+	most    int        // bytes
+	held    int        // bytes
+	hand    int
+	shares  int // that have entries and were not ended
+	broom   int // the next place to sweep
+	unswept int // places that may have entries of ended shares
+}
+
+// A Share is the part of one cache that belongs to one owner, for example the tokens of
+// an issuer. Its zero value is an empty share. The mutex of the cache guards it.
+type Share struct {
+	bytes int
+	ended bool
 }
 
 const (
@@ -36,14 +51,17 @@ const (
 	smallest = 256 // bytes; the table stops growing when it has a place for each entry of this size
 	warmest  = 3
 	glances  = 32 // entries that the hand examines at most; if none is cold, it evicts the coldest
+	strokes  = 64 // places that are swept with each Put
 )
 
 type set [ways]atomic.Pointer[entry]
 
+// An entry has 64 bytes, which is one of the sizes that Go's allocator has.
 type entry struct {
 	key    Key
 	value  any
-	bytes  int
+	share  *Share // nil: none
+	bytes  int32
 	warmth atomic.Uint32
 }
 
@@ -81,37 +99,53 @@ func (c *Cache) Get(key Key) any {
 	return nil
 }
 
-// Put stores a value of about this many bytes. If it is larger than the whole cache, only
-// the old value under the key is removed.
-func (c *Cache) Put(key Key, value any, bytes int) {
+// Put stores a value of about this many bytes, which belongs to no share. If it is larger
+// than the whole cache, only the old value under the key is removed.
+func (c *Cache) Put(key Key, value any, bytes int) { c.PutIn(nil, key, value, bytes) }
+
+// PutIn is Put for a value that belongs to a share. If the share was ended, only the old
+// value under the key is removed. If storing the value would evict an entry of a share
+// that has no more than its part, while this share has more, the value is not stored.
+func (c *Cache) PutIn(share *Share, key Key, value any, bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if bytes > c.most {
+	c.sweep()
+	if bytes > c.most || share != nil && share.ended {
 		c.drop(key) // the old value is out of date
 		return
 	}
-	place := c.place(key)
-	for e := place.Load(); e != nil && e.key != key && c.grow(); e = place.Load() {
-		place = c.place(key)
+	place := c.place(share, key)
+	for (place == nil || place.Load() != nil && place.Load().key != key) && c.grow() {
+		place = c.place(share, key)
 	}
-	c.swap(place, &entry{key: key, value: value, bytes: bytes})
+	if place == nil {
+		return
+	}
+	c.swap(place, &entry{key: key, value: value, share: share, bytes: int32(bytes)})
 	for c.held > c.most {
 		c.evict()
 	}
 }
 
-func (c *Cache) place(key Key) *atomic.Pointer[entry] { return c.of(key, *c.sets.Load()).place(key) }
-
-// place returns the place of a key. If the key is not in the set, it returns an empty
-// place or, if the set is full, the place of the coldest entry.
-func (s *set) place(key Key) *atomic.Pointer[entry] {
-	place, coldest := &s[0], uint32(warmest+2)
+// place returns the place of a key. If the key is not in its set, place returns an empty
+// place or, if the set is full, that of the coldest entry which can make room for one of
+// this share, or nil.
+func (c *Cache) place(share *Share, key Key) *atomic.Pointer[entry] {
+	s := c.of(key, *c.sets.Load())
+	if place := s.place(key); place != nil {
+		return place
+	}
+	modest := c.isReserved(share)
+	var place *atomic.Pointer[entry]
+	coldest := ^uint32(0)
 	for i := range s {
-		warmth := uint32(0) // of an empty place
-		if e := s[i].Load(); e != nil && e.key == key {
-			return &s[i]
-		} else if e != nil {
-			warmth = 1 + e.warmth.Load()
+		e := s[i].Load()
+		warmth := e.warmth.Load()
+		if c.isReserved(e.share) {
+			if !modest {
+				continue
+			}
+			warmth += warmest + 1 // only if there is no other
 		}
 		if warmth < coldest {
 			place, coldest = &s[i], warmth
@@ -120,18 +154,55 @@ func (s *set) place(key Key) *atomic.Pointer[entry] {
 	return place
 }
 
+// place returns the place of a key or, if the key is not in the set, an empty place. If
+// the set is full, it returns nil.
+func (s *set) place(key Key) (empty *atomic.Pointer[entry]) {
+	for i := range s {
+		switch e := s[i].Load(); {
+		case e == nil && empty == nil:
+			empty = &s[i]
+		case e != nil && e.key == key:
+			return &s[i]
+		}
+	}
+	return empty
+}
+
+// isReserved reports whether a share has no more than its part of the reserved half. If
+// the cache is full, at least half of it belongs to entries that are not reserved.
+func (c *Cache) isReserved(share *Share) bool {
+	return share != nil && !share.ended && share.bytes <= c.most/2/max(c.shares, 1)
+}
+
 // swap replaces the entry in a place; e may be nil.
 func (c *Cache) swap(place *atomic.Pointer[entry], e *entry) {
 	if old := place.Swap(e); old != nil {
-		c.held -= old.bytes
+		c.count(old.share, -int(old.bytes))
 	}
 	if e != nil {
-		c.held += e.bytes
+		c.count(e.share, int(e.bytes))
 	}
 }
 
-// evict moves the hand on to a cold entry, and removes it. If the next glances entries
-// are not cold, it removes the coldest of them.
+// count adds to what the cache and a share hold.
+func (c *Cache) count(share *Share, bytes int) {
+	c.held += bytes
+	if share == nil {
+		return
+	}
+	had := share.bytes > 0
+	share.bytes += bytes
+	switch has := share.bytes > 0; {
+	case share.ended:
+	case has && !had:
+		c.shares++
+	case had && !has:
+		c.shares--
+	}
+}
+
+// evict moves the hand on to a cold entry that is not reserved, and removes it. If the
+// next glances entries are not cold, it removes the coldest of them.
 func (c *Cache) evict() {
 	sets := *c.sets.Load()
 	var victim *atomic.Pointer[entry]
@@ -140,7 +211,7 @@ func (c *Cache) evict() {
 		c.hand = (c.hand + 1) % (len(sets) * ways)
 		place := &sets[c.hand/ways][c.hand%ways]
 		e := place.Load()
-		if e == nil {
+		if e == nil || c.isReserved(e.share) {
 			continue
 		}
 		seen++
@@ -151,6 +222,35 @@ func (c *Cache) evict() {
 		e.warmth.Store(max(warmth, 1) - 1)
 	}
 	c.swap(victim, nil)
+}
+
+// End removes all entries of a share, and keeps out later ones. The memory is given back
+// during the next calls of Put, so that no caller waits for the whole table. Get may
+// return an entry until then.
+func (c *Cache) End(share *Share) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if share.ended {
+		return
+	}
+	share.ended = true
+	if share.bytes > 0 {
+		c.shares--
+		c.unswept = len(*c.sets.Load()) * ways
+	}
+}
+
+// sweep removes entries of ended shares from the next places.
+func (c *Cache) sweep() {
+	sets := *c.sets.Load()
+	for range min(strokes, c.unswept) {
+		c.unswept--
+		c.broom = (c.broom + 1) % (len(sets) * ways)
+		place := &sets[c.broom/ways][c.broom%ways]
+		if e := place.Load(); e != nil && e.share != nil && e.share.ended {
+			c.swap(place, nil)
+		}
+	}
 }
 
 // grow doubles the table after a set is full. If the table already has a place for each
@@ -169,6 +269,9 @@ func (c *Cache) grow() bool {
 		}
 	}
 	c.sets.Store(&sets)
+	if c.unswept > 0 {
+		c.unswept = len(sets) * ways
+	}
 	return true
 }
 
@@ -192,7 +295,13 @@ func (c *Cache) drop(key Key) {
 func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	old := *c.sets.Load()
 	sets := make([]set, fewest)
 	c.sets.Store(&sets)
-	c.held = 0
+	for i := range old {
+		for j := range old[i] {
+			c.swap(&old[i][j], nil)
+		}
+	}
+	c.unswept = 0
 }

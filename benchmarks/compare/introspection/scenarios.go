@@ -236,7 +236,8 @@ func flapping(t *trial) (finding, error) {
 	return found(requests, note, calls), nil
 }
 
-// flap yields n tokens, and changes the server's behaviour between them.
+// flap yields n tokens. The server works for the first phase of them, fails for the next
+// phase, and so on.
 func (t *trial) flap(n int) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		asked := 0

@@ -78,8 +78,8 @@ var scenarios = []scenario{
 		fresh: short, run: junk(`{"error":"temporarily_unavailable"}`), together: true,
 	},
 	{
-		// The freshness leaves time for an early refresh: some implementations begin
-		// one after 80% of it.
+		// Some implementations begin a refresh after 80% of the freshness. What is left
+		// of it then is enough for a refresh of 4 s.
 		name: "slow", title: "a refresh takes 4 s, 200 requests/s with a held key for 32 s",
 		fresh: 24 * time.Second, run: slow,
 	},
