@@ -98,23 +98,30 @@ func describeType(header *jose.Header) string {
 }
 
 // suggestion returns a profile whose rules accept a token which the configured
-// profile refused, or false. Google and GitHub's CI, whose credentials are ID tokens,
-// are recognised by their issuer alone. If a profile's access tokens carry no claim
-// that ID tokens lack, that profile is suggested only if aud names us.
+// profile refused, or false. Those whose credentials are ID tokens are recognised by
+// their issuer alone. If a profile's access tokens carry no claim that ID tokens lack,
+// that profile is suggested only if aud names us.
 func suggestion(header *jose.Header, claims *jose.Claims, payload string, forUs bool) (Profile, bool) {
-	switch claims.Issuer {
-	case "https://accounts.google.com":
+	switch {
+	case claims.Issuer == "https://accounts.google.com":
 		return Google, true
-	case "https://token.actions.githubusercontent.com":
+	case claims.Issuer == "https://token.actions.githubusercontent.com":
 		return CI, true
+	case claims.Issuer == "https://cloud.google.com/iap":
+		return GoogleIAP, true
+	case strings.HasPrefix(claims.Issuer, "https://securetoken.google.com/"):
+		return Firebase, true
 	}
 	marked := map[Profile]bool{
 		Cognito: true, Keycloak: true, EntraV2: true, EntraV1: true, Okta: true, Kubernetes: true,
+		Supabase: true, Clerk: true, Authentik: true, CloudflareAccess: true,
 		Duende: forUs && (claims.Scope.List != nil || claims.Subject == ""),
 		Hydra:  memberIn(payload, "scp") != "",
 		Auth0:  forUs && claims.AuthorizedParty != "",
 	}
-	for _, p := range []Profile{Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Duende, Hydra, Auth0} {
+	for _, p := range []Profile{
+		Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Supabase, Clerk, Authentik, CloudflareAccess, Duende, Hydra, Auth0,
+	} {
 		if !marked[p] {
 			continue
 		}

@@ -212,8 +212,12 @@ func (i Issuer) profileFaults() (f faults) {
 	if p.namesNoClient() && i.Clients != nil {
 		f.add("Clients is set, but tokens of the profile %s name no client; use Demand", name)
 	}
-	if p == CI && i.Demand == nil {
-		f.add("Demand is nil; the profile %s demands claims that only your jobs have, such as sub or repository", name)
+	switch {
+	case i.Demand != nil:
+	case p.demandsClaims() != "":
+		f.add("Demand is nil; the profile %s demands %s", name, p.demandsClaims())
+	case p == Dex && i.Clients == nil:
+		f.add("Clients and Demand are nil; any client of Dex can get a token, so the profile Dex demands one of them")
 	}
 	return append(f, i.tenantFaults()...)
 }

@@ -85,8 +85,7 @@ func TestNoProfileAcceptsAnIDToken(t *testing.T) {
 					delete(idToken.header, "typ")
 				}
 				verdict := verdictOf(t, v, idToken.sign(as))
-				isIDTokens := profile == accesstoken.Google || profile == accesstoken.CI
-				if strings.HasPrefix(verdict, "OK") && !isIDTokens {
+				if strings.HasPrefix(verdict, "OK") && !profile.Dialect().IDTokens {
 					t.Errorf("%s, %v: got %s; want it refused", name, idToken, verdict)
 				}
 			}

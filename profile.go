@@ -87,6 +87,50 @@ const (
 	// or the environment of a deployment.
 	CI
 
+	// Supabase is for the access tokens of a project of Supabase Auth, with asymmetric
+	// signing keys. The issuer is "https://<project>.supabase.co/auth/v1", and the
+	// audience is "authenticated". The tokens of every client of the project have that
+	// aud, those of third parties as well, so check Claims.ClientID if the project has
+	// OAuth clients. It is empty if a user signed in to the project's own application.
+	Supabase
+
+	// Firebase is for the ID tokens of Firebase Authentication as credentials. The
+	// issuer is "https://securetoken.google.com/<project>", and the audience is the
+	// project's id. Demand must say which users may call, for example
+	// {"/firebase/sign_in_provider": {"password", "google.com"}}, because a project can
+	// let in anonymous users and new ones.
+	Firebase
+
+	// Clerk is for Clerk's session tokens of version 2. They have no aud unless you add
+	// it, so Clients is required: it lists the origins of your applications. Tokens of
+	// a session with the status pending are refused.
+	Clerk
+
+	// Authentik is for the access tokens of an OAuth2 provider of authentik. The issuer
+	// ends in a slash, for example "https://sso.example.com/application/o/orders/". The
+	// aud is the client id of that provider, so the audience lists the clients whose
+	// tokens are accepted. The tokens have no scopes.
+	Authentik
+
+	// CloudflareAccess is for the application tokens of Cloudflare Access. The issuer is
+	// "https://<team>.cloudflareaccess.com", the audience is the application's AUD tag,
+	// and JWKSURI must be set. ClientID is that of a service token, and Subject that of
+	// a user; a token has one of them. Set Config.TokenField to
+	// "Cf-Access-Jwt-Assertion".
+	CloudflareAccess
+
+	// GoogleIAP is for the signed headers of Google's Identity-Aware Proxy. The issuer is
+	// "https://cloud.google.com/iap", the audience begins with "/projects/", and JWKSURI
+	// must be set. Demand says again which users may call, for example
+	// {"hd": {"example.com"}}. Set Config.TokenField to "X-Goog-Iap-Jwt-Assertion".
+	GoogleIAP
+
+	// Dex is for the tokens of Dex, whose access tokens are made like its ID tokens.
+	// Neither kind can be told from the other, so both are credentials. Give the API a
+	// client of its own, and have the others ask for it with the scope
+	// "audience:server:client_id:<API>". Clients then lists them; they are named in azp.
+	Dex
+
 	// SPIFFE is for JWT-SVIDs, with which workloads call each other. URL is the trust
 	// domain, for example "spiffe://example.org", and Keys are its bundle, for example from
 	// integrations/spiffeauth. If iss is not a configured issuer, it is ignored, and sub,
@@ -187,6 +231,37 @@ var dialects = map[Profile]*dialect.Dialect{
 		Name: "CI", Types: []string{"jwt", ""}, Optional: []string{"client_id", "jti"}, IDTokens: true,
 		Kind: []dialect.Mark{dialect.Without("nonce", "at_hash", "c_hash", "s_hash", "events")},
 	},
+	Supabase: {
+		Name: "Supabase", Types: []string{"jwt"}, Optional: []string{"client_id", "jti"},
+		Kind: []dialect.Mark{dialect.Without("nonce"), dialect.Has("role", "aal", "session_id")},
+	},
+	Firebase: {
+		Name: "Firebase", Types: []string{"jwt", ""}, Optional: []string{"client_id", "jti"}, IDTokens: true,
+		Kind: []dialect.Mark{dialect.Without("nonce", "at_hash", "c_hash", "s_hash", "events"), dialect.Has("firebase", "auth_time")},
+	},
+	Clerk: {
+		Name: "Clerk", Types: []string{"jwt"}, Client: []string{"azp"}, Optional: []string{"aud"},
+		Kind: []dialect.Mark{
+			dialect.Without("nonce"), dialect.Is("v", 2), dialect.Has("sid"),
+			dialect.AnyOf(dialect.Without("sts"), dialect.Is("sts", "active")),
+		},
+	},
+	Authentik: {
+		Name: "Authentik", Types: []string{"jwt"}, Client: []string{"azp"}, Optional: []string{"jti"},
+		Kind: []dialect.Mark{dialect.Has("uid")},
+	},
+	CloudflareAccess: {
+		Name: "CloudflareAccess", Types: []string{"jwt"}, Client: []string{"common_name"}, Optional: []string{"client_id", "jti", "sub"},
+		Kind: []dialect.Mark{dialect.Without("nonce"), dialect.Is("type", "app")},
+	},
+	GoogleIAP: {
+		Name: "GoogleIAP", Types: []string{"jwt", ""}, Optional: []string{"client_id", "jti"}, IDTokens: true,
+		Kind: []dialect.Mark{dialect.Without("nonce", "at_hash", "c_hash", "s_hash", "events")},
+	},
+	Dex: {
+		Name: "Dex", Types: []string{""}, Client: []string{"azp"}, Optional: []string{"client_id", "jti"}, IDTokens: true,
+		Kind: []dialect.Mark{dialect.Without("events")},
+	},
 	SPIFFE: {
 		Name: "SPIFFE", Types: []string{"jwt", "jose", ""}, Optional: []string{"client_id", "jti", "iat"},
 		Kind:    []dialect.Mark{dialect.HasPrefix("sub", spiffeScheme)},
@@ -221,7 +296,7 @@ func (p Profile) spec(d *dialect.Dialect) shape.Spec {
 	switch {
 	case p.demandsClients():
 		spec.Lists = "a client among Issuer.Clients"
-	case p == CI:
+	case p.demandsClaims() != "":
 		spec.Lists = "what Issuer.Demand says"
 	case p == SPIFFE:
 		spec.Lists = "a workload of the trust domain in Issuer.URL"
@@ -230,7 +305,23 @@ func (p Profile) spec(d *dialect.Dialect) shape.Spec {
 }
 
 // demandsClients reports whether Issuer.Clients must be set.
-func (p Profile) demandsClients() bool { return p == Cognito || p == Google }
+func (p Profile) demandsClients() bool { return p == Cognito || p == Google || p == Clerk }
+
+// demandsClaims says which claims Issuer.Demand must list, because the credentials are
+// ID tokens that name no client, or "".
+func (p Profile) demandsClaims() string {
+	switch p {
+	case CI:
+		return "claims that only your jobs have, such as sub or repository"
+	case Firebase:
+		return "claims that only your users have, such as /firebase/sign_in_provider"
+	case GoogleIAP:
+		return "claims that only your users have, such as hd"
+	}
+	return ""
+}
 
 // namesNoClient reports whether the tokens never name a client.
-func (p Profile) namesNoClient() bool { return p == Kubernetes || p == CI || p == SPIFFE }
+func (p Profile) namesNoClient() bool {
+	return p == Kubernetes || p == SPIFFE || p.demandsClaims() != ""
+}

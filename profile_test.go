@@ -105,6 +105,10 @@ func TestTheOperatorIsToldWhichProfileToTry(t *testing.T) {
 		{"Duende", nil, accesstokentest.Claims{"scope": []string{"a"}}},
 		{"Duende", nil, accesstokentest.Claims{"sub": nil}},
 		{"Kubernetes", map[string]any{"typ": nil}, accesstokentest.Claims{"client_id": nil, "sub": "system:serviceaccount:prod:orders"}},
+		{"Supabase", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "jti": nil, "role": "authenticated", "aal": "aal1", "session_id": "s"}},
+		{"Clerk", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"aud": nil, "client_id": nil, "azp": "https://app.example.com", "v": 2, "sid": "s"}},
+		{"Authentik", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"aud": "c", "client_id": nil, "jti": nil, "azp": "c", "uid": "u", "nonce": "n"}},
+		{"CloudflareAccess", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "jti": nil, "type": "app"}},
 	} {
 		t.Run(test.want, func(t *testing.T) {
 			var log bytes.Buffer
@@ -191,6 +195,13 @@ func TestAProfileWithoutWhatItDemandsIsNoConfiguration(t *testing.T) {
 		{"CI without a demand", accesstoken.Issuer{Profile: accesstoken.CI}, "Demand is nil; the profile CI demands"},
 		{"CI with an empty demand", accesstoken.Issuer{Profile: accesstoken.CI, Demand: map[string][]string{}}, "Demand is set but empty"},
 		{"a demand that is empty by accident", accesstoken.Issuer{Demand: map[string][]string{}}, "Demand is set but empty"},
+		{"Clerk without clients", accesstoken.Issuer{Profile: accesstoken.Clerk}, "Clients is nil; the profile Clerk demands"},
+		{"Firebase without a demand", accesstoken.Issuer{Profile: accesstoken.Firebase}, "Demand is nil; the profile Firebase demands claims that only your users have, such as /firebase/sign_in_provider"},
+		{"IAP without a demand", accesstoken.Issuer{Profile: accesstoken.GoogleIAP}, "Demand is nil; the profile GoogleIAP demands claims that only your users have, such as hd"},
+		{"Dex without clients or a demand", accesstoken.Issuer{Profile: accesstoken.Dex}, "Clients and Demand are nil; any client of Dex can get a token"},
+		{"Dex as a Dialect without clients or a demand", accesstoken.Issuer{Dialect: accesstoken.Dex.Dialect()}, "Clients and Demand are nil; any client of Dex can get a token"},
+		{"clients of Firebase", accesstoken.Issuer{Profile: accesstoken.Firebase, Clients: []string{"a"}, Demand: map[string][]string{"a": {"b"}}}, "tokens of the profile Firebase name no client"},
+		{"clients of IAP", accesstoken.Issuer{Profile: accesstoken.GoogleIAP, Clients: []string{"a"}, Demand: map[string][]string{"a": {"b"}}}, "tokens of the profile GoogleIAP name no client"},
 		{"clients where no token names one", accesstoken.Issuer{Profile: accesstoken.Kubernetes, Clients: []string{"a"}}, "tokens of the profile Kubernetes name no client"},
 		{"several tenants that nobody listed, below a path", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/x/{tenantid}/v2.0", JWKSURI: "https://a.example/jwks"}, "Tenants is nil"},
 		{"a tenant in the URL that is not listed", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/1/v2.0", Tenants: []string{"2"}}, `Tenants does not have "1"`},

@@ -37,11 +37,13 @@ type shape struct {
 
 func (s shape) isAccessToken() bool { return strings.Contains(s.Kind, "access token") }
 
-// A recording is what make interop has seen of one issuer.
+// A recording is what make interop has seen of one issuer. If the issuer cannot be run,
+// Synthetic says what its shapes were made after.
 type recording struct {
-	Software string  `json:"software"`
-	Profile  string  `json:"profile"`
-	Tokens   []shape `json:"tokens"`
+	Software  string  `json:"software"`
+	Synthetic string  `json:"synthetic"`
+	Profile   string  `json:"profile"`
+	Tokens    []shape `json:"tokens"`
 }
 
 // recordings returns the shapes that were recorded, by the issuer's name.
@@ -52,7 +54,7 @@ func recordings(t *testing.T) map[string][]shape {
 		var r recording
 		readStrictly(t, file, read(t, file), &r)
 		for i, s := range r.Tokens {
-			s.Profile, s.recorded = r.Profile, true
+			s.Profile, s.recorded = r.Profile, r.Synthetic == ""
 			s.place = fmt.Sprintf("%s: tokens[%d], %s", file, i, s.Kind)
 			issuer := strings.TrimSuffix(filepath.Base(file), ".json")
 			found[issuer] = append(found[issuer], s)
@@ -183,6 +185,34 @@ func (s shape) looksLike(r shape) bool {
 	return s.Kind == r.Kind && s.Outcome == r.Outcome && reflect.DeepEqual(s.Header, r.Header) && reflect.DeepEqual(s.Claims, r.Claims)
 }
 
+// The foot of a page says how its facts were found, where and when.
+var source = regexp.MustCompile("(?s)\n---\n\n(Checked against|Written from the source of|Written from the vendor's documentation).*?(?:Recorded|Read) on (\\d{4}-\\d\\d-\\d\\d):\\s<(https://[^>]+)>")
+
+// How the facts of a profile were found stands in one place, its page.
+func TestProfilesAreSourced(t *testing.T) {
+	means := map[string]string{"Checked against": "run", "Written from the source of": "source", "Written from the vendor's documentation": "documentation"}
+	found := map[string]string{}
+	for page, shapes := range documented(t) {
+		said := source.FindSubmatch(read(t, "docs/issuers/"+page+".md"))
+		if said == nil {
+			t.Errorf("docs/issuers/%s.md does not end in how its facts were found, with an address and a date", page)
+			continue
+		}
+		if _, err := time.Parse(time.DateOnly, string(said[2])); err != nil {
+			t.Errorf("docs/issuers/%s.md: %v", page, err)
+		}
+		for _, s := range shapes {
+			found[s.Profile] = fmt.Sprintf("%s, %s, %s (docs/issuers/%s.md)", means[string(said[1])], said[3], said[2], page)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(profiles())) {
+		if found[name] == "" {
+			t.Errorf("%s: no page with its tokens says how its facts were found", name)
+		}
+		t.Logf("%s: %s", name, found[name])
+	}
+}
+
 // profiles returns all there are, by name.
 func profiles() map[string]accesstoken.Profile {
 	found := map[string]accesstoken.Profile{}
@@ -224,9 +254,9 @@ func (s shape) judge(t *testing.T, as *accesstokentest.Server) {
 func shapedIssuerOf(profile accesstoken.Profile) accesstoken.Issuer {
 	issuer := accesstoken.Issuer{URL: shapedIssuer, Profile: profile}
 	switch profile {
-	case accesstoken.Cognito, accesstoken.Google:
+	case accesstoken.Clerk, accesstoken.Cognito, accesstoken.Dex, accesstoken.Google:
 		issuer.Clients = []string{shapedClient}
-	case accesstoken.CI:
+	case accesstoken.CI, accesstoken.Firebase, accesstoken.GoogleIAP:
 		issuer.Demand = map[string][]string{"sub": {"x-sub"}}
 	case accesstoken.SPIFFE:
 		issuer.URL, issuer.Keys = shapedTrustDomain, noKeys{}
@@ -290,6 +320,8 @@ func (s shape) made(t *testing.T, name, kind string) any {
 		return literal
 	case kind == "null":
 		return nil
+	case kind == "":
+		return ""
 	case kind == "boolean":
 		return true
 	case kind == "number" && name == "exp":
@@ -301,7 +333,7 @@ func (s shape) made(t *testing.T, name, kind string) any {
 	case kind == "string":
 		return s.text(name)
 	}
-	t.Fatalf(`%s: %q is %q; expected string, number, boolean, null, or = and a value`, s.place, name, kind)
+	t.Fatalf(`%s: %q is %q; expected string, number, boolean, null, nothing, or = and a value`, s.place, name, kind)
 	return nil
 }
 

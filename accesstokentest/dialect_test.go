@@ -22,9 +22,9 @@ func validatorFor(t *testing.T, as *accesstokentest.Server, issuer accesstoken.I
 	var last error
 	for _, change := range []func(*accesstoken.Issuer){
 		func(*accesstoken.Issuer) {},
+		func(i *accesstoken.Issuer) { i.Demand = map[string][]string{"sub": {"alice"}} },
 		func(i *accesstoken.Issuer) { i.Clients = []string{"client"} },
 		func(i *accesstoken.Issuer) { i.Tenants = []string{tenant} },
-		func(i *accesstoken.Issuer) { i.Demand = map[string][]string{"sub": {"alice"}} },
 	} {
 		listed := issuer
 		change(&listed)

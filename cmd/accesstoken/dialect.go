@@ -105,6 +105,7 @@ func (s *specimen) otherKind() error {
 // own, by their issuer.
 var ownIDTokens = map[string]accesstoken.Profile{
 	"https://accounts.google.com":                 accesstoken.Google,
+	"https://cloud.google.com/iap":                accesstoken.GoogleIAP,
 	"https://token.actions.githubusercontent.com": accesstoken.CI,
 }
 
@@ -114,6 +115,9 @@ var ownIDTokens = map[string]accesstoken.Profile{
 func (s *specimen) profile() (accesstoken.Profile, bool) {
 	if p, ok := ownIDTokens[s.claims.Issuer]; ok {
 		return p, true
+	}
+	if strings.HasPrefix(s.claims.Issuer, "https://securetoken.google.com/") {
+		return accesstoken.Firebase, true
 	}
 	var marked, others []accesstoken.Profile
 	for p := accesstoken.RFC9068; p.Dialect() != nil; p++ {

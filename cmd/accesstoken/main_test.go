@@ -181,10 +181,13 @@ func TestTheTokenIsNeverAnArgument(t *testing.T) {
 	}
 }
 
-// The ID tokens of two issuers are credentials, and are known by iss.
+// The ID tokens of some issuers are credentials, and are known by iss.
 func TestProfilesOfIDTokensAreKnownByTheirIssuer(t *testing.T) {
 	as := accesstokentest.NewServer(t)
-	for iss, want := range map[string]string{"https://accounts.google.com": "Google", "https://token.actions.githubusercontent.com": "CI"} {
+	for iss, want := range map[string]string{
+		"https://accounts.google.com": "Google", "https://token.actions.githubusercontent.com": "CI",
+		"https://cloud.google.com/iap": "GoogleIAP", "https://securetoken.google.com/project-1": "Firebase",
+	} {
 		out, complaint, status := ask(t, as.Sign(map[string]any{"typ": "JWT"}, as.Claims(accesstokentest.Claims{"iss": iss, "nonce": canary})), "dialect")
 		if status != 0 || !strings.Contains(out, "Profile: accesstoken."+want) {
 			t.Errorf("got %d, %s, %s; want %s", status, out, complaint, want)

@@ -59,7 +59,8 @@ func TestTheReadmeNamesTheProfilesThatTakeIDTokens(t *testing.T) {
 		}
 	}
 	readme := strings.Join(strings.Fields(content(t, "README.md")), " ")
-	want := "For " + strings.Join(takers, " and ") + ", ID tokens are the credentials; every other profile refuses its issuer's ID tokens."
+	last := len(takers) - 1
+	want := "For " + strings.Join(takers[:last], ", ") + " and " + takers[last] + ", ID tokens are the credentials; every other profile refuses its issuer's ID tokens."
 	if !strings.Contains(readme, want) {
 		t.Errorf("README.md: want %q", want)
 	}
