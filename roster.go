@@ -63,10 +63,10 @@ func (r *roster) add(i *issuer) {
 	}
 }
 
-// issuerOf returns the issuer of a token, or nil. If iss is configured, it decides.
-// Otherwise sub decides if it is the SPIFFE ID of a workload, because a JWT-SVID needs no
-// iss, and its trust domain is the one in sub (JWT-SVID §3, SPIFFE Trust Domain and
-// Bundle §3). Only an issuer that is a trust domain has such a URL.
+// issuerOf returns the issuer of a token, or nil. If iss is configured, it returns that
+// issuer. Otherwise, if sub is the SPIFFE ID of a workload, it returns the issuer that is
+// the trust domain in sub. A JWT-SVID needs no iss (JWT-SVID §3, SPIFFE Trust Domain and
+// Bundle §3).
 func (r *roster) issuerOf(iss, sub string) *issuer {
 	if i := r.issuers[iss]; i != nil {
 		return i

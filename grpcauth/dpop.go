@@ -133,9 +133,9 @@ func (p *proofs) callAgain(ctx context.Context, method string, request, reply an
 
 // asksForNonce reports whether a refusal says that it is only for the nonce, so that
 // the method has not begun. A nonce in the trailer is not enough, because any
-// response may bring a nonce (RFC 9449 §8.2). There are two signs, because each can
-// be missing: a server behind net/http sends no challenge, and a server without this
-// package sends no ErrorInfo of this package.
+// response may bring a nonce (RFC 9449 §8.2). The ErrorInfo of this package decides if
+// there is one, and otherwise the challenge: a server behind net/http sends no challenge,
+// and a server without this package sends no such ErrorInfo.
 func asksForNonce(err error, trailer metadata.MD) bool {
 	refused := status.Convert(err)
 	if refused.Code() != codes.Unauthenticated {

@@ -266,8 +266,10 @@ func (c *Client) findShared(ctx context.Context, key tokencache.Key, token strin
 	return r, true
 }
 
-// askUnlessOpen makes a call and reports its result to the breaker. If the call is a
-// probe and every caller leaves, another call can become the probe.
+// askUnlessOpen makes a call unless the breaker refuses it, and reports the result to the
+// breaker. If every caller leaves before the request is on the wire, the call ends without
+// a result. If they leave later, the call goes on and its result counts, but if it was a
+// probe, another call may become the probe: see release.
 func (c *Client) askUnlessOpen(turn turn, key tokencache.Key, token string, now func() time.Time) (Response, error) {
 	ticket, err := c.breaker.begin(digestOf(key))
 	if err != nil {

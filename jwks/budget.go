@@ -65,8 +65,8 @@ func (b missBudget) reserved(q question, now time.Time) bool {
 	return absent && !again
 }
 
-// wait returns the time until q may cause a fetch, at most mostRetryMiss. If other
-// questions cause fetches before, it takes longer.
+// wait estimates when q may cause a fetch, and returns at most mostRetryMiss. The real
+// wait can be longer, for example if other questions cause fetches before.
 func (b missBudget) wait(q question, now time.Time) time.Duration {
 	need := 1.0
 	if b.reserved(q, now) {

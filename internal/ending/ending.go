@@ -74,8 +74,8 @@ func (r *response) Value(k any) any {
 // String is printed by the context package for a parent context.
 func (r *response) String() string { return "accesstoken.Response" }
 
-// after calls do after the wait. If the handler has returned already, after does
-// nothing.
+// after calls do after the wait, in place of an earlier do that still waits. If the
+// handler has returned already, after does nothing. It does not block.
 func (r *response) after(wait time.Duration, do func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

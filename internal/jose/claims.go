@@ -190,7 +190,8 @@ func ReadScope(value string) (s Scope) {
 	return s
 }
 
-// read accepts an object with at least one member (RFC 7800 §3.1).
+// read accepts an object with at least one member (RFC 7800 §3.1), in which jkt and
+// x5t#S256, if present, are non-empty strings.
 func (c *Confirmation) read(value string) bool {
 	members := 0
 	err := eachMember(value, func(name, value string) error {

@@ -174,8 +174,8 @@ func (s *scanner) quoted() (escaped bool, err error) {
 	return false, errString
 }
 
-// check validates a string. If the string has an escape, check decodes it into
-// s.unquoted.
+// check validates the UTF-8 of a string, unless the string is ascii. If it is escaped,
+// check decodes it into s.unquoted.
 func (s *scanner) check(quoted string, ascii, escaped bool) (err error) {
 	if !ascii && !utf8.ValidString(quoted) {
 		return errString
