@@ -108,14 +108,12 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return nil, err
 	}
 	// This runs before the issuer is asked, and before the use of a proof is recorded.
-	if err := v.checkAudience(found); err != nil {
-		if !cached && found.header != nil && v.isForAnother(found) {
-			v.cache.PutIn(&found.issuer.share, key, found, found.compact(v.shared))
-		}
-		return nil, err
-	}
-	if !cached && found.header != nil {
+	refused := v.checkAudience(found)
+	if !cached && found.header != nil && (refused == nil || v.isForAnother(found)) {
 		v.cache.PutIn(&found.issuer.share, key, found, found.compact(v.shared))
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	if found.isPartial() {
 		if found, err = v.complete(ctx, key, found, credentials, fresh); err != nil {
