@@ -129,7 +129,7 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 	if !fromJWT.Confirmation.Present {
 		both.Confirmation = fromAnswer.Confirmation
 	}
-	both.Nonce, both.OtherKind = fromJWT.Nonce || fromAnswer.Nonce, fromJWT.OtherKind || fromAnswer.OtherKind
+	both.Nonce, both.OtherKind = fromAnswer.Nonce, fromAnswer.OtherKind // the JWT was refused for its own
 	if !isDPoP(fromJWT.TokenType) {
 		both.TokenType = fromAnswer.TokenType
 	}

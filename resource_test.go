@@ -334,3 +334,37 @@ func TestWhereTheProofOfARequestCounts(t *testing.T) {
 	_, err = v.Validate(accesstoken.NewContext(t.Context(), claims), accesstoken.CredentialsOf(sending{dpop: true, proof: "wrong"}.request(t, token, client, newHolder(t))))
 	wantReason(t, err, accesstoken.BindingMismatch)
 }
+
+// A token that is refused for its audience is cached only if another resource server of
+// the program would accept it. Anyone who has a token for another API could otherwise fill
+// the cache. If the token was cached, its signature is not verified again: it still fails
+// by its audience after the key was replaced unannounced.
+func TestATokenForNoneOfTheResourcesIsNotCached(t *testing.T) {
+	as, stranger := accesstokentest.NewServer(t), accesstokentest.NewServer(t)
+	for name, test := range map[string]struct {
+		audience  string
+		resources bool
+		want      accesstoken.Reason // after the key was replaced
+	}{
+		"for another API":                       {"urn:other", false, accesstoken.SignatureInvalid},
+		"for another API, with two resources":   {"urn:other", true, accesstoken.SignatureInvalid},
+		"for the second resource":               {files, true, accesstoken.AudienceMismatch},
+		"for what would be the second resource": {files, false, accesstoken.SignatureInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := as
+			v := trusting(t, as, func() ([]crypto.PublicKey, uint64, error) {
+				return jwks.Static(source.Keys()...).Keys(t.Context(), source.KeyID("RS256"), "RS256")
+			})
+			if test.resources {
+				defer forFiles(t, v, nil).Close()
+			}
+			token := accesstoken.Bearer(as.Token(accesstokentest.Claims{"aud": test.audience}))
+			_, err := v.Validate(t.Context(), token)
+			wantReason(t, err, accesstoken.AudienceMismatch)
+			source = stranger
+			_, err = v.Validate(t.Context(), token)
+			wantReason(t, err, test.want)
+		})
+	}
+}
