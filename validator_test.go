@@ -856,3 +856,15 @@ func TestCheckRefusesTheClaimsOfAnotherValidator(t *testing.T) {
 	}
 	wantReason(t, ours.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.All("b")}), accesstoken.ScopeInsufficient)
 }
+
+func TestAZeroValidatorSaysThatItWasNotMade(t *testing.T) {
+	v := new(accesstoken.Validator)
+	for name, err := range map[string]error{"Warm": v.Warm(t.Context()), "Ready": v.Ready()} {
+		if err == nil || !strings.Contains(err.Error(), "not made by NewValidator") {
+			t.Errorf("%s: got %v; want an error that says so", name, err)
+		}
+	}
+	if err := v.Close(); err != nil {
+		t.Errorf("Close: got %v; want nil", err)
+	}
+}

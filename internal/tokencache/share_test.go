@@ -255,3 +255,50 @@ func TestAnEntryHas64Bytes(t *testing.T) {
 		t.Errorf("got %d bytes; want at most 64, the next size of Go's allocator is 80", got)
 	}
 }
+
+// An entry without a size would otherwise make the parts of all shares smaller, for good.
+func TestAnEntryWithoutASizeMakesNoShare(t *testing.T) {
+	cache := tokencache.New(1 << 20)
+	var share tokencache.Share
+	for n := range 10 {
+		cache.PutIn(&share, scattered(n), n, 0)
+	}
+	if held, each, shares := cache.Sizes(&share); held != 0 || each[0] != 0 || shares != 0 {
+		t.Errorf("got %d bytes, %v of the share, %d shares; want none", held, each, shares)
+	}
+	for n := range 10 {
+		cache.Drop(scattered(n))
+	}
+	cache.PutIn(&share, scattered(11), 11, 16)
+	if _, _, shares := cache.Sizes(&share); shares != 1 {
+		t.Errorf("got %d shares; want 1", shares)
+	}
+}
+
+// An entry that is larger than the whole cache must not evict all others before it goes.
+func TestAnEntryThatIsTooLargeEvictsNoOther(t *testing.T) {
+	cache := tokencache.New(1 << 20)
+	for n := range 1000 {
+		cache.Put(scattered(n), n, 16)
+	}
+	cache.Put(scattered(3), "large", 1<<20+1)
+	if got := present(cache, 1000); len(got) != 999 || cache.Get(scattered(3)) != nil {
+		t.Errorf("got %d entries; want all but number 3", len(got))
+	}
+}
+
+func TestSweepingLeavesEntriesOfNoShare(t *testing.T) {
+	cache := tokencache.New(1 << 20)
+	var ended tokencache.Share
+	for n := range 10 {
+		cache.Put(scattered(n), n, 16)
+	}
+	cache.PutIn(&ended, scattered(10), 10, 16)
+	cache.End(&ended)
+	for range cache.Places() {
+		cache.Put(scattered(0), 0, 16)
+	}
+	if got := present(cache, 11); len(got) != 10 {
+		t.Errorf("got the entries %v; want those of no share", got)
+	}
+}
