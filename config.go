@@ -12,6 +12,7 @@ import (
 	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
 )
 
 // Config says what a [Validator] accepts. You must set Resource and at least one
@@ -82,6 +83,13 @@ type Config struct {
 	// Realm is the realm of the challenges. It must be printable ASCII. If empty,
 	// Resource is used.
 	Realm string
+
+	// Metadata is what to publish of this resource server (RFC 9728). Every challenge then
+	// names the document in resource_metadata, and [Validator.ResourceMetadata] returns it;
+	// package resourcemetadata serves it. Resource, or Metadata.Resource, must be an https
+	// URL. Metadata cannot be combined with TokenField. If nil, nothing is published. It is
+	// copied.
+	Metadata *resourcemetadata.Metadata
 
 	// HTTPClient fetches the metadata and the keys of every issuer that has neither Keys
 	// nor an HTTPClient of its own. If it adds a secret to its requests, such as a token

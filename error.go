@@ -44,6 +44,8 @@ type face struct {
 	realm string
 	field string         // Config.TokenField in canonical form; "" for Authorization
 	dpop  *dpop.Verifier // nil: the scheme is not offered
+
+	metadata string // the URL for resource_metadata; "" without Metadata
 }
 
 // Deny returns a refusal by the application's own rules, for example because an
@@ -210,7 +212,7 @@ func (e *Error) others(o outcome) []challenge.Param {
 	case CredentialsMissing, SchemeUnsupported, CredentialsMalformed, CredentialsAmbiguous:
 		return e.params(o)
 	}
-	return []challenge.Param{{Name: "realm", Value: e.face.realm}}
+	return []challenge.Param{{Name: "realm", Value: e.face.realm}, {Name: "resource_metadata", Value: e.face.metadata}}
 }
 
 // params returns the auth-params of the challenge. If the credentials are missing or
@@ -230,7 +232,11 @@ func (e *Error) params(o outcome) []challenge.Param {
 	if o.oauth != "" {
 		params = append(params, challenge.Param{Name: "error_description", Value: o.text})
 	}
-	return append(params, challenge.Param{Name: "scope", Value: e.scope})
+	params = append(params, challenge.Param{Name: "scope", Value: e.scope})
+	if e.face != nil {
+		params = append(params, challenge.Param{Name: "resource_metadata", Value: e.face.metadata}) // RFC 9728 §5.1
+	}
+	return params
 }
 
 // Public is what a client may know of a refusal, for transports such as gRPC that do

@@ -3,6 +3,7 @@ package accesstoken
 import (
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/challenge"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
 )
 
 // A Resource is a resource server for [Validator.ForResource]. You must set ID. The zero
@@ -24,6 +25,10 @@ type Resource struct {
 	// Realm is the realm of the challenges. It must be printable ASCII. If empty, ID is
 	// used.
 	Realm string
+
+	// Metadata is what to publish of this resource server, as Config.Metadata is for
+	// Config.Resource. If nil, nothing is published. It is copied.
+	Metadata *resourcemetadata.Metadata
 
 	// DPoP verifies proofs in place of Config.DPoP. If nil, Config.DPoP does.
 	DPoP *dpop.Verifier

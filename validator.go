@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type Validator struct {
 	face   *face
 	fixed  map[Reason]*Error // refusals whose detail is always the same, made once
 	aims   *Resource         // of ForResource; nil: those of the Config
+
+	published *publication // nil without Metadata
 	closed atomic.Bool
 }
 
@@ -61,8 +64,10 @@ func NewValidator(config Config) (*Validator, error) {
 	}
 	v.warnings.logger = v.logger
 	v.tooLarge = fmt.Sprintf("a token has more than %d bytes", v.maxToken)
-	v.show(&face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP})
-	if len(found) > 0 {
+	shown := &face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP}
+	published, wrong := publish("Metadata", config.Resource, config.Metadata, shown, config)
+	v.show(shown, published)
+	if found = append(found, wrong...); len(found) > 0 {
 		return nil, joinFaults(found)
 	}
 	if err := v.change(config); err != nil {
@@ -72,9 +77,12 @@ func NewValidator(config Config) (*Validator, error) {
 	return v, nil
 }
 
-// show sets the face, and makes the refusals that are always the same.
-func (v *Validator) show(f *face) {
-	v.face, v.fixed = f, map[Reason]*Error{}
+// show sets the face and the metadata, and makes the refusals that are always the same.
+func (v *Validator) show(f *face, published *publication) {
+	if published != nil {
+		f.metadata = published.url
+	}
+	v.face, v.published, v.fixed = f, published, map[Reason]*Error{}
 	for reason := range outcomes {
 		v.fixed[reason] = &Error{Reason: reason, detail: details[reason], face: f}
 	}
@@ -186,16 +194,14 @@ func (v *Validator) ForResource(r Resource) (*Validator, error) {
 		return nil, err
 	}
 	r.Audience, r.IssuerAudience = slices.Clone(r.Audience), cloneLists(r.IssuerAudience)
-	if found := r.faults(v.config); len(found) > 0 {
+	shown := &face{realm: r.realm(), field: v.face.field, dpop: cmp.Or(r.DPoP, v.config.DPoP)}
+	published, wrong := publish("Resource.Metadata", r.ID, r.Metadata, shown, v.config)
+	if found := append(r.faults(v.config), wrong...); len(found) > 0 {
 		return nil, joinFaults(found)
 	}
 	r.Audience = firstSet(r.Audience, []string{r.ID})
 	child := &Validator{family: v.family, aims: &r}
-	shown := face{realm: r.realm(), field: v.face.field, dpop: v.config.DPoP}
-	if r.DPoP != nil {
-		shown.dpop = r.DPoP
-	}
-	child.show(&shown)
+	child.show(shown, published)
 	v.resources.add(&r)
 	return child, nil
 }

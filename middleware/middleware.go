@@ -45,7 +45,8 @@ import (
 // concurrent use.
 type Middleware struct {
 	validator *accesstoken.Validator
-	field     string // in which the token comes
+	field     string        // in which the token comes
+	page      *adapter.Page // nil without Config.Metadata
 	options   Options
 	policy    accesstoken.Policy
 	demanding bool // a policy was set, so Optional has no effect
@@ -86,7 +87,7 @@ func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("middleware: New needs a Validator")
 	}
-	m := &Middleware{validator: v, field: v.Fields()[0]}
+	m := &Middleware{validator: v, field: v.Fields()[0], page: adapter.PageOf(v)}
 	if options != nil {
 		m.options = *options
 	}
@@ -141,7 +142,8 @@ func (m *Middleware) EndWithToken() *Middleware {
 // may pass. If not, it refuses the request, and next does not see the request. Inside
 // another Wrap of the same Validator it only checks its policy, unless the policy
 // needs a fresh introspection. If DPoP nonces are demanded, a response to a proof
-// carries the next nonce and Cache-Control: no-store, which next may replace.
+// carries the next nonce and Cache-Control: no-store, which next may replace. If the
+// Config has Metadata, Wrap serves the document at its path, without authentication.
 func (m *Middleware) Wrap(next http.Handler) http.Handler { return &wrapped{m, next} }
 
 // WrapFunc is to Wrap as http.HandleFunc is to http.Handle.
@@ -155,6 +157,10 @@ type wrapped struct {
 }
 
 func (m *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if m.page.Serves(r) {
+		m.page.ServeHTTP(w, r)
+		return
+	}
 	if m.options.CORS && adapter.IsPreflight(r) {
 		m.pass(w, r)
 		return

@@ -45,7 +45,8 @@ import (
 // concurrent use.
 type Middleware struct {
 	validator *accesstoken.Validator
-	field     string // in which the token comes
+	field     string        // in which the token comes
+	page      *adapter.Page // nil without Config.Metadata
 	options   Options
 	policy    accesstoken.Policy
 	demanding bool // a policy was set, so Optional has no effect
@@ -80,7 +81,7 @@ func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("echo5auth: New needs a Validator")
 	}
-	m := &Middleware{validator: v, field: v.Fields()[0]}
+	m := &Middleware{validator: v, field: v.Fields()[0], page: adapter.PageOf(v)}
 	if options != nil {
 		m.options = *options
 	}
@@ -132,10 +133,15 @@ func (m *Middleware) EndWithToken() *Middleware {
 // request. Inside another Wrap of the same Validator it only checks its policy,
 // unless the policy needs a fresh introspection. If DPoP nonces are demanded, a
 // response to a proof carries the next nonce and Cache-Control: no-store, which next
-// may replace.
+// may replace. If the Config has Metadata, Wrap serves the document at its path,
+// without authentication.
 func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c *echo.Context) error {
 		r := c.Request()
+		if m.page.Serves(r) {
+			m.page.ServeHTTP(c.Response(), r)
+			return nil
+		}
 		if m.options.CORS && adapter.IsPreflight(r) {
 			return m.pass(c, next)
 		}

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// TakesIDTokens reports whether ID tokens are the credentials.
+func (r *Rules) TakesIDTokens() bool { return r.spec.IDTokens }
+
 // String returns the name, what is relaxed of RFC 9068 and what is demanded in return.
 func (r *Rules) String() string {
 	name, relaxed, demanded := r.spec.Name, r.relaxed(), r.demanded()

@@ -1,0 +1,177 @@
+package accesstoken
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/accesstoken/accesstoken/internal/fetch"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// largestDocument is the most bytes of a document of metadata.
+const largestDocument = 64 << 10
+
+// derived are the members of the metadata that say what is enforced (RFC 9728 §2). A
+// member that is written by hand could say something else.
+var derived = []string{
+	"resource", "authorization_servers", "bearer_methods_supported", "dpop_signing_alg_values_supported",
+	"dpop_bound_access_tokens_required", "tls_client_certificate_bound_access_tokens",
+	"authorization_details_types_supported", "signed_metadata",
+}
+
+// named are the members that have a field of their own.
+var named = map[string]string{"resource_name": "Name", "resource_documentation": "Documentation", "scopes_supported": "Scopes"}
+
+// languageTag is the form of a language tag behind a member's name (RFC 9728 §2.1, RFC
+// 5646 §2.1).
+var languageTag = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`)
+
+// A publication is the metadata of one resource server. It is safe for concurrent use.
+type publication struct {
+	url     string                     // of the document
+	fixed   map[string]json.RawMessage // all members but authorization_servers
+	current atomic.Pointer[edition]    // nil until it is needed
+}
+
+// An edition is a document, and the issuers that it was made for.
+type edition struct {
+	roster   *roster
+	document []byte
+}
+
+// publish returns what a Validator with this face publishes, or nil without Metadata. id
+// is the identifier unless Metadata has its own. field names m in the faults.
+func publish(field, id string, m *resourcemetadata.Metadata, shown *face, config Config) (p *publication, f faults) {
+	if m == nil {
+		return nil, nil
+	}
+	id = cmp.Or(m.Resource, id)
+	place, err := resourcemetadata.URL(id)
+	if err != nil {
+		f.add("%s: %w; set Metadata.Resource to the https URL of this resource server (RFC 9728 §1.2)", field, err)
+	}
+	if config.TokenField != "" {
+		f.add("%s and TokenField exclude each other, because a client that finds the metadata sends its token in Authorization", field)
+	}
+	f.metadata(field, m)
+	members := maps.Clone(m.Extra)
+	if members == nil {
+		members = map[string]any{}
+	}
+	certificates := m.ClientCertificates || config.ForwardedCertificate.Format != 0
+	members["resource"], members["resource_name"], members["resource_documentation"] = id, m.Name, m.Documentation
+	members["scopes_supported"], members["bearer_methods_supported"] = m.Scopes, []string{"header"}
+	members["tls_client_certificate_bound_access_tokens"] = certificates
+	if shown.dpop != nil {
+		members["dpop_signing_alg_values_supported"] = shown.dpop.Algorithms()
+		members["dpop_bound_access_tokens_required"] = config.FAPI2 && !certificates
+	}
+	p = &publication{url: place, fixed: map[string]json.RawMessage{}}
+	for name, value := range members {
+		text, err := json.Marshal(value)
+		switch {
+		case err != nil:
+			f.add("%s.Extra[%q] cannot be written as JSON: %w", field, name, err)
+		case !slices.Contains(absent, string(text)):
+			p.fixed[name] = text
+		}
+	}
+	if p.fixed["dpop_bound_access_tokens_required"] != nil {
+		p.fixed["bearer_methods_supported"] = json.RawMessage("[]") // §2: the scheme Bearer is refused
+	}
+	if size := len(p.write(nil)); size > largestDocument {
+		f.add("%s makes a document of %d bytes; expected at most %d", field, size, largestDocument)
+	}
+	return p, f
+}
+
+// absent lists the values that mean the same as no member (RFC 9728 §3.2).
+var absent = []string{"null", "false", `""`, "[]", "{}"}
+
+// metadata reports what is wrong with the members of a document.
+func (f *faults) metadata(field string, m *resourcemetadata.Metadata) {
+	f.list(field+".Scopes", m.Scopes)
+	for _, scope := range m.Scopes {
+		switch {
+		case scope == "offline_access":
+			f.add("%s.Scopes has offline_access, which a client requests from the authorization server for itself; remove it", field)
+		case scope != "" && scopes.All(scope).Err() != nil:
+			f.add("%s.Scopes: %q is not a scope-token (RFC 6749 §3.3)", field, scope)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Extra)) {
+		plain, tag, tagged := strings.Cut(name, "#")
+		switch {
+		case slices.Contains(derived, plain):
+			f.add("%s.Extra has %q, which follows from the Config; remove it", field, name)
+		case !tagged && named[name] != "":
+			f.add("%s.Extra has %q; set Metadata.%s", field, name, named[name])
+		case plain == "" || tagged && !languageTag.MatchString(tag):
+			f.add("%s.Extra has %q; expected a name, and a language tag behind a # (RFC 9728 §2.1)", field, name)
+		}
+	}
+}
+
+// write returns the document with these authorization servers.
+func (p *publication) write(servers []string) []byte {
+	members := maps.Clone(p.fixed)
+	if len(servers) > 0 {
+		members["authorization_servers"], _ = json.Marshal(servers) // strings can be written
+	}
+	document, _ := json.Marshal(members) // so can what was written before
+	return document
+}
+
+// ResourceMetadata returns the URL of this resource server's metadata, and the document
+// (RFC 9728). It lists the issuers that a client can get an access token from: those of
+// Issuers with an https URL whose credentials are access tokens, each tenant of Entra ID,
+// and no alias. If the list would make the document longer than 64 KiB, it is left out.
+// Do not change the document, which is the same slice until SetIssuers is called. Without
+// Metadata, ResourceMetadata returns "" and nil. Package resourcemetadata has the handler
+// that serves it.
+func (v *Validator) ResourceMetadata() (url string, document []byte) {
+	if v.family == nil || v.published == nil {
+		return "", nil
+	}
+	p, now := v.published, v.roster.Load()
+	held := p.current.Load()
+	if held == nil || held.roster != now {
+		held = &edition{roster: now, document: p.write(now.authorizationServers())}
+		if len(held.document) > largestDocument {
+			held.document = p.write(nil)
+			if v.warnings.isNew("metadata " + p.url) {
+				v.logger.Warn("accesstoken: the metadata does not list the authorization servers, because it would have more than 64 KiB (logged once)",
+					"url", p.url, "advice", "tell clients by other means where they get a token")
+			}
+		}
+		p.current.Store(held)
+	}
+	return p.url, held.document
+}
+
+// authorizationServers returns the identifiers of the issuers that a client can get an
+// access token for this resource server from.
+func (r *roster) authorizationServers() (servers []string) {
+	for _, g := range r.groups {
+		profile, _ := g.given.profile()
+		if slices.Contains(noAuthorizationServers, profile) {
+			continue
+		}
+		for _, i := range g.members {
+			if !i.rules.TakesIDTokens() && fetch.CheckURL(i.url, false) == nil {
+				servers = append(servers, i.url)
+			}
+		}
+	}
+	return servers
+}
+
+// noAuthorizationServers are the profiles of issuers that give tokens to workloads or to a
+// proxy, and not to clients that ask for one.
+var noAuthorizationServers = []Profile{Kubernetes, CI, SPIFFE, CloudflareAccess, GoogleIAP}
