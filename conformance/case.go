@@ -90,6 +90,7 @@ type setup struct {
 	DPoP        *dpopSetup          `json:"dpop"`  // nil: the scheme is not offered
 	FAPI2       bool                `json:"fapi2"`
 	TokenField  string              `json:"token_field"`        // "" is Authorization
+	Metadata    bool                `json:"metadata"`           // the resource server publishes its metadata
 	Constrained bool                `json:"sender_constrained"` // the route's policy
 	SPIFFEIDs   []string            `json:"spiffe_ids"`         // the route's policy
 	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no header field is trusted

@@ -137,8 +137,13 @@ func (w *world) walkAll(t *testing.T, wanted func(walk) bool) {
 			t.Errorf("%s: the walk %q is unknown", r.Row, r.Walk)
 			continue
 		}
-		if wanted(way) {
-			t.Run(r.Row+" "+r.Cause, func(t *testing.T) { walkRow(t, w, r, way) })
+		if !wanted(way) {
+			continue
+		}
+		t.Run(r.Row+" "+r.Cause, func(t *testing.T) { walkRow(t, w, r, way) })
+		if way.scene == nil && !way.unheard {
+			way.vector.Config.Metadata = true
+			t.Run(r.Row+" "+r.Cause+", with metadata", func(t *testing.T) { walkRow(t, w, r, way) })
 		}
 	}
 }
@@ -157,7 +162,7 @@ func walkRow(t *testing.T, w *world, r row, way walk) {
 	stage := w.set(t, s)
 	stage.says = says
 	e, asked := r.expectation(), 0
-	e.dpop = way.vector.offer(s)
+	e.dpop, e.published = way.vector.offer(s), way.vector.Config.Metadata
 	for _, c := range w.transports {
 		if !way.goesOver(c) {
 			continue

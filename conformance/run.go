@@ -92,7 +92,7 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 	credentials := accesstoken.Bearer(token)
 	checkCanary(t, "the credentials, printed", fmt.Sprintf("%v %+v %#v %s %q %x", credentials, credentials, credentials, credentials, credentials, credentials), token)
 	before := w.requests()
-	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s), bare: v.Config.TokenField != ""}
+	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s), bare: v.Config.TokenField != "", published: v.Config.Metadata}
 	if v.Only == "direct" {
 		playDirectly(t, w, s, v, token, e)
 	} else {
@@ -269,7 +269,12 @@ type expectation struct {
 	scope  string             // of the challenge; "" for none
 	dpop   *offer             // nil: the scheme DPoP is not offered
 	bare   bool               // the challenge has only realm and error
+
+	published bool // each challenge names the metadata
 }
+
+// metadataURL is where the metadata of the resource server is.
+const metadataURL = resource + "/.well-known/oauth-protected-resource"
 
 func (e expectation) check(t *testing.T, a answer) {
 	t.Helper()
@@ -343,6 +348,9 @@ func (e expectation) checkChallenge(t *testing.T, a answer) {
 // scheme is unclear.
 func (e expectation) params(i int, description string) map[string]string {
 	params := map[string]string{"realm": resource}
+	if e.published {
+		params["resource_metadata"] = metadataURL
+	}
 	if e.dpop.schemes()[i] == "DPoP" {
 		params["algs"] = e.dpop.algs
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -347,6 +348,9 @@ func (w *world) play(t *testing.T, v vector) *scene {
 		Now:          clock,
 		OnRefuse:     s.onRefuse,
 		Issuers:      []accesstoken.Issuer{w.issuer(t, w.as, v.Config.Issuer, v)},
+	}
+	if v.Config.Metadata {
+		config.Metadata = &resourcemetadata.Metadata{}
 	}
 	if v.Config.Other != nil {
 		config.Issuers = append(config.Issuers, w.issuer(t, w.other, *v.Config.Other, v))
