@@ -2,14 +2,20 @@ package accesstoken
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/accesstoken/accesstoken/internal/fetch"
+	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/resourcemetadata"
 	"github.com/accesstoken/accesstoken/scopes"
 )
@@ -36,14 +42,22 @@ var languageTag = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`)
 type publication struct {
 	url     string                     // of the document
 	fixed   map[string]json.RawMessage // all members but authorization_servers
+	signer  *resourcemetadata.Signer   // nil: no signed_metadata
 	current atomic.Pointer[edition]    // nil until it is needed
+	making  sync.Mutex                 // held while an edition is made
 }
 
 // An edition is a document, and the issuers that it was made for.
 type edition struct {
 	roster   *roster
 	document []byte
+	renew    time.Time // when to sign it again; zero: never
+	signed   string    // the value of signed_metadata, or ""
+	expires  time.Time // when signed ends
 }
+
+// signedFor is how long a signature lasts.
+const signedFor = 24 * time.Hour
 
 // publish returns what a Validator with this face publishes, or nil without Metadata. id
 // is the identifier unless Metadata has its own. field names m in the faults.
@@ -73,6 +87,11 @@ func publish(field, id string, m *resourcemetadata.Metadata, shown *face, config
 		members["dpop_bound_access_tokens_required"] = config.FAPI2 && !certificates
 	}
 	p = &publication{url: place, fixed: map[string]json.RawMessage{}}
+	if m.Signer != nil {
+		copied := *m.Signer
+		copied.Issuer = cmp.Or(copied.Issuer, id)
+		p.signer = &copied
+	}
 	for name, value := range members {
 		text, err := json.Marshal(value)
 		switch {
@@ -85,7 +104,7 @@ func publish(field, id string, m *resourcemetadata.Metadata, shown *face, config
 	if p.fixed["dpop_bound_access_tokens_required"] != nil {
 		p.fixed["bearer_methods_supported"] = json.RawMessage("[]") // §2: the scheme Bearer is refused
 	}
-	if size := len(p.write(nil)); size > largestDocument {
+	if size := len(encode(p.members(nil))); size > largestDocument {
 		f.add("%s makes a document of %d bytes; expected at most %d", field, size, largestDocument)
 	}
 	return p, f
@@ -97,6 +116,9 @@ var absent = []string{"null", "false", `""`, "[]", "{}"}
 // metadata reports what is wrong with the members of a document.
 func (f *faults) metadata(field string, m *resourcemetadata.Metadata) {
 	f.list(field+".Scopes", m.Scopes)
+	if s := m.Signer; s != nil && (s.Key == nil || !jose.Supported(s.Algorithm) || !jose.Fits(s.Algorithm, s.Key.Public())) {
+		f.add("%s.Signer: Algorithm %q does not go with the Key; set both, for example ES256 with a P-256 key", field, s.Algorithm)
+	}
 	for _, scope := range m.Scopes {
 		switch {
 		case scope == "offline_access":
@@ -118,14 +140,19 @@ func (f *faults) metadata(field string, m *resourcemetadata.Metadata) {
 	}
 }
 
-// write returns the document with these authorization servers.
-func (p *publication) write(servers []string) []byte {
+// members returns the members with these authorization servers.
+func (p *publication) members(servers []string) map[string]json.RawMessage {
 	members := maps.Clone(p.fixed)
 	if len(servers) > 0 {
-		members["authorization_servers"], _ = json.Marshal(servers) // strings can be written
+		members["authorization_servers"] = encode(servers)
 	}
-	document, _ := json.Marshal(members) // so can what was written before
-	return document
+	return members
+}
+
+// encode writes a value of which it is known that it can be written.
+func encode(value any) json.RawMessage {
+	text, _ := json.Marshal(value)
+	return text
 }
 
 // ResourceMetadata returns the URL of this resource server's metadata, and the document
@@ -141,18 +168,78 @@ func (v *Validator) ResourceMetadata() (url string, document []byte) {
 	}
 	p, now := v.published, v.roster.Load()
 	held := p.current.Load()
-	if held == nil || held.roster != now {
-		held = &edition{roster: now, document: p.write(now.authorizationServers())}
-		if len(held.document) > largestDocument {
-			held.document = p.write(nil)
-			if v.warnings.isNew("metadata " + p.url) {
-				v.logger.Warn("accesstoken: the metadata does not list the authorization servers, because it would have more than 64 KiB (logged once)",
-					"url", p.url, "advice", "tell clients by other means where they get a token")
-			}
-		}
-		p.current.Store(held)
+	if held == nil || held.roster != now || !held.renew.IsZero() && !v.now().Before(held.renew) {
+		held = p.make(v, now)
 	}
 	return p.url, held.document
+}
+
+// make makes the document for these issuers, once if several requests need it.
+func (p *publication) make(v *Validator, now *roster) *edition {
+	p.making.Lock()
+	defer p.making.Unlock()
+	held, at := p.current.Load(), v.now()
+	if held != nil && held.roster == now && (held.renew.IsZero() || at.Before(held.renew)) {
+		return held // another request has made it
+	}
+	members := p.members(now.authorizationServers())
+	if len(encode(members)) > largestDocument {
+		members = p.members(nil)
+		if v.warnings.isNew("metadata " + p.url) {
+			v.logger.Warn("accesstoken: the metadata does not list the authorization servers, because it would have more than 64 KiB (logged once)",
+				"url", p.url, "advice", "tell clients by other means where they get a token")
+		}
+	}
+	made := &edition{roster: now}
+	if p.signer != nil {
+		made.sign(p, v, held, members, at)
+	}
+	made.document = encode(members)
+	p.current.Store(made)
+	return made
+}
+
+// sign adds signed_metadata to the members. If it cannot, it tries again in a minute, and
+// the earlier one stays if it is about the same issuers.
+func (e *edition) sign(p *publication, v *Validator, held *edition, members map[string]json.RawMessage, at time.Time) {
+	claims := maps.Clone(members)
+	e.expires, e.renew = at.Add(signedFor), at.Add(signedFor/2)
+	claims["iss"], claims["iat"], claims["exp"] = encode(p.signer.Issuer), encode(at.Unix()), encode(e.expires.Unix())
+	signed, err := signMetadata(p.signer, claims)
+	if err != nil {
+		v.logger.Warn("accesstoken: the metadata could not be signed", "url", p.url, "error", err.Error())
+		e.renew = at.Add(time.Minute)
+		if held == nil || held.roster != e.roster || !at.Before(held.expires) {
+			return
+		}
+		signed, e.expires = held.signed, held.expires
+		if e.renew.After(e.expires) {
+			e.renew = e.expires
+		}
+	}
+	e.signed = signed
+	if signed != "" {
+		members["signed_metadata"] = encode(signed)
+	}
+}
+
+// signMetadata makes a JWS of the claims. The key may be code of the application.
+func signMetadata(s *resourcemetadata.Signer, claims map[string]json.RawMessage) (signed string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the Signer panicked: %s", panics.Describe(p))
+		}
+	}()
+	header := map[string]string{"alg": s.Algorithm}
+	if s.KeyID != "" {
+		header["kid"] = s.KeyID
+	}
+	input := base64.RawURLEncoding.EncodeToString(encode(header)) + "." + base64.RawURLEncoding.EncodeToString(encode(claims))
+	signature, err := jose.Sign(s.Key, s.Algorithm, input)
+	if err != nil {
+		return "", err
+	}
+	return input + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
 // authorizationServers returns the identifiers of the issuers that a client can get an

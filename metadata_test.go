@@ -2,8 +2,14 @@ package accesstoken_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -12,12 +18,17 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/MicahParks/jwkset"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/dpop"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/jwks"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/resourcemetadata"
@@ -341,5 +352,104 @@ func TestResolvedIssuersAreNotListed(t *testing.T) {
 	}
 	if _, document := v.ResourceMetadata(); strings.Contains(string(document), "authorization_servers") {
 		t.Errorf("got %s", document)
+	}
+}
+
+// A hand signs, unless it is told to fail.
+type hand struct {
+	*ecdsa.PrivateKey
+	signed atomic.Int32
+	fails  atomic.Bool
+	panics atomic.Bool
+}
+
+func (h *hand) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	switch {
+	case h.fails.Load():
+		return nil, errors.New("the KMS is down")
+	case h.panics.Load():
+		panic("the KMS is gone")
+	}
+	h.signed.Add(1)
+	return h.PrivateKey.Sign(random, digest, opts)
+}
+
+// META-14: a client verifies what the server has signed, and the server signs again before
+// it expires.
+func TestSignedMetadata(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clock testkit.Clock
+	var log lockedBuffer
+	signing := &hand{PrivateKey: key}
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	defer server.Close()
+	v, url, first := published(t, func(c *accesstoken.Config) {
+		c.Resource, c.Now, c.Logger = server.URL, clock.Now, slog.New(slog.NewTextHandler(&log, nil))
+		c.Metadata = &resourcemetadata.Metadata{Name: "Orders", Signer: &resourcemetadata.Signer{Key: signing, Algorithm: "ES256", KeyID: "k", Issuer: "https://signer.example.com"}}
+	})
+	server.Config.Handler = resourcemetadata.Handler(v)
+	client := resourcemetadata.Client{
+		HTTPClient: server.Client(), Now: clock.Now,
+		Signers: map[string]resourcemetadata.KeySource{"https://signer.example.com": jwks.Static(testkit.Must(jwkset.NewJWKFromKey(key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: "k", ALG: "ES256"}})))},
+	}
+	get := func() (*resourcemetadata.Document, error) { return client.Get(t.Context(), server.URL, url) }
+	expect := func(when string, signatures int32, signedBy string) {
+		t.Helper()
+		got, err := get()
+		if err != nil || got.Name != "Orders" || got.SignedBy != signedBy || got.AuthorizationServers[0] != "https://login.example.com" {
+			t.Errorf("%s: got %+v, %v; want it signed by %q", when, got, err, signedBy)
+		}
+		if n := signing.signed.Load(); n != signatures {
+			t.Errorf("%s: signed %d times; want %d", when, n, signatures)
+		}
+	}
+	const by = "https://signer.example.com"
+	expect("at first", 1, by)
+	plain := map[string]any{}
+	if err := json.Unmarshal([]byte(first), &plain); err != nil || len(strings.Split(plain["signed_metadata"].(string), ".")) != 3 {
+		t.Errorf("got %s, %v", first, err)
+	}
+	clock.Advance(11 * time.Hour)
+	expect("after 11 h", 1, by)
+	clock.Advance(2 * time.Hour)
+	expect("after 13 h", 2, by)
+	signing.fails.Store(true)
+	clock.Advance(23 * time.Hour)
+	expect("while the signer fails", 2, by)
+	expect("at once again", 2, by)
+	if got := strings.Count(log.String(), "the KMS is down"); got != 1 {
+		t.Errorf("got %d lines of the log; want one, because the next try is a minute away", got)
+	}
+	signing.fails.Store(false)
+	signing.panics.Store(true)
+	clock.Advance(2 * time.Hour)
+	expect("when it has expired", 2, "")
+	signing.panics.Store(false)
+	clock.Advance(61 * time.Second)
+	expect("a minute later", 3, by)
+	if err := v.SetIssuers(accesstoken.Issuer{URL: "https://login.example.com"}, accesstoken.Issuer{URL: "https://new.example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	expect("with other issuers", 4, by)
+}
+
+func TestSignerFaults(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, signer := range map[string]resourcemetadata.Signer{
+		"no key": {Algorithm: "ES256"}, "no algorithm": {Key: key}, "HMAC": {Key: key, Algorithm: "HS256"}, "another key": {Key: key, Algorithm: "RS256"}, "another curve": {Key: key, Algorithm: "ES384"},
+	} {
+		_, err := accesstoken.NewValidator(accesstoken.Config{
+			Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://login.example.com"}}, Metadata: &resourcemetadata.Metadata{Signer: &signer},
+		})
+		if err == nil || !strings.Contains(err.Error(), "Metadata.Signer: Algorithm") {
+			t.Errorf("%s: got %v; want a fault", name, err)
+		}
 	}
 }

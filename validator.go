@@ -24,12 +24,12 @@ const cacheBytes = 64 << 20
 // safe for concurrent use.
 type Validator struct {
 	*family
-	face   *face
-	fixed  map[Reason]*Error // refusals whose detail is always the same, made once
-	aims   *Resource         // of ForResource; nil: those of the Config
+	face  *face
+	fixed map[Reason]*Error // refusals whose detail is always the same, made once
+	aims  *Resource         // of ForResource; nil: those of the Config
 
 	published *publication // nil without Metadata
-	closed atomic.Bool
+	closed    atomic.Bool
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and

@@ -20,6 +20,7 @@
 package resourcemetadata
 
 import (
+	"crypto"
 	"fmt"
 	"net/url"
 	"strings"
@@ -63,6 +64,31 @@ type Metadata struct {
 	// member that the Validator derives, or that has a field here, is a fault. A value must
 	// be what encoding/json can write; null, false and what is empty is left out.
 	Extra map[string]any
+
+	// Signer also puts the members into signed_metadata (RFC 9728 §2.2). If nil, there is
+	// none.
+	Signer *Signer
+}
+
+// A Signer signs the metadata, with a lifetime of a day. It signs when the document is
+// first asked for, after each change, and again when half of the lifetime has passed,
+// while a request waits. If it fails, the document has the earlier signed_metadata until
+// that expires, and then none; the Logger is told.
+type Signer struct {
+	_ [0]func()
+
+	// Key signs. It must be safe for concurrent use.
+	Key crypto.Signer
+
+	// Algorithm is the alg, for example ES256. It must go with the key. HMAC is a fault.
+	Algorithm string
+
+	// KeyID is the kid. Clients find the key with it. It may be empty.
+	KeyID string
+
+	// Issuer is the iss, the party that attests the members. If empty, it is the resource
+	// identifier.
+	Issuer string
 }
 
 // wellKnown is inserted between the host of an identifier and its path (RFC 9728 §3).

@@ -76,7 +76,7 @@ func (s Source) checkClaims(payload string) error {
 	at := now()
 	switch {
 	case claims.Fault != "":
-		return fmt.Errorf("expected %q to have the type of RFC 7519", claims.Fault)
+		return fmt.Errorf("%s (RFC 7519 §4.1)", claims.Fault)
 	case claims.Issuer != s.Issuer:
 		return fmt.Errorf("its iss is %.200q, but %q is configured", claims.Issuer, s.Issuer)
 	case claims.Audience != nil:
