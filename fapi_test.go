@@ -27,6 +27,7 @@ import (
 	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -265,6 +266,7 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 			c.ResolveIssuer = func(context.Context, string) (*accesstoken.Issuer, error) { return nil, nil }
 		}}}, // what it returns is checked
 		"TokenField":   {{isFault, func(c *accesstoken.Config) { c.TokenField, c.DPoP = "X-Token", nil }}},
+		"Metadata":     {{withoutEffect, func(c *accesstoken.Config) { c.Metadata = &resourcemetadata.Metadata{} }}},
 		"MaxTokenSize": {{withoutEffect, func(c *accesstoken.Config) { c.MaxTokenSize = 64 << 10 }}},
 		"Logger":       {{withoutEffect, func(c *accesstoken.Config) { c.Logger = nil }}},
 		"Now":          {{withoutEffect, func(c *accesstoken.Config) { c.Now = time.Now }}},

@@ -70,7 +70,7 @@ type KeySource interface {
 }
 
 // FromChallenge returns the resource_metadata of a response that asks for a token (RFC 9728
-// §5.1), of any scheme, or "" if there is none.
+// §5.1), of any scheme, or "" if no challenge has it.
 func FromChallenge(header http.Header) string {
 	for _, c := range challenge.Read(header.Values("WWW-Authenticate")) {
 		if place := c.Params["resource_metadata"]; place != "" {

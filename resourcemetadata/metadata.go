@@ -65,8 +65,8 @@ type Metadata struct {
 	// be what encoding/json can write; null, false and what is empty is left out.
 	Extra map[string]any
 
-	// Signer also puts the members into signed_metadata (RFC 9728 §2.2). If nil, there is
-	// none.
+	// Signer also puts the members into signed_metadata (RFC 9728 §2.2). If nil, the
+	// document has no signature.
 	Signer *Signer
 }
 

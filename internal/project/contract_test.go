@@ -28,6 +28,7 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/middleware/echoauth"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -279,6 +280,30 @@ func TestContractOfAValidator(t *testing.T) {
 	if !ok || claims.Subject != "alice" {
 		t.Errorf("got %q, %v; want alice", claims.Subject, ok)
 	}
+}
+
+func TestContractOfResourceMetadata(t *testing.T) {
+	v, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://api.example.com",
+		Issuers:  []accesstoken.Issuer{{URL: "https://login.example.com"}},
+		Metadata: &resourcemetadata.Metadata{Resource: "", Name: "API", Scopes: []string{"a"}, Documentation: "https://docs.example.com", Extra: map[string]any{"x": 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	files, err := v.ForResource(accesstoken.Resource{ID: "https://files.example.com", Metadata: &resourcemetadata.Metadata{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, document := v.ResourceMetadata()
+	is[string](url)
+	is[[]byte](document)
+	mux := http.NewServeMux()
+	mux.Handle(resourcemetadata.Pattern(v), resourcemetadata.Handler(v))
+	other := http.NewServeMux()
+	other.Handle("GET /", http.NotFoundHandler())
+	resourcemetadata.Register(other, files)
 }
 
 func TestContractOfARefusal(t *testing.T) {

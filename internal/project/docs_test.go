@@ -103,7 +103,7 @@ func (b block) isDeclarations() bool {
 // importable are the packages that a fragment can use without an import.
 var importable = []string{
 	"context", "crypto", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "slices", "time",
-	module, module + "/introspection", module + "/jwks", module + "/scopes", module + "/dialect",
+	module, module + "/introspection", module + "/jwks", module + "/scopes", module + "/dialect", module + "/resourcemetadata",
 	module + "/middleware", module + "/middleware/echoauth", module + "/grpcauth",
 	"github.com/labstack/echo/v4", "github.com/golang-jwt/jwt/v5", "google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status",
 	"google.golang.org/genproto/googleapis/rpc/errdetails",

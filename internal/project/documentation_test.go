@@ -90,6 +90,7 @@ var exemplified = map[string][]string{
 	"jwks":                {"NewCache", "Static", "FromKeyfunc", "Cache_Keyfunc"},
 	"introspection":       {"NewClient"},
 	"dpop":                {"NewVerifier", "Verifier_Nonce", "NewSigner", "Thumbprint"},
+	"resourcemetadata":    {"Handler", "Client_Get", "URL"},
 	"scopes":              {"Parse", "All", "Any", "None"},
 	"middleware":          {"New", "Middleware_Wrap", "Middleware_Require", "Middleware_RequirePolicy", "Middleware_Check"},
 	"middleware/echoauth": {"New"},

@@ -20,6 +20,7 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/middleware/echoauth"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
 )
 
 // If a field is added later, this must not break a literal or change the meaning of ==.
@@ -29,7 +30,8 @@ func TestUnkeyedLiteralsAreImpossible(t *testing.T) {
 		jwks.Config{}, introspection.Config{},
 		dpop.Config{}, dpop.Request{}, dpop.Use{}, dpop.Proof{},
 		middleware.Options{}, echoauth.Options{}, grpcauth.Options{},
-		accesstokentest.Fault{}, dialect.Dialect{},
+		accesstokentest.Fault{}, dialect.Dialect{}, accesstoken.Resource{},
+		resourcemetadata.Metadata{}, resourcemetadata.Signer{}, resourcemetadata.Client{},
 	}
 	for _, value := range settings {
 		typ := reflect.TypeOf(value)

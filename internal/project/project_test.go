@@ -23,7 +23,7 @@ const (
 
 // public are the packages that users import.
 var public = []string{
-	".", "jwks", "introspection", "dpop", "scopes", "dialect", "middleware", "middleware/echoauth", "grpcauth", "accesstokentest",
+	".", "jwks", "introspection", "dpop", "scopes", "dialect", "resourcemetadata", "middleware", "middleware/echoauth", "grpcauth", "accesstokentest",
 }
 
 // A listed package is a package in the output of go list. Import paths of our own
