@@ -191,16 +191,19 @@ func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	if refused == nil {
 		refused = wrapError(InternalError, err)
 	}
-	scope := ""
+	scope, acr, maxAge := "", "", ""
 	switch refused.Reason {
+	case StepUpRequired:
+		acr, maxAge = v.loginParams(policy)
+		fallthrough
 	case ScopeInsufficient, CredentialsMissing, SchemeUnsupported:
 		scope = policy.Scopes.Scopes().String()
 	}
-	if refused.face == v.face && refused.scope == scope && refused.dpop == usedDPoP {
+	if refused.face == v.face && refused.scope == scope && refused.acr == acr && refused.maxAge == maxAge && refused.dpop == usedDPoP {
 		return refused
 	}
 	bound := *refused
-	bound.face, bound.scope, bound.dpop = v.face, scope, usedDPoP
+	bound.face, bound.scope, bound.acr, bound.maxAge, bound.dpop = v.face, scope, acr, maxAge, usedDPoP
 	return &bound
 }
 

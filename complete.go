@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,6 +121,7 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 	both.Expiry = earlier(fromJWT.Expiry, fromAnswer.Expiry)
 	both.IssuedAt = earlier(fromJWT.IssuedAt, fromAnswer.IssuedAt)
 	both.Scope = inBoth(fromJWT.Scope, fromAnswer.Scope)
+	both.Login = joinLogins(fromJWT.Login, fromAnswer.Login)
 	if fromAnswer.NotBefore.After(fromJWT.NotBefore) {
 		both.NotBefore = fromAnswer.NotBefore
 	}
@@ -135,6 +137,28 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 	}
 	joined := i.rules.Join(both, &fromJWT, &fromAnswer)
 	return &joined, nil
+}
+
+// joinLogins returns what both say of the login: the older auth_time, an acr on which they
+// agree, and the methods that both have. What only one of them has counts.
+func joinLogins(a, b jose.Login) jose.Login {
+	both := jose.Login{
+		IsThere:    a.IsThere || b.IsThere,
+		Class:      cmp.Or(a.Class, b.Class),
+		Time:       earlier(a.Time, b.Time),
+		Unreadable: a.Unreadable || b.Unreadable,
+		Methods:    a.Methods,
+	}
+	if differ(a.Class, b.Class) {
+		both.Class = ""
+	}
+	switch {
+	case a.Methods == nil:
+		both.Methods = b.Methods
+	case b.Methods != nil:
+		both.Methods = slices.DeleteFunc(slices.Clone(a.Methods), func(method string) bool { return !slices.Contains(b.Methods, method) })
+	}
+	return both
 }
 
 // differ reports whether both are set and not equal.

@@ -62,6 +62,10 @@ type Config struct {
 	// only the granted scopes. If nil, no scope implies another.
 	ScopeImplies map[string][]string
 
+	// ACROrder lists authentication context classes (acr) from weak to strong, for
+	// Policy.ACR. If nil, no class is stronger than another.
+	ACROrder []string
+
 	// DPoP verifies the proofs that come with tokens bound to a key (RFC 9449), and
 	// offers the scheme DPoP to clients. If nil, such tokens are refused.
 	DPoP *dpop.Verifier
@@ -307,6 +311,7 @@ const (
 func (c Config) clone() Config {
 	c.Audience = slices.Clone(c.Audience)
 	c.ScopeImplies = cloneLists(c.ScopeImplies)
+	c.ACROrder = slices.Clone(c.ACROrder)
 	c.ForwardedCertificate.Proxies = slices.Clone(c.ForwardedCertificate.Proxies)
 	c.Issuers = slices.Clone(c.Issuers)
 	for i := range c.Issuers {

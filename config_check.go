@@ -37,6 +37,12 @@ func (c Config) faults() (f faults) {
 		f = append(f, c.fapiFaults()...)
 	}
 	f.hierarchy(c.ScopeImplies)
+	f.list("ACROrder", c.ACROrder)
+	for n, class := range c.ACROrder {
+		if class != "" && !isACR(class) || slices.Contains(c.ACROrder[:n], class) {
+			f.add("ACROrder[%d] is %q, which is there twice, or which no challenge can list; expected printable ASCII without spaces, quotes and backslashes", n, class)
+		}
+	}
 	if len(c.Issuers) == 0 && c.ResolveIssuer == nil {
 		f.add("Issuers is empty; name the authorization server whose tokens are accepted")
 	}

@@ -33,6 +33,8 @@ type Error struct {
 	advice string        // for the operator: what to set, if a setting may be at fault
 	cause  error         // the underlying error, or nil
 	scope  string        // the scopes of the policy, for the challenge
+	acr    string        // acr_values of the challenge
+	maxAge string        // max_age of the challenge
 	dpop   bool          // the client used the scheme DPoP
 	retry  time.Duration // for Retry-After; 0 means defaultRetry
 	denied bool          // made by Deny, so it is a 403 whatever its Reason
@@ -232,7 +234,8 @@ func (e *Error) params(o outcome) []challenge.Param {
 	if o.oauth != "" {
 		params = append(params, challenge.Param{Name: "error_description", Value: o.text})
 	}
-	params = append(params, challenge.Param{Name: "scope", Value: e.scope})
+	params = append(params, challenge.Param{Name: "acr_values", Value: e.acr}, challenge.Param{Name: "max_age", Value: e.maxAge},
+		challenge.Param{Name: "scope", Value: e.scope})
 	if e.face != nil {
 		params = append(params, challenge.Param{Name: "resource_metadata", Value: e.face.metadata}) // RFC 9728 §5.1
 	}

@@ -31,7 +31,8 @@ type facts struct {
 	payload     [2]uint16        // where it begins and ends in the token
 	withoutUser bool             // the client acts for itself
 
-	extras *extras // nil if the token has no such facts
+	login  *jose.Login // acr, auth_time and amr; nil if the token has none of them
+	extras *extras     // nil if the token has no such facts
 }
 
 // extras are facts that few tokens have.
@@ -61,6 +62,10 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 		expiry:    claims.Expiry,
 		issuedAt:  claims.IssuedAt,
 		notBefore: claims.NotBefore,
+	}
+	if claims.Login.IsThere {
+		login := claims.Login
+		f.login = &login
 	}
 	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings().AlwaysIntrospect {
 		f.extras = &extras{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
@@ -147,6 +152,12 @@ func (f *facts) compact(s *shared) (size int) {
 	f.clientID, ofClient = s.text(f.clientID)
 	f.audience, ofAudience = s.list(f.audience)
 	size = sizeOfFacts + length + ofScope + ofImplied + ofClient + ofAudience
+	if f.login != nil {
+		var ofClass, ofMethods int
+		f.login.Class, ofClass = s.text(f.login.Class)
+		f.login.Methods, ofMethods = s.list(f.login.Methods)
+		size += 80 + ofClass + ofMethods
+	}
 	if f.extras != nil {
 		var ofAlso int
 		f.extras.also, ofAlso = s.list(f.extras.also)

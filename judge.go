@@ -217,7 +217,7 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
-	return nil
+	return v.checkLogin(f, policy)
 }
 
 // isAmong reports whether the token is a JWT-SVID of one of the workloads. Another

@@ -3,6 +3,7 @@ package accesstoken
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/accesstoken/accesstoken/scopes"
 )
@@ -33,6 +34,28 @@ type Policy struct {
 	// that of another issuer with such a sub. The list must not be changed while the
 	// Policy is in use.
 	SPIFFEIDs []string
+
+	// ACR, if not nil, lists the authentication context classes (acr) of which the user's
+	// login must have one, or a stronger one by Config.ACROrder (RFC 9470). Otherwise the
+	// request is refused as StepUpRequired, and the challenge lists in acr_values what
+	// would do. The values are compared whole. A client that acts for itself is refused as
+	// PolicyDenied, because no login can help it. The list must not be changed while the
+	// Policy is in use.
+	ACR []string
+
+	// MaxAuthAge is the longest time since the user's login (auth_time), in whole seconds.
+	// If it is longer, or the token has no auth_time, the request is refused as
+	// StepUpRequired, with max_age in the challenge. It must be at least Config.Leeway,
+	// because clocks differ. It is judged on every request, so a token that passes now may
+	// be refused later. Zero means no demand.
+	MaxAuthAge time.Duration
+
+	// AMR, if not nil, lists the authentication methods (amr, RFC 8176) of which the login
+	// must have one. Otherwise the request is refused as PolicyDenied, because no challenge
+	// can ask for a method. The list must not be changed while the Policy is in use.
+	AMR []string
+
+	also []logins // ACR and AMR of policies that And combined with this one
 }
 
 // Err returns nil if a route can be set up with the Policy. A Policy without Scopes
@@ -42,7 +65,7 @@ func (p Policy) Err() error {
 	if p.Scopes.IsZero() {
 		return errors.New("accesstoken: the policy demands nothing; for any valid token set Scopes: scopes.None()")
 	}
-	return errors.Join(p.Scopes.Err(), p.spiffeErr())
+	return errors.Join(p.Scopes.Err(), p.spiffeErr(), p.loginErr())
 }
 
 // spiffeErr reports SPIFFEIDs that accept nothing, or more than they seem to.
@@ -58,12 +81,18 @@ func (p Policy) spiffeErr() error {
 	return nil
 }
 
-// And returns a Policy that demands what p and other demand.
+// And returns a Policy that demands what p and other demand. If both have ACR or AMR, the
+// login must satisfy both, although the field of the result shows one of them.
 func (p Policy) And(other Policy) Policy {
+	acr, amr, also := p.andLogins(other)
 	return Policy{
 		Scopes:             p.Scopes.And(other.Scopes),
 		FreshIntrospection: p.FreshIntrospection || other.FreshIntrospection,
 		SenderConstrained:  p.SenderConstrained || other.SenderConstrained,
 		SPIFFEIDs:          commonIDs(p.SPIFFEIDs, other.SPIFFEIDs),
+		ACR:                acr,
+		MaxAuthAge:         shorter(p.MaxAuthAge, other.MaxAuthAge),
+		AMR:                amr,
+		also:               also,
 	}
 }

@@ -152,7 +152,7 @@ func (a *Interceptors) addMethods(methods map[string]accesstoken.Policy) (faults
 		if !isFullMethod(method) {
 			faults = append(faults, fmt.Errorf("grpcauth: Methods[%q]: expected /pkg.Service/Method or /pkg.Service/*", method))
 		}
-		if err := policy.Err(); err != nil {
+		if err := a.validator.PolicyErr(policy); err != nil {
 			faults = append(faults, fmt.Errorf("grpcauth: Methods[%q]: %w", method, err))
 		}
 		a.rules[strings.TrimSuffix(method, "*")] = rule{policy: policy}

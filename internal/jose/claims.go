@@ -27,6 +27,7 @@ type Claims struct {
 	OtherUse  bool // token_use or typ says that this is an ID, refresh or logout token
 
 	Confirmation Confirmation // cnf (RFC 7800)
+	Login        Login        // acr, auth_time and amr
 	Actor        *Actor       // act (RFC 8693 §4.1), the outermost; nil if absent or malformed
 
 	// Fault describes the first member that is not as its RFC requires, and begins
@@ -51,6 +52,16 @@ type Confirmation struct {
 	Present               bool   // the token has a cnf
 	KeyThumbprint         string // jkt: of a DPoP key (RFC 9449 §6.1)
 	CertificateThumbprint string // x5t#S256: of a client certificate (RFC 8705 §3.1)
+}
+
+// A Login says how and when the user authenticated. No check but that of a policy needs it,
+// so no form of it is a Fault.
+type Login struct {
+	IsThere    bool      // one of the claims is there
+	Class      string    // acr; "" if it is not a string
+	Time       time.Time // auth_time
+	Unreadable bool      // auth_time is not a date
+	Methods    []string  // amr; nil if it is not an array of strings
 }
 
 // An Actor is the party that acts on behalf of the subject.
@@ -120,6 +131,8 @@ func (c *claimsReader) read(name, value string) error {
 		c.OtherUse = c.OtherUse || saysOtherUse(value)
 	case "cnf":
 		ok = c.Confirmation.read(value)
+	case "acr", "auth_time", "amr":
+		c.Login.read(name, value)
 	case "act":
 		c.Actor = readActor(value)
 	}
@@ -148,6 +161,25 @@ func (c *claimsReader) readDate(name, value string) time.Time {
 		c.fault(name + " has the wrong type")
 	}
 	return date
+}
+
+func (l *Login) read(name, value string) {
+	if value == "null" {
+		return
+	}
+	l.IsThere = true
+	switch name {
+	case "acr":
+		l.Class, _ = String(value)
+	case "auth_time":
+		var ok bool
+		l.Time, ok = NumericDate(value)
+		l.Unreadable = !ok
+	case "amr":
+		if methods, ok := Strings(value); ok {
+			l.Methods = methods
+		}
+	}
 }
 
 // saysOtherUse reports whether token_use or typ in the payload says that the token is

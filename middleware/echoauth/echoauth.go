@@ -92,7 +92,7 @@ func (m *Middleware) Require(r scopes.Requirement) *Middleware {
 }
 
 // RequirePolicy returns a Middleware that demands the policy in addition to what m
-// demands. It panics if [accesstoken.Policy.Err] returns an error, because that is a
+// demands. It panics if [accesstoken.Validator.PolicyErr] returns an error, because that is a
 // programming error.
 func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	if err := policy.Err(); err != nil {
@@ -100,6 +100,9 @@ func (m *Middleware) RequirePolicy(policy accesstoken.Policy) *Middleware {
 	}
 	stricter := *m
 	stricter.policy, stricter.demanding = m.policy.And(policy), true
+	if err := m.validator.PolicyErr(stricter.policy); err != nil {
+		panic("echoauth: " + err.Error())
+	}
 	return &stricter
 }
 
