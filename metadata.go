@@ -155,44 +155,34 @@ func encode(value any) json.RawMessage {
 	return text
 }
 
-// ResourceMetadata returns the URL of this resource server's metadata, and the document
-// (RFC 9728). It lists the issuers that a client can get an access token from: those of
-// Issuers with an https URL whose credentials are access tokens, each tenant of Entra ID,
-// and no alias. If the list would make the document longer than 64 KiB, it is left out.
-// Do not change the document, which is the same slice until SetIssuers is called. Without
-// Metadata, ResourceMetadata returns "" and nil. Package resourcemetadata has the handler
-// that serves it.
-func (v *Validator) ResourceMetadata() (url string, document []byte) {
-	if v.family == nil || v.published == nil {
-		return "", nil
+// document returns the document as it is now.
+func (p *publication) document(f *family) []byte {
+	now, held := f.roster.Load(), p.current.Load()
+	if held == nil || held.roster != now || !held.renew.IsZero() && !f.now().Before(held.renew) {
+		held = p.make(f, now)
 	}
-	p, now := v.published, v.roster.Load()
-	held := p.current.Load()
-	if held == nil || held.roster != now || !held.renew.IsZero() && !v.now().Before(held.renew) {
-		held = p.make(v, now)
-	}
-	return p.url, held.document
+	return held.document
 }
 
 // make makes the document for these issuers, once if several requests need it.
-func (p *publication) make(v *Validator, now *roster) *edition {
+func (p *publication) make(f *family, now *roster) *edition {
 	p.making.Lock()
 	defer p.making.Unlock()
-	held, at := p.current.Load(), v.now()
+	held, at := p.current.Load(), f.now()
 	if held != nil && held.roster == now && (held.renew.IsZero() || at.Before(held.renew)) {
 		return held // another request has made it
 	}
 	members := p.members(now.authorizationServers())
 	if len(encode(members)) > largestDocument {
 		members = p.members(nil)
-		if v.warnings.isNew("metadata " + p.url) {
-			v.logger.Warn("accesstoken: the metadata does not list the authorization servers, because it would have more than 64 KiB (logged once)",
+		if f.warnings.isNew("metadata " + p.url) {
+			f.logger.Warn("accesstoken: the metadata does not list the authorization servers, because it would have more than 64 KiB (logged once)",
 				"url", p.url, "advice", "tell clients by other means where they get a token")
 		}
 	}
 	made := &edition{roster: now}
 	if p.signer != nil {
-		made.sign(p, v, held, members, at)
+		made.sign(p, f, held, members, at)
 	}
 	made.document = encode(members)
 	p.current.Store(made)
@@ -201,13 +191,13 @@ func (p *publication) make(v *Validator, now *roster) *edition {
 
 // sign adds signed_metadata to the members. If it cannot, it tries again in a minute, and
 // the earlier one stays if it is about the same issuers.
-func (e *edition) sign(p *publication, v *Validator, held *edition, members map[string]json.RawMessage, at time.Time) {
+func (e *edition) sign(p *publication, f *family, held *edition, members map[string]json.RawMessage, at time.Time) {
 	claims := maps.Clone(members)
 	e.expires, e.renew = at.Add(signedFor), at.Add(signedFor/2)
 	claims["iss"], claims["iat"], claims["exp"] = encode(p.signer.Issuer), encode(at.Unix()), encode(e.expires.Unix())
 	signed, err := signMetadata(p.signer, claims)
 	if err != nil {
-		v.logger.Warn("accesstoken: the metadata could not be signed", "url", p.url, "error", err.Error())
+		f.logger.Warn("accesstoken: the metadata could not be signed", "url", p.url, "error", err.Error())
 		e.renew = at.Add(time.Minute)
 		if held == nil || held.roster != e.roster || !at.Before(held.expires) {
 			return

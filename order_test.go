@@ -112,7 +112,7 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 	v := newValidator(t, as, configure)
 	asking = true
 	asked := newValidator(t, as, configure) // which leaves to the answer what the JWT lacks
-	policy := accesstoken.Policy{Scopes: scopes.All("a")}
+	policy := accesstoken.Policy{Scopes: scopes.All("a"), ACR: []string{"mfa"}}
 	refuses := func(item int, scheme, token string, want accesstoken.Reason, says string) {
 		t.Helper()
 		_, err := v.Authorize(t.Context(), a.credentials(t, scheme, token), policy)
@@ -145,6 +145,7 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 		{15, accesstoken.BindingMismatch, "", func() { a.right = true }},
 		{16, "CLOSED", "", func() { a.closed = false }},
 		{17, accesstoken.ScopeInsufficient, "", func() { a.claims["scope"] = "a" }},
+		{17, accesstoken.StepUpRequired, "", func() { a.claims["acr"] = "mfa" }},
 	} {
 		if step.item == 14 {
 			v = asked

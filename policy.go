@@ -3,8 +3,11 @@ package accesstoken
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -95,4 +98,73 @@ func (p Policy) And(other Policy) Policy {
 		AMR:                amr,
 		also:               also,
 	}
+}
+
+// logins are a demand on how the user authenticated, of one of the policies that And
+// combined.
+type logins struct{ acr, amr []string }
+
+// demandsLogin reports whether the policy says how or when the user authenticated.
+func (p Policy) demandsLogin() bool {
+	return p.ACR != nil || p.AMR != nil || p.MaxAuthAge != 0 || p.also != nil
+}
+
+// andLogins puts the demands of other beside those of p, so that none is lost.
+func (p Policy) andLogins(other Policy) (acr, amr []string, also []logins) {
+	switch {
+	case p.ACR == nil && p.AMR == nil && p.also == nil:
+		return other.ACR, other.AMR, other.also
+	case other.ACR == nil && other.AMR == nil:
+		return p.ACR, p.AMR, slices.Concat(p.also, other.also)
+	}
+	return p.ACR, p.AMR, slices.Concat(p.also, []logins{{other.ACR, other.AMR}}, other.also)
+}
+
+// eachLogin calls do for the demands of every policy that And combined, until it returns
+// false.
+func (p Policy) eachLogin(do func(acr, amr []string) bool) {
+	if !do(p.ACR, p.AMR) {
+		return
+	}
+	for _, l := range p.also {
+		if !do(l.acr, l.amr) {
+			return
+		}
+	}
+}
+
+// shorter returns the shorter of two ages, of which zero means no limit.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
+}
+
+// loginErr reports demands that nothing meets, or that no challenge can name.
+func (p Policy) loginErr() (err error) {
+	if p.MaxAuthAge < 0 || p.MaxAuthAge%time.Second != 0 {
+		return fmt.Errorf("accesstoken: MaxAuthAge is %v; expected whole seconds, or zero for no demand", p.MaxAuthAge)
+	}
+	p.eachLogin(func(acr, amr []string) bool {
+		switch {
+		case acr != nil && len(acr) == 0 || amr != nil && len(amr) == 0:
+			err = errors.New("accesstoken: ACR or AMR is set but empty, so that no login satisfies it; leave it nil for no demand")
+		case !isAll(acr, isACR):
+			err = fmt.Errorf("accesstoken: ACR is %q; expected values that a challenge can list: printable ASCII without spaces, quotes and backslashes", acr)
+		case slices.Contains(amr, ""):
+			err = errors.New("accesstoken: AMR has an empty element")
+		}
+		return err == nil
+	})
+	return err
+}
+
+func isAll(values []string, is func(string) bool) bool {
+	return !slices.ContainsFunc(values, func(value string) bool { return !is(value) })
+}
+
+// isACR reports whether acr_values can list the value (RFC 9470 §3).
+func isACR(value string) bool {
+	return value != "" && challenge.IsDescription(value) && !strings.Contains(value, " ")
 }

@@ -36,10 +36,10 @@ const (
 	DPoPProofInvalid       Reason = "DPOP_PROOF_INVALID"       // the proof is missing or invalid, or is not for this request (RFC 9449 §4.3)
 	DPoPProofReplayed      Reason = "DPOP_PROOF_REPLAYED"      // the proof was used before
 	DPoPNonceRequired      Reason = "DPOP_NONCE_REQUIRED"      // the proof has no nonce, or one that is not valid now
-	StepUpRequired         Reason = "STEP_UP_REQUIRED"         // reserved for step-up authentication (RFC 9470)
+	StepUpRequired         Reason = "STEP_UP_REQUIRED"         // the login is too weak or too old for the policy (RFC 9470)
 	TransportInsecure      Reason = "TRANSPORT_INSECURE"       // reserved: credentials over cleartext
 	ScopeInsufficient      Reason = "SCOPE_INSUFFICIENT"       // the token lacks a scope that the policy demands
-	PolicyDenied           Reason = "POLICY_DENIED"            // the application refused with Deny, the caller is not among the policy's SPIFFEIDs, or a gRPC method has no rule
+	PolicyDenied           Reason = "POLICY_DENIED"            // the application refused with Deny, the caller is not among the policy's SPIFFEIDs, a login cannot help or lacks a method, or a gRPC method has no rule
 	ReplayStoreUnavailable Reason = "REPLAY_STORE_UNAVAILABLE" // it is not known whether a proof was used before
 	StatusUnavailable      Reason = "STATUS_UNAVAILABLE"       // an Accept or a handler could not find out
 

@@ -206,6 +206,20 @@ func (v *Validator) ForResource(r Resource) (*Validator, error) {
 	return child, nil
 }
 
+// ResourceMetadata returns the URL of this resource server's metadata, and the document
+// (RFC 9728). It lists the issuers that a client can get an access token from: those of
+// Issuers with an https URL whose credentials are access tokens, each tenant of Entra ID,
+// and no alias. If the list would make the document longer than 64 KiB, it is left out.
+// Do not change the document, which is the same slice until SetIssuers is called. Without
+// Metadata, ResourceMetadata returns "" and nil. Package resourcemetadata has the handler
+// that serves it.
+func (v *Validator) ResourceMetadata() (url string, document []byte) {
+	if v.family == nil || v.published == nil {
+		return "", nil
+	}
+	return v.published.url, v.published.document(v.family)
+}
+
 // mostAtOnce is the most issuers that are asked at once.
 const mostAtOnce = 16
 

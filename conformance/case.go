@@ -37,7 +37,9 @@ type vector struct {
 
 	Expect    string             `json:"expect"`
 	Reason    accesstoken.Reason `json:"reason"`
-	Scope     string             `json:"scope"`     // the scope of the challenge
+	Scope     string             `json:"scope"` // the scope of the challenge
+	ACRValues string             `json:"acr_values"`
+	MaxAge    string             `json:"max_age"`
 	Granted   *string            `json:"granted"`   // the scopes that the handler finds; nil: those of the good token
 	Subject   *string            `json:"subject"`   // the subject that the handler finds; nil: that of the good token
 	Client    *string            `json:"client"`    // the client that the handler finds; nil: any
@@ -92,6 +94,10 @@ type setup struct {
 	TokenField  string              `json:"token_field"`        // "" is Authorization
 	Metadata    bool                `json:"metadata"`           // the resource server publishes its metadata
 	Constrained bool                `json:"sender_constrained"` // the route's policy
+	ACR         []string            `json:"acr"`                // the route's policy
+	MaxAuthAge  string              `json:"max_auth_age"`       // the route's policy
+	AMR         []string            `json:"amr"`                // the route's policy
+	ACROrder    []string            `json:"acr_order"`          // from weak to strong
 	SPIFFEIDs   []string            `json:"spiffe_ids"`         // the route's policy
 	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no header field is trusted
 }

@@ -30,6 +30,7 @@ var listed = []struct{ name, title string }{
 	{"BEARER", "Bearer tokens: RFC 6750, OAuth 2.1 §5"},
 	{"FIELD", "Tokens in a field of their own"},
 	{"META", "Resource metadata (RFC 9728)"},
+	{"STEP", "Step-up authentication (RFC 9470)"},
 	{"HTTP", "HTTP: transports and browsers"},
 	{"SCOPE", "Scopes"},
 	{"JOSE", "Signed tokens: RFC 7515 to 7519, 8725"},

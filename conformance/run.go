@@ -32,6 +32,7 @@ var outcomes = map[string]outcome{
 	"PROOF":    {401, "Unauthenticated", "invalid_dpop_proof", true},
 	"NONCE":    {401, "Unauthenticated", "use_dpop_nonce", true},
 	"SCOPE":    {403, "PermissionDenied", "insufficient_scope", true},
+	"STEPUP":   {401, "Unauthenticated", "insufficient_user_authentication", true},
 	"FORBID":   {403, "PermissionDenied", "", false},
 	"UNAVAIL":  {503, "Unavailable", "", false},
 	"CONFIG":   {500, "Internal", "", false},
@@ -92,7 +93,7 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 	credentials := accesstoken.Bearer(token)
 	checkCanary(t, "the credentials, printed", fmt.Sprintf("%v %+v %#v %s %q %x", credentials, credentials, credentials, credentials, credentials, credentials), token)
 	before := w.requests()
-	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s), bare: v.Config.TokenField != "", published: v.Config.Metadata}
+	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s), bare: v.Config.TokenField != "", acrValues: v.ACRValues, maxAge: v.MaxAge, published: v.Config.Metadata}
 	if v.Only == "direct" {
 		playDirectly(t, w, s, v, token, e)
 	} else {
@@ -270,7 +271,9 @@ type expectation struct {
 	dpop   *offer             // nil: the scheme DPoP is not offered
 	bare   bool               // the challenge has only realm and error
 
-	published bool // each challenge names the metadata
+	acrValues string // of the challenge; "" for none
+	maxAge    string // of the challenge; "" for none
+	published bool   // each challenge names the metadata
 }
 
 // metadataURL is where the metadata of the resource server is.
@@ -364,8 +367,10 @@ func (e expectation) params(i int, description string) map[string]string {
 		delete(params, "error_description")
 		return params
 	}
-	if e.scope != "" {
-		params["scope"] = e.scope
+	for name, value := range map[string]string{"scope": e.scope, "acr_values": e.acrValues, "max_age": e.maxAge} {
+		if value != "" {
+			params[name] = value
+		}
 	}
 	return params
 }

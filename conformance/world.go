@@ -332,7 +332,7 @@ func (w *world) play(t *testing.T, v vector) *scene {
 	// Signed answers carry the real time, so the clock must show about that time.
 	now := time.Now().Truncate(time.Second)
 	w.now = now
-	s := &scene{policy: policyOf(v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
+	s := &scene{policy: policyOf(t, v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
 	clock := func() time.Time { return now.Add(time.Duration(s.later.Load())) }
 	s.offer(t, w, v.Config.DPoP, clock)
 	config := accesstoken.Config{
@@ -341,6 +341,7 @@ func (w *world) play(t *testing.T, v vector) *scene {
 		FAPI2:        v.Config.FAPI2,
 		TokenField:   v.Config.TokenField,
 		ScopeImplies: v.Config.Implies,
+		ACROrder:     v.Config.ACROrder,
 		Audience:     v.Config.Audience,
 		Leeway:       duration(t, v.Config.Leeway),
 		HTTPClient:   w.client(duration(t, v.Config.HTTPTimeout)),
@@ -412,8 +413,12 @@ func (w *world) client(timeout time.Duration) *http.Client {
 	return &http.Client{Transport: w.outbound.client.Transport, Timeout: timeout}
 }
 
-func policyOf(c setup) accesstoken.Policy {
-	policy := accesstoken.Policy{Scopes: scopes.None(), SenderConstrained: c.Constrained, SPIFFEIDs: c.SPIFFEIDs}
+func policyOf(t *testing.T, c setup) accesstoken.Policy {
+	t.Helper()
+	policy := accesstoken.Policy{
+		Scopes: scopes.None(), SenderConstrained: c.Constrained, SPIFFEIDs: c.SPIFFEIDs,
+		ACR: c.ACR, MaxAuthAge: duration(t, c.MaxAuthAge), AMR: c.AMR,
+	}
 	switch {
 	case c.All != nil:
 		policy.Scopes = scopes.All(c.All...)
