@@ -142,7 +142,7 @@ func TestTheConfigurationIsCopied(t *testing.T) {
 	httpClient := *as.Client()
 	config := accesstoken.Config{
 		Resource: resource, Audience: []string{"urn:a", "urn:b"}, HTTPClient: &httpClient, Logger: slog.New(slog.DiscardHandler),
-		ScopeImplies: map[string][]string{"admin": {"read"}},
+		ScopeImplies: map[string][]string{"admin": {"read"}}, ACROrder: []string{"weak", "strong"},
 		ForwardedCertificate: accesstoken.ForwardedCertificate{
 			Format: accesstoken.ClientCertField, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		},
@@ -184,12 +184,12 @@ func TestTheConfigurationIsCopied(t *testing.T) {
 	} {
 		header := map[string]any{"typ": "at+jwt", "alg": "RS256"}
 		maps.Copy(header, test.header)
-		claims := accesstokentest.Claims{"aud": "urn:a", "client_id": "client", "team": "red", "scope": "admin"}
+		claims := accesstokentest.Claims{"aud": "urn:a", "client_id": "client", "team": "red", "scope": "admin", "acr": "strong"}
 		maps.Copy(claims, test.claims)
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = "192.0.2.7:443"
 		r.Header = http.Header{"Authorization": {"Bearer " + as.Sign(header, as.Claims(claims))}, "Client-Cert": {client.field()}}
-		_, err := v.Authorize(t.Context(), accesstoken.CredentialsOf(r), accesstoken.Policy{Scopes: scopes.Any("read", "granted")})
+		_, err := v.Authorize(t.Context(), accesstoken.CredentialsOf(r), accesstoken.Policy{Scopes: scopes.Any("read", "granted"), ACR: []string{"weak"}})
 		if test.want == "" && err != nil {
 			t.Errorf("%s: got %v; want it accepted", test.name, err)
 		} else if test.want != "" {
@@ -245,7 +245,7 @@ func overwrite(t *testing.T, name string, v reflect.Value) {
 
 // Every list and map of Config and Issuer is one that the test above fills.
 func TestEveryListOfAConfigurationIsKnownToTheTestOfItsCopy(t *testing.T) {
-	known := []string{"Audience", "Issuers", "ScopeImplies", "Aliases", "Algorithms", "Clients", "Tenants", "Demand", "Proxies"}
+	known := []string{"Audience", "Issuers", "ScopeImplies", "ACROrder", "Aliases", "Algorithms", "Clients", "Tenants", "Demand", "Proxies"}
 	for _, of := range []reflect.Type{reflect.TypeFor[accesstoken.Config](), reflect.TypeFor[accesstoken.Issuer](), reflect.TypeFor[accesstoken.ForwardedCertificate]()} {
 		for i := range of.NumField() {
 			field := of.Field(i)

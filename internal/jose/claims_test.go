@@ -19,6 +19,7 @@ func TestReadClaims(t *testing.T) {
 		Issuer: "https://login.example.com", Subject: "alice", ClientID: "client", AuthorizedParty: "party", ID: "1",
 		Audience: []string{"a", "b"}, Expiry: time.Unix(1700000000, 0), NotBefore: time.Unix(1600000000, 250_000_000), IssuedAt: time.Unix(1600000000, 0),
 		Scope: jose.Scope{Present: true, Text: "a b"}, TokenType: "Bearer",
+		Login: jose.Login{IsThere: true, Class: "x", Time: time.Unix(1, 0), Methods: []string{"pwd"}},
 	}
 	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)

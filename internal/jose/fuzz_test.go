@@ -215,6 +215,19 @@ func readClaimSlowly(claims *jose.Claims, m slowMember) bool {
 	case "cnf":
 		claims.Confirmation.Present = true
 		return readMembersSlowly(m.value, 1, map[string]*string{"jkt": &claims.Confirmation.KeyThumbprint, "x5t#S256": &claims.Confirmation.CertificateThumbprint}, true)
+	case "acr", "auth_time", "amr":
+		if m.value == "null" {
+			return true
+		}
+		claims.Login.IsThere = true
+		switch m.name {
+		case "acr":
+			claims.Login.Class = text
+		case "auth_time":
+			claims.Login.Time, claims.Login.Unreadable = date, !isDate
+		case "amr":
+			claims.Login.Methods = list
+		}
 	case "act":
 		actor := new(jose.Actor)
 		if readMembersSlowly(m.value, 0, map[string]*string{"iss": &actor.Issuer, "sub": &actor.Subject, "client_id": &actor.ClientID}, false) {
