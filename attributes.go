@@ -122,11 +122,11 @@ func (c Claims) Entitlements() ([]string, error) {
 // objects with a type each, or a member has the wrong type, it returns an error and
 // no details.
 func (c Claims) AuthorizationDetails() (details []AuthorizationDetail, err error) {
-	c.read("authorization_details", func(value string) { details, err = readDetails(value) })
+	c.read("authorization_details", func(value string) { details, err = detailsIn(value) })
 	return details, err
 }
 
-func readDetails(value string) ([]AuthorizationDetail, error) {
+func detailsIn(value string) ([]AuthorizationDetail, error) {
 	elements, ok := jose.Elements(value)
 	if !ok {
 		return nil, errors.New("accesstoken: expected an array in authorization_details (RFC 9396 §2)")

@@ -26,7 +26,7 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
 	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	if err == nil {
-		err = v.checkPolicy(found, policy)
+		err = v.checkPolicy(found.claims(credentials.text()), policy)
 	}
 	if err != nil {
 		return Claims{}, v.report(ctx, found.claims(credentials.text()), v.bind(err, policy, credentials.dpop))
@@ -47,7 +47,7 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 	}
 	err := v.checkAgain(claims.facts)
 	if err == nil {
-		err = v.checkPolicy(claims.facts, policy)
+		err = v.checkPolicy(claims, policy)
 	}
 	if err == nil && policy.FreshIntrospection {
 		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials, which Check does not have; set it in the policy of the route, or call Authorize")

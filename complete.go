@@ -121,6 +121,7 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 	both.Expiry = earlier(fromJWT.Expiry, fromAnswer.Expiry)
 	both.IssuedAt = earlier(fromJWT.IssuedAt, fromAnswer.IssuedAt)
 	both.Scope = inBoth(fromJWT.Scope, fromAnswer.Scope)
+	both.Details = fromJWT.Details + fromAnswer.Details
 	both.Login = joinLogins(fromJWT.Login, fromAnswer.Login)
 	if fromAnswer.NotBefore.After(fromJWT.NotBefore) {
 		both.NotBefore = fromAnswer.NotBefore

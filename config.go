@@ -66,6 +66,10 @@ type Config struct {
 	// Policy.ACR. If nil, no class is stronger than another.
 	ACROrder []string
 
+	// DetailTypes are the types of authorization_details (RFC 9396) that routes demand in
+	// Policy.Details, and what absent members of theirs mean. Metadata lists them.
+	DetailTypes map[string]DetailType
+
 	// DPoP verifies the proofs that come with tokens bound to a key (RFC 9449), and
 	// offers the scheme DPoP to clients. If nil, such tokens are refused.
 	DPoP *dpop.Verifier
@@ -312,6 +316,7 @@ func (c Config) clone() Config {
 	c.Audience = slices.Clone(c.Audience)
 	c.ScopeImplies = cloneLists(c.ScopeImplies)
 	c.ACROrder = slices.Clone(c.ACROrder)
+	c.DetailTypes = cloneDetailTypes(c.DetailTypes)
 	c.ForwardedCertificate.Proxies = slices.Clone(c.ForwardedCertificate.Proxies)
 	c.Issuers = slices.Clone(c.Issuers)
 	for i := range c.Issuers {

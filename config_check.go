@@ -37,6 +37,7 @@ func (c Config) faults() (f faults) {
 		f = append(f, c.fapiFaults()...)
 	}
 	f.hierarchy(c.ScopeImplies)
+	f.details(c.DetailTypes)
 	f.list("ACROrder", c.ACROrder)
 	for n, class := range c.ACROrder {
 		if class != "" && !isACR(class) || slices.Contains(c.ACROrder[:n], class) {

@@ -143,6 +143,7 @@ func TestTheConfigurationIsCopied(t *testing.T) {
 	config := accesstoken.Config{
 		Resource: resource, Audience: []string{"urn:a", "urn:b"}, HTTPClient: &httpClient, Logger: slog.New(slog.DiscardHandler),
 		ScopeImplies: map[string][]string{"admin": {"read"}}, ACROrder: []string{"weak", "strong"},
+		DetailTypes: map[string]accesstoken.DetailType{"detail": {AbsentIsAny: []string{"actions"}}},
 		ForwardedCertificate: accesstoken.ForwardedCertificate{
 			Format: accesstoken.ClientCertField, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		},
@@ -184,12 +185,13 @@ func TestTheConfigurationIsCopied(t *testing.T) {
 	} {
 		header := map[string]any{"typ": "at+jwt", "alg": "RS256"}
 		maps.Copy(header, test.header)
-		claims := accesstokentest.Claims{"aud": "urn:a", "client_id": "client", "team": "red", "scope": "admin", "acr": "strong"}
+		claims := accesstokentest.Claims{"aud": "urn:a", "client_id": "client", "team": "red", "scope": "admin", "acr": "strong", "authorization_details": []object{{"type": "detail"}}}
 		maps.Copy(claims, test.claims)
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = "192.0.2.7:443"
 		r.Header = http.Header{"Authorization": {"Bearer " + as.Sign(header, as.Claims(claims))}, "Client-Cert": {client.field()}}
-		_, err := v.Authorize(t.Context(), accesstoken.CredentialsOf(r), accesstoken.Policy{Scopes: scopes.Any("read", "granted"), ACR: []string{"weak"}})
+		_, err := v.Authorize(t.Context(), accesstoken.CredentialsOf(r), accesstoken.Policy{Scopes: scopes.Any("read", "granted"), ACR: []string{"weak"},
+			Details: []accesstoken.DetailRequirement{{Type: "detail", Actions: []string{"a"}}}})
 		if test.want == "" && err != nil {
 			t.Errorf("%s: got %v; want it accepted", test.name, err)
 		} else if test.want != "" {
@@ -225,7 +227,11 @@ func overwrite(t *testing.T, name string, v reflect.Value) {
 		for _, key := range v.MapKeys() {
 			overwrite(t, name, v.MapIndex(key))
 		}
-		v.SetMapIndex(reflect.ValueOf("overwritten"), reflect.ValueOf([]string{"read"}))
+		if v.Type().Elem() == reflect.TypeFor[[]string]() {
+			v.SetMapIndex(reflect.ValueOf("overwritten"), reflect.ValueOf([]string{"read"}))
+		} else {
+			v.SetMapIndex(reflect.ValueOf("overwritten"), reflect.Zero(v.Type().Elem()))
+		}
 	case reflect.Slice:
 		for i := range v.Len() {
 			switch element := v.Index(i); value := element.Addr().Interface().(type) {
@@ -245,7 +251,7 @@ func overwrite(t *testing.T, name string, v reflect.Value) {
 
 // Every list and map of Config and Issuer is one that the test above fills.
 func TestEveryListOfAConfigurationIsKnownToTheTestOfItsCopy(t *testing.T) {
-	known := []string{"Audience", "Issuers", "ScopeImplies", "ACROrder", "Aliases", "Algorithms", "Clients", "Tenants", "Demand", "Proxies"}
+	known := []string{"Audience", "Issuers", "ScopeImplies", "ACROrder", "DetailTypes", "Aliases", "Algorithms", "Clients", "Tenants", "Demand", "Proxies"}
 	for _, of := range []reflect.Type{reflect.TypeFor[accesstoken.Config](), reflect.TypeFor[accesstoken.Issuer](), reflect.TypeFor[accesstoken.ForwardedCertificate]()} {
 		for i := range of.NumField() {
 			field := of.Field(i)

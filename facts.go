@@ -31,8 +31,9 @@ type facts struct {
 	payload     [2]uint16        // where it begins and ends in the token
 	withoutUser bool             // the client acts for itself
 
-	login  *jose.Login // acr, auth_time and amr; nil if the token has none of them
-	extras *extras     // nil if the token has no such facts
+	login   *jose.Login           // acr, auth_time and amr; nil if the token has none of them
+	details *authorizationDetails // nil if the token has none
+	extras  *extras               // nil if the token has no such facts
 }
 
 // extras are facts that few tokens have.
@@ -66,6 +67,9 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 	if claims.Login.IsThere {
 		login := claims.Login
 		f.login = &login
+	}
+	if claims.Details > 0 {
+		f.details = &authorizationDetails{size: claims.Details}
 	}
 	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings().AlwaysIntrospect {
 		f.extras = &extras{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
@@ -157,6 +161,9 @@ func (f *facts) compact(s *shared) (size int) {
 		f.login.Class, ofClass = s.text(f.login.Class)
 		f.login.Methods, ofMethods = s.list(f.login.Methods)
 		size += 80 + ofClass + ofMethods
+	}
+	if f.details != nil {
+		size += 4 * f.details.size // about what they take once they are read
 	}
 	if f.extras != nil {
 		var ofAlso int

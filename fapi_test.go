@@ -251,6 +251,7 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 			{isFault, func(c *accesstoken.Config) { c.Leeway = minute + 1 }}, {isFault, func(c *accesstoken.Config) { c.Leeway = -1 }},
 		},
 		"ACROrder":     {{withoutEffect, func(c *accesstoken.Config) { c.ACROrder = []string{"a"} }}},
+		"DetailTypes":  {{withoutEffect, func(c *accesstoken.Config) { c.DetailTypes = map[string]accesstoken.DetailType{"a": {}} }}},
 		"ScopeImplies": {{withoutEffect, func(c *accesstoken.Config) { c.ScopeImplies = map[string][]string{"a": {"b"}} }}},
 		"DPoP": {
 			{allowed, func(c *accesstoken.Config) { c.DPoP = nil }}, // tokens may be bound to certificates

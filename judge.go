@@ -196,7 +196,8 @@ func (i *issuer) callAccept(ctx context.Context, found *facts, token string) err
 }
 
 // checkPolicy checks the token against the policy of the route.
-func (v *Validator) checkPolicy(f *facts, policy Policy) error {
+func (v *Validator) checkPolicy(claims Claims, policy Policy) error {
+	f := claims.facts
 	// The zero Claims satisfy no policy, not even an empty one, because a handler may
 	// have forgotten to check the ok of FromContext.
 	if f == nil {
@@ -217,7 +218,10 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
-	return v.checkLogin(f, policy)
+	if err := v.checkLogin(f, policy); err != nil {
+		return err
+	}
+	return v.checkDetails(claims, policy)
 }
 
 // isAmong reports whether the token is a JWT-SVID of one of the workloads. Another

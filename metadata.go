@@ -82,6 +82,7 @@ func publish(field, id string, m *resourcemetadata.Metadata, shown *face, config
 	members["resource"], members["resource_name"], members["resource_documentation"] = id, m.Name, m.Documentation
 	members["scopes_supported"], members["bearer_methods_supported"] = m.Scopes, []string{"header"}
 	members["tls_client_certificate_bound_access_tokens"] = certificates
+	members["authorization_details_types_supported"] = slices.Sorted(maps.Keys(config.DetailTypes))
 	if shown.dpop != nil {
 		members["dpop_signing_alg_values_supported"] = shown.dpop.Algorithms()
 		members["dpop_bound_access_tokens_required"] = config.FAPI2 && !certificates

@@ -58,6 +58,12 @@ type Policy struct {
 	// can ask for a method. The list must not be changed while the Policy is in use.
 	AMR []string
 
+	// Details, if not nil, lists what authorization_details must grant (RFC 9396). One object
+	// of the token must satisfy each element. Otherwise the request is refused as
+	// AuthorizationDetailsInsufficient. If the claim is malformed, the token is refused as
+	// ClaimInvalid. The list must not be changed while the Policy is in use.
+	Details []DetailRequirement
+
 	also []logins // ACR and AMR of policies that And combined with this one
 }
 
@@ -68,7 +74,7 @@ func (p Policy) Err() error {
 	if p.Scopes.IsZero() {
 		return errors.New("accesstoken: the policy demands nothing; for any valid token set Scopes: scopes.None()")
 	}
-	return errors.Join(p.Scopes.Err(), p.spiffeErr(), p.loginErr())
+	return errors.Join(p.Scopes.Err(), p.spiffeErr(), p.loginErr(), p.detailsErr())
 }
 
 // spiffeErr reports SPIFFEIDs that accept nothing, or more than they seem to.
@@ -97,6 +103,7 @@ func (p Policy) And(other Policy) Policy {
 		MaxAuthAge:         shorter(p.MaxAuthAge, other.MaxAuthAge),
 		AMR:                amr,
 		also:               also,
+		Details:            slices.Concat(p.Details, other.Details),
 	}
 }
 

@@ -43,7 +43,7 @@ const (
 	ReplayStoreUnavailable Reason = "REPLAY_STORE_UNAVAILABLE" // it is not known whether a proof was used before
 	StatusUnavailable      Reason = "STATUS_UNAVAILABLE"       // an Accept or a handler could not find out
 
-	AuthorizationDetailsInsufficient Reason = "AUTHORIZATION_DETAILS_INSUFFICIENT" // reserved for RFC 9396
+	AuthorizationDetailsInsufficient Reason = "AUTHORIZATION_DETAILS_INSUFFICIENT" // authorization_details lack what the policy or a handler demands (RFC 9396)
 
 	KeysUnavailable             Reason = "KEYS_UNAVAILABLE"              // the issuer's keys could not be fetched, or the validator is closed
 	IntrospectionUnavailable    Reason = "INTROSPECTION_UNAVAILABLE"     // the introspection endpoint gave no usable answer

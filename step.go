@@ -23,7 +23,10 @@ func (v *Validator) PolicyErr(policy Policy) error {
 	if err := policy.Err(); err != nil {
 		return err
 	}
-	return v.loginErr(policy)
+	if err := v.loginErr(policy); err != nil {
+		return err
+	}
+	return v.detailTypesErr(policy)
 }
 
 // loginErr reports what is wrong with the demands on the login under this Config.

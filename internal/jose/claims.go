@@ -27,6 +27,7 @@ type Claims struct {
 	OtherUse  bool // token_use or typ says that this is an ID, refresh or logout token
 
 	Confirmation Confirmation // cnf (RFC 7800)
+	Details      int          // size of authorization_details in bytes; 0 if absent (RFC 9396 §9)
 	Login        Login        // acr, auth_time and amr
 	Actor        *Actor       // act (RFC 8693 §4.1), the outermost; nil if absent or malformed
 
@@ -133,6 +134,8 @@ func (c *claimsReader) read(name, value string) error {
 		ok = c.Confirmation.read(value)
 	case "acr", "auth_time", "amr":
 		c.Login.read(name, value)
+	case "authorization_details":
+		c.Details = len(value)
 	case "act":
 		c.Actor = readActor(value)
 	}

@@ -215,6 +215,8 @@ func readClaimSlowly(claims *jose.Claims, m slowMember) bool {
 	case "cnf":
 		claims.Confirmation.Present = true
 		return readMembersSlowly(m.value, 1, map[string]*string{"jkt": &claims.Confirmation.KeyThumbprint, "x5t#S256": &claims.Confirmation.CertificateThumbprint}, true)
+	case "authorization_details":
+		claims.Details = len(m.value)
 	case "acr", "auth_time", "amr":
 		if m.value == "null" {
 			return true

@@ -1,0 +1,204 @@
+package accesstoken
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// A DetailRequirement is what a route demands of authorization_details (RFC 9396). One
+// object of the token must satisfy all of it, because members of two objects do not add up
+// (§2.2). All texts are compared whole.
+type DetailRequirement struct {
+	_ [0]func()
+
+	Type       string   // must be among Config.DetailTypes
+	Actions    []string // all of them
+	DataTypes  []string // all of them
+	Privileges []string // all of them
+	Location   string   // among the object's locations; "" for any
+	Identifier string   // the object's; "" for any
+}
+
+// A DetailType says what the members of a type of authorization_details mean, as far as
+// they are those of RFC 9396 §2. The zero value is the strict one.
+type DetailType struct {
+	_ [0]func()
+
+	// AbsentIsAny lists the members whose absence from an object grants any value: actions,
+	// datatypes, privileges, locations or identifier. An absent member grants nothing
+	// otherwise, because the RFC leaves its meaning to the type.
+	AbsentIsAny []string
+
+	// LocationsBelow also counts a location for everything below it: with
+	// "https://api.example.com/a", the object is good for "https://api.example.com/a/b",
+	// and not for "https://api.example.com/ab".
+	LocationsBelow bool
+}
+
+// detailMembers are those that AbsentIsAny can list.
+var detailMembers = []string{"actions", "datatypes", "privileges", "locations", "identifier"}
+
+// Limits of authorization_details in a token.
+const (
+	mostDetails       = 64
+	longestDetailType = 256 // bytes
+)
+
+// details reports what is wrong with DetailTypes.
+func (f *faults) details(types map[string]DetailType) {
+	if types != nil && len(types) == 0 {
+		f.add("DetailTypes is set but empty; leave it nil for none")
+	}
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		if name == "" || len(name) > longestDetailType {
+			f.add("DetailTypes has a type of %d bytes; expected 1 to %d", len(name), longestDetailType)
+		}
+		f.list(fmt.Sprintf("DetailTypes[%q].AbsentIsAny", name), types[name].AbsentIsAny)
+		for _, member := range types[name].AbsentIsAny {
+			if member != "" && !slices.Contains(detailMembers, member) {
+				f.add("DetailTypes[%q].AbsentIsAny has %q; expected one of %v", name, member, detailMembers)
+			}
+		}
+	}
+}
+
+// cloneDetailTypes copies the map with its lists.
+func cloneDetailTypes(types map[string]DetailType) map[string]DetailType {
+	types = maps.Clone(types)
+	for name, of := range types {
+		of.AbsentIsAny = slices.Clone(of.AbsentIsAny)
+		types[name] = of
+	}
+	return types
+}
+
+// detailsErr reports requirements that are made by mistake.
+func (p Policy) detailsErr() error {
+	if p.Details != nil && len(p.Details) == 0 {
+		return errors.New("accesstoken: Details is set but empty; leave it nil for no demand")
+	}
+	for n := range p.Details {
+		r := &p.Details[n]
+		switch {
+		case r.Type == "":
+			return fmt.Errorf("accesstoken: Details[%d] has no Type; every object of authorization_details has one (RFC 9396 §2)", n)
+		case isEmptyList(r.Actions), isEmptyList(r.DataTypes), isEmptyList(r.Privileges):
+			return fmt.Errorf("accesstoken: Details[%d] has a list that is empty, or has an empty element; leave it nil for no demand", n)
+		}
+	}
+	return nil
+}
+
+func isEmptyList(list []string) bool {
+	return list != nil && len(list) == 0 || slices.Contains(list, "")
+}
+
+// detailTypesErr reports a requirement whose type is not configured, so that it is not known
+// what its members mean.
+func (f *family) detailTypesErr(p Policy) error {
+	if err := p.detailsErr(); err != nil {
+		return err
+	}
+	for n := range p.Details {
+		if _, ok := f.config.DetailTypes[p.Details[n].Type]; !ok {
+			return fmt.Errorf("accesstoken: Details[%d]: the type %q is not among Config.DetailTypes; add it there", n, p.Details[n].Type)
+		}
+	}
+	return nil
+}
+
+// authorizationDetails are those of a token. They are read once, if a policy asks for them.
+type authorizationDetails struct {
+	size int // of the claims that have them, in bytes
+	read atomic.Pointer[readDetail]
+}
+
+type readDetail struct {
+	list []AuthorizationDetail
+	err  error
+}
+
+// checkDetails checks authorization_details. If they are malformed, nothing is granted by
+// halves: the token is refused.
+func (f *family) checkDetails(c Claims, p Policy) error {
+	if p.Details == nil {
+		return nil
+	}
+	if err := f.detailTypesErr(p); err != nil {
+		return wrapError(ResourceServerMisconfigured, err)
+	}
+	granted := c.readDetails()
+	if granted.err != nil {
+		return wrapError(ClaimInvalid, granted.err)
+	}
+	for n := range p.Details {
+		wanted := &p.Details[n]
+		of := f.config.DetailTypes[wanted.Type]
+		if !slices.ContainsFunc(granted.list, func(d AuthorizationDetail) bool { return wanted.isMetBy(&d, of) }) {
+			return refusal(AuthorizationDetailsInsufficient, "the token has no object of authorization_details for Details["+fmt.Sprint(n)+"] of the policy")
+		}
+	}
+	return nil
+}
+
+// readDetails returns the authorization_details, read once for each token.
+func (c Claims) readDetails() *readDetail {
+	if c.facts.details == nil {
+		return new(readDetail)
+	}
+	if held := c.facts.details.read.Load(); held != nil {
+		return held
+	}
+	found := new(readDetail)
+	if found.list, found.err = c.AuthorizationDetails(); found.err == nil {
+		found.err = detailLimits(found.list)
+	}
+	if found.err != nil {
+		found.list, found.err = nil, errors.New("authorization_details is not an array of at most 64 objects, each with a type of at most 256 bytes (RFC 9396 §2)")
+	}
+	for n := range found.list {
+		found.list[n].raw = nil // only a policy reads them
+	}
+	c.facts.details.read.Store(found)
+	return found
+}
+
+func detailLimits(list []AuthorizationDetail) error {
+	if len(list) > mostDetails || slices.ContainsFunc(list, func(d AuthorizationDetail) bool { return len(d.Type) > longestDetailType }) {
+		return errors.New("too many")
+	}
+	return nil
+}
+
+// isMetBy reports whether one object satisfies the whole requirement.
+func (r *DetailRequirement) isMetBy(d *AuthorizationDetail, of DetailType) bool {
+	hasAll := func(member string, granted, wanted []string) bool {
+		if granted == nil && slices.Contains(of.AbsentIsAny, member) {
+			return true
+		}
+		return !slices.ContainsFunc(wanted, func(one string) bool { return !slices.Contains(granted, one) })
+	}
+	isAt := func(granted string) bool {
+		above := strings.TrimSuffix(granted, "/")
+		isBelow := above != "" && !strings.HasSuffix(above, "/") && !strings.HasSuffix(above, ":") && strings.HasPrefix(r.Location, above+"/")
+		return granted == r.Location || of.LocationsBelow && isBelow
+	}
+	return d.Type == r.Type &&
+		hasAll("actions", d.Actions, r.Actions) && hasAll("datatypes", d.DataTypes, r.DataTypes) && hasAll("privileges", d.Privileges, r.Privileges) &&
+		(r.Location == "" || d.Locations == nil && slices.Contains(of.AbsentIsAny, "locations") || slices.ContainsFunc(d.Locations, isAt)) &&
+		(r.Identifier == "" || d.Identifier == "" && slices.Contains(of.AbsentIsAny, "identifier") || d.Identifier == r.Identifier)
+}
+
+// DetailsInsufficient returns a refusal for a handler that finds, once it has read the
+// request, that the authorization_details of the token are not enough for it, for example
+// for the amount of a payment. The response is the same as if [Policy].Details had not been
+// met: 403 with insufficient_scope, PERMISSION_DENIED on gRPC. (RFC 9396 defines no error
+// for resource servers.) wanted are the objects that would do, in any form that
+// encoding/json can write. They are not sent to the client.
+func DetailsInsufficient(wanted ...any) *Error {
+	return refusal(AuthorizationDetailsInsufficient, fmt.Sprintf("the handler demands %d more objects of authorization_details", len(wanted)))
+}
