@@ -285,6 +285,22 @@ type Issuer struct {
 	DangerouslyAcceptNoAudience bool
 }
 
+// A DetailType says what the members of a type of authorization_details mean, as far as
+// they are those of RFC 9396 §2. The zero value is the strict one.
+type DetailType struct {
+	_ [0]func()
+
+	// AbsentIsAny lists the members whose absence from an object grants any value: actions,
+	// datatypes, privileges, locations or identifier. An absent member grants nothing
+	// otherwise, because the RFC leaves its meaning to the type.
+	AbsentIsAny []string
+
+	// LocationsBelow also counts a location for everything below it: with
+	// "https://api.example.com/a", the object is good for "https://api.example.com/a/b",
+	// and not for "https://api.example.com/ab".
+	LocationsBelow bool
+}
+
 // A KeySource holds one issuer's verification keys. It must be safe for concurrent use.
 // It is called for every JWT of the issuer, so it should answer from memory.
 //
@@ -363,4 +379,14 @@ func (c Config) maxToken() int {
 		return defaultTokenSize
 	}
 	return c.MaxTokenSize
+}
+
+// cloneDetailTypes copies the map with its lists.
+func cloneDetailTypes(types map[string]DetailType) map[string]DetailType {
+	types = maps.Clone(types)
+	for name, of := range types {
+		of.AbsentIsAny = slices.Clone(of.AbsentIsAny)
+		types[name] = of
+	}
+	return types
 }

@@ -6,38 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 )
-
-// A DetailRequirement is what a route demands of authorization_details (RFC 9396). One
-// object of the token must satisfy all of it, because members of two objects do not add up
-// (§2.2). All texts are compared whole.
-type DetailRequirement struct {
-	_ [0]func()
-
-	Type       string   // must be among Config.DetailTypes
-	Actions    []string // all of them
-	DataTypes  []string // all of them
-	Privileges []string // all of them
-	Location   string   // among the object's locations; "" for any
-	Identifier string   // the object's; "" for any
-}
-
-// A DetailType says what the members of a type of authorization_details mean, as far as
-// they are those of RFC 9396 §2. The zero value is the strict one.
-type DetailType struct {
-	_ [0]func()
-
-	// AbsentIsAny lists the members whose absence from an object grants any value: actions,
-	// datatypes, privileges, locations or identifier. An absent member grants nothing
-	// otherwise, because the RFC leaves its meaning to the type.
-	AbsentIsAny []string
-
-	// LocationsBelow also counts a location for everything below it: with
-	// "https://api.example.com/a", the object is good for "https://api.example.com/a/b",
-	// and not for "https://api.example.com/ab".
-	LocationsBelow bool
-}
 
 // detailMembers are those that AbsentIsAny can list.
 var detailMembers = []string{"actions", "datatypes", "privileges", "locations", "identifier"}
@@ -66,37 +35,6 @@ func (f *faults) details(types map[string]DetailType) {
 	}
 }
 
-// cloneDetailTypes copies the map with its lists.
-func cloneDetailTypes(types map[string]DetailType) map[string]DetailType {
-	types = maps.Clone(types)
-	for name, of := range types {
-		of.AbsentIsAny = slices.Clone(of.AbsentIsAny)
-		types[name] = of
-	}
-	return types
-}
-
-// detailsErr reports requirements that are made by mistake.
-func (p Policy) detailsErr() error {
-	if p.Details != nil && len(p.Details) == 0 {
-		return errors.New("accesstoken: Details is set but empty; leave it nil for no demand")
-	}
-	for n := range p.Details {
-		r := &p.Details[n]
-		switch {
-		case r.Type == "":
-			return fmt.Errorf("accesstoken: Details[%d] has no Type; every object of authorization_details has one (RFC 9396 §2)", n)
-		case isEmptyList(r.Actions), isEmptyList(r.DataTypes), isEmptyList(r.Privileges):
-			return fmt.Errorf("accesstoken: Details[%d] has a list that is empty, or has an empty element; leave it nil for no demand", n)
-		}
-	}
-	return nil
-}
-
-func isEmptyList(list []string) bool {
-	return list != nil && len(list) == 0 || slices.Contains(list, "")
-}
-
 // detailTypesErr reports a requirement whose type is not configured, so that it is not known
 // what its members mean.
 func (f *family) detailTypesErr(p Policy) error {
@@ -109,17 +47,6 @@ func (f *family) detailTypesErr(p Policy) error {
 		}
 	}
 	return nil
-}
-
-// authorizationDetails are those of a token. They are read once, if a policy asks for them.
-type authorizationDetails struct {
-	size int // of the claims that have them, in bytes
-	read atomic.Pointer[readDetail]
-}
-
-type readDetail struct {
-	list []AuthorizationDetail
-	err  error
 }
 
 // checkDetails checks authorization_details. If they are malformed, nothing is granted by

@@ -37,21 +37,16 @@
 //  14. the issuer's own word, with AlwaysIntrospect
 //  15. the sender: the client certificate, then the proof of possession
 //  16. Accept
-//  17. the route's policy: SenderConstrained, SPIFFEIDs, scopes, then the login
+//  17. the route's policy: SenderConstrained, SPIFFEIDs, scopes, login, details
 //
 // A token never chooses its own algorithm (RFC 8725 §3.1). Check 8 is RFC 9068. If your
 // issuer departs from it, you should set its [Profile], such as [Keycloak], or its Dialect.
 // If a token is opaque, introspection (RFC 7662) replaces 3 to 8, and of 9 only Clients and
 // Demand apply. With AlwaysIntrospect, the answer can supply what the JWT leaves out of 8
-// to 13, which is checked after 14.
+// to 13, which is checked after 14. The verified facts of a JWT are cached by its digest;
+// then 3 to 9 are skipped and all other checks run. No verdict is cached.
 //
-// The verified facts of a JWT are cached by its digest, but no verdict is. While they
-// are cached, 3 to 9 are skipped and all other checks run.
-//
-// # What the caller is told
-//
-// Every refusal, even your own by [Deny], is an [*Error] with a [Reason]. The HTTP
-// status is 400 or 401 if the credentials are bad, 403 if a right is missing, 503 if we
-// could not find out, and 500 if this server is at fault. The client learns a coarse
-// reason, and your log the exact one and, if it is up to the [Config], the cure.
+// Every refusal is an [*Error] with a [Reason]: 400 or 401 if the credentials are bad, 403
+// if a right is missing, 503 if we could not find out, 500 if this server is at fault. The
+// client learns a coarse reason, and your log the exact one and, often, the cure.
 package accesstoken

@@ -185,3 +185,14 @@ func textOf(scope jose.Scope) string {
 // A joined pointer holds the facts of a JWT joined with the last answer about it.
 // While the answer stays the same, nothing is read again.
 type joined = atomic.Pointer[facts]
+
+// authorizationDetails are those of a token. They are read once, if a policy asks for them.
+type authorizationDetails struct {
+	size int // of the claims that have them, in bytes
+	read atomic.Pointer[readDetail]
+}
+
+type readDetail struct {
+	list []AuthorizationDetail
+	err  error
+}

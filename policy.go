@@ -175,3 +175,38 @@ func isAll(values []string, is func(string) bool) bool {
 func isACR(value string) bool {
 	return value != "" && challenge.IsDescription(value) && !strings.Contains(value, " ")
 }
+
+// A DetailRequirement is what a route demands of authorization_details (RFC 9396). One
+// object of the token must satisfy all of it, because members of two objects do not add up
+// (§2.2). All texts are compared whole.
+type DetailRequirement struct {
+	_ [0]func()
+
+	Type       string   // must be among Config.DetailTypes
+	Actions    []string // all of them
+	DataTypes  []string // all of them
+	Privileges []string // all of them
+	Location   string   // among the object's locations; "" for any
+	Identifier string   // the object's; "" for any
+}
+
+// detailsErr reports requirements that are made by mistake.
+func (p Policy) detailsErr() error {
+	if p.Details != nil && len(p.Details) == 0 {
+		return errors.New("accesstoken: Details is set but empty; leave it nil for no demand")
+	}
+	for n := range p.Details {
+		r := &p.Details[n]
+		switch {
+		case r.Type == "":
+			return fmt.Errorf("accesstoken: Details[%d] has no Type; every object of authorization_details has one (RFC 9396 §2)", n)
+		case isEmptyList(r.Actions), isEmptyList(r.DataTypes), isEmptyList(r.Privileges):
+			return fmt.Errorf("accesstoken: Details[%d] has a list that is empty, or has an empty element; leave it nil for no demand", n)
+		}
+	}
+	return nil
+}
+
+func isEmptyList(list []string) bool {
+	return list != nil && len(list) == 0 || slices.Contains(list, "")
+}

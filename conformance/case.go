@@ -98,8 +98,17 @@ type setup struct {
 	MaxAuthAge  string              `json:"max_auth_age"`       // the route's policy
 	AMR         []string            `json:"amr"`                // the route's policy
 	ACROrder    []string            `json:"acr_order"`          // from weak to strong
+	Details     []detail            `json:"details"`            // the route's policy; its types are configured
 	SPIFFEIDs   []string            `json:"spiffe_ids"`         // the route's policy
 	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no header field is trusted
+}
+
+// A detail is a requirement on authorization_details.
+type detail struct {
+	Type       string   `json:"type"`
+	Actions    []string `json:"actions"`
+	Location   string   `json:"location"`
+	Identifier string   `json:"identifier"`
 }
 
 type dpopSetup struct {

@@ -43,7 +43,7 @@
 // certificates have the same subject.
 //
 // The outcomes are OK, ANON (the handler runs, without claims), NOCRED, BADREQ,
-// INVTOK, PROOF, NONCE, SCOPE, STEPUP, FORBID, UNAVAIL, CONFIG and DEADLINE (the caller's
+// INVTOK, PROOF, NONCE, SCOPE, STEPUP, DETAILS, FORBID, UNAVAIL, CONFIG and DEADLINE (the caller's
 // deadline has passed).
 //
 // You can use these variables in the texts that make up the requests, the tokens and

@@ -32,6 +32,7 @@ var outcomes = map[string]outcome{
 	"PROOF":    {401, "Unauthenticated", "invalid_dpop_proof", true},
 	"NONCE":    {401, "Unauthenticated", "use_dpop_nonce", true},
 	"SCOPE":    {403, "PermissionDenied", "insufficient_scope", true},
+	"DETAILS":  {403, "PermissionDenied", "insufficient_scope", true},
 	"STEPUP":   {401, "Unauthenticated", "insufficient_user_authentication", true},
 	"FORBID":   {403, "PermissionDenied", "", false},
 	"UNAVAIL":  {503, "Unavailable", "", false},

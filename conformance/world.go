@@ -350,6 +350,12 @@ func (w *world) play(t *testing.T, v vector) *scene {
 		OnRefuse:     s.onRefuse,
 		Issuers:      []accesstoken.Issuer{w.issuer(t, w.as, v.Config.Issuer, v)},
 	}
+	if v.Config.Details != nil {
+		config.DetailTypes = map[string]accesstoken.DetailType{}
+	}
+	for _, d := range v.Config.Details {
+		config.DetailTypes[d.Type] = accesstoken.DetailType{}
+	}
 	if v.Config.Metadata {
 		config.Metadata = &resourcemetadata.Metadata{}
 	}
@@ -418,6 +424,9 @@ func policyOf(t *testing.T, c setup) accesstoken.Policy {
 	policy := accesstoken.Policy{
 		Scopes: scopes.None(), SenderConstrained: c.Constrained, SPIFFEIDs: c.SPIFFEIDs,
 		ACR: c.ACR, MaxAuthAge: duration(t, c.MaxAuthAge), AMR: c.AMR,
+	}
+	for _, d := range c.Details {
+		policy.Details = append(policy.Details, accesstoken.DetailRequirement{Type: d.Type, Actions: d.Actions, Location: d.Location, Identifier: d.Identifier})
 	}
 	switch {
 	case c.All != nil:
