@@ -75,7 +75,7 @@ func (s *resources) drop(r *Resource) {
 func (f *family) isForAnother(found *facts) bool {
 	all := f.resources.all()
 	isFor := func(r *Resource) bool {
-		ours := r.audienceOf(found.issuer)
+		ours := r.audienceOf(found.issuer.settings())
 		return slices.ContainsFunc(found.audience, func(named string) bool { return slices.Contains(ours, named) })
 	}
 	return len(all) > 0 && (isFor(nil) || slices.ContainsFunc(all, isFor))

@@ -69,17 +69,17 @@ func (r Resource) realm() string {
 
 // audienceOf returns the audiences that are accepted in an issuer's tokens. r is nil for
 // the resource of the Config.
-func (r *Resource) audienceOf(i *issuer) []string {
+func (r *Resource) audienceOf(by *settings) []string {
 	if r == nil {
-		return i.settings().audience
+		return by.audience
 	}
-	return firstSet(r.IssuerAudience[i.settings().URL], r.Audience)
+	return firstSet(r.IssuerAudience[by.URL], r.Audience)
 }
 
 // needsNoAudience reports whether an issuer's tokens may lack aud.
-func (r *Resource) needsNoAudience(i *issuer) bool {
+func (r *Resource) needsNoAudience(by *settings, i *issuer) bool {
 	if r != nil {
 		return r.DangerouslyAcceptNoAudience
 	}
-	return i.settings().DangerouslyAcceptNoAudience || i.rules.NoAudience
+	return by.DangerouslyAcceptNoAudience || i.rules.NoAudience
 }
