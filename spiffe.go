@@ -89,6 +89,9 @@ func (i Issuer) spiffeFaults() (f faults) {
 	if i.DangerouslyAcceptNoAudience {
 		f.add("DangerouslyAcceptNoAudience is set, but every JWT-SVID has aud, so that no other service can use it here; leave it unset")
 	}
+	if rules, _ := i.rules(); rules.NoAudience {
+		f.add(`Dialect.Optional has "aud", but every JWT-SVID has aud, so that no other service can use it here; remove it`)
+	}
 	if isProfile && i.MaxAge > 0 {
 		f.add("MaxAge counts from iat, which a JWT-SVID may lack; set MaxLifetime instead, which then counts from now")
 	}

@@ -149,8 +149,12 @@ func TestTheFaultsOfATrustDomain(t *testing.T) {
 		"Introspection is set":               func(i *accesstoken.Issuer) { i.Introspection = client },
 		"MaxAge counts from iat":             func(i *accesstoken.Issuer) { i.MaxAge = time.Minute },
 		"DangerouslyAcceptNoAudience is set": func(i *accesstoken.Issuer) { i.DangerouslyAcceptNoAudience = true },
-		"Clients is set":                     func(i *accesstoken.Issuer) { i.Clients = []string{"a"} },
-		"is not a SPIFFE trust domain":       func(i *accesstoken.Issuer) { i.URL = "https://example.org" },
+		`Dialect.Optional has "aud", but every`: func(i *accesstoken.Issuer) {
+			i.Profile, i.Clients = accesstoken.RFC9068, []string{"a"}
+			i.Dialect = &dialect.Dialect{Optional: []string{"aud"}, Kind: []dialect.Mark{dialect.Has("custom")}}
+		},
+		"Clients is set":               func(i *accesstoken.Issuer) { i.Clients = []string{"a"} },
+		"is not a SPIFFE trust domain": func(i *accesstoken.Issuer) { i.URL = "https://example.org" },
 	} {
 		wantOneFault(t, text, good(change), text)
 	}
