@@ -88,7 +88,7 @@ func (f *family) change(config Config) error {
 	groups := make([]*group, len(config.Issuers))
 	for n, given := range config.Issuers {
 		var err error
-		if groups[n], err = f.succeed(old.byURL[given.URL], config, given); err != nil {
+		if groups[n], err = f.succeed(old.predecessor(given), config, given); err != nil {
 			found.add("Issuers[%d] %q: %w", n, fetch.Redact(given.URL), err)
 		}
 	}

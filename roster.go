@@ -8,7 +8,7 @@ import (
 // lock while SetIssuers puts another one in its place.
 type roster struct {
 	groups       []*group           // one for each Issuer, in their order
-	byURL        map[string]*group  // by Issuer.URL
+	byURL        map[string]*group  // by the URL of each member, because two Issuers can have {tenantid} in the same URL
 	issuers      map[string]*issuer // by URL, which is how a token's iss finds its issuer
 	aliases      map[string]*issuer // by other spellings of iss
 	near         map[string]*issuer // by iss without scheme, case and final slashes, for advice
@@ -39,8 +39,8 @@ func newRoster(groups []*group) *roster {
 		algorithms: map[string]bool{},
 	}
 	for _, g := range groups {
-		r.byURL[g.given.URL] = g
 		for _, i := range g.members {
+			r.byURL[i.url] = g
 			r.add(i)
 		}
 	}
@@ -61,6 +61,16 @@ func (r *roster) add(i *issuer) {
 	if i.settings().Introspection != nil {
 		r.introspected = append(r.introspected, i)
 	}
+}
+
+// predecessor returns the group that an Issuer can take over from, or nil.
+func (r *roster) predecessor(given Issuer) *group {
+	for _, id := range given.identities() {
+		if g := r.byURL[id.url]; g != nil {
+			return g
+		}
+	}
+	return nil
 }
 
 // issuerOf returns the issuer of a token, or nil. If iss is configured, it returns that

@@ -124,6 +124,41 @@ func TestWhatAnIssuerKeepsIfAFieldChanges(t *testing.T) {
 	}
 }
 
+// Two Issuers of Entra ID can have the same URL and different tenants, for example to give
+// them different audiences. Neither takes the other for its predecessor.
+func TestIssuersWithOneURLAreToldApartByTheirTenants(t *testing.T) {
+	const a, b = "11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000000000"
+	entra := func(audience string, tenants ...string) Issuer {
+		return Issuer{
+			URL: "https://login.microsoftonline.com/{tenantid}/v2.0", Profile: EntraV2, Tenants: tenants, Audience: []string{audience},
+			MetadataURL: "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration",
+		}
+	}
+	issuers := []Issuer{entra("urn:a", a), entra("urn:b", b)}
+	v, err := NewValidator(Config{Resource: "r", Issuers: issuers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	was := v.roster.Load().groups
+	if err := v.SetIssuers(issuers...); err != nil {
+		t.Fatal(err)
+	}
+	for n, is := range v.roster.Load().groups {
+		if is.owned != was[n].owned || is.members[0] != was[n].members[0] || is.members[0].removed.Load() {
+			t.Errorf("Issuers[%d]: got another issuer; want the keys and the issuer kept", n)
+		}
+	}
+	if err := v.SetIssuers(issuers[1], entra("urn:a", "33333333-0000-0000-0000-000000000000", a)); err != nil {
+		t.Fatal(err)
+	}
+	for n, is := range v.roster.Load().groups {
+		if old := was[1-n]; is.owned != old.owned || is.members[len(is.members)-1] != old.members[0] || old.members[0].removed.Load() {
+			t.Errorf("Issuers[%d] in another order: got another issuer; want the keys and the issuer kept", n)
+		}
+	}
+}
+
 // Of the tenants of Entra ID, those that stay keep everything.
 func TestTenantsAreComparedOneByOne(t *testing.T) {
 	const a, b, c = "11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000000000", "33333333-0000-0000-0000-000000000000"
