@@ -45,7 +45,7 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 		refused := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
 		return v.report(ctx, Claims{}, v.bind(refused, policy, false))
 	}
-	err := v.checkAgain(claims.facts)
+	err := v.checkAgain(ctx, claims.facts)
 	if err == nil {
 		err = v.checkPolicy(claims.facts, policy)
 	}

@@ -22,6 +22,7 @@ import (
 type family struct {
 	roster      atomic.Pointer[roster]
 	resolver    *answers.Cache[group] // nil: only configured issuers count
+	resolved    map[KeySource]*group  // that the resolver holds, by its key source; only keep and drop use it
 	resources   resources             // of ForResource
 	ended       atomic.Bool           // the Validator of NewValidator was closed
 	config      Config                // without Issuers
@@ -104,12 +105,9 @@ func (f *family) change(config Config) error {
 	}
 	f.roster.Store(next)
 	if f.resolver != nil {
-		for iss := range next.issuers {
-			f.resolver.Forget(iss)
-		}
-		for iss := range next.aliases {
-			f.resolver.Forget(iss)
-		}
+		f.resolver.Forget(func(iss string, g *group) bool {
+			return next.issuerOf(iss, "") != nil || g != nil && next.sources[g.source()]
+		})
 	}
 	for _, g := range old.groups {
 		for _, i := range g.members {

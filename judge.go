@@ -231,7 +231,7 @@ func (f *facts) isAmong(patterns []string) bool {
 
 // checkAgain checks kept facts by the clock, the issuer and the audience. If the clock
 // panics, it refuses them.
-func (v *Validator) checkAgain(found *facts) (err error) {
+func (v *Validator) checkAgain(ctx context.Context, found *facts) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = wrapError(InternalError, fmt.Errorf("a clock panicked: %s", panics.Describe(p)))
@@ -240,12 +240,15 @@ func (v *Validator) checkAgain(found *facts) (err error) {
 	if found == nil { // checkPolicy refuses it
 		return nil
 	}
+	if err := v.resolveAgain(ctx, found); err != nil {
+		return err
+	}
 	by := found.issuer.settings()
 	if err := v.checkClock(by, found); err != nil {
 		return err
 	}
 	if found.issuer.removed.Load() {
-		return refusal(IssuerUnknown, "SetIssuers has removed the issuer of these claims, or changed what they rest on")
+		return refusal(IssuerUnknown, "the issuer of these claims was removed, or what they rest on has changed")
 	}
 	if found.issuer.owner != v.family { // claims of a test
 		return nil

@@ -1,6 +1,8 @@
 package accesstoken
 
 import (
+	"reflect"
+
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -13,6 +15,7 @@ type roster struct {
 	aliases      map[string]*issuer // by other spellings of iss
 	near         map[string]*issuer // by iss without scheme, case and final slashes, for advice
 	introspected []*issuer          // the issuers with an introspection client
+	sources      map[KeySource]bool // that are in Issuer.Keys, if they can be compared
 	algorithms   map[string]bool    // of all issuers
 }
 
@@ -22,6 +25,14 @@ type group struct {
 	given   Issuer
 	owned   *jwks.Cache // the cache behind the keys, if this package made it
 	members []*issuer
+}
+
+// source returns the Keys of the Issuer, or nil if it has none, or they cannot be compared.
+func (g *group) source() KeySource {
+	if g.given.Keys == nil || !reflect.ValueOf(g.given.Keys).Comparable() {
+		return nil
+	}
+	return g.given.Keys
 }
 
 func (g *group) close() error {
@@ -36,9 +47,12 @@ func newRoster(groups []*group) *roster {
 	r := &roster{
 		groups: groups, byURL: map[string]*group{},
 		issuers: map[string]*issuer{}, aliases: map[string]*issuer{}, near: map[string]*issuer{},
-		algorithms: map[string]bool{},
+		sources: map[KeySource]bool{}, algorithms: map[string]bool{},
 	}
 	for _, g := range groups {
+		if source := g.source(); source != nil {
+			r.sources[source] = true
+		}
 		for _, i := range g.members {
 			r.byURL[i.url] = g
 			r.add(i)
