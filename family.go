@@ -74,12 +74,11 @@ func (s *resources) drop(r *Resource) {
 // isForAnother reports whether a token is for another resource than the one that has just
 // refused it. That one should find the token in the cache.
 func (f *family) isForAnother(found *facts) bool {
-	all := f.resources.all()
 	isFor := func(r *Resource) bool {
 		ours := r.audienceOf(found.issuer.settings())
 		return slices.ContainsFunc(found.audience, func(named string) bool { return slices.Contains(ours, named) })
 	}
-	return len(all) > 0 && (isFor(nil) || slices.ContainsFunc(all, isFor))
+	return isFor(nil) || slices.ContainsFunc(f.resources.all(), isFor)
 }
 
 // change puts the issuers of a Config without faults into use. The caller holds changing.
@@ -231,8 +230,8 @@ func sameFacts(a, b Issuer) bool {
 // identical reports whether two key sources are the same one. If they cannot be compared,
 // it returns false.
 func identical(a, b KeySource) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
+	if a == nil {
+		return b == nil
 	}
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }

@@ -29,7 +29,7 @@ type group struct {
 
 // source returns the Keys of the Issuer, or nil if it has none, or they cannot be compared.
 func (g *group) source() KeySource {
-	if g.given.Keys == nil || !reflect.ValueOf(g.given.Keys).Comparable() {
+	if !reflect.ValueOf(g.given.Keys).Comparable() {
 		return nil
 	}
 	return g.given.Keys

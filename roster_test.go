@@ -45,12 +45,26 @@ func TestWhatAnIssuerKeepsIfAFieldChanges(t *testing.T) {
 	}
 	d := func(name string) *dialect.Dialect { return &dialect.Dialect{Name: name, ScopeArray: true} }
 	withClient, own := client(), aKeySource{}
+	const tenant = "11111111-0000-0000-0000-000000000000"
+	entra := func(named string) func(*Issuer) {
+		return func(i *Issuer) {
+			i.URL, i.Name, i.Profile, i.Tenants = "https://login.microsoftonline.com/"+named+"/v2.0", "entra", EntraV2, []string{tenant}
+			i.MetadataURL = "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration"
+		}
+	}
 	changes := map[string][]change{
-		"URL":                  {{nothing, nil, func(i *Issuer) { i.URL = "https://b.example" }}},
-		"Name":                 {{nothing, nil, func(i *Issuer) { i.Name = "b" }}},
-		"MetadataURL":          {{nothing, nil, func(i *Issuer) { i.MetadataURL = "https://a.example/m" }}},
-		"JWKSURI":              {{nothing, nil, func(i *Issuer) { i.JWKSURI = "https://a.example/jwks" }}},
-		"Keys":                 {{nothing, nil, func(i *Issuer) { i.Keys = own }}},
+		"URL": {
+			{nothing, nil, func(i *Issuer) { i.URL = "https://b.example" }},
+			{nothing, entra("{tenantid}"), entra(tenant)},
+		},
+		"Name":        {{nothing, nil, func(i *Issuer) { i.Name = "b" }}},
+		"MetadataURL": {{nothing, nil, func(i *Issuer) { i.MetadataURL = "https://a.example/m" }}},
+		"JWKSURI":     {{nothing, nil, func(i *Issuer) { i.JWKSURI = "https://a.example/jwks" }}},
+		"Keys": {
+			{nothing, nil, func(i *Issuer) { i.Keys = own }},
+			{nothing, func(i *Issuer) { i.Keys = own }, func(*Issuer) {}},
+			{everything, func(i *Issuer) { i.Keys = own }, func(i *Issuer) { i.Keys = own }},
+		},
 		"HTTPClient":           {{nothing, nil, func(i *Issuer) { i.HTTPClient = new(http.Client) }}},
 		"DangerouslyAllowHTTP": {{nothing, nil, func(i *Issuer) { i.DangerouslyAllowHTTP = true }}},
 		"Aliases":              {{keys, nil, func(i *Issuer) { i.Aliases = []string{"https://c.example"} }}},
