@@ -47,12 +47,10 @@ func (f *family) askAbout(ctx context.Context, resolve func(context.Context, str
 // keep takes an issuer that ResolveIssuer returned into use. It refuses one whose key source
 // another issuer has.
 func (f *family) keep(g *group, answer *answers.Answer[group]) error {
-	i, source, configured := g.members[0], g.source(), f.roster.Load()
+	i, source := g.members[0], g.source()
 	other := f.resolved[source]
 	switch {
-	case configured.issuerOf(i.url, "") != nil: // SetIssuers was faster
-		return wrapError(IssuerUnavailable, errors.New("SetIssuers has just set the issuer"))
-	case configured.sources[source], other != nil && other.given.URL != i.url:
+	case f.roster.Load().sources[source], other != nil && other.given.URL != i.url:
 		return faultyIssuer(errors.New("Keys is the KeySource of another issuer, so either could sign for the other"))
 	case source != nil:
 		f.resolved[source] = g
@@ -105,7 +103,7 @@ func (f *family) resolveIssuer(ctx context.Context, iss string) (*issuer, error)
 	switch {
 	case err != nil && asError(err) == nil: // the request has ended
 		return nil, couldNotFindOut(ctx, IssuerUnavailable, err)
-	case err != nil || g == nil:
+	case g == nil:
 		return nil, err
 	}
 	return g.members[0], nil
@@ -140,7 +138,7 @@ func (v *Validator) resolveAgain(ctx context.Context, found *facts) error {
 // continues reports whether two issuers have the same keys, and the same facts about a token.
 func (i *issuer) continues(old *issuer) bool {
 	is, was := i.settings().Issuer, old.settings().Issuer
-	return i.answer != nil && i.isSame(old) && sameKeys(was, is) && sameFacts(was, is)
+	return i.isSame(old) && sameKeys(was, is) && sameFacts(was, is)
 }
 
 // acceptIssuer checks what ResolveIssuer returned as NewValidator would, and makes the

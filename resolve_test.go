@@ -16,6 +16,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -236,6 +237,64 @@ func TestAnAnswerThatChanges(t *testing.T) {
 		s.set(nil)
 		wantReason(t, again(), accesstoken.IssuerUnknown)
 		wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{}), accesstoken.IssuerUnknown)
+		s.set(nil, keys)
+		time.Sleep(30 * time.Second)
+		if claims, err = validateToken(t, v, token); err != nil {
+			t.Fatal(err)
+		}
+		stricter = keys
+		stricter.Clients = []string{"nobody"}
+		s.set(nil, stricter)
+		wantReason(t, again(), accesstoken.ClaimInvalid)
+		wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{}), accesstoken.IssuerUnknown)
+	})
+}
+
+// The keys of an issuer belong to it for as long as it has them.
+func TestKeysBelongToAnIssuerThatIsThere(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := new(tenants)
+		first, second := offline(as), offline(as)
+		first.URL, second.URL, second.Keys = "https://a.example", "https://b.example", first.Keys
+		s.set(nil, first, second)
+		v := resolving(t, s.resolve, nil)
+		defer v.Close()
+		of := func(issuer accesstoken.Issuer) string {
+			return as.Token(accesstokentest.Claims{"iss": issuer.URL, "exp": time.Now().Add(time.Hour).Unix()})
+		}
+		for range 2 { // the second time, the answer about the first one was renewed
+			if _, err := validateToken(t, v, of(first)); err != nil {
+				t.Errorf("the first issuer: got %v; want nil", err)
+			}
+			synctest.Wait()
+			_, err := validateToken(t, v, of(second))
+			wantReason(t, err, accesstoken.ResourceServerMisconfigured)
+			time.Sleep(5 * time.Minute)
+		}
+		s.set(nil, second)
+		_, _ = validateToken(t, v, of(first))
+		synctest.Wait()
+		_, err := validateToken(t, v, of(first))
+		wantReason(t, err, accesstoken.IssuerUnknown)
+		if _, err := validateToken(t, v, of(second)); err != nil {
+			t.Errorf("once the first issuer is gone: got %v; want nil", err)
+		}
+	})
+}
+
+// A request that ends while it waits for an answer is not refused for good.
+func TestARequestThatEndsWhileItsIssuerIsLookedUp(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	synctest.Test(t, func(t *testing.T) {
+		v := resolving(t, func(ctx context.Context, _ string) (*accesstoken.Issuer, error) { <-ctx.Done(); return nil, ctx.Err() }, nil)
+		defer v.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := v.Validate(ctx, accesstoken.Bearer(as.Token(nil)))
+		if !errors.Is(err, accesstoken.Unavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v; want that it is unavailable, because the context has ended", err)
+		}
 	})
 }
 
@@ -305,6 +364,10 @@ func checkLater(t *testing.T, as, other *accesstokentest.Server, isForgotten boo
 // A faulty resolver refuses, and harms only the issuer that it was asked about.
 func TestAFaultyResolverHarmsNoOtherIssuer(t *testing.T) {
 	as := accesstokentest.NewServer(t)
+	client, err := introspection.NewClient(introspection.Config{Endpoint: "https://odd.example/introspect", ClientID: "a", ClientSecret: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		good := offline(as)
 		for name, test := range map[string]struct {
@@ -319,6 +382,9 @@ func TestAFaultyResolverHarmsNoOtherIssuer(t *testing.T) {
 			"another URL":        {func(context.Context, string) (*accesstoken.Issuer, error) { return &good, nil }, accesstoken.ResourceServerMisconfigured},
 			"an alias": {func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
 				return &accesstoken.Issuer{URL: iss, JWKSURI: "https://a.example/jwks", Aliases: []string{"https://b.example"}}, nil
+			}, accesstoken.ResourceServerMisconfigured},
+			"introspection of opaque tokens": {func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
+				return &accesstoken.Issuer{URL: iss, Introspection: client}, nil
 			}, accesstoken.ResourceServerMisconfigured},
 			"a fault": {func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
 				return &accesstoken.Issuer{URL: iss, MaxAge: -1}, nil

@@ -20,6 +20,13 @@ func (aKeySource) Keys(context.Context, string, string) ([]crypto.PublicKey, uin
 	return nil, 0, nil
 }
 
+// keyList is a key source that cannot be compared.
+type keyList []crypto.PublicKey
+
+func (l keyList) Keys(context.Context, string, string) ([]crypto.PublicKey, uint64, error) {
+	return l, 1, nil
+}
+
 // What an issuer keeps if a field of it changes.
 type keeps int
 
@@ -64,6 +71,10 @@ func TestWhatAnIssuerKeepsIfAFieldChanges(t *testing.T) {
 			{nothing, nil, func(i *Issuer) { i.Keys = own }},
 			{nothing, func(i *Issuer) { i.Keys = own }, func(*Issuer) {}},
 			{everything, func(i *Issuer) { i.Keys = own }, func(i *Issuer) { i.Keys = own }},
+			{nothing, func(i *Issuer) { i.Keys = &keyList{} }, func(i *Issuer) { i.Keys = &keyList{} }},
+			{nothing, func(i *Issuer) { i.Keys = own }, func(i *Issuer) { i.Keys = keyList{} }},
+			{nothing, func(i *Issuer) { i.Keys = keyList{} }, func(i *Issuer) { i.Keys = own }},
+			{nothing, func(i *Issuer) { i.Keys = keyList{} }, func(i *Issuer) { i.Keys = keyList{} }},
 		},
 		"HTTPClient":           {{nothing, nil, func(i *Issuer) { i.HTTPClient = new(http.Client) }}},
 		"DangerouslyAllowHTTP": {{nothing, nil, func(i *Issuer) { i.DangerouslyAllowHTTP = true }}},

@@ -44,8 +44,8 @@ func (i Issuer) longestLifetime() time.Duration {
 // The ID of a trust domain itself has no path, and no workload has it.
 func trustDomainOf(id string) string {
 	rest, isSPIFFE := strings.CutPrefix(id, spiffeScheme)
-	name, path, hasPath := strings.Cut(rest, "/")
-	if !isSPIFFE || !hasPath || len(id) > longestSPIFFEID || !isTrustDomainName(name) {
+	name, path, _ := strings.Cut(rest, "/")
+	if !isSPIFFE || len(id) > longestSPIFFEID || !isTrustDomainName(name) {
 		return ""
 	}
 	for segment := range strings.SplitSeq(path, "/") {

@@ -24,12 +24,13 @@ const (
 	mostPending = 1_000  // calls that have not returned
 	callsPerSec = 100    // about names without a value, and as many about the others
 
-	timeout   = 5 * time.Second  // of one call
-	retry     = time.Second      // after a call that failed
-	askAgain  = 5 * time.Minute  // after which a value is asked for again
-	keptFor   = time.Hour        // a value counts so long if later calls fail
-	idleFor   = time.Hour        // after which a value that is not used is forgotten
-	absentFor = 30 * time.Second // how long it counts that a name has no value
+	timeout    = 5 * time.Second  // of one call
+	retry      = time.Second      // after a call that failed
+	askAgain   = 5 * time.Minute  // after which a value is asked for again
+	keptFor    = time.Hour        // a value counts so long if later calls fail
+	idleFor    = time.Hour        // after which a value that is not used is forgotten
+	usedOfLate = time.Minute      // if there are too many values, those that were used of late stay, if possible
+	absentFor  = 30 * time.Second // how long it counts that a name has no value
 
 	glances = 32                 // at values, for each that is added
 	coarse  = int64(time.Second) // how exactly the last use is known
@@ -143,7 +144,7 @@ func (c *Cache[V]) find(name string, now int64) (a *Answer[V], flight chan struc
 	case a != nil && now < a.until.Load():
 		c.use(a, now)
 		return a, nil, nil
-	case a != nil && a.err != nil && now < a.retry:
+	case a != nil && now < a.retry:
 		return a, nil, nil
 	case a != nil && a.flight != nil:
 		return a, a.flight, nil
@@ -219,11 +220,15 @@ func (c *Cache[V]) know(a *Answer[V], now int64) {
 	a.place = c.known.PushFront(a)
 	for n := range glances {
 		old := c.known.Back().Value.(*Answer[V])
-		idle, crowded := time.Duration(now-old.used.Load()), c.known.Len() > mostKept
+		idle, most := time.Duration(now-old.used.Load()), idleFor
+		crowded := c.known.Len() > mostKept
+		if crowded {
+			most = usedOfLate
+		}
 		switch {
 		case old == a:
 			return
-		case !crowded && idle < idleFor, crowded && idle < time.Minute && n < glances-1:
+		case idle < most && !(crowded && n == glances-1):
 			c.known.MoveToFront(old.place) // so that it does not hide those that are not used
 		default:
 			c.drop(old)

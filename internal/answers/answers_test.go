@@ -300,9 +300,10 @@ func TestWhatAFunctionCanDo(t *testing.T) {
 			ask  func(context.Context, string, *value) (*value, error)
 			want error
 		}{
-			"fails":  {failed, errDown},
-			"panics": {func(context.Context, string, *value) (*value, error) { panic("x") }, errPanicked},
-			"ends":   {func(context.Context, string, *value) (*value, error) { runtime.Goexit(); return nil, nil }, errPanicked},
+			"fails":               {failed, errDown},
+			"fails, with a value": {func(context.Context, string, *value) (*value, error) { return &value{name: "a"}, errDown }, errDown},
+			"panics":              {func(context.Context, string, *value) (*value, error) { panic("x") }, errPanicked},
+			"ends":                {func(context.Context, string, *value) (*value, error) { runtime.Goexit(); return nil, nil }, errPanicked},
 		} {
 			s := &source{ask: test.ask}
 			c := open(t, s)
@@ -315,6 +316,9 @@ func TestWhatAFunctionCanDo(t *testing.T) {
 			_, _ = c.Get(t.Context(), "a")
 			if got := s.total(); got != 1 {
 				t.Errorf("%s: got %d calls within a second; want 1", name, got)
+			}
+			if len(s.kept) > 0 {
+				t.Errorf("%s: got a value kept", name)
 			}
 			time.Sleep(1)
 			s.set(nil)
@@ -405,6 +409,25 @@ func TestAValueIsRenewed(t *testing.T) {
 	})
 }
 
+// A renewed value has its place among the values, so that names without one do not drive it
+// out.
+func TestARenewedValueStaysAmongTheValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(source)
+		c := open(t, s)
+		wantValue(t, c, "a")
+		time.Sleep(5 * time.Minute)
+		wantValue(t, c, "a")
+		synctest.Wait()
+		s.forget()
+		s.set(none)
+		fill(t, c, "%d", 2_100)
+		if v := wantValue(t, c, "a"); !c.Holds(v.answer) || len(s.drops()) != 0 {
+			t.Errorf("got %v dropped; want none", s.drops())
+		}
+	})
+}
+
 // A value that cannot be kept is dropped, and the one before goes on to count.
 func TestAValueThatCannotBeKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -436,8 +459,13 @@ func TestValuesInUseAreKept(t *testing.T) {
 		if drops := s.drops(); len(drops) != 0 {
 			t.Fatalf("got %d dropped; want none up to 10,000", len(drops))
 		}
-		for n := range 20 {
-			wantValue(t, c, fmt.Sprintf("old %d", n))
+		time.Sleep(time.Minute)
+		for n := 0; n < 10_000; n += 2 { // each second one, half of them without Get
+			if n%4 == 0 {
+				wantValue(t, c, fmt.Sprintf("old %d", n))
+			} else if !c.Holds(s.kept[n].answer) {
+				t.Fatalf("old %d: got that it does not hold", n)
+			}
 		}
 		fill(t, c, "new %d", 10)
 		drops := s.drops()
@@ -445,16 +473,13 @@ func TestValuesInUseAreKept(t *testing.T) {
 			t.Fatalf("got %d dropped; want 10", len(drops))
 		}
 		for _, d := range drops {
+			var n int
+			if _, err := fmt.Sscanf(d.old.name, "old %d", &n); err != nil || n%2 == 0 {
+				t.Errorf("got %s dropped; want one that is not in use", d.old.name)
+			}
 			if d.next != nil || d.replaced || c.Holds(d.old.answer) {
 				t.Errorf("got %v dropped; want it forgotten", d)
 			}
-		}
-		before := s.total()
-		for n := range 20 {
-			wantValue(t, c, fmt.Sprintf("old %d", n))
-		}
-		if got := s.total(); got != before {
-			t.Errorf("got %d calls about names in use; want none", got-before)
 		}
 	})
 }
