@@ -45,7 +45,7 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 		refused := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
 		return v.report(ctx, Claims{}, v.bind(refused, policy, false))
 	}
-	err := v.checkAgain(claims.facts)
+	err := v.checkAgain(ctx, claims.facts)
 	if err == nil {
 		err = v.checkPolicy(claims, policy)
 	}
@@ -91,7 +91,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	}
 	token := credentials.text()
 	key := v.cache.KeyOf(token)
-	found, err = v.recall(ctx, key)
+	found, by, err := v.recall(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,8 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		if found, err = v.verify(ctx, token, fresh); err != nil {
 			return nil, err
 		}
-		if err := v.checkClock(found); err != nil {
+		by = found.issuer.settings()
+		if err := v.checkClock(by, found); err != nil {
 			return nil, err
 		}
 	}
@@ -108,7 +109,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return nil, err
 	}
 	// This runs before the issuer is asked, and before the use of a proof is recorded.
-	refused := v.checkAudience(found)
+	refused := v.checkAudience(by, found)
 	if !cached && found.header != nil && (refused == nil || v.isForAnother(found)) {
 		v.cache.PutIn(&found.issuer.share, key, found, found.compact(v.shared))
 	}
@@ -116,14 +117,14 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return nil, refused
 	}
 	if found.isPartial() {
-		if found, err = v.complete(ctx, key, found, credentials, fresh); err != nil {
+		if found, err = v.complete(ctx, by, key, found, credentials, fresh); err != nil {
 			return nil, err
 		}
 	}
 	if err := v.checkSender(ctx, found, credentials); err != nil {
 		return found, err
 	}
-	return found, found.issuer.callAccept(ctx, found, token)
+	return found, by.callAccept(ctx, found, token)
 }
 
 // checkCredentials makes the checks that need not decode the token.
@@ -157,29 +158,31 @@ func (v *Validator) checkCredentials(credentials Credentials) error {
 }
 
 // recall returns the facts about a token that was verified before, if they still
-// hold. If it returns neither facts nor an error, the token must be verified.
-func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, error) {
+// hold, and the settings to judge it by. If it returns neither facts nor an error, the
+// token must be verified.
+func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, *settings, error) {
 	found, ok := v.cache.Get(key).(*facts)
 	if !ok {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if found.issuer.removed.Load() || found.issuer.answer != nil && !v.resolver.Holds(found.issuer.answer) {
 		v.cache.Drop(key) // another issuer may have its URL now
-		return nil, nil
+		return nil, nil, nil
 	}
-	if err := v.checkClock(found); err != nil {
+	by := found.issuer.settings()
+	if err := v.checkClock(by, found); err != nil {
 		v.cache.Drop(key) // an expired token stays expired
-		return nil, err
+		return nil, nil, err
 	}
 	holds, err := found.keyHolds(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !holds {
 		v.cache.Drop(key)
-		return nil, nil
+		return nil, nil, nil
 	}
-	return found, nil
+	return found, by, nil
 }
 
 // bind adds to a refusal what the response needs: the settings of this Validator,

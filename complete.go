@@ -20,7 +20,7 @@ import (
 // complete introspects a JWT with a good signature, if its issuer has
 // AlwaysIntrospect. The JWT and the answer must both pass. The facts of the two
 // together are checked like the facts of any token.
-func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *facts, credentials Credentials, fresh bool) (*facts, error) {
+func (v *Validator) complete(ctx context.Context, by *settings, key tokencache.Key, found *facts, credentials Credentials, fresh bool) (*facts, error) {
 	answer, err := v.ask(ctx, found.issuer, credentials.text(), fresh)
 	switch {
 	case errors.Is(err, introspection.ErrUnsupportedTokenType):
@@ -37,13 +37,13 @@ func (v *Validator) complete(ctx context.Context, key tokencache.Key, found *fac
 		found.extras.whole.Store(whole)
 		v.cache.PutIn(&found.issuer.share, key, found, found.extras.size+size)
 	}
-	if err := v.checkClock(whole); err != nil {
+	if err := v.checkClock(by, whole); err != nil {
 		return nil, err
 	}
 	if err := whole.checkScheme(credentials); err != nil {
 		return nil, err
 	}
-	if err := v.checkAudience(whole); err != nil {
+	if err := v.checkAudience(by, whole); err != nil {
 		return nil, err
 	}
 	return whole, nil

@@ -42,14 +42,16 @@ type Config struct {
 	// iss is unverified: it is from a token that is well-formed, has an algorithm that may
 	// be accepted, and names an https URL of at most 512 bytes. So the function should only
 	// look it up, and must not fetch anything from it. It is called at most 100 times a
-	// second about an unknown iss, once at a time for each, with a context of its own that
-	// ends after 5 s. If it does not return by then, or panics, the request is refused.
+	// second about an unknown iss, and as often about those that have an Issuer. It is called
+	// once at a time for each iss, with a context of its own that ends after 5 s. If it does
+	// not return by then, or panics, the request is refused.
 	//
-	// An answer is used for 5 min. Then the function is asked again, and the old answer
-	// counts in the meantime, for an hour at most if calls fail. If the new answer is nil,
-	// the issuer is removed as [Validator.SetIssuers] would. At most 10,000 issuers are
-	// kept, and each is forgotten after an hour without use. Nil counts for 30 s. The Name
-	// of these issuers is "resolved", and Aliases and opaque tokens are not for them.
+	// An answer is used for 5 min. The next request, or call of [Validator.Check], then has
+	// the function called again. The old answer counts in the meantime, for an hour at most
+	// if calls fail. If the new answer is nil, the issuer is removed as
+	// [Validator.SetIssuers] would. At most 10,000 issuers are kept, and each is forgotten
+	// after an hour without use. Nil counts for 30 s. The Name of these issuers is
+	// "resolved", and Aliases and opaque tokens are not for them.
 	ResolveIssuer func(ctx context.Context, iss string) (*Issuer, error)
 
 	// Leeway allows for clock skew in exp, nbf and iat. It is 30 s if zero and none if

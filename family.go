@@ -22,6 +22,7 @@ import (
 type family struct {
 	roster      atomic.Pointer[roster]
 	resolver    *answers.Cache[group] // nil: only configured issuers count
+	resolved    map[KeySource]*group  // that the resolver holds, by its key source; only keep and drop use it
 	resources   resources             // of ForResource
 	ended       atomic.Bool           // the Validator of NewValidator was closed
 	config      Config                // without Issuers
@@ -73,12 +74,11 @@ func (s *resources) drop(r *Resource) {
 // isForAnother reports whether a token is for another resource than the one that has just
 // refused it. That one should find the token in the cache.
 func (f *family) isForAnother(found *facts) bool {
-	all := f.resources.all()
 	isFor := func(r *Resource) bool {
-		ours := r.audienceOf(found.issuer)
+		ours := r.audienceOf(found.issuer.settings())
 		return slices.ContainsFunc(found.audience, func(named string) bool { return slices.Contains(ours, named) })
 	}
-	return len(all) > 0 && (isFor(nil) || slices.ContainsFunc(all, isFor))
+	return isFor(nil) || slices.ContainsFunc(f.resources.all(), isFor)
 }
 
 // change puts the issuers of a Config without faults into use. The caller holds changing.
@@ -88,7 +88,7 @@ func (f *family) change(config Config) error {
 	groups := make([]*group, len(config.Issuers))
 	for n, given := range config.Issuers {
 		var err error
-		if groups[n], err = f.succeed(old.byURL[given.URL], config, given); err != nil {
+		if groups[n], err = f.succeed(old.predecessor(given), config, given); err != nil {
 			found.add("Issuers[%d] %q: %w", n, fetch.Redact(given.URL), err)
 		}
 	}
@@ -104,12 +104,9 @@ func (f *family) change(config Config) error {
 	}
 	f.roster.Store(next)
 	if f.resolver != nil {
-		for iss := range next.issuers {
-			f.resolver.Forget(iss)
-		}
-		for iss := range next.aliases {
-			f.resolver.Forget(iss)
-		}
+		f.resolver.Forget(func(iss string, g *group) bool {
+			return next.issuerOf(iss, "") != nil || g != nil && next.sources[g.source()]
+		})
 	}
 	for _, g := range old.groups {
 		for _, i := range g.members {
@@ -233,8 +230,8 @@ func sameFacts(a, b Issuer) bool {
 // identical reports whether two key sources are the same one. If they cannot be compared,
 // it returns false.
 func identical(a, b KeySource) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
+	if a == nil {
+		return b == nil
 	}
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }

@@ -16,9 +16,12 @@ import (
 
 // The checks of this file run on every request, in this order, whether the token was
 // verified just now or is cached. But keyHolds is for cached tokens only.
+//
+// One request is judged by one version of its issuer's settings, even if SetIssuers
+// replaces them meanwhile. Otherwise a token could pass that neither version accepts.
 
 // checkClock checks exp, nbf and iat, then MaxAge and MaxLifetime.
-func (v *Validator) checkClock(found *facts) error {
+func (v *Validator) checkClock(by *settings, found *facts) error {
 	now := v.now()
 	switch {
 	case !found.expiry.IsZero() && !now.Before(found.expiry.Add(v.leeway)):
@@ -28,13 +31,13 @@ func (v *Validator) checkClock(found *facts) error {
 	case now.Before(found.issuedAt) && now.Add(v.leeway).Before(found.issuedAt):
 		return refusal(TokenNotYetValid, "iat is in the future")
 	}
-	return found.checkAge(now, v.leeway)
+	return found.checkAge(by, now, v.leeway)
 }
 
 // checkAge refuses a token that is older, or lives longer, than the issuer's tokens
 // may. A token cannot avoid the check by leaving out iat or exp.
-func (f *facts) checkAge(now time.Time, leeway time.Duration) error {
-	oldest, longest := f.issuer.settings().MaxAge, f.issuer.settings().MaxLifetime
+func (f *facts) checkAge(by *settings, now time.Time, leeway time.Duration) error {
+	oldest, longest := by.MaxAge, by.MaxLifetime
 	switch {
 	case oldest == 0 && longest == 0:
 		return nil
@@ -94,25 +97,25 @@ func (f *facts) checkScheme(credentials Credentials) error {
 
 // checkAudience checks aud, unless the answer may still supply it. If a JWT and the answer
 // about it both have aud, each must name us.
-func (v *Validator) checkAudience(f *facts) error {
+func (v *Validator) checkAudience(by *settings, f *facts) error {
 	undecided := f.audience == nil || len(f.audience) == 0 && f.issuer.rules.CountsEmptyAudience()
 	if undecided && f.isPartial() {
 		return nil
 	}
 	if f.extras != nil && f.extras.also != nil {
-		if err := v.checkOneAudience(f.issuer, f.extras.also); err != nil {
+		if err := v.checkOneAudience(by, f.issuer, f.extras.also); err != nil {
 			return err
 		}
 	}
-	return v.checkOneAudience(f.issuer, f.audience)
+	return v.checkOneAudience(by, f.issuer, f.audience)
 }
 
 // checkOneAudience compares exactly (RFC 7519 §4.1.3), including case and final slashes.
-func (v *Validator) checkOneAudience(i *issuer, audience []string) error {
-	if len(audience) == 0 && v.aims.needsNoAudience(i) {
+func (v *Validator) checkOneAudience(by *settings, i *issuer, audience []string) error {
+	if len(audience) == 0 && v.aims.needsNoAudience(by, i) {
 		return nil
 	}
-	ours := v.aims.audienceOf(i)
+	ours := v.aims.audienceOf(by)
 	isOurs := func(named string) bool { return slices.Contains(ours, named) }
 	isOther := func(named string) bool { return !isOurs(named) }
 	switch {
@@ -123,7 +126,7 @@ func (v *Validator) checkOneAudience(i *issuer, audience []string) error {
 				"have the client ask the issuer for tokens with our audience, or set Audience"
 		})
 		return refused
-	case i.settings().SingleAudience && slices.ContainsFunc(audience, isOther):
+	case by.SingleAudience && slices.ContainsFunc(audience, isOther):
 		return i.warnings.refuse(refusal(AudienceMismatch, "aud also names other servers, but SingleAudience is set"),
 			"have the client ask the issuer for tokens with our audience alone")
 	}
@@ -181,11 +184,11 @@ func (v *Validator) checkProof(ctx context.Context, thumbprint string, credentia
 
 // callAccept calls the application's Accept about a good token. Accept can refuse
 // the token, but cannot accept one that a check refused.
-func (i *issuer) callAccept(ctx context.Context, found *facts, token string) error {
-	if i.settings().Accept == nil {
+func (s *settings) callAccept(ctx context.Context, found *facts, token string) error {
+	if s.Accept == nil {
 		return nil
 	}
-	err := i.settings().Accept(ctx, found.claims(token))
+	err := s.Accept(ctx, found.claims(token))
 	switch {
 	case err == nil:
 		return nil
@@ -232,7 +235,7 @@ func (f *facts) isAmong(patterns []string) bool {
 
 // checkAgain checks kept facts by the clock, the issuer and the audience. If the clock
 // panics, it refuses them.
-func (v *Validator) checkAgain(found *facts) (err error) {
+func (v *Validator) checkAgain(ctx context.Context, found *facts) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = wrapError(InternalError, fmt.Errorf("a clock panicked: %s", panics.Describe(p)))
@@ -241,16 +244,20 @@ func (v *Validator) checkAgain(found *facts) (err error) {
 	if found == nil { // checkPolicy refuses it
 		return nil
 	}
-	if err := v.checkClock(found); err != nil {
+	if err := v.resolveAgain(ctx, found); err != nil {
+		return err
+	}
+	by := found.issuer.settings()
+	if err := v.checkClock(by, found); err != nil {
 		return err
 	}
 	if found.issuer.removed.Load() {
-		return refusal(IssuerUnknown, "SetIssuers has removed the issuer of these claims, or changed what they rest on")
+		return refusal(IssuerUnknown, "the issuer of these claims was removed, or what they rest on has changed")
 	}
 	if found.issuer.owner != v.family { // claims of a test
 		return nil
 	}
-	return v.checkAudience(found)
+	return v.checkAudience(by, found)
 }
 
 // isOf reports whether a Validator accepts claims of this issuer. Every Validator

@@ -18,37 +18,10 @@ func (f *family) newResolver(resolve func(context.Context, string) (*Issuer, err
 	}
 	return answers.New(answers.Source[group]{
 		Ask: func(ctx context.Context, iss string, old *group) (*group, error) {
-			given, err := resolve(ctx, iss)
-			switch {
-			case err != nil:
-				return nil, wrapError(IssuerUnavailable, fmt.Errorf("ResolveIssuer: %w", err))
-			case ctx.Err() != nil || given == nil: // too late, or there is no such issuer
-				return nil, nil
-			}
-			return f.acceptIssuer(iss, *given, old)
+			return f.askAbout(ctx, resolve, iss, old)
 		},
-		Keep: func(g *group, answer *answers.Answer[group]) {
-			i := g.members[0]
-			if i.answer == nil { // no request has it yet
-				i.answer = answer
-			}
-			i.current.Store(f.config.settingsOf(g.given))
-			if f.roster.Load().issuerOf(i.url, "") != nil { // SetIssuers was faster
-				i.removed.Store(true)
-			}
-		},
-		Drop: func(old, next *group, replaced bool) {
-			switch i := old.members[0]; {
-			case next != nil && next.members[0] == i:
-			case replaced:
-				i.end()
-			default:
-				f.cache.End(&i.share)
-			}
-			if next == nil || next.owned != old.owned {
-				f.background.Go(func() { _ = old.close() })
-			}
-		},
+		Keep: f.keep,
+		Drop: f.drop,
 		Wrap: func(err error) error { return wrapError(IssuerUnavailable, fmt.Errorf("ResolveIssuer: %w", err)) },
 		Panic: func(p any) error {
 			return wrapError(InternalError, fmt.Errorf("ResolveIssuer panicked, or ended its goroutine: %s", panics.Describe(p)))
@@ -56,12 +29,66 @@ func (f *family) newResolver(resolve func(context.Context, string) (*Issuer, err
 	})
 }
 
+// askAbout calls ResolveIssuer, and makes the issuer of what it returns.
+func (f *family) askAbout(ctx context.Context, resolve func(context.Context, string) (*Issuer, error), iss string, old *group) (*group, error) {
+	given, err := resolve(ctx, iss)
+	if err == nil {
+		err = ctx.Err() // an answer that comes too late must not remove an issuer
+	}
+	switch {
+	case err != nil:
+		return nil, wrapError(IssuerUnavailable, fmt.Errorf("ResolveIssuer: %w", err))
+	case given == nil:
+		return nil, nil
+	}
+	return f.acceptIssuer(iss, *given, old)
+}
+
+// keep takes an issuer that ResolveIssuer returned into use. It refuses one whose key source
+// another issuer has.
+func (f *family) keep(g *group, answer *answers.Answer[group]) error {
+	i, source := g.members[0], g.source()
+	other := f.resolved[source]
+	switch {
+	case f.roster.Load().sources[source], other != nil && other.given.URL != i.url:
+		return faultyIssuer(errors.New("Keys is the KeySource of another issuer, so either could sign for the other"))
+	case source != nil:
+		f.resolved[source] = g
+	}
+	if i.answer == nil { // no request has it yet
+		i.answer = answer
+	}
+	i.current.Store(f.config.settingsOf(g.given))
+	return nil
+}
+
+// drop takes an issuer that ResolveIssuer returned out of use, unless next has it too.
+func (f *family) drop(old, next *group, replaced bool) {
+	if source := old.source(); f.resolved[source] == old {
+		delete(f.resolved, source)
+	}
+	switch i := old.members[0]; {
+	case next != nil && next.members[0] == i:
+	case replaced:
+		i.end()
+	default:
+		f.cache.End(&i.share)
+	}
+	if next == nil || next.owned != old.owned {
+		f.background.Go(func() { _ = old.close() })
+	}
+}
+
+func faultyIssuer(err error) error {
+	return wrapError(ResourceServerMisconfigured, fmt.Errorf("ResolveIssuer returned a faulty Issuer: %w", err))
+}
+
 const longestResolved = 512 // bytes of an iss
 
 // isResolvable reports whether ResolveIssuer may see an iss. No other hook gets anything
-// unverified.
+// unverified. No token has {tenantid} in iss, and an Issuer with it can be several.
 func isResolvable(iss string) bool {
-	return len(iss) <= longestResolved && strings.HasPrefix(iss, "https://") && fetch.CheckURL(iss, false) == nil && !strings.Contains(iss, "?")
+	return len(iss) <= longestResolved && strings.HasPrefix(iss, "https://") && fetch.CheckURL(iss, false) == nil && !strings.Contains(iss, "?") && !strings.Contains(iss, anyTenant)
 }
 
 // resolveIssuer returns the issuer that iss names, or nil if ResolveIssuer knows no such issuer.
@@ -70,13 +97,48 @@ func (f *family) resolveIssuer(ctx context.Context, iss string) (*issuer, error)
 		return nil, nil
 	}
 	g, err := f.resolver.Get(ctx, iss)
+	if i := f.roster.Load().issuerOf(iss, ""); i != nil { // SetIssuers was faster
+		return i, nil
+	}
 	switch {
 	case err != nil && asError(err) == nil: // the request has ended
 		return nil, couldNotFindOut(ctx, IssuerUnavailable, err)
-	case err != nil || g == nil:
+	case g == nil:
 		return nil, err
 	}
 	return g.members[0], nil
+}
+
+// resolveAgain asks ResolveIssuer about the issuer of kept facts if its last answer has ended or
+// was forgotten. If the issuer is no longer the same, it is taken out of use.
+func (v *Validator) resolveAgain(ctx context.Context, found *facts) error {
+	i := found.issuer
+	if i.answer == nil || i.removed.Load() || v.resolver.Holds(i.answer) {
+		return nil
+	}
+	if err := v.checkClock(i.settings(), found); err != nil {
+		return err // without a call
+	}
+	now := v.roster.Load().issuerOf(i.url, "")
+	if now == nil {
+		var err error
+		if now, err = v.resolveIssuer(ctx, i.url); err != nil {
+			return err
+		}
+	}
+	switch {
+	case now == nil || !now.continues(i):
+		i.end()
+	default:
+		i.current.Store(now.settings())
+	}
+	return nil
+}
+
+// continues reports whether two issuers have the same keys, and the same facts about a token.
+func (i *issuer) continues(old *issuer) bool {
+	is, was := i.settings().Issuer, old.settings().Issuer
+	return i.isSame(old) && sameKeys(was, is) && sameFacts(was, is)
 }
 
 // acceptIssuer checks what ResolveIssuer returned as NewValidator would, and makes the
@@ -94,8 +156,6 @@ func (f *family) acceptIssuer(iss string, given Issuer, old *group) (*group, err
 		found.add("Aliases is set; ResolveIssuer is asked about each spelling by itself")
 	case given.Introspection != nil && !given.AlwaysIntrospect:
 		found.add("Introspection is set without AlwaysIntrospect; an opaque token names no issuer, so list its issuer in Config.Issuers")
-	case f.sharesKeys(iss, given.Keys):
-		found.add("Keys is the KeySource of another issuer, so either could sign for the other")
 	}
 	if len(found) == 0 {
 		next, err := f.succeed(old, config, config.Issuers[0])
@@ -104,18 +164,5 @@ func (f *family) acceptIssuer(iss string, given Issuer, old *group) (*group, err
 		}
 		found = append(found, err)
 	}
-	return nil, wrapError(ResourceServerMisconfigured, fmt.Errorf("ResolveIssuer returned a faulty Issuer: %w", errors.Join(found...)))
-}
-
-// sharesKeys reports whether another issuer in use has the key source.
-func (f *family) sharesKeys(iss string, keys KeySource) bool {
-	if keys == nil {
-		return false
-	}
-	for _, g := range f.roster.Load().groups {
-		if identical(g.given.Keys, keys) {
-			return true
-		}
-	}
-	return f.resolver.Any(func(name string, g *group) bool { return name != iss && identical(g.given.Keys, keys) })
+	return nil, faultyIssuer(errors.Join(found...))
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -236,12 +237,137 @@ func TestAnAnswerThatChanges(t *testing.T) {
 		s.set(nil)
 		wantReason(t, again(), accesstoken.IssuerUnknown)
 		wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{}), accesstoken.IssuerUnknown)
+		s.set(nil, keys)
+		time.Sleep(30 * time.Second)
+		if claims, err = validateToken(t, v, token); err != nil {
+			t.Fatal(err)
+		}
+		stricter = keys
+		stricter.Clients = []string{"nobody"}
+		s.set(nil, stricter)
+		wantReason(t, again(), accesstoken.ClaimInvalid)
+		wantReason(t, v.Check(t.Context(), claims, accesstoken.Policy{}), accesstoken.IssuerUnknown)
 	})
+}
+
+// The keys of an issuer belong to it for as long as it has them.
+func TestKeysBelongToAnIssuerThatIsThere(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := new(tenants)
+		first, second := offline(as), offline(as)
+		first.URL, second.URL, second.Keys = "https://a.example", "https://b.example", first.Keys
+		s.set(nil, first, second)
+		v := resolving(t, s.resolve, nil)
+		defer v.Close()
+		of := func(issuer accesstoken.Issuer) string {
+			return as.Token(accesstokentest.Claims{"iss": issuer.URL, "exp": time.Now().Add(time.Hour).Unix()})
+		}
+		for range 2 { // the second time, the answer about the first one was renewed
+			if _, err := validateToken(t, v, of(first)); err != nil {
+				t.Errorf("the first issuer: got %v; want nil", err)
+			}
+			synctest.Wait()
+			_, err := validateToken(t, v, of(second))
+			wantReason(t, err, accesstoken.ResourceServerMisconfigured)
+			time.Sleep(5 * time.Minute)
+		}
+		s.set(nil, second)
+		_, _ = validateToken(t, v, of(first))
+		synctest.Wait()
+		_, err := validateToken(t, v, of(first))
+		wantReason(t, err, accesstoken.IssuerUnknown)
+		if _, err := validateToken(t, v, of(second)); err != nil {
+			t.Errorf("once the first issuer is gone: got %v; want nil", err)
+		}
+	})
+}
+
+// A request that ends while it waits for an answer is not refused for good.
+func TestARequestThatEndsWhileItsIssuerIsLookedUp(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	synctest.Test(t, func(t *testing.T) {
+		v := resolving(t, func(ctx context.Context, _ string) (*accesstoken.Issuer, error) { <-ctx.Done(); return nil, ctx.Err() }, nil)
+		defer v.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := v.Validate(ctx, accesstoken.Bearer(as.Token(nil)))
+		if !errors.Is(err, accesstoken.Unavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v; want that it is unavailable, because the context has ended", err)
+		}
+	})
+}
+
+// Claims outlive the answer about their issuer, which nobody may have asked for during an
+// hour. Then Check asks.
+func TestCheckAsksAboutAnIssuerThatWasForgotten(t *testing.T) {
+	as, other := accesstokentest.NewServer(t), accesstokentest.NewServer(t)
+	for _, isForgotten := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) { checkLater(t, as, other, isForgotten) })
+	}
+}
+
+func checkLater(t *testing.T, as, other *accesstokentest.Server, isForgotten bool) {
+	same := offline(as)
+	stricter, others, configured := same, same, same
+	stricter.Audience = []string{"urn:other"}
+	others.Clients = []string{"nobody"}
+	for name, test := range map[string]struct {
+		later func(s *tenants, v *accesstoken.Validator)
+		want  accesstoken.Reason
+		calls int32
+	}{
+		"is the same":                    {func(*tenants, *accesstoken.Validator) {}, "", 1},
+		"is gone":                        {func(s *tenants, _ *accesstoken.Validator) { s.set(nil) }, accesstoken.IssuerUnknown, 1},
+		"has another audience":           {func(s *tenants, _ *accesstoken.Validator) { s.set(nil, stricter) }, accesstoken.AudienceMismatch, 1},
+		"has other clients":              {func(s *tenants, _ *accesstoken.Validator) { s.set(nil, others) }, accesstoken.IssuerUnknown, 1},
+		"is unknown, because calls fail": {func(s *tenants, _ *accesstoken.Validator) { s.set(errors.New("down")) }, accesstoken.IssuerUnavailable, 1},
+		"is in the configuration":        {func(_ *tenants, v *accesstoken.Validator) { _ = v.SetIssuers(configured) }, accesstoken.IssuerUnknown, 0},
+		"is of no use, as the token has ended": {func(s *tenants, _ *accesstoken.Validator) {
+			s.set(errors.New("down"))
+			time.Sleep(24 * time.Hour)
+		}, accesstoken.TokenExpired, 0},
+	} {
+		s := new(tenants)
+		s.set(nil, same, offline(other))
+		v := resolving(t, s.resolve, nil)
+		claims, err := validateToken(t, v, as.Token(accesstokentest.Claims{"exp": time.Now().Add(24 * time.Hour).Unix()}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		if isForgotten { // to make room for the next
+			if _, err := validateToken(t, v, other.Token(nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := s.calls.Load()
+		test.later(s, v)
+		for range 2 {
+			err = v.Check(t.Context(), claims, accesstoken.Policy{})
+			if test.want == "" && err != nil {
+				t.Errorf("the issuer %s: got %v; want nil", name, err)
+			}
+			if test.want != "" && !errors.Is(err, test.want) {
+				t.Errorf("the issuer %s: got %v; want %s", name, err, test.want)
+			}
+		}
+		if got := s.calls.Load() - before; got != test.calls {
+			t.Errorf("the issuer %s: got %d calls; want %d", name, got, test.calls)
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // A faulty resolver refuses, and harms only the issuer that it was asked about.
 func TestAFaultyResolverHarmsNoOtherIssuer(t *testing.T) {
 	as := accesstokentest.NewServer(t)
+	client, err := introspection.NewClient(introspection.Config{Endpoint: "https://odd.example/introspect", ClientID: "a", ClientSecret: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		good := offline(as)
 		for name, test := range map[string]struct {
@@ -256,6 +382,9 @@ func TestAFaultyResolverHarmsNoOtherIssuer(t *testing.T) {
 			"another URL":        {func(context.Context, string) (*accesstoken.Issuer, error) { return &good, nil }, accesstoken.ResourceServerMisconfigured},
 			"an alias": {func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
 				return &accesstoken.Issuer{URL: iss, JWKSURI: "https://a.example/jwks", Aliases: []string{"https://b.example"}}, nil
+			}, accesstoken.ResourceServerMisconfigured},
+			"introspection of opaque tokens": {func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
+				return &accesstoken.Issuer{URL: iss, Introspection: client}, nil
 			}, accesstoken.ResourceServerMisconfigured},
 			"a fault": {func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
 				return &accesstoken.Issuer{URL: iss, MaxAge: -1}, nil
@@ -327,6 +456,95 @@ func TestInventedIssuersCostABoundedNumberOfCalls(t *testing.T) {
 			t.Errorf("got %d calls; want at most 100 at once, and 100 a second", got)
 		}
 	})
+}
+
+// Two issuers that are asked about at the same time cannot get the same keys either.
+func TestKeysOfAnotherIssuerAreRefusedAtTheSameTime(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	keys := jwks.Static(as.Keys()...)
+	var both sync.WaitGroup
+	both.Add(2)
+	v := resolving(t, func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
+		both.Done()
+		both.Wait()
+		return &accesstoken.Issuer{URL: iss, Keys: keys}, nil
+	}, nil)
+	var accepted, refused atomic.Int32
+	var wait sync.WaitGroup
+	for _, iss := range []string{"https://a.example", "https://b.example"} {
+		token := as.Token(accesstokentest.Claims{"iss": iss})
+		wait.Go(func() {
+			switch _, err := v.Validate(context.Background(), accesstoken.Bearer(token)); {
+			case err == nil:
+				accepted.Add(1)
+			case errors.Is(err, accesstoken.ResourceServerMisconfigured):
+				refused.Add(1)
+			}
+		})
+	}
+	wait.Wait()
+	if accepted.Load() != 1 || refused.Load() != 1 {
+		t.Errorf("got %d accepted, and %d refused for the keys; want one of each", accepted.Load(), refused.Load())
+	}
+}
+
+// A key source that SetIssuers gives to an issuer is taken from a resolved one.
+func TestSetIssuersTakesTheKeysOfAResolvedIssuer(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	s := new(tenants)
+	s.set(nil, offline(as))
+	keys := s.byURL[as.URL].Keys
+	v := resolving(t, s.resolve, nil)
+	token := as.Token(nil)
+	if _, err := validateToken(t, v, token); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.SetIssuers(accesstoken.Issuer{URL: "https://a.example", Keys: keys}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := validateToken(t, v, token)
+	wantReason(t, err, accesstoken.ResourceServerMisconfigured)
+}
+
+// Invented names do not keep the tokens that they came in.
+func TestInventedIssuersKeepLittle(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	synctest.Test(t, func(t *testing.T) {
+		v := resolving(t, new(tenants).resolve, nil)
+		defer v.Close()
+		parts := strings.Split(as.Token(nil), ".")
+		padding := strings.Repeat("x", 11<<10)
+		before := heapInUse()
+		for n := range 2000 {
+			payload := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"iss":"https://invented.example/%d","x":"%s"}`, n, padding))
+			_, err := validateToken(t, v, parts[0]+"."+payload+"."+parts[2])
+			wantReason(t, err, accesstoken.IssuerUnknown)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if grown := heapInUse() - before; grown > 4<<20 {
+			t.Errorf("got %d KiB for 2000 names; want 4096 at most", grown>>10)
+		}
+	})
+}
+
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// A token cannot name the template of Entra ID's issuers.
+func TestATemplateIsNotResolved(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	s := new(tenants)
+	v := resolving(t, s.resolve, nil)
+	_, err := validateToken(t, v, as.Token(accesstokentest.Claims{"iss": "https://login.microsoftonline.com/{tenantid}/v2.0"}))
+	wantReason(t, err, accesstoken.IssuerUnknown)
+	if got := s.calls.Load(); got != 0 {
+		t.Errorf("got %d calls; want none", got)
+	}
 }
 
 // What the configuration says counts before any answer.

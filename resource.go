@@ -34,7 +34,9 @@ type Resource struct {
 	DPoP *dpop.Verifier
 
 	// DangerouslyAcceptNoAudience accepts tokens without aud. Neither the field of an
-	// Issuer, nor a profile or dialect in which aud may be absent, counts here.
+	// Issuer, nor a profile or dialect in which aud may be absent, counts here. It has no
+	// effect on a SPIFFE trust domain. An issuer with a Dialect, or the profile Keycloak,
+	// must also have Clients.
 	DangerouslyAcceptNoAudience bool
 }
 
@@ -74,17 +76,24 @@ func (r Resource) realm() string {
 
 // audienceOf returns the audiences that are accepted in an issuer's tokens. r is nil for
 // the resource of the Config.
-func (r *Resource) audienceOf(i *issuer) []string {
+func (r *Resource) audienceOf(by *settings) []string {
 	if r == nil {
-		return i.settings().audience
+		return by.audience
 	}
-	return firstSet(r.IssuerAudience[i.settings().URL], r.Audience)
+	return firstSet(r.IssuerAudience[by.URL], r.Audience)
+}
+
+// mayLackAudience reports whether a Resource may accept the issuer's tokens without aud.
+// An Issuer with DangerouslyAcceptNoAudience must meet the same conditions.
+func (i Issuer) mayLackAudience() bool {
+	p, isProfile := i.profile()
+	return !i.isTrustDomain() && (i.Clients != nil || isProfile && p != Keycloak)
 }
 
 // needsNoAudience reports whether an issuer's tokens may lack aud.
-func (r *Resource) needsNoAudience(i *issuer) bool {
+func (r *Resource) needsNoAudience(by *settings, i *issuer) bool {
 	if r != nil {
-		return r.DangerouslyAcceptNoAudience
+		return r.DangerouslyAcceptNoAudience && by.mayLackAudience()
 	}
-	return i.settings().DangerouslyAcceptNoAudience || i.rules.NoAudience
+	return by.DangerouslyAcceptNoAudience || i.rules.NoAudience
 }

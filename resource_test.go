@@ -13,6 +13,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 
+	"github.com/accesstoken/accesstoken/dialect"
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/jwks"
 
@@ -83,6 +84,42 @@ func TestOneTokenIsVerifiedOnceForTwoResources(t *testing.T) {
 					wantReason(t, err, accesstoken.AudienceMismatch)
 				}
 			}
+		}
+	}
+}
+
+// A Resource accepts tokens without aud only of issuers that could have the same setting.
+func TestTheAudienceThatNoResourceCanWaive(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	keys := jwks.Static(as.Keys()...)
+	jwt := map[string]any{"typ": "JWT"}
+	keycloak := func(clients []string) accesstoken.Issuer {
+		return accesstoken.Issuer{URL: as.URL, Keys: keys, Profile: accesstoken.Keycloak, Clients: clients}
+	}
+	own := func(clients []string) accesstoken.Issuer {
+		return accesstoken.Issuer{URL: as.URL, Keys: keys, Clients: clients, Dialect: &dialect.Dialect{Name: "own", Types: []string{"jwt"}, Kind: []dialect.Mark{dialect.Has("custom")}}}
+	}
+	token := as.Sign(jwt, as.Claims(accesstokentest.Claims{"aud": nil, "typ": "Bearer", "azp": "web", "client_id": "web", "custom": "x"}))
+	for name, test := range map[string]struct {
+		issuer accesstoken.Issuer
+		token  string
+		want   bool
+	}{
+		"of RFC 9068":              {accesstoken.Issuer{URL: as.URL, Keys: keys}, as.Token(accesstokentest.Claims{"aud": nil}), true},
+		"of a trust domain":        {trustDomain("example.org", as), svid(as, "spiffe://example.org/a", accesstokentest.Claims{"aud": nil}), false},
+		"of Keycloak":              {keycloak(nil), token, false},
+		"of Keycloak, its Clients": {keycloak([]string{"web"}), token, true},
+		"of a Dialect":             {own(nil), token, false},
+		"of a Dialect, Clients":    {own([]string{"web"}), token, true},
+	} {
+		v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{test.issuer} })
+		child := forFiles(t, v, func(r *accesstoken.Resource) { r.DangerouslyAcceptNoAudience = true })
+		_, err := validateToken(t, child, test.token)
+		if test.want && err != nil {
+			t.Errorf("a token %s: got %v; want nil", name, err)
+		}
+		if !test.want {
+			wantReason(t, err, accesstoken.AudienceMismatch)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package accesstoken
 
 import (
+	"reflect"
+
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -8,11 +10,12 @@ import (
 // lock while SetIssuers puts another one in its place.
 type roster struct {
 	groups       []*group           // one for each Issuer, in their order
-	byURL        map[string]*group  // by Issuer.URL
+	byURL        map[string]*group  // by the URL of each member, because two Issuers can have {tenantid} in the same URL
 	issuers      map[string]*issuer // by URL, which is how a token's iss finds its issuer
 	aliases      map[string]*issuer // by other spellings of iss
 	near         map[string]*issuer // by iss without scheme, case and final slashes, for advice
 	introspected []*issuer          // the issuers with an introspection client
+	sources      map[KeySource]bool // that are in Issuer.Keys, if they can be compared
 	algorithms   map[string]bool    // of all issuers
 }
 
@@ -22,6 +25,14 @@ type group struct {
 	given   Issuer
 	owned   *jwks.Cache // the cache behind the keys, if this package made it
 	members []*issuer
+}
+
+// source returns the Keys of the Issuer, or nil if it has none, or they cannot be compared.
+func (g *group) source() KeySource {
+	if !reflect.ValueOf(g.given.Keys).Comparable() {
+		return nil
+	}
+	return g.given.Keys
 }
 
 func (g *group) close() error {
@@ -36,11 +47,14 @@ func newRoster(groups []*group) *roster {
 	r := &roster{
 		groups: groups, byURL: map[string]*group{},
 		issuers: map[string]*issuer{}, aliases: map[string]*issuer{}, near: map[string]*issuer{},
-		algorithms: map[string]bool{},
+		sources: map[KeySource]bool{}, algorithms: map[string]bool{},
 	}
 	for _, g := range groups {
-		r.byURL[g.given.URL] = g
+		if source := g.source(); source != nil {
+			r.sources[source] = true
+		}
 		for _, i := range g.members {
+			r.byURL[i.url] = g
 			r.add(i)
 		}
 	}
@@ -61,6 +75,16 @@ func (r *roster) add(i *issuer) {
 	if i.settings().Introspection != nil {
 		r.introspected = append(r.introspected, i)
 	}
+}
+
+// predecessor returns the group that an Issuer can take over from, or nil.
+func (r *roster) predecessor(given Issuer) *group {
+	for _, id := range given.identities() {
+		if g := r.byURL[id.url]; g != nil {
+			return g
+		}
+	}
+	return nil
 }
 
 // issuerOf returns the issuer of a token, or nil. If iss is configured, it returns that

@@ -20,6 +20,13 @@ func (aKeySource) Keys(context.Context, string, string) ([]crypto.PublicKey, uin
 	return nil, 0, nil
 }
 
+// keyList is a key source that cannot be compared.
+type keyList []crypto.PublicKey
+
+func (l keyList) Keys(context.Context, string, string) ([]crypto.PublicKey, uint64, error) {
+	return l, 1, nil
+}
+
 // What an issuer keeps if a field of it changes.
 type keeps int
 
@@ -45,12 +52,30 @@ func TestWhatAnIssuerKeepsIfAFieldChanges(t *testing.T) {
 	}
 	d := func(name string) *dialect.Dialect { return &dialect.Dialect{Name: name, ScopeArray: true} }
 	withClient, own := client(), aKeySource{}
+	const tenant = "11111111-0000-0000-0000-000000000000"
+	entra := func(named string) func(*Issuer) {
+		return func(i *Issuer) {
+			i.URL, i.Name, i.Profile, i.Tenants = "https://login.microsoftonline.com/"+named+"/v2.0", "entra", EntraV2, []string{tenant}
+			i.MetadataURL = "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration"
+		}
+	}
 	changes := map[string][]change{
-		"URL":                  {{nothing, nil, func(i *Issuer) { i.URL = "https://b.example" }}},
-		"Name":                 {{nothing, nil, func(i *Issuer) { i.Name = "b" }}},
-		"MetadataURL":          {{nothing, nil, func(i *Issuer) { i.MetadataURL = "https://a.example/m" }}},
-		"JWKSURI":              {{nothing, nil, func(i *Issuer) { i.JWKSURI = "https://a.example/jwks" }}},
-		"Keys":                 {{nothing, nil, func(i *Issuer) { i.Keys = own }}},
+		"URL": {
+			{nothing, nil, func(i *Issuer) { i.URL = "https://b.example" }},
+			{nothing, entra("{tenantid}"), entra(tenant)},
+		},
+		"Name":        {{nothing, nil, func(i *Issuer) { i.Name = "b" }}},
+		"MetadataURL": {{nothing, nil, func(i *Issuer) { i.MetadataURL = "https://a.example/m" }}},
+		"JWKSURI":     {{nothing, nil, func(i *Issuer) { i.JWKSURI = "https://a.example/jwks" }}},
+		"Keys": {
+			{nothing, nil, func(i *Issuer) { i.Keys = own }},
+			{nothing, func(i *Issuer) { i.Keys = own }, func(*Issuer) {}},
+			{everything, func(i *Issuer) { i.Keys = own }, func(i *Issuer) { i.Keys = own }},
+			{nothing, func(i *Issuer) { i.Keys = &keyList{} }, func(i *Issuer) { i.Keys = &keyList{} }},
+			{nothing, func(i *Issuer) { i.Keys = own }, func(i *Issuer) { i.Keys = keyList{} }},
+			{nothing, func(i *Issuer) { i.Keys = keyList{} }, func(i *Issuer) { i.Keys = own }},
+			{nothing, func(i *Issuer) { i.Keys = keyList{} }, func(i *Issuer) { i.Keys = keyList{} }},
+		},
 		"HTTPClient":           {{nothing, nil, func(i *Issuer) { i.HTTPClient = new(http.Client) }}},
 		"DangerouslyAllowHTTP": {{nothing, nil, func(i *Issuer) { i.DangerouslyAllowHTTP = true }}},
 		"Aliases":              {{keys, nil, func(i *Issuer) { i.Aliases = []string{"https://c.example"} }}},
@@ -120,6 +145,41 @@ func TestWhatAnIssuerKeepsIfAFieldChanges(t *testing.T) {
 			if err := v.Close(); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+// Two Issuers of Entra ID can have the same URL and different tenants, for example to give
+// them different audiences. Neither takes the other for its predecessor.
+func TestIssuersWithOneURLAreToldApartByTheirTenants(t *testing.T) {
+	const a, b = "11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000000000"
+	entra := func(audience string, tenants ...string) Issuer {
+		return Issuer{
+			URL: "https://login.microsoftonline.com/{tenantid}/v2.0", Profile: EntraV2, Tenants: tenants, Audience: []string{audience},
+			MetadataURL: "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration",
+		}
+	}
+	issuers := []Issuer{entra("urn:a", a), entra("urn:b", b)}
+	v, err := NewValidator(Config{Resource: "r", Issuers: issuers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	was := v.roster.Load().groups
+	if err := v.SetIssuers(issuers...); err != nil {
+		t.Fatal(err)
+	}
+	for n, is := range v.roster.Load().groups {
+		if is.owned != was[n].owned || is.members[0] != was[n].members[0] || is.members[0].removed.Load() {
+			t.Errorf("Issuers[%d]: got another issuer; want the keys and the issuer kept", n)
+		}
+	}
+	if err := v.SetIssuers(issuers[1], entra("urn:a", "33333333-0000-0000-0000-000000000000", a)); err != nil {
+		t.Fatal(err)
+	}
+	for n, is := range v.roster.Load().groups {
+		if old := was[1-n]; is.owned != old.owned || is.members[len(is.members)-1] != old.members[0] || old.members[0].removed.Load() {
+			t.Errorf("Issuers[%d] in another order: got another issuer; want the keys and the issuer kept", n)
 		}
 	}
 }

@@ -2,14 +2,17 @@ package accesstoken_test
 
 import (
 	"context"
+	"crypto"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/dialect"
+	"github.com/accesstoken/accesstoken/jwks"
 )
 
 // issuerOf returns an Issuer of the server, whose keys are fetched by discovery.
@@ -137,6 +140,53 @@ func TestNewSettingsOfAnIssuerCountFromTheNextRequestOn(t *testing.T) {
 		}
 		if test.want != "" {
 			wantReason(t, err, test.want)
+		}
+	}
+}
+
+// A turning source calls turn once, while a request waits for its key.
+type turning struct {
+	accesstoken.KeySource
+	turn atomic.Pointer[func()]
+}
+
+func (k *turning) Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, uint64, error) {
+	if turn := k.turn.Swap(nil); turn != nil {
+		(*turn)()
+	}
+	return k.KeySource.Keys(ctx, kid, alg)
+}
+
+// If neither the old nor the new settings accept a token, a request during the change does
+// not pass by a part of each.
+func TestARequestIsJudgedByOneVersionOfTheSettings(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	keys := &turning{KeySource: jwks.Static(as.Keys()...)}
+	both := accesstoken.Issuer{URL: as.URL, Keys: keys}
+	deny := func(context.Context, accesstoken.Claims) error { return accesstoken.Deny("CLOSED", nil) }
+	for name, change := range map[string]func(before, after *accesstoken.Issuer){
+		"MaxLifetime for Accept": func(before, after *accesstoken.Issuer) { before.Accept, after.MaxLifetime = deny, time.Second },
+		"MaxAge for Accept":      func(before, after *accesstoken.Issuer) { before.Accept, after.MaxAge = deny, time.Second },
+		"MaxAge for Audience": func(before, after *accesstoken.Issuer) {
+			before.Audience, after.MaxAge = []string{"urn:other"}, time.Second
+		},
+	} {
+		before, after := both, both
+		change(&before, &after)
+		v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{before} })
+		token := as.Token(accesstokentest.Claims{"iat": time.Now().Add(-time.Minute).Unix()})
+		turn := func() {
+			if err := v.SetIssuers(after); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, when := range []string{"before", "during", "after"} { // cached from the first request on
+			if when == "during" {
+				keys.turn.Store(&turn)
+			}
+			if _, err := validateToken(t, v, token); err == nil {
+				t.Errorf("%s: a request %s the change: got nil; want a refusal", name, when)
+			}
 		}
 	}
 }

@@ -44,8 +44,8 @@ func (i Issuer) longestLifetime() time.Duration {
 // The ID of a trust domain itself has no path, and no workload has it.
 func trustDomainOf(id string) string {
 	rest, isSPIFFE := strings.CutPrefix(id, spiffeScheme)
-	name, path, hasPath := strings.Cut(rest, "/")
-	if !isSPIFFE || !hasPath || len(id) > longestSPIFFEID || !isTrustDomainName(name) {
+	name, path, _ := strings.Cut(rest, "/")
+	if !isSPIFFE || len(id) > longestSPIFFEID || !isTrustDomainName(name) {
 		return ""
 	}
 	for segment := range strings.SplitSeq(path, "/") {
@@ -88,6 +88,9 @@ func (i Issuer) spiffeFaults() (f faults) {
 	}
 	if i.DangerouslyAcceptNoAudience {
 		f.add("DangerouslyAcceptNoAudience is set, but every JWT-SVID has aud, so that no other service can use it here; leave it unset")
+	}
+	if rules, _ := i.rules(); rules.NoAudience {
+		f.add(`Dialect.Optional has "aud", but every JWT-SVID has aud, so that no other service can use it here; remove it`)
 	}
 	if isProfile && i.MaxAge > 0 {
 		f.add("MaxAge counts from iat, which a JWT-SVID may lack; set MaxLifetime instead, which then counts from now")

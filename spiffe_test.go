@@ -43,6 +43,7 @@ func TestASubjectIsAWorkloadOfTheTrustDomain(t *testing.T) {
 		domain + "/ns/prod/sa/orders":               true,
 		domain + "/a":                               true,
 		domain + "/A.b-c_d/.../0":                   true,
+		domain + "/azAZ09":                          true,
 		domain + "/" + strings.Repeat("a", 2048-21): true,
 		domain + "/" + strings.Repeat("a", 2049-21): false,
 		domain:                                false,
@@ -149,14 +150,19 @@ func TestTheFaultsOfATrustDomain(t *testing.T) {
 		"Introspection is set":               func(i *accesstoken.Issuer) { i.Introspection = client },
 		"MaxAge counts from iat":             func(i *accesstoken.Issuer) { i.MaxAge = time.Minute },
 		"DangerouslyAcceptNoAudience is set": func(i *accesstoken.Issuer) { i.DangerouslyAcceptNoAudience = true },
-		"Clients is set":                     func(i *accesstoken.Issuer) { i.Clients = []string{"a"} },
-		"is not a SPIFFE trust domain":       func(i *accesstoken.Issuer) { i.URL = "https://example.org" },
+		`Dialect.Optional has "aud", but every`: func(i *accesstoken.Issuer) {
+			i.Profile, i.Clients = accesstoken.RFC9068, []string{"a"}
+			i.Dialect = &dialect.Dialect{Optional: []string{"aud"}, Kind: []dialect.Mark{dialect.Has("custom")}}
+		},
+		"Clients is set":               func(i *accesstoken.Issuer) { i.Clients = []string{"a"} },
+		"is not a SPIFFE trust domain": func(i *accesstoken.Issuer) { i.URL = "https://example.org" },
 	} {
 		wantOneFault(t, text, good(change), text)
 	}
-	for _, url := range []string{"spiffe://", "spiffe://example.org/", "spiffe://example.org/a", "spiffe://Example.org", "spiffe://a@b", "spiffe://a:1", "spiffe://" + strings.Repeat("a", 256)} {
+	for _, url := range []string{"spiffe://", "spiffe://example.org/", "spiffe://example.org/a", "spiffe://Example.org", "spiffe://a@b", "spiffe://a:1", "spiffe://" + strings.Repeat("a", 256), "spiffe://A", "spiffe://Z"} {
 		wantOneFault(t, url, good(func(i *accesstoken.Issuer) { i.URL = url }), "the name of a trust domain")
 	}
+	wantOneFault(t, "the longest name", good(func(i *accesstoken.Issuer) { i.URL = "spiffe://" + strings.Repeat("a", 255) }))
 	twice := append(good(func(*accesstoken.Issuer) {}), good(func(i *accesstoken.Issuer) { i.Keys = new(jwks.Bundle) })...)
 	if lines := faultsOf(accesstoken.Config{Resource: resource, Issuers: twice}); len(lines) != 2 {
 		t.Errorf("the same domain twice, and a bundle that was not read: got %q; want both", lines)
@@ -243,6 +249,7 @@ func TestAPolicyOfNoWorkloadIsAFault(t *testing.T) {
 	for _, ids := range [][]string{
 		{}, {""}, {"*"}, {"/*"}, {"spiffe://example.org"}, {"spiffe://example.org/"}, {"spiffe://example.org/*"}, {"spiffe://example.org//*"}, {"spiffe://*"},
 		{"spiffe://example.org/a*"}, {"spiffe://example.org/*/a"}, {"spiffe://example.org/a/*/*"}, {"example.org/a"}, {"spiffe://example.org/a", "b"},
+		{"spiffe://Example.org/a"}, {"spiffe:///a"}, {"spiffe://example.org:1/a"}, {"spiffe://a@example.org/a"}, {"spiffe://" + strings.Repeat("a", 256) + "/a"},
 	} {
 		policy := accesstoken.Policy{Scopes: scopes.None(), SPIFFEIDs: ids}
 		if policy.Err() == nil {

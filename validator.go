@@ -52,6 +52,8 @@ func NewValidator(config Config) (*Validator, error) {
 
 		cache:  tokencache.New(cacheBytes),
 		shared: newShared(),
+
+		resolved: map[KeySource]*group{},
 	}}
 	v.config.Issuers = nil
 	v.resolver = v.newResolver(config.ResolveIssuer)

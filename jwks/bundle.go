@@ -159,11 +159,9 @@ func (b *Bundle) Equal(other *Bundle) bool {
 	return b.set != nil && other.set != nil && b.set.identity == other.set.identity
 }
 
-// Precedes reports whether spiffe_sequence says that b is older than other. If either
-// has none, it returns false.
-func (b *Bundle) Precedes(other *Bundle) bool {
-	return b.sequenced && other.sequenced && b.sequence < other.sequence
-}
+// Sequence returns spiffe_sequence, which grows with each change of the bundle. If the
+// bundle has none, ok is false.
+func (b *Bundle) Sequence() (number uint64, ok bool) { return b.sequence, b.sequenced }
 
 // RefreshHint returns spiffe_refresh_hint, after which the trust domain suggests to read
 // the bundle again. It is 0 if the bundle has none.

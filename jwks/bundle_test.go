@@ -120,8 +120,13 @@ func TestTheMembersOfABundle(t *testing.T) {
 		return b
 	}
 	first, second, unnumbered := read(`,"spiffe_sequence":9007199254740992`), read(`,"spiffe_sequence":9007199254740993,"spiffe_refresh_hint":300`), read("")
-	if !first.Precedes(second) || second.Precedes(first) || first.Precedes(first) || unnumbered.Precedes(second) || first.Precedes(unnumbered) {
-		t.Error("got a wrong order; want that of the sequence, and none without one")
+	for bundle, want := range map[*jwks.Bundle]uint64{first: 9007199254740992, second: 9007199254740993, unnumbered: 0} {
+		if got, ok := bundle.Sequence(); got != want || ok != (want > 0) {
+			t.Errorf("got the sequence %d, %v; want %d", got, ok, want)
+		}
+	}
+	if number, ok := read(`,"spiffe_sequence":0`).Sequence(); number != 0 || !ok {
+		t.Errorf("got the sequence %d, %v; want 0", number, ok)
 	}
 	if second.RefreshHint() != 5*time.Minute || first.RefreshHint() != 0 {
 		t.Errorf("got the hints %v and %v; want 5m and 0", second.RefreshHint(), first.RefreshHint())

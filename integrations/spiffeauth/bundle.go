@@ -53,6 +53,7 @@ type Bundle struct {
 	client *fetch.Client
 	logger *slog.Logger
 	keys   *keys
+	newest uint64 // the highest spiffe_sequence that was read
 	after  func(time.Duration) <-chan time.Time
 	stop   context.CancelFunc
 	done   chan struct{}
@@ -143,7 +144,7 @@ func (b *Bundle) run(ctx context.Context) {
 			if retry == 0 {
 				b.logger.Warn("spiffeauth: the bundle cannot be read; the last one is kept for a while", "trust_domain", b.keys.url, "error", err)
 			}
-			b.keys.fail(fmt.Errorf("spiffeauth: the bundle of %s cannot be read: %w", b.keys.url, err))
+			b.keys.fail(fmt.Errorf("spiffeauth: the bundle of %s cannot be read: %w", b.keys.url, err), time.Now())
 			retry = min(max(2*retry, time.Second), every)
 			every = retry
 		}
@@ -165,7 +166,7 @@ func (b *Bundle) every(bundle *jwks.Bundle) time.Duration {
 	return min(max(bundle.RefreshHint(), leastEvery), mostEvery)
 }
 
-// read reads the bundle once. One that is older than the last is an error, because an
+// read reads the bundle once. One that is older than any before is an error, because an
 // attacker, or a server that is behind, could bring back a key that was withdrawn.
 func (b *Bundle) read(ctx context.Context, last *jwks.Bundle) (*jwks.Bundle, error) {
 	document, err := b.document(ctx)
@@ -173,12 +174,14 @@ func (b *Bundle) read(ctx context.Context, last *jwks.Bundle) (*jwks.Bundle, err
 		return nil, err
 	}
 	bundle, err := jwks.ReadBundle(document)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case last != nil && bundle.Precedes(last):
+	}
+	number, isNumbered := bundle.Sequence()
+	if isNumbered && number < b.newest {
 		return nil, errors.New("its spiffe_sequence is lower than before")
 	}
+	b.newest = max(b.newest, number)
 	if err := bundle.Omitted(); err != nil && (last == nil || !bundle.Equal(last)) {
 		b.logger.Warn("spiffeauth: keys of a bundle are not used", "trust_domain", b.keys.url, "error", err)
 	}

@@ -100,6 +100,7 @@ func TestABundleEndpoint(t *testing.T) {
 		{"keys without use", 200, string(keysOf(as)), 5 * time.Minute, accesstoken.KeyNotFound},
 		{"other keys", 200, string(theirs), 5 * time.Minute, accesstoken.KeyNotFound},
 		{"the keys again", 200, string(ours), 5 * time.Minute, "OK"},
+		{"an older sequence, after bundles without one", 200, numbered(theirs, `,"spiffe_sequence":5`), time.Second, "OK"},
 		{"no keys", 200, `{"keys":[]}`, 5 * time.Minute, accesstoken.KeyNotFound},
 	} {
 		e.answer(step.status, step.body)

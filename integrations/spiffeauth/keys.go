@@ -113,13 +113,13 @@ func (k *keys) withdraw() {
 	k.change(func(h *holding) { *h = holding{generation: h.generation + 1} })
 }
 
-// fail notes that the bundle may be out of date. It is kept until its end, which a later
-// failure does not move. If there was no bundle, this becomes uncertain.
-func (k *keys) fail(err error) {
+// fail notes that the bundle may be out of date since this time. It is kept until its end,
+// which a later failure does not move. If there was no bundle, this becomes uncertain.
+func (k *keys) fail(err error, since time.Time) {
 	k.change(func(h *holding) {
 		h.err = err
 		if h.ends.IsZero() {
-			h.ends = time.Now().Add(k.usable)
+			h.ends = since.Add(k.usable)
 		}
 	})
 }

@@ -89,7 +89,8 @@ type Source struct {
 	closed  bool
 	domains map[string]*keys  // by URL
 	last    map[string][]byte // the bundles of the last message, by URL
-	lost    error             // why there is no stream; nil if there is one
+	lost    error             // why last may be out of date; nil if it is not
+	since   time.Time         // when lost was set
 }
 
 var errNoMessage = errors.New("spiffeauth: no message of the Workload API has come yet")
@@ -178,7 +179,7 @@ func (s *Source) Issuer(trustDomain string) accesstoken.Issuer {
 		s.domains[trustDomain] = k
 		s.update(k)
 		if s.lost != nil {
-			k.fail(s.lost)
+			k.fail(s.lost, s.since)
 		}
 	}
 	return accesstoken.Issuer{URL: trustDomain, Profile: accesstoken.SPIFFE, Keys: k}

@@ -19,8 +19,9 @@ import (
 const firstMessage = 5 * time.Second
 
 var (
-	errLate   = fmt.Errorf("no message came within %v", firstMessage)
-	errClosed = errors.New("spiffeauth: the source is closed")
+	errLate     = fmt.Errorf("no message came within %v", firstMessage)
+	errNoBundle = errors.New("spiffeauth: the Workload API sent no bundle")
+	errClosed   = errors.New("spiffeauth: the source is closed")
 )
 
 // watch follows the bundles until the Source is closed. After a stream has ended, the
@@ -80,9 +81,7 @@ func (s *Source) receive(bundles map[string][]byte) bool {
 	defer s.mu.Unlock()
 	if len(bundles) == 0 {
 		s.logger.Warn("spiffeauth: the Workload API sent no bundle at all; the earlier ones are kept for a while")
-		for _, k := range s.domains {
-			k.fail(errors.New("spiffeauth: the Workload API sent no bundle"))
-		}
+		s.doubt(errNoBundle)
 		return false
 	}
 	if s.last == nil || s.lost != nil {
@@ -108,7 +107,7 @@ func (s *Source) update(k *keys) {
 	bundle, err := jwks.ReadWorkloadBundle(document)
 	if err != nil {
 		s.logger.Warn("spiffeauth: a bundle cannot be read; the earlier one is kept for a while", "trust_domain", k.url, "error", err)
-		k.fail(fmt.Errorf("spiffeauth: the bundle of %s cannot be read", k.url))
+		k.fail(fmt.Errorf("spiffeauth: the bundle of %s cannot be read", k.url), time.Now())
 		return
 	}
 	if err := bundle.Omitted(); err != nil {
@@ -126,12 +125,20 @@ func (s *Source) lose(err error) {
 	if s.lost == nil || s.last == nil && s.lost == errNoMessage {
 		s.logger.Warn("spiffeauth: no connection to the Workload API; keys are kept for a while", "error", text, "usable_for", s.usable)
 	}
-	s.lost = errors.New("spiffeauth: the Workload API cannot be used: " + text)
-	for _, k := range s.domains {
-		k.fail(s.lost)
-	}
+	s.doubt(errors.New("spiffeauth: the Workload API cannot be used: " + text))
 	if status.Code(err) == codes.PermissionDenied {
 		s.drop(s.lost)
+	}
+}
+
+// doubt notes that the last message may be out of date. The caller holds mu.
+func (s *Source) doubt(err error) {
+	if s.lost == nil {
+		s.since = time.Now()
+	}
+	s.lost = err
+	for _, k := range s.domains {
+		k.fail(err, s.since)
 	}
 }
 

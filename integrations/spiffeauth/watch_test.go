@@ -207,6 +207,36 @@ func TestABundleEnds(t *testing.T) {
 	})
 }
 
+// A trust domain that is asked for while the agent is away gets its bundle no longer than
+// those that were there before.
+func TestABundleEndsForLateIssuersToo(t *testing.T) {
+	for name, away := range map[string]func(*spiffeauth.Source){
+		"the stream ends":       func(s *spiffeauth.Source) { s.Lose(errors.New("away")) },
+		"an empty message came": func(s *spiffeauth.Source) { s.Receive(nil) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			source := spiffeauth.NewSourceOf(nil)
+			source.Receive(map[string][]byte{domain: keysOf(as)})
+			away(source)
+			time.Sleep(30 * time.Minute)
+			away(source)
+			key := as.Keys()[0].Marshal()
+			late := source.Issuer(domain).Keys
+			for _, want := range []int{1, 0} {
+				found, _, err := late.Keys(t.Context(), key.KID, key.ALG.String())
+				if len(found) != want || (err == nil) != (want == 1) {
+					t.Errorf("%s: got %d keys, %v; want %d", name, len(found), err, want)
+				}
+				time.Sleep(30 * time.Minute)
+			}
+			source.Receive(map[string][]byte{domain: keysOf(as)})
+			if found, _, err := late.Keys(t.Context(), key.KID, key.ALG.String()); len(found) != 1 {
+				t.Errorf("%s: the agent is back: got %v; want the key", name, err)
+			}
+		})
+	}
+}
+
 // A logBuffer is a buffer for a logger.
 type logBuffer struct {
 	mu   sync.Mutex

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,39 +22,43 @@ const (
 	mostKept    = 10_000 // values
 	mostOthers  = 2_000  // names without a value, calls under way included
 	mostPending = 1_000  // calls that have not returned
-	callsPerSec = 100    // about names of which nothing is known
+	callsPerSec = 100    // about names without a value, and as many about the others
 
-	timeout   = 5 * time.Second  // of one call
-	retry     = time.Second      // after a call that failed
-	askAgain  = 5 * time.Minute  // after which a value is asked for again
-	keptFor   = time.Hour        // a value counts so long if later calls fail
-	idleFor   = time.Hour        // after which a value that is not used is forgotten
-	absentFor = 30 * time.Second // how long it counts that a name has no value
+	timeout    = 5 * time.Second  // of one call
+	retry      = time.Second      // after a call that failed
+	askAgain   = 5 * time.Minute  // after which a value is asked for again
+	keptFor    = time.Hour        // a value counts so long if later calls fail
+	idleFor    = time.Hour        // after which a value that is not used is forgotten
+	usedOfLate = time.Minute      // if there are too many values, those that were used of late stay, if possible
+	absentFor  = 30 * time.Second // how long it counts that a name has no value
 
-	glances = 32                 // at the values that were added first, if there are too many
+	glances = 32                 // at values, for each that is added
 	coarse  = int64(time.Second) // how exactly the last use is known
 )
 
 var (
-	errTooMany = fmt.Errorf("too many unknown names at once; the function is called at most %d times a second", callsPerSec)
+	errTooMany = fmt.Errorf("too many names at once; the function is called at most %d times a second", callsPerSec)
 	errPending = fmt.Errorf("%d calls of the function have not returned", mostPending)
 	errDropped = errors.New("the answer was dropped, because there are too many")
 	errTimeout = fmt.Errorf("the function did not return within %v", timeout)
+	errHangs   = errors.New("an earlier call of the function has still not returned")
 	errGoexit  = errors.New("the function ended its goroutine")
 )
 
-// A Source makes the values. Its functions must be set.
+// A Source makes the values. Its functions must be set. The Cache calls neither Keep nor Drop
+// from two goroutines at once, and neither may call the Cache.
 type Source[V any] struct {
 	// Ask returns the value of a name, or nil if it has none. old is the value before, or
 	// nil. Ask runs code of the program, which may hang or panic.
 	Ask func(ctx context.Context, name string, old *V) (*V, error)
 
 	// Keep is called before a value is handed out, and when Ask has returned it once more.
-	Keep func(value *V, answer *Answer[V])
+	// If it returns an error, the call counts as failed, and Drop is called for the value.
+	Keep func(value *V, answer *Answer[V]) error
 
 	// Drop is called when a value no longer counts. If replaced is true, next takes its
 	// place, or is nil because the name has no value any more. If not, the value is
-	// forgotten, and may come back.
+	// forgotten, and may come back; next is then the value that stays, or nil.
 	Drop func(old, next *V, replaced bool)
 
 	// Wrap is what callers get if a value cannot be found out, and Panic if the function
@@ -65,24 +70,27 @@ type Source[V any] struct {
 // A Cache holds the answers of a Source. It is safe for concurrent use.
 type Cache[V any] struct {
 	source  Source[V]
-	calls   *rate.Limiter
-	pending atomic.Int64 // calls that have not returned
+	began   time.Time     // all times are nanoseconds since then, so that a clock that is set changes none
+	calls   *rate.Limiter // about names without a value
+	renewal *rate.Limiter // about the others, so that invented names do not use up their calls
+	pending atomic.Int64  // calls that have not returned
 	ctx     context.Context
 	cancel  context.CancelFunc
 	flights sync.WaitGroup
 
 	mu      sync.Mutex
 	answers map[string]*Answer[V] // by name; nil if the cache is closed
-	known   list.List             // of *Answer with a value; those that were added last are in front
+	known   list.List             // of *Answer with a value; those that were looked at last are in front
 	others  list.List             // of all other answers
 }
 
 // An Answer is what is known of one name.
 type Answer[V any] struct {
 	name  string
-	used  atomic.Int64 // times are in nanoseconds since 1970
+	used  atomic.Int64
 	again atomic.Int64 // when to ask again
 	until atomic.Int64 // when the answer ends; 0 if nothing is known
+	hangs atomic.Bool  // the function has not returned, although its call may have ended
 
 	// The mutex of the cache guards these.
 	place  *list.Element
@@ -94,15 +102,20 @@ type Answer[V any] struct {
 
 // New makes a Cache. Close ends what it starts.
 func New[V any](source Source[V]) *Cache[V] {
-	c := &Cache[V]{source: source, calls: rate.NewLimiter(callsPerSec, callsPerSec), answers: map[string]*Answer[V]{}}
+	c := &Cache[V]{
+		source: source, began: time.Now(), answers: map[string]*Answer[V]{},
+		calls: rate.NewLimiter(callsPerSec, callsPerSec), renewal: rate.NewLimiter(callsPerSec, callsPerSec),
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
+func (c *Cache[V]) now() int64 { return int64(time.Since(c.began)) }
+
 // Get returns the value of a name, or nil if it has none. If nothing is known of the name,
 // Get waits for a call, or until ctx ends.
 func (c *Cache[V]) Get(ctx context.Context, name string) (*V, error) {
-	a, flight, err := c.find(name, time.Now().UnixNano())
+	a, flight, err := c.find(name, c.now())
 	if err != nil {
 		return nil, c.source.Wrap(err)
 	}
@@ -131,25 +144,36 @@ func (c *Cache[V]) find(name string, now int64) (a *Answer[V], flight chan struc
 	case a != nil && now < a.until.Load():
 		c.use(a, now)
 		return a, nil, nil
-	case a != nil && a.err != nil && now < a.retry:
+	case a != nil && now < a.retry:
 		return a, nil, nil
 	case a != nil && a.flight != nil:
 		return a, a.flight, nil
-	case c.answers == nil || !c.calls.Allow():
+	case a != nil && a.hangs.Load():
+		return nil, nil, errHangs
+	case c.answers == nil || !c.mayCall(a):
 		return nil, nil, errTooMany
 	}
 	if a == nil {
-		a = &Answer[V]{name: name}
+		a = &Answer[V]{name: strings.Clone(name)} // the caller's may be part of a much longer text
 		c.add(a)
 	}
 	c.ask(a)
 	return a, a.flight, nil
 }
 
+// mayCall reports whether the function may be called now. a is nil if nothing is known of
+// the name. The caller holds the mutex.
+func (c *Cache[V]) mayCall(a *Answer[V]) bool {
+	if a != nil && a.value != nil {
+		return c.renewal.Allow()
+	}
+	return c.calls.Allow()
+}
+
 // Holds reports whether the value of an answer still counts. It takes no lock, unless it
 // is time to ask again, which it does without waiting.
 func (c *Cache[V]) Holds(a *Answer[V]) bool {
-	now := time.Now().UnixNano()
+	now := c.now()
 	if now >= a.until.Load() {
 		return false
 	}
@@ -168,8 +192,11 @@ func (c *Cache[V]) Holds(a *Answer[V]) bool {
 // mutex.
 func (c *Cache[V]) use(a *Answer[V], now int64) {
 	a.used.Store(now)
-	if now >= a.again.Load() && a.flight == nil && c.answers[a.name] == a {
-		a.again.Store(now + int64(retry)) // if the call fails
+	if now < a.again.Load() || a.flight != nil || a.hangs.Load() || c.answers[a.name] != a {
+		return
+	}
+	a.again.Store(now + int64(retry)) // if there is no call, or if it fails
+	if c.mayCall(a) {
 		c.ask(a)
 	}
 }
@@ -179,7 +206,7 @@ func (c *Cache[V]) add(a *Answer[V]) {
 	for last := c.others.Back(); last != nil && c.others.Len() >= mostOthers; {
 		old := last.Value.(*Answer[V])
 		last = last.Prev()
-		if old.flight == nil {
+		if old.flight == nil && !old.hangs.Load() {
 			c.drop(old)
 		}
 	}
@@ -193,12 +220,16 @@ func (c *Cache[V]) know(a *Answer[V], now int64) {
 	a.place = c.known.PushFront(a)
 	for n := range glances {
 		old := c.known.Back().Value.(*Answer[V])
-		idle, crowded := time.Duration(now-old.used.Load()), c.known.Len() > mostKept
+		idle, most := time.Duration(now-old.used.Load()), idleFor
+		crowded := c.known.Len() > mostKept
+		if crowded {
+			most = usedOfLate
+		}
 		switch {
-		case old == a || !crowded && idle < idleFor:
+		case old == a:
 			return
-		case crowded && idle < time.Minute && n < glances-1:
-			c.known.MoveToFront(old.place) // used of late
+		case idle < most && !(crowded && n == glances-1):
+			c.known.MoveToFront(old.place) // so that it does not hide those that are not used
 		default:
 			c.drop(old)
 		}
@@ -218,30 +249,20 @@ func (c *Cache[V]) drop(a *Answer[V]) {
 	c.source.Drop(a.value, nil, false)
 }
 
-// Forget removes the value of a name, because another source has one.
-func (c *Cache[V]) Forget(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a := c.answers[name]
-	if a == nil {
-		return
-	}
-	c.drop(a)
-	if a.value != nil {
-		c.source.Drop(a.value, nil, true)
-	}
-}
-
-// Any reports whether a value matches.
-func (c *Cache[V]) Any(match func(name string, value *V) bool) bool {
+// Forget removes what is known of the names that match, because another source has it. The
+// value is nil if the name has none.
+func (c *Cache[V]) Forget(match func(name string, value *V) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, a := range c.answers {
-		if a.value != nil && match(name, a.value) {
-			return true
+		if !match(name, a.value) {
+			continue
+		}
+		c.drop(a)
+		if a.value != nil {
+			c.source.Drop(a.value, nil, true)
 		}
 	}
-	return false
 }
 
 // Close drops all values, and waits for the calls. A call whose function does not return
@@ -261,55 +282,61 @@ func (c *Cache[V]) Close() {
 func (c *Cache[V]) ask(a *Answer[V]) {
 	flight, old := make(chan struct{}), a.value
 	a.flight = flight
+	a.hangs.Store(true)
 	c.flights.Go(func() {
 		defer close(flight)
-		next, err := c.call(a.name, old)
+		next, err := c.call(a, old)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.settle(a, next, err, time.Now())
+		c.settle(a, next, err, c.now())
 	})
 }
 
 // settle keeps the result of a call. If the call failed, an earlier answer goes on to
 // count until it ends. The caller holds the mutex.
-func (c *Cache[V]) settle(a *Answer[V], next *V, err error, now time.Time) {
+func (c *Cache[V]) settle(a *Answer[V], next *V, err error, now int64) {
 	a.flight = nil
 	old := a.value
-	switch {
-	case c.answers[a.name] != a: // dropped meanwhile
+	if c.answers[a.name] != a { // dropped meanwhile
 		if next != nil {
 			c.source.Drop(next, nil, false)
 		}
 		return
-	case err != nil && now.UnixNano() < a.until.Load():
+	}
+	if err == nil && next != nil {
+		if err = c.source.Keep(next, a); err != nil {
+			c.source.Drop(next, old, false)
+		}
+	}
+	switch {
+	case err != nil && now < a.until.Load():
 		return
 	case err != nil:
-		a.err, a.retry = err, now.Add(retry).UnixNano()
+		a.err, a.retry = err, now+int64(retry)
 		return
 	}
 	a.value, a.err = next, nil
 	lasts, again := absentFor, absentFor
 	if next != nil {
 		lasts, again = keptFor, askAgain
-		a.used.Store(now.UnixNano())
-		c.source.Keep(next, a)
+		a.used.Store(now)
 	}
 	switch {
 	case old == nil && next != nil:
-		c.know(a, now.UnixNano())
+		c.know(a, now)
 	case old != nil && next == nil:
 		c.known.Remove(a.place)
 		a.place = c.others.PushFront(a)
 	}
-	a.until.Store(now.Add(varied(lasts)).UnixNano())
-	a.again.Store(now.Add(varied(again)).UnixNano())
+	a.until.Store(now + varied(lasts))
+	a.again.Store(now + varied(again))
 	if old != nil {
 		c.source.Drop(old, next, true)
 	}
 }
 
 // varied shortens a time by up to a tenth, so that answers do not end together.
-func varied(d time.Duration) time.Duration { return d - rand.N(d/10) }
+func varied(d time.Duration) int64 { return int64(d - rand.N(d/10)) }
 
 // A result is what Ask returned.
 type result[V any] struct {
@@ -318,15 +345,16 @@ type result[V any] struct {
 }
 
 // call waits no longer than the time of a call, even if the function does.
-func (c *Cache[V]) call(name string, old *V) (*V, error) {
+func (c *Cache[V]) call(a *Answer[V], old *V) (*V, error) {
 	if c.pending.Add(1) > mostPending {
 		c.pending.Add(-1)
+		a.hangs.Store(false)
 		return nil, c.source.Wrap(errPending)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
 	returned := make(chan result[V], 1)
-	go c.run(ctx, name, old, returned)
+	go c.run(ctx, a, old, returned)
 	select {
 	case got := <-returned:
 		return got.value, got.err
@@ -335,15 +363,16 @@ func (c *Cache[V]) call(name string, old *V) (*V, error) {
 	}
 }
 
-// run calls the function. If it returns too late, its value is dropped.
-func (c *Cache[V]) run(ctx context.Context, name string, old *V, returned chan<- result[V]) {
-	defer c.pending.Add(-1)
+// run calls the function. If it returns too late, its value is not used.
+func (c *Cache[V]) run(ctx context.Context, a *Answer[V], old *V, returned chan<- result[V]) {
 	got := result[V]{err: c.source.Panic(errGoexit)}
 	defer func() {
 		if p := recover(); p != nil {
 			got = result[V]{err: c.source.Panic(p)}
 		}
+		c.pending.Add(-1)
+		a.hangs.Store(false)
 		returned <- got
 	}()
-	got.value, got.err = c.source.Ask(ctx, name, old)
+	got.value, got.err = c.source.Ask(ctx, a.name, old)
 }

@@ -24,17 +24,17 @@ const grace = time.Second
 // The context also ends when the handler returns. After that, Serve does not touch the
 // response. Serve costs a timer, and no goroutine. It only calls the handler if nothing
 // can end the token, or inside another Serve that ends at the same time, for the same
-// Validator.
+// Validator and issuer.
 //
 // The token also ends if SetIssuers removes its issuer.
 func Serve(ctx context.Context, w http.ResponseWriter, v *accesstoken.Validator, claims accesstoken.Claims, handler func(context.Context)) {
 	end, gone := claims.End(), carried.Gone(&claims)
 	outer, ok := ctx.Value(key{}).(*response)
-	if end.IsZero() && gone.Done() == nil || ok && outer.validator == v && outer.claims.End().Equal(end) {
+	if end.IsZero() && gone.Done() == nil || ok && outer.validator == v && outer.gone == gone && outer.claims.End().Equal(end) {
 		handler(ctx)
 		return
 	}
-	r := &response{writer: w, validator: v, claims: claims}
+	r := &response{writer: w, validator: v, claims: claims, gone: gone}
 	r.Context, r.cancel = context.WithCancelCause(ctx)
 	defer r.stop()
 	if !end.IsZero() {
@@ -54,6 +54,7 @@ type response struct {
 	writer    http.ResponseWriter
 	validator *accesstoken.Validator
 	claims    accesstoken.Claims
+	gone      context.Context // ends with the issuer of the claims
 
 	mu       sync.Mutex  // held while the writer is used
 	timer    *time.Timer // nil: nothing is due

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/internal/ending"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -30,6 +32,36 @@ func TestAResponseEndsWithItsIssuer(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		w.want(t)
+	})
+}
+
+// A request inside another one may have the token of another issuer, which ends in the same
+// second. It ends with its own issuer.
+func TestAServeInsideThatOfAnotherIssuerEndsWithItsOwn(t *testing.T) {
+	other := accesstokentest.NewServer(t)
+	synctest.Test(t, func(t *testing.T) {
+		kept := accesstoken.Issuer{URL: as.URL, Keys: jwks.Static(as.Keys()...)}
+		v, _ := admit(t, nil)
+		if err := v.SetIssuers(kept, accesstoken.Issuer{URL: other.URL, Keys: jwks.Static(other.Keys()...)}); err != nil {
+			t.Fatal(err)
+		}
+		claims := claimsFor(t, v, time.Hour)
+		inner, err := v.Validate(t.Context(), accesstoken.Bearer(other.Token(accesstokentest.Claims{"exp": claims.Expiry.Unix()})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		serve(newWriter(), v, claims, func(ctx context.Context) {
+			before := time.Now()
+			ending.Serve(ctx, newWriter(), v, inner, func(ctx context.Context) {
+				if err := v.SetIssuers(kept); err != nil {
+					t.Error(err)
+				}
+				<-ctx.Done()
+			})
+			if took := time.Since(before); took > time.Second || ctx.Err() != nil {
+				t.Errorf("got the end of the inner one after %v, of the outer one: %v; want it at once, and nil", took, ctx.Err())
+			}
+		})
 	})
 }
 
