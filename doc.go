@@ -21,7 +21,7 @@
 //
 // These, in this order, cheap ones first; the first check that fails refuses:
 //
-//  1. the syntax and the scheme of the credentials; with the scheme DPoP, one proof
+//  1. the syntax and scheme of the credentials; with the scheme DPoP, one proof
 //  2. the size of the token
 //  3. the header, read strictly, and its algorithm, which some issuer must have
 //  4. the payload, read strictly
@@ -46,12 +46,13 @@
 // to 13, which is checked after 14.
 //
 // The verified facts of a JWT are cached by its digest, but no verdict is. While they
-// are cached, 3 to 9 are skipped and all other checks run.
+// are cached, 3 to 9 are skipped and all other checks run. For a caller whom your
+// own code has authenticated without a token ([Identity]), only 10 and 17 run.
 //
 // # What the caller is told
 //
 // Every refusal, even your own by [Deny], is an [*Error] with a [Reason]. The HTTP
 // status is 400 or 401 if the credentials are bad, 403 if a right is missing, 503 if we
 // could not find out, and 500 if this server is at fault. The client learns a coarse
-// reason, and your log the exact one and, if it is up to the [Config], the cure.
+// reason, and your log the exact one, with the cure if there is one.
 package accesstoken

@@ -23,6 +23,7 @@ type family struct {
 	roster      atomic.Pointer[roster]
 	resolver    *answers.Cache[group] // nil: only configured issuers count
 	resources   resources             // of ForResource
+	vouched     vouched               // of Vouch and Authenticate
 	ended       atomic.Bool           // the Validator of NewValidator was closed
 	config      Config                // without Issuers
 	implied     hierarchy
@@ -118,6 +119,7 @@ func (f *family) change(config Config) error {
 			}
 		}
 	}
+	f.vouched.end(func(name string) bool { return next.issuerOf(name, "") != nil })
 	f.closeAllBut(next, old.groups)
 	return nil
 }

@@ -214,6 +214,9 @@ func (v *Validator) checkPolicy(f *facts, policy Policy) error {
 	if policy.SPIFFEIDs != nil && !f.isAmong(policy.SPIFFEIDs) {
 		return refusal(PolicyDenied, "the caller is not a workload that the policy lists in SPIFFEIDs")
 	}
+	if policy.FreshIntrospection && f.issuer.by != nil {
+		return refusal(PolicyDenied, "the policy demands FreshIntrospection, and the caller was authenticated without a token that its issuer could be asked about")
+	}
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
@@ -241,17 +244,21 @@ func (v *Validator) checkAgain(found *facts) (err error) {
 		return err
 	}
 	if found.issuer.removed.Load() {
-		return refusal(IssuerUnknown, "SetIssuers has removed the issuer of these claims, or changed what they rest on")
+		return refusal(IssuerUnknown, "SetIssuers has removed the issuer of these claims, changed what they rest on, or given their issuer's name to another issuer")
 	}
-	if found.issuer.owner != v.family { // claims of a test
+	if found.issuer.owner != v.family || found.issuer.by != nil { // claims of a test, or without a token
 		return nil
 	}
 	return v.checkAudience(found)
 }
 
 // isOf reports whether a Validator accepts claims of this issuer. Every Validator
-// accepts the claims of accesstokentest.NewContext.
+// accepts the claims of accesstokentest.NewContext. Those of an [Identity] are accepted
+// by the very Validator that has vouched for it, because they name no audience.
 func (i *issuer) isOf(v *Validator) bool {
+	if i.by != nil {
+		return i.by == v.face
+	}
 	_, isTest := i.settings().Keys.(carried.TestKeys)
 	return i.owner == v.family || isTest
 }
