@@ -42,7 +42,8 @@ type vector struct {
 	Subject   *string            `json:"subject"`   // the subject that the handler finds; nil: that of the good token
 	Client    *string            `json:"client"`    // the client that the handler finds; nil: any
 	Itself    *bool              `json:"itself"`    // whether the client acts for itself; nil: either
-	Untouched []string           `json:"untouched"` // servers that must get no request: "as", "other"
+	Vouched   bool               `json:"vouched"`   // the handler finds the caller of Config.Own, not of a token
+	Untouched []string           `json:"untouched"` // servers that must get no request: "as", "other"; and "own", which must not be called
 }
 
 // words are one text or several.
@@ -90,9 +91,18 @@ type setup struct {
 	DPoP        *dpopSetup          `json:"dpop"`  // nil: the scheme is not offered
 	FAPI2       bool                `json:"fapi2"`
 	TokenField  string              `json:"token_field"`        // "" is Authorization
+	Own         *ownSetup           `json:"own"`                // nil: callers need a token
 	Constrained bool                `json:"sender_constrained"` // the route's policy
 	SPIFFEIDs   []string            `json:"spiffe_ids"`         // the route's policy
 	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no header field is trusted
+}
+
+// An ownSetup is a Config.Authenticate that knows every caller with the field X-Api-Key.
+type ownSetup struct {
+	Issuer string  `json:"issuer"` // "" is api-keys
+	Scope  *string `json:"scope"`  // nil: that of the good token
+	Ends   string  `json:"ends"`   // how long after the time of the case; "" is an hour
+	Says   string  `json:"says"`   // "" is the identity; or "nothing", "deny", "error", "down", "panic" or a reason
 }
 
 type dpopSetup struct {

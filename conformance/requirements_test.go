@@ -29,6 +29,7 @@ var listed = []struct{ name, title string }{
 	{"OUT", "Outcomes"},
 	{"BEARER", "Bearer tokens: RFC 6750, OAuth 2.1 §5"},
 	{"FIELD", "Tokens in a field of their own"},
+	{"OWN", "Callers that the application authenticates by itself"},
 	{"HTTP", "HTTP: transports and browsers"},
 	{"SCOPE", "Scopes"},
 	{"JOSE", "Signed tokens: RFC 7515 to 7519, 8725"},
