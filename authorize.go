@@ -7,10 +7,18 @@ import (
 	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/binding"
+	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
+
+func init() {
+	carried.Authenticates = func(v any) bool { return v.(*Validator).authenticates() }
+	carried.Identify = func(ctx context.Context, v, credentials any) (any, bool, error) {
+		return v.(*Validator).identify(ctx, credentials.(Credentials))
+	}
+}
 
 // Validate reports whether the credentials are acceptable and, if so, what they
 // claim. It is [Validator.Authorize] with a Policy that demands nothing.
@@ -19,8 +27,9 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 }
 
 // Authorize reports whether the credentials are acceptable and satisfy the policy
-// and, if so, what they claim. Any error is an [*Error], and you must then refuse
-// the request. If the error matches [Unavailable], validity is unknown, not denied.
+// and, if so, what they claim. If the request brought none, Config.Authenticate is
+// asked. Any error is an [*Error], and you must then refuse the request. If the error
+// matches [Unavailable], validity is unknown, not denied.
 // If a JWT's facts are cached and its key is in memory, only AlwaysIntrospect, a
 // DPoP replay store, Accept and OnRefuse can cause I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
@@ -87,7 +96,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		}
 	}()
 	if err := v.checkCredentials(credentials); err != nil {
-		return nil, err
+		return v.authenticateOwn(ctx, credentials, err)
 	}
 	token := credentials.text()
 	key := v.cache.KeyOf(token)
@@ -125,6 +134,22 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		return found, err
 	}
 	return found, by.callAccept(ctx, found, token)
+}
+
+// identify is Authorize for a request that brought no credentials and may pass without a
+// caller. If there is no caller, it returns false and reports no refusal.
+func (v *Validator) identify(ctx context.Context, credentials Credentials) (Claims, bool, error) {
+	if !v.authenticates() {
+		return Claims{}, false, nil
+	}
+	found, err := v.authenticate(ctx, credentials, false)
+	if none, ok := err.(*Error); ok && none == v.fixed[CredentialsMissing] {
+		return Claims{}, false, nil
+	}
+	if err != nil {
+		return Claims{}, false, v.report(ctx, Claims{}, v.bind(err, Policy{}, false))
+	}
+	return found.claims(""), true, nil
 }
 
 // checkCredentials makes the checks that need not decode the token.

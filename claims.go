@@ -28,7 +28,7 @@ import (
 // in SQL, paths or logs.
 type Claims struct {
 	_        [0]func()
-	Issuer   string    // iss, in the spelling of Issuer.URL, with the tenant in place of {tenantid}
+	Issuer   string    // iss, in the spelling of Issuer.URL, with the tenant in place of {tenantid}; or Identity.Issuer
 	Subject  string    // sub; empty if an introspection answer has none, or the profile lets it be absent
 	ClientID string    // client_id, or the profile's claim for it; empty if an introspection answer has none, or the profile or Relax lets it be absent
 	ID       string    // jti, or the profile's claim for it; empty if an introspection answer has none, or the profile or Relax lets it be absent
@@ -76,8 +76,8 @@ func (c Claims) Audience() []string {
 	return slices.Clone(c.facts.audience)
 }
 
-// Decode reads all claims of the token, or all members of the introspection answer,
-// into v, a pointer to a struct or a map. For a JWT with Issuer.AlwaysIntrospect it
+// Decode reads all claims of the token, all members of the introspection answer, or
+// Identity.Payload into v, a pointer to a struct or a map. For a JWT with Issuer.AlwaysIntrospect it
 // reads both. If both have a member, the answer's value is used unless it is null,
 // but the scopes are those that both have. Names match exactly, also in their case.
 // Numbers stay exact: in an any they are a [json.Number]. If v has no place for a

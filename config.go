@@ -131,6 +131,29 @@ type Config struct {
 	// Authorization (RFC 6750 §2.1).
 	TokenField string
 
+	// Authenticate authenticates requests that have no access token in another way, for
+	// example by an API key in a field of its own. It is called only if a request brought
+	// no credentials at all: with TokenField, if it lacks that field, and otherwise if it
+	// has no Authorization line. A malformed or refused token never leads to it. So a
+	// caller with good credentials of both kinds is the one of the token.
+	//
+	// It returns the [Identity] of the caller, which the policy of the route then judges,
+	// or the zero Identity if the request brought nothing that it knows, which is refused
+	// with CredentialsMissing. An error refuses as an error of a handler does, see
+	// [Validator.Refuse]. For example, TokenInactive is for a key that is not good (401),
+	// an error of [Deny] for one that may not be used here (403), and one that matches
+	// [Unavailable] is for a database that is down (503). Any other error is an
+	// InternalError, and so is a panic. The error of a faulty Identity is
+	// ResourceServerMisconfigured.
+	//
+	// ctx is the request's. r is the request itself. If Authenticate reads its body, it has
+	// to put a new one in its place. For a gRPC call, r has the method POST, the path of
+	// the full method, and the metadata as its header, except names that end in "-bin".
+	// Nothing is cached, so Authenticate is called for each request, also for each of an
+	// attacker, and for an open gRPC stream with each StreamCheck. Relatives by ForResource
+	// share it. It must be safe for concurrent use, and cannot be combined with FAPI2.
+	Authenticate func(ctx context.Context, r *http.Request) (Identity, error)
+
 	// Logger receives the operator's warnings, one for each issuer and cause, and each
 	// refusal at Debug. It never receives a token. If nil, it is slog.Default().
 	Logger *slog.Logger

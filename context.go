@@ -7,8 +7,8 @@ import (
 )
 
 // NewContext returns a context with the claims. You can use it in tests of handlers,
-// if your code authenticates by itself, and for a job that goes on after its
-// request. An adapter never accepts these claims as authentication, and still
+// if your code authenticates by itself (see [Validator.Vouch]), and for a job that goes on
+// after its request. An adapter never accepts these claims as authentication, and still
 // demands a token. The claims do not end with a request.
 func NewContext(ctx context.Context, claims Claims) context.Context {
 	return &node{Context: ctx, Claims: claims}

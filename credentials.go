@@ -1,9 +1,11 @@
 package accesstoken
 
 import (
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -125,8 +127,9 @@ func (c Credentials) Missing() bool {
 // Equal reports whether these are the same credentials of the same request. Token and
 // scheme must be equal. For credentials of [CredentialsOf], the method, path, HTTP
 // version and DPoP proof must be equal too, and token and proof must be in the same
-// memory. Copies of a request share that memory, also those of [http.Request.Clone].
-// Equal distinguishes requests that share a context. If a later request has the same
+// memory. Copies of a request share that memory, also those of [http.Request.Clone]. If
+// there is no token, the whole target, the header and the client certificate must be
+// equal. Equal distinguishes requests that share a context. If a later request has the same
 // context, its token and proof are in other memory, or its HTTP version differs, as
 // after an upgrade to h2c.
 func (c Credentials) Equal(other Credentials) bool {
@@ -137,8 +140,33 @@ func (c Credentials) Equal(other Credentials) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
+	if c.none {
+		return isLike(a, b)
+	}
 	return c.first == other.first && slices.EqualFunc(a.Header[binding.ProofField], b.Header[binding.ProofField], isSame) &&
 		a.Method == b.Method && a.Proto == b.Proto && binding.Path(a) == binding.Path(b)
+}
+
+// isLike reports whether two requests without a token are alike in all that code of the
+// application could authenticate them by, except their bodies. Middleware may have cut the
+// path in URL, so it is compared as the client wrote it.
+func isLike(a, b *http.Request) bool {
+	return a.Method == b.Method && a.Proto == b.Proto && a.Host == b.Host && target(a) == target(b) &&
+		slices.Equal(certificates(a), certificates(b)) && maps.EqualFunc(a.Header, b.Header, slices.Equal[[]string])
+}
+
+func target(r *http.Request) string {
+	if r.RequestURI != "" || r.URL == nil {
+		return r.RequestURI
+	}
+	return r.URL.String()
+}
+
+func certificates(r *http.Request) []*x509.Certificate {
+	if r.TLS == nil {
+		return nil
+	}
+	return r.TLS.PeerCertificates
 }
 
 // isSame reports whether two texts are one text in memory.

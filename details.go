@@ -72,15 +72,21 @@ func (f *family) checkDetails(c Claims, p Policy) error {
 	return nil
 }
 
+// readDetails are authorization_details that a policy has asked for.
+type readDetails struct {
+	list []AuthorizationDetail
+	err  error
+}
+
 // readDetails returns the authorization_details, read once for each token.
-func (c Claims) readDetails() *readDetail {
+func (c Claims) readDetails() *readDetails {
 	if c.facts.details == nil {
-		return new(readDetail)
+		return new(readDetails)
 	}
-	if held := c.facts.details.read.Load(); held != nil {
+	if held, ok := c.facts.details.read.Load().(*readDetails); ok {
 		return held
 	}
-	found := new(readDetail)
+	found := new(readDetails)
 	if found.list, found.err = c.AuthorizationDetails(); found.err == nil {
 		found.err = detailLimits(found.list)
 	}

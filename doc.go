@@ -21,7 +21,7 @@
 //
 // These, in this order, cheap ones first; the first check that fails refuses:
 //
-//  1. the syntax and the scheme of the credentials; with the scheme DPoP, one proof
+//  1. the syntax and scheme of the credentials; with the scheme DPoP, one proof
 //  2. the size of the token
 //  3. the header, read strictly, and its algorithm, which some issuer must have
 //  4. the payload, read strictly
@@ -44,7 +44,8 @@
 // If a token is opaque, introspection (RFC 7662) replaces 3 to 8, and of 9 only Clients and
 // Demand apply. With AlwaysIntrospect, the answer can supply what the JWT leaves out of 8
 // to 13, which is checked after 14. The verified facts of a JWT are cached by its digest;
-// then 3 to 9 are skipped and all other checks run. No verdict is cached.
+// then 3 to 9 are skipped and all other checks run. No verdict is cached. For a caller
+// without a token ([Identity]), only 10 and 17 run.
 //
 // Every refusal is an [*Error] with a [Reason]: 400 or 401 if the credentials are bad, 403
 // if a right is missing, 503 if we could not find out, 500 if this server is at fault. The

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"time"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
@@ -364,4 +365,84 @@ func ExampleIssuer_accept() {
 	// Output:
 	// accesstoken: not staff: denied by the application
 	// <nil>
+}
+
+// A build server has an API key in place of a token. The route needs not know.
+func ExampleConfig_authenticate() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+	validator, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://api.example.com",
+		Issuers:  []accesstoken.Issuer{{URL: as.URL}},
+		Authenticate: func(_ context.Context, r *http.Request) (accesstoken.Identity, error) {
+			switch r.Header.Get("X-Api-Key") {
+			case "":
+				return accesstoken.Identity{}, nil
+			case "the key of the build server": // keep digests of random keys instead
+				return accesstoken.Identity{
+					Issuer: "api-keys", ClientID: "ci", Scopes: scopes.Parse("orders:read"), Expiry: time.Now().Add(time.Hour),
+				}, nil
+			}
+			return accesstoken.Identity{}, accesstoken.TokenInactive
+		},
+		HTTPClient: as.Client(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer validator.Close()
+
+	policy := accesstoken.Policy{Scopes: scopes.All("orders:read")}
+	for _, header := range []http.Header{
+		{"X-Api-Key": {"the key of the build server"}},
+		{"X-Api-Key": {"a guess"}},
+		{"X-Api-Key": {"the key of the build server"}, "Authorization": {"Bearer junk"}},
+		{},
+	} {
+		r := &http.Request{Method: "GET", RequestURI: "/orders", Header: header}
+		claims, err := validator.Authorize(context.Background(), validator.CredentialsOf(r), policy)
+		fmt.Println(claims.ClientID, err)
+	}
+	// Output:
+	// ci <nil>
+	//  accesstoken: token inactive
+	//  accesstoken: token malformed: expected a JWT, or an opaque token of an issuer with Introspection
+	//  accesstoken: credentials missing: the request has no Authorization field
+}
+
+// A WebSocket was authenticated by its first message, which is no request.
+func ExampleValidator_Vouch() {
+	as, err := accesstokentest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer as.Close()
+	validator, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource:   "https://api.example.com",
+		Issuers:    []accesstoken.Issuer{{URL: as.URL}},
+		HTTPClient: as.Client(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer validator.Close()
+
+	claims, err := validator.Vouch(accesstoken.Identity{
+		Issuer: "api-keys", Subject: "alice", Scopes: scopes.Parse("chat"), Expiry: time.Now().Add(time.Hour),
+		Payload: []byte(`{"roles": ["moderator"]}`),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	roles, _ := claims.Roles()
+	fmt.Println(claims.Subject, roles, time.Until(claims.End()) > time.Hour)
+	fmt.Println(validator.Check(context.Background(), claims, accesstoken.Policy{Scopes: scopes.All("chat")}))
+	fmt.Println(validator.Check(context.Background(), claims, accesstoken.Policy{Scopes: scopes.All("chat:admin")}))
+	// Output:
+	// alice [moderator] true
+	// <nil>
+	// accesstoken: scope insufficient: the policy demands All("chat:admin")
 }

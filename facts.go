@@ -64,6 +64,15 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 		issuedAt:  claims.IssuedAt,
 		notBefore: claims.NotBefore,
 	}
+	f.addPrivate(claims)
+	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings().AlwaysIntrospect {
+		f.extras = &extras{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
+	}
+	return f
+}
+
+// addPrivate adds the claims that only policies read.
+func (f *facts) addPrivate(claims *jose.Claims) {
 	if claims.Login.IsThere {
 		login := claims.Login
 		f.login = &login
@@ -71,10 +80,6 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 	if claims.Details > 0 {
 		f.details = &authorizationDetails{size: claims.Details}
 	}
-	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings().AlwaysIntrospect {
-		f.extras = &extras{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
-	}
-	return f
 }
 
 // isDPoP reports whether a token_type says that the token is bound to a key (RFC
@@ -188,11 +193,6 @@ type joined = atomic.Pointer[facts]
 
 // authorizationDetails are those of a token. They are read once, if a policy asks for them.
 type authorizationDetails struct {
-	size int // of the claims that have them, in bytes
-	read atomic.Pointer[readDetail]
-}
-
-type readDetail struct {
-	list []AuthorizationDetail
-	err  error
+	size int          // of the claims that have them, in bytes
+	read atomic.Value // a *readDetails
 }

@@ -24,6 +24,7 @@ type family struct {
 	resolver    *answers.Cache[group] // nil: only configured issuers count
 	resolved    map[KeySource]*group  // that the resolver holds, by its key source; only keep and drop use it
 	resources   resources             // of ForResource
+	vouched     vouched               // of Vouch and Authenticate
 	ended       atomic.Bool           // the Validator of NewValidator was closed
 	config      Config                // without Issuers
 	implied     hierarchy
@@ -115,6 +116,7 @@ func (f *family) change(config Config) error {
 			}
 		}
 	}
+	f.vouched.end(func(name string) bool { return next.issuerOf(name, "") != nil })
 	f.closeAllBut(next, old.groups)
 	return nil
 }

@@ -35,6 +35,9 @@ func (c Config) fapiFaults() (f faults) {
 	if leeway := c.leeway(); leeway < fapiLeastLeeway || leeway > fapiMostLeeway {
 		f.add("FAPI2: Leeway is %v; expected between %v and %v", leeway, fapiLeastLeeway, fapiMostLeeway)
 	}
+	if c.Authenticate != nil {
+		f.add("FAPI2: every token must be bound to its sender, and Authenticate lets callers in without a token; leave it nil")
+	}
 	f.fapiOf("DPoP", c.DPoP)
 	for n, i := range c.Issuers {
 		var own faults

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"reflect"
@@ -267,6 +268,9 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 		"ResolveIssuer": {{allowed, func(c *accesstoken.Config) {
 			c.ResolveIssuer = func(context.Context, string) (*accesstoken.Issuer, error) { return nil, nil }
 		}}}, // what it returns is checked
+		"Authenticate": {{isFault, func(c *accesstoken.Config) {
+			c.Authenticate = func(context.Context, *http.Request) (accesstoken.Identity, error) { return accesstoken.Identity{}, nil }
+		}}},
 		"TokenField":   {{isFault, func(c *accesstoken.Config) { c.TokenField, c.DPoP = "X-Token", nil }}},
 		"Metadata":     {{withoutEffect, func(c *accesstoken.Config) { c.Metadata = &resourcemetadata.Metadata{} }}},
 		"MaxTokenSize": {{withoutEffect, func(c *accesstoken.Config) { c.MaxTokenSize = 64 << 10 }}},

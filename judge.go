@@ -218,6 +218,9 @@ func (v *Validator) checkPolicy(claims Claims, policy Policy) error {
 	if policy.SPIFFEIDs != nil && !f.isAmong(policy.SPIFFEIDs) {
 		return refusal(PolicyDenied, "the caller is not a workload that the policy lists in SPIFFEIDs")
 	}
+	if policy.FreshIntrospection && f.issuer.by != nil {
+		return refusal(PolicyDenied, "the policy demands FreshIntrospection, and the caller was authenticated without a token that its issuer could be asked about")
+	}
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
@@ -231,6 +234,32 @@ func (v *Validator) checkPolicy(claims Claims, policy Policy) error {
 // issuer's token is never one, whatever its sub is.
 func (f *facts) isAmong(patterns []string) bool {
 	return f.issuer.settings().isTrustDomain() && slices.ContainsFunc(patterns, func(pattern string) bool { return covers(pattern, f.subject) })
+}
+
+// resolveAgain asks ResolveIssuer about the issuer of kept facts if its last answer has ended or
+// was forgotten. If the issuer is no longer the same, it is taken out of use.
+func (v *Validator) resolveAgain(ctx context.Context, found *facts) error {
+	i := found.issuer
+	if i.answer == nil || i.removed.Load() || v.resolver.Holds(i.answer) {
+		return nil
+	}
+	if err := v.checkClock(i.settings(), found); err != nil {
+		return err // without a call
+	}
+	now := v.roster.Load().issuerOf(i.url, "")
+	if now == nil {
+		var err error
+		if now, err = v.resolveIssuer(ctx, i.url); err != nil {
+			return err
+		}
+	}
+	switch {
+	case now == nil || !now.continues(i):
+		i.end()
+	default:
+		i.current.Store(now.settings())
+	}
+	return nil
 }
 
 // checkAgain checks kept facts by the clock, the issuer and the audience. If the clock
@@ -252,17 +281,21 @@ func (v *Validator) checkAgain(ctx context.Context, found *facts) (err error) {
 		return err
 	}
 	if found.issuer.removed.Load() {
-		return refusal(IssuerUnknown, "the issuer of these claims was removed, or what they rest on has changed")
+		return refusal(IssuerUnknown, "the issuer of these claims was removed, what they rest on has changed, or the name belongs to a different issuer now")
 	}
-	if found.issuer.owner != v.family { // claims of a test
+	if found.issuer.owner != v.family || found.issuer.by != nil { // claims of a test, or without a token
 		return nil
 	}
 	return v.checkAudience(by, found)
 }
 
 // isOf reports whether a Validator accepts claims of this issuer. Every Validator
-// accepts the claims of accesstokentest.NewContext.
+// accepts the claims of accesstokentest.NewContext. Those of an [Identity] are accepted
+// by the very Validator that has vouched for it, because they name no audience.
 func (i *issuer) isOf(v *Validator) bool {
+	if i.by != nil {
+		return i.by == v.face
+	}
 	_, isTest := i.settings().Keys.(carried.TestKeys)
 	return i.owner == v.family || isTest
 }

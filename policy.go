@@ -21,7 +21,8 @@ type Policy struct {
 	// FreshIntrospection asks the issuer about an introspected token on this very
 	// request, even if an answer is cached. You should set it on routes where a token
 	// that was revoked within introspection.Config.CacheFor must not pass. It has no
-	// effect on other tokens, except that [Validator.Check] refuses any Policy with it.
+	// effect on other tokens, except that [Validator.Check] refuses any Policy with it. A
+	// caller without a token (an [Identity]) is refused as PolicyDenied.
 	FreshIntrospection bool
 
 	// SenderConstrained refuses bearer tokens: the token must be bound to a DPoP key or

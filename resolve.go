@@ -109,32 +109,6 @@ func (f *family) resolveIssuer(ctx context.Context, iss string) (*issuer, error)
 	return g.members[0], nil
 }
 
-// resolveAgain asks ResolveIssuer about the issuer of kept facts if its last answer has ended or
-// was forgotten. If the issuer is no longer the same, it is taken out of use.
-func (v *Validator) resolveAgain(ctx context.Context, found *facts) error {
-	i := found.issuer
-	if i.answer == nil || i.removed.Load() || v.resolver.Holds(i.answer) {
-		return nil
-	}
-	if err := v.checkClock(i.settings(), found); err != nil {
-		return err // without a call
-	}
-	now := v.roster.Load().issuerOf(i.url, "")
-	if now == nil {
-		var err error
-		if now, err = v.resolveIssuer(ctx, i.url); err != nil {
-			return err
-		}
-	}
-	switch {
-	case now == nil || !now.continues(i):
-		i.end()
-	default:
-		i.current.Store(now.settings())
-	}
-	return nil
-}
-
 // continues reports whether two issuers have the same keys, and the same facts about a token.
 func (i *issuer) continues(old *issuer) bool {
 	is, was := i.settings().Issuer, old.settings().Issuer

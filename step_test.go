@@ -345,3 +345,24 @@ func FuzzStepUpChallenge(f *testing.F) {
 		}
 	})
 }
+
+// Code that authenticates callers by itself can say how they logged in.
+func TestAPolicyReadsTheLoginOfAnIdentity(t *testing.T) {
+	v := newStaticValidator(t)
+	strict := accesstoken.Policy{Scopes: scopes.None(), ACR: []string{"mfa"}, MaxAuthAge: time.Minute}
+	for payload, want := range map[string]accesstoken.Reason{
+		fmt.Sprintf(`{"acr":"mfa","auth_time":%d}`, ago(0)):         "",
+		fmt.Sprintf(`{"acr":"mfa","auth_time":%d}`, ago(time.Hour)): accesstoken.StepUpRequired,
+		`{}`: accesstoken.StepUpRequired,
+	} {
+		claims, err := v.Vouch(accesstoken.Identity{Issuer: "sessions", Subject: "alice", Expiry: time.Now().Add(time.Hour), Payload: []byte(payload)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Check(t.Context(), claims, strict); want == "" && err != nil {
+			t.Errorf("%s: got %v; want it accepted", payload, err)
+		} else if want != "" {
+			wantReason(t, err, want)
+		}
+	}
+}

@@ -44,7 +44,8 @@ type vector struct {
 	Subject   *string            `json:"subject"`   // the subject that the handler finds; nil: that of the good token
 	Client    *string            `json:"client"`    // the client that the handler finds; nil: any
 	Itself    *bool              `json:"itself"`    // whether the client acts for itself; nil: either
-	Untouched []string           `json:"untouched"` // servers that must get no request: "as", "other"
+	Vouched   bool               `json:"vouched"`   // the handler finds the caller of Config.Own, not of a token
+	Untouched []string           `json:"untouched"` // servers that must get no request: "as", "other"; and "own", which must not be called
 }
 
 // words are one text or several.
@@ -93,6 +94,7 @@ type setup struct {
 	FAPI2       bool                `json:"fapi2"`
 	TokenField  string              `json:"token_field"`        // "" is Authorization
 	Metadata    bool                `json:"metadata"`           // the resource server publishes its metadata
+	Own         *ownSetup           `json:"own"`                // nil: callers need a token
 	Constrained bool                `json:"sender_constrained"` // the route's policy
 	ACR         []string            `json:"acr"`                // the route's policy
 	MaxAuthAge  string              `json:"max_auth_age"`       // the route's policy
@@ -109,6 +111,14 @@ type detail struct {
 	Actions    []string `json:"actions"`
 	Location   string   `json:"location"`
 	Identifier string   `json:"identifier"`
+}
+
+// An ownSetup is a Config.Authenticate that knows every caller with the field X-Api-Key.
+type ownSetup struct {
+	Issuer string  `json:"issuer"` // "" is api-keys
+	Scope  *string `json:"scope"`  // nil: that of the good token
+	Ends   string  `json:"ends"`   // how long after the time of the case; "" is an hour
+	Says   string  `json:"says"`   // "" is the identity; or "nothing", "deny", "error", "down", "panic" or a reason
 }
 
 type dpopSetup struct {

@@ -83,10 +83,11 @@ func (v vector) faults() (faults []string) {
 	fault(v.Proof == nil && strings.Contains(strings.Join(slices.Concat(v.Lines, v.Proofs), ""), "${proof}"), "there is no proof")
 	fault(v.Proof != nil && v.Proof.Answer != nil, "nobody is asked about a proof")
 	for _, name := range v.Untouched {
-		fault(!slices.Contains([]string{"as", "other"}, name), "untouched means nothing")
+		fault(!slices.Contains([]string{"as", "other", "own"}, name), "untouched means nothing")
 	}
 	fault((v.Method != "" || v.Query != "" || v.Form != "" || v.Config.Optional || v.Config.CORS) && v.Only != "http", "gRPC has no such thing: say only http")
 	fault((v.Config.Optional || v.Config.CORS) && (v.Config.All != nil || v.Config.Any != nil), "an optional route demands nothing")
+	fault(v.Vouched && (v.Config.Own == nil || v.Expect != "OK" || v.Lines == nil), "no caller is vouched for")
 	fault(v.Config.All != nil && v.Config.Any != nil, "all hides any")
 	fault(v.positive() && (v.Scope != "" || len(v.Reason) > 0), "nobody is refused")
 	fault(!v.positive() && (v.Granted != nil || v.Subject != nil), "no handler runs")
@@ -137,6 +138,7 @@ func TestCasesThatWouldPassUnseenAreFaults(t *testing.T) {
 		"untouched means nothing":                 {Untouched: []string{"as", "otter"}},
 		"gRPC has no such thing: say only http":   {Query: "access_token=x"},
 		"an optional route demands nothing":       {Only: "http", Config: setup{Optional: true, All: []string{"a"}}},
+		"no caller is vouched for":                {Vouched: true, Expect: "OK", Lines: []string{}},
 		"all hides any":                           {Config: setup{All: []string{"a"}, Any: []string{"b"}}},
 		"nobody is refused":                       {Expect: "OK", Scope: "a"},
 		"no handler runs":                         {Expect: "INVTOK", Subject: &text},

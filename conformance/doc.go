@@ -39,6 +39,13 @@
 //	"certificate": "thief",                  the client certificate of the TLS connection
 //	"config": {"dpop": {}}                   the server offers the scheme DPoP
 //
+// If the application authenticates callers by itself, a case has:
+//
+//	"lines": [], "headers": {"X-Api-Key": "k"}, no token, but a key
+//	"config": {"own": {"scope": "read"}},       Config.Authenticate, and what it returns
+//	"vouched": true,                            the handler finds its caller
+//	"untouched": ["own"]                        it must not be called
+//
 // The sender and the thief are two clients, each with keys and a certificate. The
 // certificates have the same subject.
 //

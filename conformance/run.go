@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,8 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 	credentials := accesstoken.Bearer(token)
 	checkCanary(t, "the credentials, printed", fmt.Sprintf("%v %+v %#v %s %q %x", credentials, credentials, credentials, credentials, credentials, credentials), token)
 	before := w.requests()
-	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s), bare: v.Config.TokenField != "", acrValues: v.ACRValues, maxAge: v.MaxAge, published: v.Config.Metadata}
+	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s), bare: v.Config.TokenField != "",
+		own: v.Vouched || v.Config.Own != nil && v.Expect == "ANON", acrValues: v.ACRValues, maxAge: v.MaxAge, published: v.Config.Metadata}
 	if v.Only == "direct" {
 		playDirectly(t, w, s, v, token, e)
 	} else {
@@ -104,6 +106,9 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 		if name == "elsewhere" || slices.Contains(v.Untouched, name) {
 			t.Errorf("the server %q got %d requests; want none", name, count)
 		}
+	}
+	if calls := s.calls.Load(); calls > 0 && slices.Contains(v.Untouched, "own") {
+		t.Errorf("Authenticate got %d calls; want none", calls)
 	}
 	checkCanary(t, "the log", s.logs.String(), token)
 	if s.unclean.Load() {
@@ -271,6 +276,7 @@ type expectation struct {
 	scope  string             // of the challenge; "" for none
 	dpop   *offer             // nil: the scheme DPoP is not offered
 	bare   bool               // the challenge has only realm and error
+	own    bool               // Authenticate is called
 
 	acrValues string // of the challenge; "" for none
 	maxAge    string // of the challenge; "" for none
@@ -298,10 +304,14 @@ func (e expectation) checkHTTP(t *testing.T, a answer) {
 	e.checkNonce(t, a)
 	if e.status == http.StatusOK {
 		// The handler decides about caching (RFC 9111 §3.5), not the adapter. But a nonce
-		// is for one client only, so with one the adapter sets no-store.
+		// is for one client only, so with one the adapter sets no-store. Of what
+		// Authenticate reads, shared caches know nothing (§5.2.2.7).
 		var want []string
-		if e.givesNonce() {
+		switch {
+		case e.givesNonce():
 			want = []string{"no-store"}
+		case e.own:
+			want = []string{"private"}
 		}
 		if got := a.header.Values("Cache-Control"); !slices.Equal(got, want) {
 			t.Errorf("%s: got Cache-Control %q; want %q", a.transport, got, want)
@@ -478,6 +488,9 @@ func checkClaims(t *testing.T, transport string, claims accesstoken.Claims, v ve
 	t.Helper()
 	checkCanary(t, transport+", the claims, printed", fmt.Sprintf("%v %+v %#v %s", claims, claims, claims, claims), "")
 	subject, granted, issuer := canary+"-subject", canary+":scope", w.server(v.Token.Signer).URL
+	if v.Vouched {
+		issuer = cmp.Or(v.Config.Own.Issuer, "api-keys")
+	}
 	if v.Subject != nil {
 		subject = texts{w: w}.expand(*v.Subject)
 	}

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -315,6 +316,7 @@ type scene struct {
 	optional  bool
 	cors      bool
 	deadline  time.Duration
+	calls     atomic.Int32 // of Authenticate
 	later     atomic.Int64 // how far the clock was advanced, in nanoseconds
 	dpop      *dpop.Verifier
 	store     *countingStore
@@ -365,6 +367,9 @@ func (w *world) play(t *testing.T, v vector) *scene {
 	if v.Config.Forwarded != nil {
 		config.ForwardedCertificate = v.Config.Forwarded.forwarded(t)
 	}
+	if v.Config.Own != nil {
+		config.Authenticate = s.authenticate(t, w, *v.Config.Own)
+	}
 	s.open(t, config)
 	if v.Issuer.Warm {
 		if err := s.validator.Warm(t.Context()); err != nil {
@@ -380,6 +385,42 @@ func (w *world) play(t *testing.T, v vector) *scene {
 	_ = s.told()
 	w.spoil(t, v.Issuer)
 	return s
+}
+
+// authenticate returns the hook of a case. It reads the header of the request, and its
+// method and path, so a transport without an HTTP request has to make one.
+func (s *scene) authenticate(t *testing.T, w *world, own ownSetup) func(context.Context, *http.Request) (accesstoken.Identity, error) {
+	t.Helper()
+	verdicts := map[string]error{
+		"": nil, "deny": accesstoken.Deny(accesstoken.PolicyDenied, nil), "error": errors.New("the hook broke"),
+		"down": fmt.Errorf("the keys are down: %w", accesstoken.Unavailable),
+	}
+	scope, ends := canary+":scope", time.Hour
+	if own.Scope != nil {
+		scope = *own.Scope
+	}
+	if own.Ends != "" {
+		ends = duration(t, own.Ends)
+	}
+	end := w.now.Add(ends)
+	return func(_ context.Context, r *http.Request) (accesstoken.Identity, error) {
+		s.calls.Add(1)
+		err, known := verdicts[own.Says]
+		switch {
+		case own.Says == "nothing" || r.Header.Get("X-Api-Key") == "":
+			return accesstoken.Identity{}, nil
+		case r.Method == "" || r.URL.Path == "":
+			return accesstoken.Identity{}, errors.New("the request has no method or no path")
+		case own.Says == "panic":
+			panic(canary)
+		case !known:
+			err = fmt.Errorf("the hook says: %w", accesstoken.Reason(own.Says))
+		}
+		return accesstoken.Identity{
+			Issuer: cmp.Or(texts{w: w}.expand(own.Issuer), "api-keys"), Subject: canary + "-subject", ClientID: canary + "-client", ID: canary,
+			Scopes: scopes.Parse(scope), Expiry: end, Payload: []byte(`{"` + canary + `":"` + canary + `"}`),
+		}, err
+	}
 }
 
 // logger logs at every level, so that the tests see all lines. It notices control

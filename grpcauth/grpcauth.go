@@ -42,6 +42,10 @@
 // blocked for longer. There is also no challenge in the trailer, because net/http
 // drops a trailer of that name.)
 //
+// If a call has no token, Config.Authenticate of the Validator may know its caller, for
+// example by an API key in the metadata. With StreamCheck, an open stream is asked about
+// again, and it ends with the Expiry that it was opened with.
+//
 // Interceptors that trace, or recover from panics, should come before the
 // interceptors of this package. To chain yours first, pass them to grpc.NewServer
 // before the options of ServerOptions.
@@ -53,6 +57,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -112,6 +117,7 @@ type Interceptors struct {
 	field     string          // in which the token comes, in canonical form
 	key       string          // of the field in the metadata
 	others    []string        // the other fields that the validator reads
+	own       bool            // calls without a token may have a caller, by Config.Authenticate
 	grace     time.Duration
 	again     time.Duration // zero: never
 }
@@ -131,7 +137,7 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if options == nil || len(options.Methods)+len(options.Public)+len(options.Services) == 0 {
 		return nil, errors.New("grpcauth: Options has neither Methods nor Public nor Services, so every call would be refused")
 	}
-	a := &Interceptors{validator: v, rules: map[string]rule{}, grace: options.StreamGrace, again: options.StreamCheck}
+	a := &Interceptors{validator: v, rules: map[string]rule{}, own: adapter.Authenticates(v), grace: options.StreamGrace, again: options.StreamCheck}
 	a.field, a.others = v.Fields()[0], v.Fields()[1:]
 	a.key = strings.ToLower(a.field)
 	faults := slices.Concat(a.addMethods(options.Methods), a.addPublic(options.Public), a.addServices(options.Services))
@@ -244,9 +250,13 @@ func (a *Interceptors) authorize(ctx context.Context, method string) (adapter.Ad
 // anything else that a token can be bound to, the credentials include an HTTP
 // request. As for every call over HTTP/2, the request's method is POST and its path
 // is the full method. No specification defines the htm and htu of a proof for a gRPC
-// call, so they are the method and URL of this request.
+// call, so they are the method and URL of this request. If the call has no token, and
+// Config.Authenticate is set, they include a request with all that the call has.
 func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesstoken.Credentials {
 	tokens := metadata.ValueFromIncomingContext(ctx, a.key)
+	if a.own && len(tokens) == 0 {
+		return a.validator.CredentialsOf(wholeRequest(ctx, method))
+	}
 	remote, connection := sender(ctx)
 	if a.key == "authorization" && connection == nil && !a.hasOthers(ctx) && !isDPoP(tokens) {
 		return accesstoken.CredentialsFrom(http.Header{"Authorization": tokens})
@@ -264,6 +274,33 @@ func (a *Interceptors) credentialsOf(ctx context.Context, method string) accesst
 		RemoteAddr: remote,
 		TLS:        connection,
 	}))
+}
+
+// wholeRequest returns a call as the request that Config.Authenticate is asked about. Of
+// the metadata, it leaves out names that end in "-bin", because gRPC has decoded their
+// values, so they may be no text.
+func wholeRequest(ctx context.Context, method string) *http.Request {
+	pairs, _ := metadata.FromIncomingContext(ctx) // a copy
+	header := http.Header{}
+	for name, values := range pairs {
+		if !strings.HasPrefix(name, ":") && !strings.HasSuffix(name, "-bin") {
+			header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	r := &http.Request{
+		Method: http.MethodPost, URL: &url.URL{Path: method}, RequestURI: method,
+		Proto: "HTTP/2.0", ProtoMajor: 2,
+		Header: header, Host: strings.Join(pairs.Get(":authority"), ""), Body: http.NoBody,
+	}
+	if from, ok := peer.FromContext(ctx); ok {
+		if from.Addr != nil {
+			r.RemoteAddr = from.Addr.String()
+		}
+		if info, ok := from.AuthInfo.(credentials.TLSInfo); ok {
+			r.TLS = &info.State
+		}
+	}
+	return withSocket(ctx, r.WithContext(ctx))
 }
 
 // withSocket marks the request, as net/http would, if the call came over a Unix

@@ -25,8 +25,13 @@
 // A WebSocket is authenticated on its handshake, by the Authorization field, as any
 // request is. A token in the query, in Sec-WebSocket-Protocol or in a cookie is
 // ignored. A page in a browser cannot set a field on a handshake, so it has to
-// authenticate by other means. Checking the Origin of a handshake is up to the
+// authenticate by other means, for example by its first message; see
+// [accesstoken.Validator.Vouch]. Checking the Origin of a handshake is up to the
 // WebSocket library.
+//
+// If a request has no token, Config.Authenticate of the Validator may know its caller, for
+// example by an API key. The response then has Cache-Control: private, because no cache
+// knows what it depends on. The handler may replace that.
 package middleware
 
 import (
@@ -47,6 +52,7 @@ type Middleware struct {
 	validator *accesstoken.Validator
 	field     string        // in which the token comes
 	page      *adapter.Page // nil without Config.Metadata
+	own       bool          // requests without a token may have a caller, by Config.Authenticate
 	options   Options
 	policy    accesstoken.Policy
 	demanding bool // a policy was set, so Optional has no effect
@@ -58,9 +64,9 @@ type Options struct {
 	_ [0]func()
 
 	// Optional lets a request without credentials through, and its handler finds no
-	// claims. A request with bad credentials is still refused. Optional has no effect
-	// on Check, nor after Require or RequirePolicy, because such a route needs a
-	// token.
+	// claims, unless Config.Authenticate knows the caller. A request with bad credentials
+	// is still refused. Optional has no effect on Check, nor after Require or
+	// RequirePolicy, because such a route needs a token.
 	Optional bool
 
 	// CORS lets CORS preflights through to the wrapped handler. They are OPTIONS
@@ -87,7 +93,7 @@ func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("middleware: New needs a Validator")
 	}
-	m := &Middleware{validator: v, field: v.Fields()[0], page: adapter.PageOf(v)}
+	m := &Middleware{validator: v, field: v.Fields()[0], page: adapter.PageOf(v), own: adapter.Authenticates(v)}
 	if options != nil {
 		m.options = *options
 	}
@@ -170,18 +176,12 @@ func (m *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	credentials := m.validator.CredentialsOf(r)
 	optional := m.options.Optional && !m.demanding
-	if optional || m.field != "Authorization" { // shared caches know by themselves that Authorization matters (RFC 9111 §3.5)
-		w.Header().Add("Vary", m.field) // RFC 9110 §12.5.5
-	}
-	if optional && credentials.Missing() {
+	adapter.Depends(w.Header(), m.field, optional, m.own && credentials.Missing())
+	if optional && credentials.Missing() && !m.own {
 		m.pass(w, r)
 		return
 	}
-	policy := m.policy
-	if credentials.Missing() {
-		policy = m.demand(r) // for the scope of the challenge
-	}
-	admitted, err := adapter.Authorize(r.Context(), m.validator, "", credentials, policy)
+	admitted, err := m.authorize(r, credentials, optional)
 	if err != nil {
 		m.Refuse(w, r, err)
 		return
@@ -193,6 +193,18 @@ func (m *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.next.ServeHTTP(w, r.WithContext(admitted.Context))
+}
+
+// authorize decides whether a request may pass. If it has no token, the demands of inner
+// Wraps are added, for the scope of the challenge.
+func (m *wrapped) authorize(r *http.Request, credentials accesstoken.Credentials, optional bool) (adapter.Admission, error) {
+	switch {
+	case optional:
+		return adapter.Optional(r.Context(), m.validator, credentials)
+	case credentials.Missing():
+		return adapter.Authorize(r.Context(), m.validator, "", credentials, m.demand(r))
+	}
+	return adapter.Authorize(r.Context(), m.validator, "", credentials, m.policy)
 }
 
 // pass calls the handler for a request that needs no token.

@@ -4,7 +4,7 @@
 //	go run ./websocket -issuer https://login.example.com -resource https://api.example.com
 //
 // Browsers cannot set Authorization on a WebSocket. If your client is a page, let its
-// backend open the socket, or authenticate the first message yourself.
+// backend open the socket, or authenticate the first message, as the program own does.
 package main
 
 import (

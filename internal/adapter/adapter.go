@@ -42,8 +42,7 @@ func (a Admission) End() {
 // authentication. target distinguishes requests whose credentials come without an
 // http.Request, for example gRPC calls. For HTTP it is empty.
 func Authorize(ctx context.Context, v *accesstoken.Validator, target string, credentials accesstoken.Credentials, policy accesstoken.Policy) (Admission, error) {
-	outer, ok := ctx.Value(carried.Key{}).(*node)
-	if ok && !outer.Ended() && outer.By == v && outer.Target == target && outer.Credentials.Equal(credentials) && !policy.FreshIntrospection {
+	if outer := accepted(ctx, v, target, credentials); outer != nil && !policy.FreshIntrospection {
 		if err := v.Check(ctx, outer.Claims, policy); err != nil {
 			return Admission{}, err
 		}
@@ -53,9 +52,44 @@ func Authorize(ctx context.Context, v *accesstoken.Validator, target string, cre
 	if err != nil {
 		return Admission{}, err
 	}
-	made := &node{Context: ctx, Claims: claims, Credentials: credentials, Target: target, By: v}
-	return Admission{Context: made, Claims: claims, Stay: made}, nil
+	return admit(ctx, v, target, credentials, claims), nil
 }
+
+// accepted returns the node of an outer adapter of v that has accepted this very request
+// with the same credentials, or nil.
+func accepted(ctx context.Context, v *accesstoken.Validator, target string, credentials accesstoken.Credentials) *node {
+	outer, ok := ctx.Value(carried.Key{}).(*node)
+	if ok && !outer.Ended() && outer.By == v && outer.Target == target && outer.Credentials.Equal(credentials) {
+		return outer
+	}
+	return nil
+}
+
+func admit(ctx context.Context, v *accesstoken.Validator, target string, credentials accesstoken.Credentials, claims accesstoken.Claims) Admission {
+	made := &node{Context: ctx, Claims: claims, Credentials: credentials, Target: target, By: v}
+	return Admission{Context: made, Claims: claims, Stay: made}
+}
+
+// Optional is [Authorize] for a request over HTTP that may pass without a caller. If it
+// brought no credentials, Config.Authenticate is asked. If that knows no caller either, the
+// admission has no claims, and its context is that of [Anonymous].
+func Optional(ctx context.Context, v *accesstoken.Validator, credentials accesstoken.Credentials) (Admission, error) {
+	if !credentials.Missing() || accepted(ctx, v, "", credentials) != nil {
+		return Authorize(ctx, v, "", credentials, accesstoken.Policy{})
+	}
+	claims, ok, err := carried.Identify(ctx, v, credentials)
+	switch {
+	case err != nil:
+		return Admission{}, err
+	case !ok:
+		return Admission{Context: Anonymous(ctx)}, nil
+	}
+	return admit(ctx, v, "", credentials, claims.(accesstoken.Claims)), nil
+}
+
+// Authenticates reports whether the Validator may know callers without a token, by its
+// Config.Authenticate.
+func Authenticates(v *accesstoken.Validator) bool { return carried.Authenticates(v) }
 
 // IsRefusal reports whether the Validator should turn an error of a handler into a
 // refusal: an [*accesstoken.Error], an [accesstoken.Reason], or an error that wraps

@@ -11,6 +11,20 @@ func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
+// Depends tells caches what the response depends on, so that they do not give it to
+// another caller. field is the one in which tokens come. Shared caches know by themselves
+// that Authorization matters (RFC 9111 §3.5), but not that its absence does on an optional
+// route. What Config.Authenticate reads is unknown, so if it is asked, shared caches must
+// not store the response. The handler may replace that.
+func Depends(header http.Header, field string, optional, asked bool) {
+	if optional || field != "Authorization" {
+		header.Add("Vary", field) // RFC 9110 §12.5.5
+	}
+	if asked && header.Get("Cache-Control") == "" {
+		header.Set("Cache-Control", "private") // RFC 9111 §5.2.2.7
+	}
+}
+
 // Accepted writes header fields of the response to an accepted request, before its
 // handler runs: the next DPoP nonce, and no-store. If nonce is "", it writes
 // nothing. If cors is set, scripts of other origins may read the nonce.

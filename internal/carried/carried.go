@@ -18,6 +18,15 @@ type TestKeys interface{ ForTests(Key) }
 // ends, it costs a waiting stream no goroutine. The root package sets Gone.
 var Gone func(claims any) context.Context
 
+// Authenticates reports whether an *accesstoken.Validator has a Config.Authenticate, so
+// that a request without a token may have a caller. The root package sets it.
+var Authenticates func(v any) bool
+
+// Identify asks the Config.Authenticate of an *accesstoken.Validator about
+// accesstoken.Credentials without a token. It returns accesstoken.Claims, or false if
+// there is no caller, which it does not report as a refusal. The root package sets it.
+var Identify func(ctx context.Context, v, credentials any) (claims any, ok bool, err error)
+
 // Key finds the node in a context.
 type Key struct{}
 

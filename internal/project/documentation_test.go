@@ -85,7 +85,7 @@ func explainedFields(report func(name string), typ *doc.Type, positions *token.F
 var exemplified = map[string][]string{
 	".": {
 		"NewValidator", "Validator_Authorize", "Validator_Check", "CredentialsFrom",
-		"Claims_Decode", "FromContext", "NewContext", "Deny",
+		"Claims_Decode", "FromContext", "NewContext", "Deny", "Validator_Vouch", "Config_authenticate",
 	},
 	"jwks":                {"NewCache", "Static", "FromKeyfunc", "Cache_Keyfunc"},
 	"introspection":       {"NewClient"},

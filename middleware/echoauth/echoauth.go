@@ -44,6 +44,7 @@ type Middleware struct {
 	validator *accesstoken.Validator
 	field     string        // in which the token comes
 	page      *adapter.Page // nil without Config.Metadata
+	own       bool          // requests without a token may have a caller, by Config.Authenticate
 	options   Options
 	policy    accesstoken.Policy
 	demanding bool // a policy was set, so Optional has no effect
@@ -55,9 +56,9 @@ type Options struct {
 	_ [0]func()
 
 	// Optional lets a request without credentials through, and its handler finds no
-	// claims. A request with bad credentials is still refused. Optional has no effect
-	// on Check, nor after Require or RequirePolicy, because such a route needs a
-	// token.
+	// claims, unless Config.Authenticate knows the caller. A request with bad credentials
+	// is still refused. Optional has no effect on Check, nor after Require or
+	// RequirePolicy, because such a route needs a token.
 	Optional bool
 
 	// CORS lets CORS preflights through to the wrapped handler. They are OPTIONS
@@ -78,7 +79,7 @@ func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("echoauth: New needs a Validator")
 	}
-	m := &Middleware{validator: v, field: v.Fields()[0], page: adapter.PageOf(v)}
+	m := &Middleware{validator: v, field: v.Fields()[0], page: adapter.PageOf(v), own: adapter.Authenticates(v)}
 	if options != nil {
 		m.options = *options
 	}
@@ -147,13 +148,11 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		credentials := m.validator.CredentialsOf(r)
 		optional := m.options.Optional && !m.demanding
-		if optional || m.field != "Authorization" { // shared caches know by themselves that Authorization matters (RFC 9111 §3.5)
-			c.Response().Header().Add("Vary", m.field) // RFC 9110 §12.5.5
-		}
-		if optional && credentials.Missing() {
+		adapter.Depends(c.Response().Header(), m.field, optional, m.own && credentials.Missing())
+		if optional && credentials.Missing() && !m.own {
 			return m.pass(c, next)
 		}
-		admission, err := adapter.Authorize(r.Context(), m.validator, "", credentials, m.policy)
+		admission, err := m.authorize(r, credentials, optional)
 		if err != nil {
 			return m.Refuse(c, err)
 		}
@@ -166,6 +165,14 @@ func (m *Middleware) Wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return m.refuseDenied(c, next(c))
 	}
+}
+
+// authorize decides whether a request may pass.
+func (m *Middleware) authorize(r *http.Request, credentials accesstoken.Credentials, optional bool) (adapter.Admission, error) {
+	if optional {
+		return adapter.Optional(r.Context(), m.validator, credentials)
+	}
+	return adapter.Authorize(r.Context(), m.validator, "", credentials, m.policy)
 }
 
 // pass calls next for a request that needs no token.
