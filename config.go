@@ -243,7 +243,8 @@ type Issuer struct {
 	// Algorithms lists the accepted alg values; a token with any other alg is refused. If
 	// nil, they are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
 	// Ed25519, and EdDSA for Ed25519 keys; with FAPI2, only those that it allows, and of
-	// a SPIFFE trust domain neither Ed25519 nor EdDSA.
+	// a SPIFFE trust domain neither Ed25519 nor EdDSA. ML-DSA-44, ML-DSA-65 and ML-DSA-87
+	// (RFC 9964) can be listed in a program built with Go 1.27 or later.
 	Algorithms []string
 
 	// Profile describes this issuer's JWT access tokens. The zero value is RFC9068.

@@ -170,7 +170,7 @@ func (i Issuer) faults() (f faults) {
 	f.list("Clients", i.Clients)
 	for _, algorithm := range i.Algorithms {
 		if algorithm != "" && !jose.Supported(algorithm) {
-			f.add("Algorithms: %q is not supported; choose among %v", algorithm, jose.DefaultAlgorithms())
+			f.add("Algorithms: %q is not supported; choose among %s", algorithm, jose.Choices())
 		}
 	}
 	if i.AlwaysIntrospect && i.Introspection == nil {

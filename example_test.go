@@ -79,7 +79,7 @@ func ExampleNewValidator() {
 	// Output:
 	// accesstoken: Resource is empty; name this resource server, for example by its https URL
 	// accesstoken: Issuers[0] "http://login.example.com": URL: "http://login.example.com" is not https; plain http is refused except on a loopback host
-	// accesstoken: Issuers[0] "http://login.example.com": Algorithms: "HS256" is not supported; choose among [RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 Ed25519 EdDSA]
+	// accesstoken: Issuers[0] "http://login.example.com": Algorithms: "HS256" is not supported; choose among [RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 Ed25519 EdDSA], or in a program built with Go 1.27 or later ML-DSA-44, ML-DSA-65 and ML-DSA-87
 }
 
 // Opaque tokens of an issuer are shown to its introspection endpoint.

@@ -64,6 +64,7 @@ type Request struct {
 type Verifier struct {
 	bases      []string // Config.URLs, normalised
 	algorithms []string
+	mostBytes  int // of a proof
 	maxAge     time.Duration
 	leeway     time.Duration
 	behind     time.Duration // how far another instance's clock may be behind
@@ -82,6 +83,7 @@ func NewVerifier(config Config) (*Verifier, error) {
 	config = config.withDefaults()
 	v := &Verifier{
 		algorithms: config.Algorithms,
+		mostBytes:  longest(config.Algorithms),
 		maxAge:     config.MaxAge,
 		leeway:     config.Leeway,
 		store:      config.Store,

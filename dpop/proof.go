@@ -15,6 +15,7 @@ import (
 const (
 	proofType = "dpop+jwt" // RFC 9449 §4.2
 	mostBytes = 8 << 10    // of a proof; with an RSA key of 4096 bits it has about 1900
+	mostMLDSA = 16 << 10   // of a proof, if ML-DSA is listed; with ML-DSA-87 it has about 11100
 	mostID    = 512        // bytes of jti
 )
 
@@ -23,7 +24,7 @@ const (
 var (
 	errNone      = fault("the request has no DPoP header field")
 	errSeveral   = fault("the request has several DPoP header fields; expected one")
-	errSize      = fault("expected a proof of at most 8192 bytes")
+	errSize      = fault("expected a proof of at most 8192 bytes, or of 16384 if Config.Algorithms has ML-DSA")
 	errForm      = fault("expected a JWS of three parts in base64url, with JSON objects of unique names in the first two")
 	errType      = fault("expected the typ dpop+jwt")
 	errHeader    = fault("expected none of crit, b64, zip and enc in the header")
@@ -64,6 +65,15 @@ type claims struct {
 	issuedAt, expiry, notBefore       time.Time
 }
 
+// longest returns the most bytes that a proof can have with these algorithms. It is no
+// more than needed, because any client can make the server read that much.
+func longest(algorithms []string) int {
+	if slices.ContainsFunc(algorithms, func(alg string) bool { return strings.HasPrefix(alg, "ML-DSA-") }) {
+		return mostMLDSA
+	}
+	return mostBytes
+}
+
 // open parses the only proof of a request, as far as its header. Two proofs in one
 // line, with a comma between them, are malformed.
 func (v *Verifier) open(lines []string) (p proof, err error) {
@@ -72,7 +82,7 @@ func (v *Verifier) open(lines []string) (p proof, err error) {
 		return p, errNone
 	case len(lines) > 1:
 		return p, errSeveral
-	case len(lines[0]) > mostBytes:
+	case len(lines[0]) > v.mostBytes:
 		return p, errSize
 	}
 	if p.header, p.token, err = jose.Split(lines[0]); err != nil {

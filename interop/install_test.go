@@ -21,7 +21,7 @@ import (
 // beside these.
 const (
 	nodeVersion = "24.21.0" // installed from npm if Node is missing or too old
-	oldestNode  = 22        // that oidc-provider supports
+	oldestNode  = 24        // that has ML-DSA; oidc-provider supports 22
 	installing  = 15 * time.Minute
 )
 

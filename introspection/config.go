@@ -95,8 +95,10 @@ type Config struct {
 	// does not close Keys. If Keys is nil, answers are plain JSON.
 	Keys KeySource
 
-	// Algorithms are the JWS algorithms accepted for signed answers; nil accepts every
-	// supported digital signature. Algorithms needs Keys.
+	// Algorithms are the JWS algorithms accepted for signed answers; nil means RS256,
+	// RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, Ed25519 and EdDSA.
+	// ML-DSA-44, ML-DSA-65 and ML-DSA-87 (RFC 9964) can be listed in a program built with
+	// Go 1.27 or later. Algorithms needs Keys.
 	Algorithms []string
 
 	// Timeout bounds one call, from dialing to the last byte; zero is 5 s. Before the

@@ -49,7 +49,7 @@ const (
 // for this client (RFC 9701 §5).
 type answerVerifier struct {
 	keys       KeySource
-	algorithms []string // nil: every supported algorithm
+	algorithms []string
 	issuer     string
 	audience   string // this client's ClientID
 }
@@ -59,7 +59,11 @@ func (c Config) verifier() *answerVerifier {
 	if c.Keys == nil {
 		return nil
 	}
-	return &answerVerifier{keys: c.Keys, algorithms: slices.Clone(c.Algorithms), issuer: c.Issuer, audience: c.ClientID}
+	algorithms := slices.Clone(c.Algorithms)
+	if algorithms == nil {
+		algorithms = jose.DefaultAlgorithms()
+	}
+	return &answerVerifier{keys: c.Keys, algorithms: algorithms, issuer: c.Issuer, audience: c.ClientID}
 }
 
 // accept returns the media type that the client requests (RFC 7662 §2.2, RFC 9701 §4).
@@ -145,7 +149,7 @@ func (v *answerVerifier) checkSignature(ctx context.Context, token jose.Token) e
 		return errors.New("expected the typ " + signedType)
 	case !jose.Supported(token.Algorithm):
 		return errors.New("expected the alg of a digital signature")
-	case v.algorithms != nil && !slices.Contains(v.algorithms, token.Algorithm):
+	case !slices.Contains(v.algorithms, token.Algorithm):
 		return errors.New("expected an alg that is in Algorithms")
 	case !token.HasPossibleSignature():
 		return jose.ErrSignature

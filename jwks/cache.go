@@ -68,10 +68,10 @@ func NewCache(config Config) (*Cache, error) {
 func (c *Cache) String() string { return "jwks.Cache(" + c.config.name() + ")" }
 
 // Keys returns the public keys that may verify a token with this kid and alg, at most
-// 4 and always in the same order: *[rsa.PublicKey], *[ecdsa.PublicKey] or
-// [ed25519.PublicKey]. If the token has no kid, pass an empty kid; every key that fits
-// alg is then a candidate (RFC 7515 §4.1.4). The slice is shared and must not be
-// changed.
+// 4 and always in the same order: *[rsa.PublicKey], *[ecdsa.PublicKey],
+// [ed25519.PublicKey] or, in a program built with Go 1.27 or later, *mldsa.PublicKey. If
+// the token has no kid, pass an empty kid; every key that fits alg is then a candidate
+// (RFC 7515 §4.1.4). The slice is shared and must not be changed.
 //
 // If no published key has a kid, the token's kid is ignored, and every key that fits
 // alg is a candidate as well.

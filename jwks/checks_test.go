@@ -21,7 +21,7 @@ func TestTheErrorOfADocumentSaysWhatIsWrong(t *testing.T) {
 		{"500 keys", `{"keys":[` + strings.Repeat("1,", 499) + `1]}`, "key 0: it is not a JSON object"},
 		{"no JSON", `{"keys":[`, "not a key set: "},
 		{"symmetric, without its secret", one(members{"kty": "oct", "kid": "k"}), "key 0: it is symmetric"},
-		{"a type of tomorrow", one(members{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}), "key 0: it is not RSA, EC on"},
+		{"a type of tomorrow", one(members{"kty": "XYZ", "alg": "ML-DSA-44", "pub": "AA"}), "key 0: it is not RSA, EC on"},
 		{"another curve", one(jwk(ecPublic, "k", members{"crv": "P-224"})), "key 0: it is not RSA, EC on"},
 		{"X25519", one(jwk(edPublic, "k", members{"crv": "X25519"})), "key 0: it is not RSA, EC on"},
 		{"Ed448", one(jwk(edPublic, "k", members{"crv": "Ed448"})), "key 0: it is not RSA, EC on"},

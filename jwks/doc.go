@@ -123,11 +123,13 @@
 // meets these conditions:
 //
 //   - it is RSA of 2048 to 8192 bits with an odd exponent from 3 to 2^17, EC on P-256,
-//     P-384 or P-521, or Ed25519 but not of small order; symmetric keys, and keys that
-//     carry private members, are never used;
+//     P-384 or P-521, Ed25519 but not of small order or, in a program built with Go 1.27
+//     or later, ML-DSA; symmetric keys, and keys that carry private members, are never
+//     used;
 //   - use is absent, empty or "sig", and key_ops is absent or an array with "verify"
 //     and without repetition;
-//   - its kid has at most 256 bytes, and its alg, if it has one, fits its type and curve;
+//   - its kid has at most 256 bytes, and its alg, which only ML-DSA keys must have (RFC
+//     9964), fits its type and curve;
 //   - its values are base64url without padding or white space, and as long as its
 //     curve demands (RFC 7518 §6.2.1).
 //

@@ -21,7 +21,7 @@ func (c *Cache) FAPI2Err() error {
 	if c.config.DangerouslyAllowHTTP {
 		faults = append(faults, errors.New("DangerouslyAllowHTTP is set, so keys may be read over plain http, where an attacker on the network path can replace them; set it to false"))
 	}
-	for _, algorithm := range jose.DefaultAlgorithms() {
+	for _, algorithm := range jose.Algorithms() {
 		if !slices.Contains(fapiAlgorithms, algorithm) && c.config.MetadataKeys.fits(algorithm) {
 			faults = append(faults, fmt.Errorf("MetadataKeys has a key for %s, but the profile allows only PS256, ES256 and Ed25519; declare the key's alg or remove the key", algorithm))
 			break // an RSA key without alg fits several algorithms, but is one fault

@@ -44,9 +44,10 @@ type entry struct {
 	key    crypto.PublicKey
 	der    string // PKIX form, to compare keys
 	jwk    jwkset.JWK
-	issuer string    // the only issuer that may sign with the key, or "" if any may: see Cache.For
-	lacked time.Time // when the first answer without the key came; zero while it is published
-	anyKid bool      // the key is in doubt, and was an answer for any kid before
+	akp    *documentKey // if kty is AKP, which jwkset does not know; then jwk is zero
+	issuer string       // the only issuer that may sign with the key, or "" if any may: see Cache.For
+	lacked time.Time    // when the first answer without the key came; zero while it is published
+	anyKid bool         // the key is in doubt, and was an answer for any kid before
 }
 
 var errNotForAlgorithm = fmt.Errorf("jwks: %w", jose.ErrAlgorithm)
@@ -124,12 +125,12 @@ func (s *keySet) servesAnyKid(e entry) bool {
 	return !s.named
 }
 
-// keyOf returns one entry for kid, if the set has any. A published entry is returned
-// rather than an entry in doubt, as in held.
+// keyOf returns one entry for kid that has a jwk, if the set has any. A published entry is
+// returned rather than an entry in doubt, as in held.
 func (s *keySet) keyOf(kid string) (e entry, ok bool) {
 	for _, doubted := range []bool{false, true} {
 		i := slices.IndexFunc(s.entries, func(e entry) bool {
-			return e.isDoubted() == doubted && (e.kid == kid || s.servesAnyKid(e))
+			return e.akp == nil && e.isDoubted() == doubted && (e.kid == kid || s.servesAnyKid(e))
 		})
 		if i >= 0 {
 			return s.entries[i], true
@@ -176,7 +177,7 @@ var (
 	errKeyOps = errors.New(`its key_ops lack "verify" or repeat an operation`)
 	errKeyID  = errors.New("its kid is longer than 256 bytes")
 	errValues = errors.New("its key values are not base64url without padding, or do not have the length that its curve demands")
-	errType   = errors.New("it is not RSA, EC on P-256, P-384 or P-521, or Ed25519")
+	errType   = errors.New("it is not RSA, EC on P-256, P-384 or P-521, Ed25519 or ML-DSA")
 	errAlg    = errors.New("its alg is not a signature algorithm of its type and curve")
 )
 
@@ -256,6 +257,9 @@ func entryOf(m documentKey) (entry, error) {
 	if err := checkMembers(m.JWKMarshal); err != nil {
 		return entry{}, err
 	}
+	if m.KTY == jose.AKP {
+		return akpEntryOf(m)
+	}
 	if err := checkValues(m.JWKMarshal); err != nil {
 		return entry{}, err
 	}
@@ -264,14 +268,26 @@ func entryOf(m documentKey) (entry, error) {
 	if err != nil {
 		return entry{}, jose.ErrKeyValues // jwkset's errors may quote values
 	}
+	e, err := newEntry(key.Key(), m.JWKMarshal)
+	e.jwk, e.issuer = key, m.Issuer
+	return e, err
+}
+
+// akpEntryOf makes the entry of a key whose kty is AKP.
+func akpEntryOf(m documentKey) (entry, error) {
+	key, err := jose.ReadAKP(m.ALG.String(), m.Pub)
+	if err != nil {
+		return entry{}, err
+	}
 	e, err := newEntry(key, m.JWKMarshal)
-	e.issuer = m.Issuer
+	e.akp, e.issuer = &m, m.Issuer
 	return e, err
 }
 
 // A documentKey holds the members of a document's JWK that matter here.
 type documentKey struct {
 	jwkset.JWKMarshal
+	Pub    string `json:"pub,omitempty"`    // RFC 9964
 	Issuer string `json:"issuer,omitempty"` // not registered by IANA; used by Entra ID
 }
 
@@ -306,6 +322,8 @@ func readMembers(raw string) (documentKey, error) {
 			return member(&m.N, value)
 		case "e":
 			return member(&m.E, value)
+		case "pub":
+			_ = member(&m.Pub, value) // read for AKP only; "" is no key
 		case "issuer":
 			m.Issuer = issuerOf(value)
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv": // RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2; RFC 9964
@@ -410,6 +428,8 @@ func isType(m jwkset.JWKMarshal) bool {
 		return m.CRV == jwkset.CrvP256 || m.CRV == jwkset.CrvP384 || m.CRV == jwkset.CrvP521
 	case jwkset.KtyOKP:
 		return m.CRV == jwkset.CrvEd25519
+	case jose.AKP:
+		return true
 	}
 	return false
 }
@@ -418,8 +438,7 @@ func isType(m jwkset.JWKMarshal) bool {
 // declares one of these, only the declared algorithm (RFC 7517 §4.4, RFC 8725 §3.1). If
 // the JWK declares any other, newEntry returns an error. For example, an Ed25519 key that
 // declares "EdDSA" does not verify "Ed25519" (RFC 9864).
-func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
-	key := jwk.Key()
+func newEntry(key crypto.PublicKey, m jwkset.JWKMarshal) (entry, error) {
 	algs, err := algorithms(key)
 	if err != nil {
 		return entry{}, err
@@ -434,7 +453,7 @@ func newEntry(jwk jwkset.JWK, m jwkset.JWKMarshal) (entry, error) {
 	if err != nil {
 		return entry{}, jose.ErrKeyValues
 	}
-	return entry{kid: m.KID, algs: algs, key: key, der: string(der), jwk: jwk}, nil
+	return entry{kid: m.KID, algs: algs, key: key, der: string(der)}, nil
 }
 
 // algorithms returns the algorithms that a key may verify. If there are none, it
@@ -443,7 +462,7 @@ func algorithms(key crypto.PublicKey) (algs []string, err error) {
 	if err := jose.CheckKey(key); err != nil {
 		return nil, err
 	}
-	for _, alg := range jose.DefaultAlgorithms() {
+	for _, alg := range jose.Algorithms() {
 		if jose.Fits(alg, key) {
 			algs = append(algs, alg)
 		}

@@ -9,9 +9,11 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -81,7 +83,9 @@ func TestJWK01And02WhichKeysAreUsed(t *testing.T) {
 		{"alg EdDSA", jwk(edPublic, "k", members{"alg": "EdDSA"}), true},
 
 		{"symmetric", members{"kty": "oct", "kid": "k", "k": "c2VjcmV0", "alg": "HS256"}, false},
-		{"a type of tomorrow", members{"kty": "AKP", "kid": "k", "alg": "ML-DSA-44", "pub": "AA"}, false},
+		{"a type of tomorrow", members{"kty": "XYZ", "kid": "k", "alg": "ML-DSA-44", "pub": "AA"}, false},
+		{"ML-DSA of one byte", members{"kty": "AKP", "kid": "k", "alg": "ML-DSA-44", "pub": "AA"}, false},
+		{"pub, which only AKP has, of any type", jwk(ecPublic, "k", members{"pub": 1}), true},
 		{"no type", jwk(ecPublic, "k", members{"kty": nil}), false},
 		{"kty in small letters", jwk(rsaPublic, "k", members{"kty": "rsa"}), false},
 		{"secp256k1", jwk(ecPublic, "k", members{"crv": "secp256k1"}), false},
@@ -188,6 +192,8 @@ func checkSane(t *testing.T, key crypto.PublicKey) {
 			t.Errorf("got %d bytes; want 32", len(key))
 		}
 	default:
-		t.Errorf("got a %T; want RSA, EC or Ed25519", key)
+		if !slices.ContainsFunc(jose.Algorithms(), func(alg string) bool { return jose.Fits(alg, key) }) {
+			t.Errorf("got a %T; want RSA, EC, Ed25519 or ML-DSA", key)
+		}
 	}
 }

@@ -116,7 +116,7 @@ func word(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-const algorithmCount = 12
+const algorithmCount = 15
 
 // number returns the index of alg in a record. If no key here can have alg, it
 // returns 0. The compiler turns the switch into a few comparisons, without a hash.
@@ -144,6 +144,12 @@ func number(alg string) int {
 		return 10
 	case "Ed25519":
 		return 11
+	case "ML-DSA-44":
+		return 12
+	case "ML-DSA-65":
+		return 13
+	case "ML-DSA-87":
+		return 14
 	}
 	return 0
 }

@@ -28,7 +28,8 @@ type Set struct {
 //
 // [jwkset.NewJWKFromKey] declares alg "EdDSA" for every Ed25519 key, so such a key does
 // not verify tokens whose alg is "Ed25519". If you need both, you should create the key
-// with [jwkset.NewJWKFromMarshal], which can leave alg unset.
+// with [jwkset.NewJWKFromMarshal], which can leave alg unset. A Set cannot hold ML-DSA
+// keys, because jwkset has no type for them.
 func Static(keys ...jwkset.JWK) *Set {
 	var entries []entry
 	var faults []error
@@ -58,7 +59,9 @@ func staticEntry(key jwkset.JWK) (entry, error) {
 	if err := checkMembers(m); err != nil {
 		return entry{}, err
 	}
-	return newEntry(key, m)
+	e, err := newEntry(key.Key(), m)
+	e.jwk = key
+	return e, err
 }
 
 // Err reports every key that cannot be used, one per line. It also returns an error if
@@ -115,7 +118,7 @@ func (s *KeyfuncSource) Keys(ctx context.Context, kid, alg string) (keys []crypt
 	switch {
 	case s.keyfunc == nil:
 		return nil, 0, s.Err()
-	case !jose.Supported(alg):
+	case !jose.Supported(alg) || methodOf(alg) == nil:
 		return nil, 0, errNotForAlgorithm
 	case len(kid) > maxKeyID:
 		return nil, 0, nil
@@ -147,14 +150,20 @@ func (e *noAnswer) Unwrap() error { return e.cause }
 
 // tokenFor returns a token with the header that a keyfunc needs.
 func tokenFor(kid, alg string) *jwt.Token {
-	token := &jwt.Token{Header: map[string]any{"alg": alg}, Method: jwt.GetSigningMethod(alg)}
-	if alg == "Ed25519" { // RFC 9864; golang-jwt knows the old name only
-		token.Method = jwt.SigningMethodEdDSA
-	}
+	token := &jwt.Token{Header: map[string]any{"alg": alg}, Method: methodOf(alg)}
 	if kid != "" {
 		token.Header[jwkset.HeaderKID] = kid
 	}
 	return token
+}
+
+// methodOf returns golang-jwt's method for alg, or nil if golang-jwt has none. It has none
+// for ML-DSA.
+func methodOf(alg string) jwt.SigningMethod {
+	if alg == "Ed25519" { // RFC 9864; golang-jwt knows the old name only
+		return jwt.SigningMethodEdDSA
+	}
+	return jwt.GetSigningMethod(alg)
 }
 
 // declaresOther reports whether the key of kid declares a different alg, so that the

@@ -144,6 +144,7 @@ func TestFromKeyfunc(t *testing.T) {
 		{"a key of another type", real, "rsa", "ES256", 0, jose.ErrAlgorithm},
 		{"a key that declares another alg", real, "rs256", "PS256", 0, jose.ErrAlgorithm},
 		{"HMAC", real, "secret", "HS256", 0, jose.ErrAlgorithm},
+		{"ML-DSA, which golang-jwt lacks", odd{err: down}, "rsa", "ML-DSA-44", 0, jose.ErrAlgorithm},
 		{"a symmetric key", real, "secret", "RS256", 0, nil},
 		{"a failure", odd{err: down}, "rsa", "RS256", 0, down},
 		{"a failure, no kid", odd{err: down}, "", "RS256", 0, down},

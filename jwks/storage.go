@@ -24,7 +24,8 @@ var errReadOnly = errors.New("jwks: the storage is read-only, because only the i
 // to one in doubt. If you need all of these keys, you should use [Cache.Keyfunc] or
 // [Cache.Keys]. If no keys are held, methods that read the whole set wait for a fetch, as
 // KeyRead does. They include keys in doubt. Keys have the members that verifying needs,
-// and no certificates. Methods that write return an error.
+// and no certificates. ML-DSA keys are left out, because jwkset has no type for them.
+// Methods that write return an error.
 func (c *Cache) Storage() jwkset.Storage { return storage{c} }
 
 type storage struct{ cache *Cache }
@@ -51,9 +52,11 @@ func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]jwkset.JWK, len(set.entries))
-	for i, e := range set.entries {
-		keys[i] = e.jwk
+	keys := make([]jwkset.JWK, 0, len(set.entries))
+	for _, e := range set.entries {
+		if e.akp == nil {
+			keys = append(keys, e.jwk)
+		}
 	}
 	return keys, nil
 }
@@ -91,7 +94,9 @@ func (s storage) KeyWrite(context.Context, jwkset.JWK) error        { return err
 func (s *keySet) marshal() jwkset.JWKSMarshal {
 	m := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
 	for _, e := range s.entries {
-		m.Keys = append(m.Keys, e.jwk.Marshal())
+		if e.akp == nil {
+			m.Keys = append(m.Keys, e.jwk.Marshal())
+		}
 	}
 	return m
 }
@@ -100,7 +105,11 @@ func (s *keySet) marshal() jwkset.JWKSMarshal {
 func (s *keySet) document() any {
 	keys := []documentKey{}
 	for _, e := range s.entries {
-		keys = append(keys, documentKey{e.jwk.Marshal(), e.issuer})
+		if e.akp != nil {
+			keys = append(keys, *e.akp)
+			continue
+		}
+		keys = append(keys, documentKey{JWKMarshal: e.jwk.Marshal(), Issuer: e.issuer})
 	}
 	return map[string]any{"keys": keys}
 }

@@ -16,12 +16,12 @@ import (
 
 var (
 	errKeyObject = errors.New("it is not a JSON object whose members have their RFC 7517 types")
-	errKeyType   = errors.New("it is not RSA, EC on P-256, P-384 or P-521, or Ed25519")
+	errKeyType   = errors.New("it is not RSA, EC on P-256, P-384 or P-521, Ed25519 or ML-DSA")
 )
 
 // ReadJWK reads a public key that a client sends along with a signature, for example
 // in a DPoP proof. value is a member's value as [Object] returns it. The key must be
-// in the only form that RFC 7518 §6 and RFC 8037 §2 give it, because a thumbprint is
+// in the only form that RFC 7518 §6, RFC 8037 §2 or RFC 9964 gives it, because a thumbprint is
 // computed over that form (RFC 7638 §3). This is stricter than package jwks, which
 // accepts, for example, a modulus with leading zeros. Members that are not part of a
 // key, such as kid, are ignored.
@@ -49,8 +49,13 @@ func whyNot(err error) error {
 	return errKeyObject
 }
 
-// A jwk has the members of the supported key types.
-type jwk struct{ kty, crv, x, y, n, e string }
+// AKP is the kty of keys whose alg says what their values mean (RFC 9964). [ReadAKP]
+// reads those of ML-DSA.
+const AKP = "AKP"
+
+// A jwk has the members of the supported key types. alg and pub are empty if they are
+// not strings, because only a kty of AKP reads them.
+type jwk struct{ kty, crv, x, y, n, e, alg, pub string }
 
 // read keeps a member of a public key. If the member is private or symmetric, it
 // returns an error, because the JWK is then not a public key.
@@ -71,6 +76,10 @@ func (k *jwk) read(name, value string) (err error) {
 		err = member(&k.n, value)
 	case "e":
 		err = member(&k.e, value)
+	case "alg":
+		k.alg, _ = String(value)
+	case "pub":
+		k.pub, _ = String(value)
 	case "d", "p", "q", "dp", "dq", "qi", "oth", "priv": // RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2; RFC 9964
 		return ErrPrivate
 	case "k": // RFC 7518 §6.4.1
@@ -97,6 +106,8 @@ func (k *jwk) public() (crypto.PublicKey, error) {
 		return k.ec(curves[k.crv])
 	case k.kty == "OKP" && k.crv == "Ed25519":
 		return k.ed25519()
+	case k.kty == AKP:
+		return ReadAKP(k.alg, k.pub)
 	}
 	return nil, errKeyType
 }
@@ -155,7 +166,7 @@ func WriteJWK(key crypto.PublicKey) (string, error) {
 	case ed25519.PublicKey:
 		return fmt.Sprintf(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, encode(key)), nil
 	}
-	return "", errKeyType
+	return writeAKP(key)
 }
 
 func writeEC(key *ecdsa.PublicKey) (string, error) {

@@ -5,10 +5,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"fmt"
 	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
 )
+
+// Algorithms lists every supported signature algorithm: the default ones and, in a
+// program built with Go 1.27 or later, those of RFC 9964.
+func Algorithms() []string { return append(DefaultAlgorithms(), postQuantum...) }
 
 // DefaultAlgorithms lists the signature algorithms that are safe to accept if none
 // are configured: asymmetric, registered, and each with keys of one kind. RFC 9864
@@ -16,6 +21,12 @@ import (
 // EdDSA is accepted for Ed25519 keys only.
 func DefaultAlgorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"}
+}
+
+// Choices lists the supported algorithms for an error about a configuration. It is the
+// same text with every Go, so that the error for ML-DSA says which Go is needed.
+func Choices() string {
+	return fmt.Sprintf("%v, or in a program built with Go 1.27 or later ML-DSA-44, ML-DSA-65 and ML-DSA-87", DefaultAlgorithms())
 }
 
 // Supported reports whether [Token.Verify] supports the algorithm. HMAC is not
@@ -28,9 +39,14 @@ func Supported(algorithm string) bool {
 // A method is one algorithm together with the only keys that it is used with. The
 // type of the key selects the primitive; the header never does (8725bis §3.1).
 type method struct {
-	jwt.SigningMethod
+	verifier
 	fits      func(crypto.PublicKey) bool
 	signature int // length in bytes; 0 means as long as the key's modulus
+}
+
+// A verifier verifies signatures under keys that fit its method.
+type verifier interface {
+	Verify(input string, signature []byte, key any) error
 }
 
 var methods = map[string]method{

@@ -44,7 +44,7 @@ func TestDefaultAlgorithms(t *testing.T) {
 func TestSupportedIsExact(t *testing.T) {
 	for _, alg := range []string{
 		"", "none", "None", "NONE", "noNE", "HS256", "HS384", "HS512", "rs256", "RS256 ", " RS256", "RS1", "ES256K", "Ed448", "ed25519",
-		"eddsa", "RSA-OAEP", "dir", "ML-DSA-44", "RS256\x00",
+		"eddsa", "RSA-OAEP", "dir", "RS256\x00", "ML-DSA", "ML-DSA-2", "ml-dsa-44", "ML-DSA-44-ES256", "HashML-DSA-44", "SLH-DSA-SHA2-128s",
 	} {
 		if jose.Supported(alg) || jose.Fits(alg, rsaKey().Public()) {
 			t.Errorf("%q: got supported; want unsupported", alg)

@@ -31,10 +31,12 @@ const caller = (id, more) => ({ client_id: id, client_secret: setting.secret, gr
 // It signs with the first key that fits an algorithm, so the newest come first.
 let keys = setting.signing ?? (existsSync(setting.keyFile) ? JSON.parse(readFileSync(setting.keyFile)) : []);
 
+const mldsa = setting.algorithms.filter((alg) => alg.startsWith('ML-DSA-')); // needs Node 24
+
 function addKeys() {
-  const age = keys.length / 3;
+  const age = keys.length / (3 + mldsa.length);
   const key = (kid, type, options) => ({ ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), kid: `${kid}-${age}` });
-  keys = [key('rsa', 'rsa', { modulusLength: 2048 }), key('p-256', 'ec', { namedCurve: 'P-256' }), key('ed25519', 'ed25519'), ...keys];
+  keys = [key('rsa', 'rsa', { modulusLength: 2048 }), key('p-256', 'ec', { namedCurve: 'P-256' }), key('ed25519', 'ed25519'), ...mldsa.map((alg) => key(alg, alg.toLowerCase())), ...keys];
   writeFileSync(setting.keyFile, JSON.stringify(keys));
 }
 if (keys.length === 0) addKeys();
@@ -101,7 +103,7 @@ const provide = () => new Provider(setting.issuer, {
       useGrantedResource: () => true,
       getResourceServerInfo(ctx, indicator, client) {
         if (!setting.resources.includes(indicator)) throw new errors.InvalidTarget();
-        const [format, alg] = client.clientId.split('-');
+        const [, format, alg] = client.clientId.match(/^([^-]*)-?(.*)$/);
         return {
           scope: scopes.join(' '),
           audience: indicator,
