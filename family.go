@@ -26,8 +26,8 @@ type family struct {
 	ended       atomic.Bool           // the Validator of NewValidator was closed
 	config      Config                // without Issuers
 	implied     hierarchy
-	changing    sync.Mutex     // held by SetIssuers, ForResource and Close
-	background  sync.WaitGroup // closes the caches of removed issuers
+	changing    sync.Mutex     // held by SetIssuers and Close, and by no request
+	background  sync.WaitGroup // closes the caches of issuers
 	leeway      time.Duration
 	maxToken    int    // in bytes
 	tooLarge    string // the warning about a larger token

@@ -2,10 +2,15 @@ package accesstoken_test
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
@@ -174,4 +179,46 @@ func TestIssuersChangeUnderLoad(t *testing.T) {
 	}
 	stop.Store(true)
 	wait.Wait()
+}
+
+// A deaf transport does not listen to the context of a request.
+type deaf struct{ until chan struct{} }
+
+func (d deaf) RoundTrip(*http.Request) (*http.Response, error) {
+	<-d.until
+	return nil, http.ErrServerClosed
+}
+
+// SetIssuers waits for no fetch. Close waits for all of them together, those of removed
+// issuers too, and not for one after the other.
+func TestFetchesThatHangHoldUpCloseFor5sAltogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const count, removed = 300, 100
+		hanging := deaf{make(chan struct{})}
+		var issuers []accesstoken.Issuer
+		for n := range count {
+			issuers = append(issuers, accesstoken.Issuer{URL: fmt.Sprintf("https://tenant-%d.example", n), HTTPClient: &http.Client{Transport: hanging}})
+		}
+		v, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, Issuers: issuers, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = v.Ready() // starts a fetch for each
+		synctest.Wait()
+		began := time.Now()
+		if err := v.SetIssuers(issuers[removed:]...); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("SetIssuers took %v; want no wait", took)
+		}
+		err = v.Close()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("Close took %v; want 5s at most", took)
+		}
+		if err == nil || len(strings.Split(err.Error(), "\n")) != count-removed {
+			t.Errorf("got %v; want an error for each issuer that is left", err)
+		}
+		close(hanging.until)
+	})
 }
