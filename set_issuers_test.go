@@ -302,7 +302,7 @@ func TestACachedTokenTakesNoLock(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
-			for range 20_000 {
+			for range 10_000 {
 				if _, err := v.Validate(context.Background(), accesstoken.Bearer(token)); err != nil {
 					t.Error(err)
 					return

@@ -61,7 +61,7 @@ func TestSoakOfIssuers(t *testing.T) {
 		s.stay(ctx, n)
 	}
 	defer time.AfterFunc(*soakFor, cancel).Stop()
-	asked := s.ask(ctx)
+	asked := s.Load(t, ctx)
 	s.change(ctx, movers)
 	requests := asked()
 	s.streams.Wait()
@@ -69,8 +69,8 @@ func TestSoakOfIssuers(t *testing.T) {
 		t.Error(err)
 	}
 	_, stall := s.stall.Longest()
-	t.Logf("%d issuers for %v: %d changes, %.0f requests/s; 200 streams that stay echoed %d times; %d streams ended, the slowest %v after its change; the machine stood still for %v at most",
-		count, *soakFor, s.Changes(), float64(requests)/soakFor.Seconds(), s.echoes.Load(), s.ended, s.slowest.Round(time.Millisecond), stall.Round(time.Millisecond))
+	t.Logf("%d issuers for %v: %d changes, %d requests; 200 streams that stay echoed %d times; %d streams ended, the slowest %v after its change; the machine stood still for %v at most",
+		count, *soakFor, s.Changes(), requests, s.echoes.Load(), s.ended, s.slowest.Round(time.Millisecond), stall.Round(time.Millisecond))
 	s.WantNoFetches(t)
 }
 
@@ -126,32 +126,6 @@ func (s *streamSoak) stay(ctx context.Context, n int) {
 			s.t.Errorf("a stream of an issuer that stays: got %v; want its end, because the client has closed it", err)
 		}
 	})
-}
-
-// ask makes 5,000 requests a second until ctx ends, and returns how many they were.
-func (s *streamSoak) ask(ctx context.Context) (asked func() int64) {
-	var count atomic.Int64
-	var wait sync.WaitGroup
-	answered, began := testkit.Watch(s.t, "the requests"), time.Now()
-	for range 2 {
-		wait.Go(func() {
-			every := time.NewTicker(5 * time.Millisecond)
-			defer every.Stop()
-			for own := int64(0); ctx.Err() == nil; <-every.C {
-				for ; own < int64(time.Since(began)*2_500/time.Second); own++ {
-					if err := s.Ask(); err != nil {
-						s.t.Error(err)
-					}
-					count.Add(1)
-					answered()
-				}
-			}
-		})
-	}
-	return func() int64 {
-		wait.Wait()
-		return count.Load()
-	}
 }
 
 // A mover is the open streams of an issuer that moves, and what each of them ended with.

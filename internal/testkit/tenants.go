@@ -143,6 +143,39 @@ func (s *Tenants) askAbout(n int) error {
 	return nil
 }
 
+// PerSecond is how many requests Load makes.
+const PerSecond = 5_000
+
+// Load makes 5,000 requests a second until ctx ends, and fails the test if an answer is wrong.
+// The function that it returns waits, and returns how many they were. If the machine stands
+// still for a time, the requests of that time are made later.
+func (s *Tenants) Load(t testing.TB, ctx context.Context) (wait func() int64) {
+	const workers = 4
+	var asked atomic.Int64
+	var all sync.WaitGroup
+	answered, began := Watch(t, "the requests"), time.Now()
+	for range workers {
+		all.Go(func() {
+			every := time.NewTicker(5 * time.Millisecond)
+			defer every.Stop()
+			for own := int64(0); ctx.Err() == nil; <-every.C {
+				due := int64(time.Since(began) * PerSecond / workers / time.Second)
+				for ; own < due && ctx.Err() == nil; own++ {
+					if err := s.Ask(); err != nil {
+						t.Error(err)
+					}
+					asked.Add(1)
+					answered()
+				}
+			}
+		})
+	}
+	return func() int64 {
+		all.Wait()
+		return asked.Load()
+	}
+}
+
 // Changes returns how often SetIssuers was called.
 func (s *Tenants) Changes() int {
 	s.mu.RLock()
