@@ -49,14 +49,14 @@ func BenchmarkIssuers(b *testing.B) {
 	i := issuerOf(b, "RS256")
 	token := i.tokens(b, 1)[0]
 	for _, way := range []struct {
-		name    string
-		changes int
+		changes string
+		before  int
 		every   time.Duration // 0: no changes meanwhile
-	}{{"static", 0, 0}, {"changed", 100, 0}, {"changing", 0, 100 * time.Millisecond}} {
-		b.Run(fmt.Sprintf("issuers=%d/%s", count, way.name), func(b *testing.B) {
+	}{{"none", 0, 0}, {"before", 100, 0}, {"meanwhile", 0, 100 * time.Millisecond}} {
+		b.Run(fmt.Sprintf("issuers=%d/changes=%s", count, way.changes), func(b *testing.B) {
 			all := i.tenants(count)
 			v := newValidator(b, accesstoken.Config{Resource: resource, Issuers: all})
-			for n := range way.changes {
+			for n := range way.before {
 				must(b, v.SetIssuers(all[:count-n%2]...))
 			}
 			static, serve := validating(i.validator(b)), validating(v)
