@@ -59,19 +59,21 @@ func (c Config) faults() (f faults) {
 	return slices.Concat(f, c.sharedParts(), c.sharedSpellings())
 }
 
-// sharedParts reports settings that two issuers share. It compares only those pairs that
-// have something in common, because of ten thousand issuers there are fifty million pairs.
+// sharedParts reports settings that two issuers share. Each issuer is compared with the
+// first one that has the same part, and not with all of them, because of ten thousand
+// issuers there are fifty million pairs.
 func (c Config) sharedParts() (f faults) {
-	type part any // a Name, a KeySource, or that an issuer has Introspection
-	type asks struct{}
-	same, collide := map[part][]int{}, c.prefixesCollide()
+	type part any // a Name or a KeySource
+	first, collide := map[part]int{}, c.prefixesCollide()
+	var asked []int // the issuers with Introspection
 	for i := range c.Issuers {
 		issuer, earlier := &c.Issuers[i], map[int]bool{}
 		share := func(p part) {
-			for _, j := range same[p] {
+			if j, ok := first[p]; ok {
 				earlier[j] = true
+				return
 			}
-			same[p] = append(same[p], i)
+			first[p] = i
 		}
 		if issuer.Name != "" {
 			share(issuer.Name)
@@ -80,7 +82,10 @@ func (c Config) sharedParts() (f faults) {
 			share(issuer.Keys)
 		}
 		if issuer.Introspection != nil && collide {
-			share(asks{})
+			if n := slices.IndexFunc(asked, func(j int) bool { return issuer.sharesPrefix(&c.Issuers[j]) }); n >= 0 {
+				earlier[asked[n]] = true
+			}
+			asked = append(asked, i)
 		}
 		for _, j := range slices.Sorted(maps.Keys(earlier)) {
 			for _, fault := range issuer.collisions(&c.Issuers[j]) {
@@ -292,11 +297,15 @@ func (i *Issuer) collisions(other *Issuer) (f faults) {
 	}
 	// An opaque token is sent to one issuer only, because any other issuer would
 	// receive a live token that it did not issue.
-	if i.Introspection != nil && other.Introspection != nil &&
-		(strings.HasPrefix(i.TokenPrefix, other.TokenPrefix) || strings.HasPrefix(other.TokenPrefix, i.TokenPrefix)) {
+	if i.Introspection != nil && other.Introspection != nil && i.sharesPrefix(other) {
 		f.add("both have Introspection, and TokenPrefix %q and %q do not tell their tokens apart", other.TokenPrefix, i.TokenPrefix)
 	}
 	return f
+}
+
+// sharesPrefix reports whether an opaque token can begin with the TokenPrefix of both.
+func (i *Issuer) sharesPrefix(other *Issuer) bool {
+	return strings.HasPrefix(i.TokenPrefix, other.TokenPrefix) || strings.HasPrefix(other.TokenPrefix, i.TokenPrefix)
 }
 
 // insteadOfSharing advises how two issuers can avoid sharing one KeySource.

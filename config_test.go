@@ -116,6 +116,38 @@ func TestAWrongConfigurationIsRefusedWithEveryFaultNamed(t *testing.T) {
 	}
 }
 
+// A program that makes the same mistake for thousands of tenants gets a list that it can
+// print, and not one of all pairs.
+func TestAMistakeOfAllIssuersIsOneFaultOfEach(t *testing.T) {
+	client, err := introspection.NewClient(introspection.Config{Endpoint: "https://a.example/introspect", ClientID: "a", ClientSecret: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := jwks.Static(accesstokentest.NewServer(t).Keys()...)
+	for name, of := range map[string]func(url string) accesstoken.Issuer{
+		"Name":        func(url string) accesstoken.Issuer { return accesstoken.Issuer{URL: url, Name: "a"} },
+		"Keys":        func(url string) accesstoken.Issuer { return accesstoken.Issuer{URL: url, Keys: keys} },
+		"TokenPrefix": func(url string) accesstoken.Issuer { return accesstoken.Issuer{URL: url, Introspection: client} },
+	} {
+		var issuers []accesstoken.Issuer
+		for n := range 1_000 {
+			issuers = append(issuers, of(fmt.Sprintf("https://tenant-%d.example", n)))
+		}
+		_, err := accesstoken.NewValidator(accesstoken.Config{Resource: "r", Issuers: issuers})
+		if err == nil || strings.Count(err.Error(), "\n") != 998 || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %.500v; want 999 faults", name, err)
+		}
+	}
+	var issuers []accesstoken.Issuer
+	for n, prefix := range []string{"a_1", "b_", "a_", "a_2"} { // the third collides with the first and the fourth
+		issuers = append(issuers, accesstoken.Issuer{URL: fmt.Sprintf("https://tenant-%d.example", n), Introspection: client, TokenPrefix: prefix})
+	}
+	_, err = accesstoken.NewValidator(accesstoken.Config{Resource: "r", Issuers: issuers})
+	if err == nil || !strings.Contains(err.Error(), "Issuers[0] and Issuers[2]") || !strings.Contains(err.Error(), "Issuers[2] and Issuers[3]") || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("got %v; want the two pairs that collide", err)
+	}
+}
+
 func TestWhatIsAllowedOnPurpose(t *testing.T) {
 	for name, config := range map[string]accesstoken.Config{
 		"http on loopback":     {Resource: "r", Issuers: []accesstoken.Issuer{{URL: "http://127.0.0.1:8080/"}}},

@@ -28,8 +28,8 @@ type family struct {
 	ended       atomic.Bool           // the Validator of NewValidator was closed
 	config      Config                // without Issuers
 	implied     hierarchy
-	changing    sync.Mutex     // held by SetIssuers, ForResource and Close
-	background  sync.WaitGroup // closes the caches of removed issuers
+	changing    sync.Mutex     // held by SetIssuers and Close, and by no request
+	background  sync.WaitGroup // closes the caches of issuers
 	leeway      time.Duration
 	maxToken    int    // in bytes
 	tooLarge    string // the warning about a larger token
@@ -138,17 +138,21 @@ func (f *family) succeed(old *group, config Config, given Issuer) (*group, error
 		given.warn(f.logger.With("name", given.label()))
 		return g, err
 	}
+	before := map[string]*issuer{}
+	for _, i := range old.members {
+		before[i.url] = i
+	}
 	for n, i := range g.members {
-		if at := slices.IndexFunc(old.members, i.isSame); at >= 0 {
-			g.members[n] = old.members[at]
+		if was := before[i.url]; was != nil && i.isSame(was) {
+			g.members[n] = was
 		}
 	}
 	return g, nil
 }
 
-// isSame reports whether two issuers of the same group have the same identity.
+// isSame reports whether two issuers of the same group and URL have the same identity.
 func (i *issuer) isSame(other *issuer) bool {
-	return i.url == other.url && slices.Equal(i.aliases, other.aliases) && slices.Equal(i.tenants, other.tenants)
+	return slices.Equal(i.aliases, other.aliases) && slices.Equal(i.tenants, other.tenants)
 }
 
 // closeAllBut closes the caches of the groups that the roster does not use, in the

@@ -3,10 +3,15 @@ package accesstoken_test
 import (
 	"context"
 	"crypto"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/accesstoken/accesstoken"
@@ -224,4 +229,165 @@ func TestIssuersChangeUnderLoad(t *testing.T) {
 	}
 	stop.Store(true)
 	wait.Wait()
+}
+
+// A deaf transport does not listen to the context of a request.
+type deaf struct{ until chan struct{} }
+
+func (d deaf) RoundTrip(*http.Request) (*http.Response, error) {
+	<-d.until
+	return nil, http.ErrServerClosed
+}
+
+// SetIssuers waits for no fetch. Close waits for all of them together, those of removed
+// issuers too, and not for one after the other.
+func TestFetchesThatHangHoldUpCloseFor5sAltogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const count, removed = 300, 100
+		hanging := deaf{make(chan struct{})}
+		var issuers []accesstoken.Issuer
+		for n := range count {
+			issuers = append(issuers, accesstoken.Issuer{URL: fmt.Sprintf("https://tenant-%d.example", n), HTTPClient: &http.Client{Transport: hanging}})
+		}
+		v, err := accesstoken.NewValidator(accesstoken.Config{Resource: resource, Issuers: issuers, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = v.Ready() // starts a fetch for each
+		synctest.Wait()
+		began := time.Now()
+		if err := v.SetIssuers(issuers[removed:]...); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("SetIssuers took %v; want no wait", took)
+		}
+		err = v.Close()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("Close took %v; want 5s at most", took)
+		}
+		if err == nil || len(strings.Split(err.Error(), "\n")) != count-removed {
+			t.Errorf("got %v; want an error for each issuer that is left", err)
+		}
+		close(hanging.until)
+	})
+}
+
+// A stuck handler writes no line until it is told to go on.
+type stuck struct {
+	slog.Handler
+	wrote, goOn chan struct{}
+}
+
+func (h stuck) Handle(context.Context, slog.Record) error {
+	h.wrote <- struct{}{}
+	<-h.goOn
+	return nil
+}
+
+func (h stuck) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (h stuck) WithAttrs([]slog.Attr) slog.Handler               { return h }
+
+// SetIssuers holds a lock while it writes a warning, and the log hangs. No request waits for
+// that lock, whether its token is cached or not.
+func TestNoRequestWaitsForSetIssuers(t *testing.T) {
+	as, log := accesstokentest.NewServer(t), stuck{slog.DiscardHandler, make(chan struct{}), make(chan struct{})}
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Issuers, c.Logger = []accesstoken.Issuer{issuerOf(as)}, slog.New(log)
+	})
+	files, err := v.ForResource(accesstoken.Resource{ID: "https://files.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached := as.Token(accesstokentest.Claims{"aud": []string{resource, "https://files.example.com"}})
+	claims, err := validateToken(t, v, cached)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var change, requests sync.WaitGroup
+	change.Go(func() {
+		if err := v.SetIssuers(issuerOf(as), accesstoken.Issuer{URL: "https://a.auth0.com", Profile: accesstoken.Auth0}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-log.wrote // SetIssuers hangs
+	requests.Go(func() {
+		for _, validator := range []*accesstoken.Validator{v, files} {
+			for _, token := range []string{cached, as.Token(accesstokentest.Claims{"aud": []string{resource, "https://files.example.com"}})} {
+				if _, err := validator.Validate(context.Background(), accesstoken.Bearer(token)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if err := v.Check(context.Background(), claims, accesstoken.Policy{}); err != nil {
+			t.Error(err)
+		}
+	})
+	answered := make(chan struct{})
+	go func() {
+		requests.Wait()
+		close(answered)
+	}()
+	select {
+	case <-answered:
+	case <-time.After(20 * time.Second):
+		t.Error("requests wait for SetIssuers")
+	}
+	close(log.goOn)
+	change.Wait()
+	<-answered
+}
+
+// Goroutines that make requests with a cached token at the same time, while issuers change,
+// never meet at a mutex: the runtime would have noted where.
+func TestACachedTokenTakesNoLock(t *testing.T) {
+	as, other := accesstokentest.NewServer(t), accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.Issuers = []accesstoken.Issuer{issuerOf(as)} })
+	token := as.Token(nil)
+	if _, err := validateToken(t, v, token); err != nil {
+		t.Fatal(err)
+	}
+	defer runtime.SetMutexProfileFraction(runtime.SetMutexProfileFraction(1))
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 10_000 {
+				if _, err := v.Validate(context.Background(), accesstoken.Bearer(token)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 100 {
+		if err := v.SetIssuers(issuerOf(as), issuerOf(other)); err != nil {
+			t.Error(err)
+		}
+		if err := v.SetIssuers(issuerOf(as)); err != nil {
+			t.Error(err)
+		}
+	}
+	wait.Wait()
+	records := make([]runtime.BlockProfileRecord, 10_000)
+	n, ok := runtime.MutexProfile(records)
+	if !ok {
+		t.Fatalf("got %d places of the profile; want fewer", n)
+	}
+	for _, record := range records[:n] {
+		if path := pathOf(record.Stack()); strings.Contains(path, "sync.(*") && strings.Contains(path, ".(*Validator).Validate") && !strings.Contains(path, "sync.(*Pool)") {
+			t.Errorf("requests wait for each other %d times at:\n%s", record.Count, path)
+		}
+	}
+}
+
+// pathOf returns the names of the functions of a stack.
+func pathOf(stack []uintptr) string {
+	var path strings.Builder
+	for frames := runtime.CallersFrames(stack); ; {
+		frame, more := frames.Next()
+		fmt.Fprintln(&path, frame.Function)
+		if !more {
+			return path.String()
+		}
+	}
 }

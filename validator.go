@@ -273,9 +273,10 @@ func (v *Validator) Close() error {
 	v.ended.Store(true)
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	var failed []error
-	for _, g := range v.roster.Load().groups {
-		failed = append(failed, g.close())
+	groups := v.roster.Load().groups
+	failed := make([]error, len(groups))
+	for n, g := range groups { // all at once, because each may take 5 s
+		v.background.Go(func() { failed[n] = g.close() })
 	}
 	if v.resolver != nil {
 		v.resolver.Close()

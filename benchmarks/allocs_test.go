@@ -24,6 +24,21 @@ func TestAVerifiedTokenCostsNoAllocation(t *testing.T) {
 	}
 }
 
+// It makes no difference that issuers have changed.
+func TestAVerifiedTokenCostsNoAllocationAfterIssuersChanged(t *testing.T) {
+	i := issuerOf(t, "RS256")
+	all, token := i.tenants(200), i.tokens(t, 1)[0]
+	v := newValidator(t, accesstoken.Config{Resource: resource, Issuers: all})
+	serve := validating(v)
+	for n := range 100 {
+		must(t, v.SetIssuers(all[:len(all)-n%2]...))
+		must(t, serve(token))
+	}
+	if got := testing.AllocsPerRun(1000, func() { must(t, serve(token)) }); got > 0 {
+		t.Errorf("got %v allocations; want 0", got)
+	}
+}
+
 // To pass the claims on takes two allocations: the context and the request.
 func TestAVerifiedTokenCostsAnAdapterTwoAllocations(t *testing.T) {
 	i := issuerOf(t, "RS256")

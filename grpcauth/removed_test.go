@@ -82,3 +82,32 @@ func TestAStreamThatEndsTwiceEndsOnce(t *testing.T) {
 		}
 	})
 }
+
+// A check of an open stream may hang, because an issuer does not answer. If SetIssuers
+// removes that issuer, the stream does not wait for it.
+func TestARemovedIssuerEndsAStreamWhoseCheckHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, grpcauth.Options{StreamCheck: time.Minute})
+		now := time.Now()
+		opaque := as.Opaque(accesstokentest.Claims{"scope": "a", "iat": now.Unix(), "exp": now.Add(life).Unix()})
+		asked := make(chan struct{}, 1)
+		b.asked = func() {
+			if time.Since(now) > time.Second { // it is a check of the open stream
+				asked <- struct{}{}
+				time.Sleep(4 * time.Second)
+			}
+		}
+		stream := b.echoing(t, opaque)
+		<-asked
+		before := time.Now()
+		if err := b.validator.SetIssuers(accesstoken.Issuer{URL: "https://other.example", Keys: jwks.Static(as.Keys()...)}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := stream.Recv()
+		wantStatus(t, err, codes.Unauthenticated, "TOKEN_INVALID")
+		if took := time.Since(before); took > time.Second {
+			t.Errorf("the stream ended after %v; want a second at most", took)
+		}
+		time.Sleep(5 * time.Second) // the call has its own end
+	})
+}

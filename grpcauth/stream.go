@@ -212,7 +212,8 @@ func (s *authorizedStream) remaining(end time.Time) time.Duration {
 }
 
 // checkToken checks the token by the clock and, if StreamCheck is set, as if the
-// stream were opened now. During StreamGrace it checks nothing.
+// stream were opened now. During StreamGrace it checks nothing. If the issuer is removed
+// meanwhile, checkToken returns nil at once, because a check for that reason waits for it.
 func (s *authorizedStream) checkToken() error {
 	claims, _ := accesstoken.FromContext(s.ctx)
 	v := s.interceptors.validator
@@ -232,7 +233,14 @@ func (s *authorizedStream) checkToken() error {
 	if !ok {
 		return accesstoken.Deny(accesstoken.PolicyDenied, errors.New("the method of an open stream has no rule"))
 	}
-	_, err := v.Authorize(s.ctx, s.interceptors.credentialsOf(s.ctx, s.method()), rule.policy)
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	gone := adapter.Gone(claims)
+	defer context.AfterFunc(gone, cancel)()
+	_, err := v.Authorize(ctx, s.interceptors.credentialsOf(s.ctx, s.method()), rule.policy)
+	if gone.Err() != nil {
+		return nil
+	}
 	return err
 }
 
