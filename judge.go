@@ -237,7 +237,7 @@ func (f *facts) isAmong(patterns []string) bool {
 }
 
 // resolveAgain asks ResolveIssuer about the issuer of kept facts if its last answer has ended or
-// was forgotten. If the issuer is no longer the same, it is taken out of use.
+// was forgotten. If the issuer has changed, it is taken out of use.
 func (v *Validator) resolveAgain(ctx context.Context, found *facts) error {
 	i := found.issuer
 	if i.answer == nil || i.removed.Load() || v.resolver.Holds(i.answer) {

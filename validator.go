@@ -153,7 +153,7 @@ func (v *Validator) isClosed() bool {
 // SetIssuers replaces Config.Issuers while the Validator is in use: all at once, or, with
 // one line for each fault, not at all. It does no I/O.
 //
-// If an issuer is no longer there, its tokens are refused from the return of SetIssuers
+// If an issuer has gone, its tokens are refused from the return of SetIssuers
 // on, cached or not, [Validator.Check] refuses its claims with IssuerUnknown, and its open
 // streams end. An issuer that stays loses nothing that did not change:
 //

@@ -36,7 +36,7 @@ func (s *vouched) issuer(by *face, name string, create func(string) *issuer) *is
 	return i
 }
 
-// clean removes the entries whose issuer is no longer referred to. It must be called with
+// clean removes the entries whose issuer nothing refers to any more. It must be called with
 // mu held.
 func (s *vouched) clean() {
 	kept := map[vouchedKey]weak.Pointer[issuer]{}
