@@ -239,5 +239,5 @@ func identical(a, b KeySource) bool {
 	if a == nil {
 		return b == nil
 	}
-	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+	return reflect.ValueOf(a).Comparable() && a == b
 }

@@ -380,6 +380,9 @@ func TestAFaultyResolverHarmsNoOtherIssuer(t *testing.T) {
 			"ends":               {func(context.Context, string) (*accesstoken.Issuer, error) { runtime.Goexit(); return nil, nil }, accesstoken.InternalError},
 			"fails":              {func(context.Context, string) (*accesstoken.Issuer, error) { return nil, errors.New("down") }, accesstoken.IssuerUnavailable},
 			"another URL":        {func(context.Context, string) (*accesstoken.Issuer, error) { return &good, nil }, accesstoken.ResourceServerMisconfigured},
+			"another URL, with keys of its own": {func(context.Context, string) (*accesstoken.Issuer, error) {
+				return &accesstoken.Issuer{URL: "https://c.example", Keys: jwks.Static(as.Keys()...)}, nil
+			}, accesstoken.ResourceServerMisconfigured},
 			"an alias": {func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
 				return &accesstoken.Issuer{URL: iss, JWKSURI: "https://a.example/jwks", Aliases: []string{"https://b.example"}}, nil
 			}, accesstoken.ResourceServerMisconfigured},
