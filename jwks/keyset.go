@@ -428,7 +428,7 @@ func isType(m jwkset.JWKMarshal) bool {
 		return m.CRV == jwkset.CrvP256 || m.CRV == jwkset.CrvP384 || m.CRV == jwkset.CrvP521
 	case jwkset.KtyOKP:
 		return m.CRV == jwkset.CrvEd25519
-	case jose.AKP:
+	case jwkset.KTY(jose.AKP):
 		return true
 	}
 	return false
