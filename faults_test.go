@@ -148,7 +148,7 @@ func TestEveryFaultOfAConfigurationIsALine(t *testing.T) {
 		{"a prefix of nothing", "TokenPrefix", "set Introspection as well", withIssuer(func(i *issuer) { i.TokenPrefix = "x" }), false},
 		{"an unknown profile", "Profile", "is unknown", withIssuer(func(i *issuer) { i.Profile = 99 }), false},
 		{"relaxed beside a profile", "Relax", "is for the profile RFC9068", withIssuer(func(i *issuer) { i.Profile, i.Relax.JTI = accesstoken.Zitadel, true }), false},
-		{"tenants", "Tenants", "is for the profiles EntraV1 and EntraV2", withIssuer(func(i *issuer) { i.Tenants = []string{"x"} }), false},
+		{"tenants", "Tenants", "is for the profiles of Entra ID", withIssuer(func(i *issuer) { i.Tenants = []string{"x"} }), false},
 
 		{"one issuer twice", "URL", "both have the URL", func(c *config) {
 			c.Issuers = append(c.Issuers, issuer{URL: "https://twin.example"}, issuer{URL: "https://twin.example"})
