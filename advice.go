@@ -112,15 +112,19 @@ func suggestion(header *jose.Header, claims *jose.Claims, payload string, forUs 
 	case strings.HasPrefix(claims.Issuer, "https://securetoken.google.com/"):
 		return Firebase, true
 	}
+	isExternalID := strings.Contains(claims.Issuer, ".ciamlogin.com/")
 	marked := map[Profile]bool{
-		Cognito: true, Keycloak: true, EntraV2: true, EntraV1: true, Okta: true, Kubernetes: true,
-		Supabase: true, Clerk: true, Authentik: true, CloudflareAccess: true,
-		Duende: forUs && (claims.Scope.List != nil || claims.Subject == ""),
-		Hydra:  memberIn(payload, "scp") != "",
-		Auth0:  forUs && claims.AuthorizedParty != "",
+		Cognito: true, Keycloak: true, EntraV2: !isExternalID, EntraExternalID: isExternalID, EntraV1: true, Okta: true, Kubernetes: true,
+		Supabase: true, Clerk: true, Authentik: true, CloudflareAccess: true, AzureADB2C: true, FusionAuth: true, GitLab: true,
+		WorkOS:  strings.HasPrefix(claims.Issuer, "https://api.workos.com"),
+		PingOne: strings.HasPrefix(claims.Issuer, "https://auth.pingone."),
+		Duende:  forUs && (claims.Scope.List != nil || claims.Subject == ""),
+		Hydra:   memberIn(payload, "scp") != "",
+		Auth0:   forUs && claims.AuthorizedParty != "",
 	}
 	for _, p := range []Profile{
-		Cognito, Keycloak, EntraV2, EntraV1, Okta, Kubernetes, Supabase, Clerk, Authentik, CloudflareAccess, Duende, Hydra, Auth0,
+		Cognito, Keycloak, EntraV2, EntraExternalID, EntraV1, Okta, Kubernetes, Supabase, Clerk, Authentik, CloudflareAccess,
+		AzureADB2C, FusionAuth, GitLab, WorkOS, PingOne, Duende, Hydra, Auth0,
 	} {
 		if !marked[p] {
 			continue

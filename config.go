@@ -225,23 +225,26 @@ type Issuer struct {
 	Profile Profile
 
 	// Clients, if not nil, lists the client ids whose tokens are accepted. The client id
-	// is in client_id, or where the Profile finds it. Cognito and Google need Clients,
-	// and so does Keycloak with DangerouslyAcceptNoAudience. Clients cannot be used with
-	// Kubernetes, CI and SPIFFE, because their tokens name no client.
+	// is in client_id, or where the Profile finds it. Clerk, Cognito and Google need
+	// Clients, and so do Keycloak and WorkOS with DangerouslyAcceptNoAudience. Clients
+	// cannot be used with Kubernetes, CI, GitLab, Firebase, GoogleIAP and SPIFFE, because
+	// their tokens name no client.
 	Clients []string
 
 	// Tenants lists the Entra ID tenants (tid) whose tokens are accepted, by GUID. It
-	// can be nil if URL names the one tenant, and must be set if URL has {tenantid}.
-	// All tenants share one key set, but some keys belong to a single tenant. This
-	// restriction is enforced if Keys is nil, is a *jwks.Cache, or has its method For.
+	// can be nil if URL names the one tenant, and must be set if URL has {tenantid}. All
+	// tenants share one key set, but some keys belong to a single tenant. This restriction
+	// is enforced if Keys is nil, is a *jwks.Cache, or has its method For. Tenants must
+	// also be set for FusionAuth and for a Dialect with Tenant.
 	Tenants []string
 
 	// Demand lists claims that a token must have, each with its accepted values. For
 	// example, with {"team": {"red", "blue"}} a token must have team "red" or "blue". A
 	// claim matches if it is a string, true, false or a number whose text equals a value,
 	// or an array of strings that has a value. A key that begins with a slash is a JSON
-	// Pointer (RFC 6901), for example "/firebase/tenant". CI needs Demand. iss, aud, exp,
-	// nbf, iat, scope, scp and cnf cannot be in Demand.
+	// Pointer (RFC 6901), for example "/firebase/tenant". CI, GitLab, Firebase and
+	// GoogleIAP need Demand. iss, aud, exp, nbf, iat, scope, scp and cnf cannot be in
+	// Demand.
 	Demand map[string][]string
 
 	// Accept, if not nil, is called on every request whose token has passed all checks but

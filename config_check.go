@@ -213,8 +213,8 @@ func (i Issuer) profileFaults() (f faults) {
 	if p.demandsClients() && i.Clients == nil {
 		f.add("Clients is nil; the profile %s demands the client ids whose tokens are accepted", name)
 	}
-	if i.Profile == Keycloak && i.DangerouslyAcceptNoAudience && i.Clients == nil {
-		f.add("Clients is nil; with DangerouslyAcceptNoAudience the profile Keycloak demands the client ids whose tokens are accepted")
+	if (p == Keycloak || p == WorkOS) && i.DangerouslyAcceptNoAudience && i.Clients == nil {
+		f.add("Clients is nil; with DangerouslyAcceptNoAudience the profile %s demands the client ids whose tokens are accepted", name)
 	}
 	if p.namesNoClient() && i.Clients != nil {
 		f.add("Clients is set, but tokens of the profile %s name no client; use Demand", name)

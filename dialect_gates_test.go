@@ -156,7 +156,9 @@ func TestEveryProfileFitsIssuerDialect(t *testing.T) {
 		if got := issuerFaults(t, issuer); got != "" {
 			t.Errorf("%s: got %s; want no fault", name, got)
 		}
-		needsMore := []accesstoken.Profile{accesstoken.CI, accesstoken.Kubernetes, accesstoken.Zitadel, accesstoken.SPIFFE}
+		needsMore := []accesstoken.Profile{
+			accesstoken.CI, accesstoken.Kubernetes, accesstoken.Zitadel, accesstoken.SPIFFE, accesstoken.WorkOS, accesstoken.FusionAuth,
+		}
 		if renamed := profile.Dialect(); !slices.Contains(needsMore, profile) {
 			renamed.Name = "renamed"
 			if issuer.Dialect = renamed; issuerFaults(t, issuer) != "" {

@@ -61,7 +61,7 @@ func specimens(t *testing.T) map[string][]specimen {
 var claimsToMutate = []string{
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "azp", "scope", "cnf", "act", "nonce", "at_hash", "c_hash", "s_hash", "events",
 	"token_use", "typ", "scp", "appid", "cid", "uid", "uti", "tid", "idtyp", "ver", "roles", "email", "email_verified", "groups", "sid", "v", "firebase",
-	"role", "aal", "session_id", "sts", "type", "common_name",
+	"role", "aal", "session_id", "sts", "type", "common_name", "applicationId", "permissions", "project_id", "job_id", "tfp",
 }
 
 // mutated changes a specimen in one to three places.

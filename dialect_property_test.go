@@ -76,7 +76,8 @@ func TestNoProfileAcceptsAnIDToken(t *testing.T) {
 		v := validatorOf(t, as, shapedIssuerOf(profile))
 		for form := range 16 {
 			idToken := idTokenOf(form)
-			if profile == accesstoken.EntraV2 || profile == accesstoken.EntraV1 {
+			switch profile {
+			case accesstoken.EntraV2, accesstoken.EntraV1, accesstoken.EntraExternalID:
 				delete(idToken.claims, "azp") // which Entra ID puts into access tokens only
 			}
 			for _, typ := range []string{"JWT", ""} {

@@ -339,8 +339,8 @@ func TestTheLogSuggestsADialect(t *testing.T) {
 			map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "scope": nil, "jti": nil, "azp": canary, "scp": []string{canary}, "v": 2, "aud": []string{canary, resource}},
 			`since the client is in azp and the scopes are in scp, set Dialect: &dialect.Dialect{Types: []string{\"jwt\"}, Client: []string{\"azp\"}, Scope: []string{\"scp\"}, ScopeArray: true, Optional: []string{\"jti\"}}`, canary,
 		},
-		"Azure AD B2C, whose scopes the profile Auth0 would not read": {
-			map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "jti": nil, "azp": "c", "scp": "a b", "ver": "1.0", "tfp": canary},
+		"scopes that the profile Auth0 would not read": {
+			map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "jti": nil, "azp": "c", "scp": "a b", "ver": "1", "tfp": canary},
 			`since the client is in azp and the scopes are in scp, set Dialect: &dialect.Dialect{Types: []string{\"jwt\"}, Client: []string{\"azp\"}, Scope: []string{\"scp\"}, Optional: []string{\"jti\"}}`, "set Profile",
 		},
 		"the id in uti and roles of a realm": {

@@ -78,11 +78,11 @@ const (
 	// set an Issuer.HTTPClient that trusts the cluster's CA and sends a token.
 	Kubernetes
 
-	// CI is for the ID tokens of GitHub Actions, GitLab and the like as credentials.
-	// Every account there can get an ID token with our aud, so Demand must name the
-	// jobs that may call. A ref alone is not enough: on GitHub, for example, a
-	// stranger's pull request can run with the ref of the main branch. You should
-	// demand more, such as
+	// CI is for the ID tokens of GitHub Actions and the like as credentials. For GitLab,
+	// use GitLab. Every account there can get an ID token with our aud, so Demand must
+	// name the jobs that may call. A ref alone is not enough: on GitHub, for example, a
+	// stranger's pull request can run with the ref of the main branch. You should demand
+	// more, such as
 	// {"repository_id": {"1296269"}, "ref": {"refs/heads/main"}, "event_name": {"push"}}
 	// or the environment of a deployment.
 	CI
@@ -138,6 +138,50 @@ const (
 	// without scopes, so Policy.SPIFFEIDs says which of them may call. Unless Algorithms
 	// lists it, no Ed25519 key counts. If MaxLifetime is zero, it is 1 h.
 	SPIFFE
+
+	// AzureADB2C is for the access tokens of Azure AD B2C. The issuer ends in a slash, for
+	// example "https://contoso.b2clogin.com/<tenant id>/v2.0/", the audience is the API's
+	// application id, and MetadataURL must be the OpenID configuration of a policy. The
+	// policies of a tenant usually share one issuer, so you should demand yours, for
+	// example {"tfp": {"B2C_1_signin"}}.
+	AzureADB2C
+
+	// EntraExternalID is for an external tenant of Microsoft Entra. The issuer is
+	// "https://<tenant id>.ciamlogin.com/<tenant id>/v2.0", the audience is the API's
+	// client id, and MetadataURL is below "https://<name>.ciamlogin.com/<tenant id>/v2.0".
+	// Apart from that it is EntraV2.
+	EntraExternalID
+
+	// Logto is for the tokens that Logto issues for an API resource or an organization. It
+	// is RFC9068 under another name. The issuer ends in "/oidc". The audience is the
+	// resource indicator, or "urn:logto:organization:<id>". If a client requests neither,
+	// it gets an opaque token.
+	Logto
+
+	// WorkOS is for the session tokens of WorkOS AuthKit. They have no aud until a JWT
+	// template adds one, which should name the API, not the client. The issuer is
+	// "https://api.workos.com/user_management/<client id>", in older environments
+	// "https://api.workos.com", or a domain of yours. JWKSURI must be
+	// "https://api.workos.com/sso/jwks/<client id>".
+	WorkOS
+
+	// PingOne is for the access tokens of a PingOne environment for your own resource. The
+	// issuer is "https://auth.pingone.eu/<environment id>/as", where the end of the host
+	// depends on the region.
+	PingOne
+
+	// FusionAuth is for the access tokens of FusionAuth, for users who are registered for
+	// an application, and for entities with permissions. The audience lists the
+	// applications (or target entities) whose tokens are accepted. Tenants is required,
+	// because several tenants can have the same issuer. If that is not an https URL, set
+	// JWKSURI.
+	FusionAuth
+
+	// GitLab is for the ID tokens of GitLab's CI jobs as credentials. It is CI, and in
+	// addition it refuses all other tokens of the same issuer, such as the ID tokens of
+	// users who log in with GitLab. Demand must name the jobs that may call, for example
+	// {"project_id": {"22"}, "ref_protected": {"true"}, "ref_type": {"branch"}}.
+	GitLab
 )
 
 // String returns the profile's name, what it relaxes of RFC 9068 and what it demands
@@ -267,6 +311,33 @@ var dialects = map[Profile]*dialect.Dialect{
 		Kind:    []dialect.Mark{dialect.HasPrefix("sub", spiffeScheme)},
 		Machine: []dialect.Mark{dialect.HasPrefix("sub", spiffeScheme)},
 	},
+	AzureADB2C: {
+		Name: "AzureADB2C", Types: []string{"jwt"}, Client: []string{"azp"}, Scope: []string{"scp"}, Optional: []string{"jti"},
+		Kind: []dialect.Mark{dialect.Is("ver", "1.0"), dialect.Has("scp")},
+	},
+	EntraExternalID: {
+		Name: "EntraExternalID", Types: []string{"jwt"}, Client: []string{"azp"}, ID: "uti", Tenant: "tid", Scope: []string{"scp"}, Optional: []string{"jti"},
+		Kind:    []dialect.Mark{dialect.Without("nonce"), dialect.Is("ver", "2.0"), {Mark: shape.Grant()}},
+		Machine: entraMachine,
+	},
+	Logto: {Name: "Logto"},
+	WorkOS: {
+		Name: "WorkOS", Types: []string{"jwt", ""}, Optional: []string{"client_id"}, Entitlements: "permissions",
+		Kind: []dialect.Mark{dialect.HasPrefix("sid", "session_")},
+	},
+	PingOne: {Name: "PingOne", Types: []string{"at+jwt", ""}, Optional: []string{"jti", "sub"}},
+	FusionAuth: {
+		Name: "FusionAuth", Types: []string{"jwt"}, Client: []string{"applicationId"}, Tenant: "tid", Optional: []string{"client_id"}, Entitlements: "permissions",
+		Kind:    []dialect.Mark{dialect.Without("nonce"), dialect.AnyOf(dialect.Has("applicationId"), dialect.Has("permissions"))},
+		Machine: []dialect.Mark{dialect.Without("applicationId")},
+	},
+	GitLab: {
+		Name: "GitLab", Types: []string{"jwt", ""}, Optional: []string{"client_id"}, IDTokens: true,
+		Kind: []dialect.Mark{
+			dialect.Without("nonce", "at_hash", "c_hash", "s_hash", "events"),
+			dialect.Has("namespace_id", "project_id", "pipeline_id", "job_id"),
+		},
+	},
 }
 
 // spiffeScheme begins every SPIFFE ID, and the URL of an Issuer that is a trust domain.
@@ -313,6 +384,8 @@ func (p Profile) demandsClaims() string {
 	switch p {
 	case CI:
 		return "claims that only your jobs have, such as sub or repository"
+	case GitLab:
+		return "claims that only your jobs have, such as project_id"
 	case Firebase:
 		return "claims that only your users have, such as /firebase/sign_in_provider"
 	case GoogleIAP:

@@ -109,6 +109,9 @@ func TestTheOperatorIsToldWhichProfileToTry(t *testing.T) {
 		{"Clerk", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"aud": nil, "client_id": nil, "azp": "https://app.example.com", "v": 2, "sid": "s"}},
 		{"Authentik", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"aud": "c", "client_id": nil, "jti": nil, "azp": "c", "uid": "u", "nonce": "n"}},
 		{"CloudflareAccess", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "jti": nil, "type": "app"}},
+		{"AzureADB2C", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "jti": nil, "scope": nil, "azp": "c", "scp": "a", "nonce": "n", "ver": "1.0", "tfp": "B2C_1_a"}},
+		{"FusionAuth", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"aud": "c", "client_id": nil, "applicationId": "c", "tid": tenant}},
+		{"GitLab", map[string]any{"typ": "JWT"}, accesstokentest.Claims{"client_id": nil, "namespace_id": "1", "project_id": "1", "pipeline_id": "1", "job_id": "1"}},
 	} {
 		t.Run(test.want, func(t *testing.T) {
 			var log bytes.Buffer
@@ -126,6 +129,36 @@ func TestTheOperatorIsToldWhichProfileToTry(t *testing.T) {
 				t.Errorf("got %v, log %s; want both to say %q", err, log.String(), want)
 			}
 		})
+	}
+}
+
+// Profiles that accept the same tokens, or know theirs by little, are told by the issuer.
+func TestTheOperatorIsToldTheProfileOfThisIssuer(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	entra := accesstokentest.Claims{"client_id": nil, "azp": "c", "tid": "t", "ver": "2.0", "scp": "a", "scope": nil}
+	workos := accesstokentest.Claims{"client_id": nil, "sid": "session_1"}
+	for _, test := range []struct {
+		iss, want string
+		typ       any
+		claims    accesstokentest.Claims
+	}{
+		{"https://login.microsoftonline.com/t/v2.0", "EntraV2", "JWT", entra},
+		{"https://t.ciamlogin.com/t/v2.0", "EntraExternalID", "JWT", entra},
+		{"https://api.workos.com/user_management/client_1", "WorkOS", nil, workos},
+		{"https://login.example.com", "", nil, workos},
+		{"https://auth.pingone.eu/e/as", "PingOne", nil, accesstokentest.Claims{"jti": nil}},
+		{"https://login.example.com", "", nil, accesstokentest.Claims{"jti": nil}},
+	} {
+		v := newValidator(t, as, func(c *accesstoken.Config) {
+			c.Issuers = []accesstoken.Issuer{{URL: test.iss, Keys: jwks.Static(as.Keys()...)}}
+		})
+		claims := as.Claims(test.claims)
+		claims["iss"] = test.iss
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Sign(map[string]any{"typ": test.typ}, claims)))
+		_, named, _ := strings.Cut(fmt.Sprint(err), "set Profile: accesstoken.")
+		if err == nil || named != test.want {
+			t.Errorf("%s: got %v; want the profile %q", test.iss, err, test.want)
+		}
 	}
 }
 
@@ -202,6 +235,14 @@ func TestAProfileWithoutWhatItDemandsIsNoConfiguration(t *testing.T) {
 		{"Dex as a Dialect without clients or a demand", accesstoken.Issuer{Dialect: accesstoken.Dex.Dialect()}, "Clients and Demand are nil; any client of Dex can get a token"},
 		{"clients of Firebase", accesstoken.Issuer{Profile: accesstoken.Firebase, Clients: []string{"a"}, Demand: map[string][]string{"a": {"b"}}}, "tokens of the profile Firebase name no client"},
 		{"clients of IAP", accesstoken.Issuer{Profile: accesstoken.GoogleIAP, Clients: []string{"a"}, Demand: map[string][]string{"a": {"b"}}}, "tokens of the profile GoogleIAP name no client"},
+		{"GitLab without a demand", accesstoken.Issuer{Profile: accesstoken.GitLab}, "Demand is nil; the profile GitLab demands claims that only your jobs have, such as project_id"},
+		{"clients of GitLab", accesstoken.Issuer{Profile: accesstoken.GitLab, Clients: []string{"a"}, Demand: map[string][]string{"a": {"b"}}}, "tokens of the profile GitLab name no client"},
+		{"FusionAuth without tenants", accesstoken.Issuer{Profile: accesstoken.FusionAuth}, "Tenants is nil; the profile FusionAuth demands the tenant ids (tid)"},
+		{"FusionAuth as a Dialect without tenants", accesstoken.Issuer{Dialect: accesstoken.FusionAuth.Dialect()}, "Tenants is nil, and Dialect.Tenant says where"},
+		{"FusionAuth with empty tenants", accesstoken.Issuer{Profile: accesstoken.FusionAuth, Tenants: []string{}}, "Tenants is set but empty"},
+		{"WorkOS without aud and clients", accesstoken.Issuer{Profile: accesstoken.WorkOS, DangerouslyAcceptNoAudience: true}, "Clients is nil; with DangerouslyAcceptNoAudience the profile WorkOS demands"},
+		{"External ID without a tenant", accesstoken.Issuer{Profile: accesstoken.EntraExternalID}, "Tenants is nil, and URL names no tenant"},
+		{"tenants of B2C", accesstoken.Issuer{Profile: accesstoken.AzureADB2C, Tenants: []string{"1"}}, "Tenants is for the profiles of Entra ID and FusionAuth"},
 		{"clients where no token names one", accesstoken.Issuer{Profile: accesstoken.Kubernetes, Clients: []string{"a"}}, "tokens of the profile Kubernetes name no client"},
 		{"several tenants that nobody listed, below a path", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/x/{tenantid}/v2.0", JWKSURI: "https://a.example/jwks"}, "Tenants is nil"},
 		{"a tenant in the URL that is not listed", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: "https://a.example/1/v2.0", Tenants: []string{"2"}}, `Tenants does not have "1"`},
@@ -218,7 +259,7 @@ func TestAProfileWithoutWhatItDemandsIsNoConfiguration(t *testing.T) {
 		{"several tenants that nobody listed", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata}, "Tenants is nil, and URL names no tenant"},
 		{"several tenants without metadata", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, Tenants: []string{"1"}}, "MetadataURL is empty"},
 		{"several tenants and introspection", accesstoken.Issuer{Profile: accesstoken.EntraV2, URL: any, MetadataURL: metadata, Tenants: []string{"1"}, Introspection: client}, "Entra ID has no introspection endpoint"},
-		{"tenants elsewhere", accesstoken.Issuer{Profile: accesstoken.Auth0, Tenants: []string{"1"}}, "Tenants is for the profiles EntraV1 and EntraV2"},
+		{"tenants elsewhere", accesstoken.Issuer{Profile: accesstoken.Auth0, Tenants: []string{"1"}}, "Tenants is for the profiles of Entra ID and FusionAuth"},
 		{"a template elsewhere", accesstoken.Issuer{URL: "https://a.example/{tenantid}"}, "URL has {tenantid}, which is for"},
 		{"a negative age", accesstoken.Issuer{MaxAge: -1}, "MaxAge is -1ns"},
 		{"a negative life", accesstoken.Issuer{MaxLifetime: -1}, "MaxLifetime -1ns"},

@@ -256,7 +256,9 @@ func shapedIssuerOf(profile accesstoken.Profile) accesstoken.Issuer {
 	switch profile {
 	case accesstoken.Clerk, accesstoken.Cognito, accesstoken.Dex, accesstoken.Google:
 		issuer.Clients = []string{shapedClient}
-	case accesstoken.CI, accesstoken.Firebase, accesstoken.GoogleIAP:
+	case accesstoken.FusionAuth:
+		issuer.Tenants = []string{shapedTenant}
+	case accesstoken.CI, accesstoken.Firebase, accesstoken.GitLab, accesstoken.GoogleIAP:
 		issuer.Demand = map[string][]string{"sub": {"x-sub"}}
 	case accesstoken.SPIFFE:
 		issuer.URL, issuer.Keys = shapedTrustDomain, noKeys{}
@@ -350,6 +352,10 @@ func (s shape) text(name string) string {
 		return shapedTenant
 	case "client_id", "azp", "appid", "cid":
 		return shapedClient
+	case "sid":
+		if s.Profile == "WorkOS" {
+			return "session_1"
+		}
 	case "sub":
 		if s.Profile == "Kubernetes" {
 			return "system:serviceaccount:prod:orders"

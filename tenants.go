@@ -18,15 +18,17 @@ func (i Issuer) tenantFaults() (f faults) {
 	template := strings.Contains(i.URL, anyTenant)
 	if rules, _ := i.rules(); !rules.IsEntra {
 		switch {
+		case rules.HasTenant && i.Tenants == nil && i.Dialect == nil:
+			f.add("Tenants is nil; the profile %s demands the tenant ids (tid) whose tokens are accepted", i.Profile.name())
 		case rules.HasTenant && i.Tenants == nil:
 			f.add("Tenants is nil, and Dialect.Tenant says where the tokens name theirs; list the tenants whose tokens are accepted")
 		case rules.HasTenant:
 			f.list("Tenants", i.Tenants)
 		case i.Tenants != nil:
-			f.add("Tenants is for the profiles EntraV1 and EntraV2, and for a Dialect with Tenant")
+			f.add("Tenants is for the profiles of Entra ID and FusionAuth, and for a Dialect with Tenant")
 		}
 		if template {
-			f.add("URL has %s, which is for the profiles EntraV1 and EntraV2; write the issuer's own URL", anyTenant)
+			f.add("URL has %s, which is for the profiles of Entra ID; write the issuer's own URL", anyTenant)
 		}
 		return f
 	}

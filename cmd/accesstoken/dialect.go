@@ -110,8 +110,8 @@ var ownIDTokens = map[string]accesstoken.Profile{
 }
 
 // profile returns the one profile that accepts tokens such as this, or false if there
-// are several or none. A profile that knows its tokens by typ or by a claim goes before
-// those that do not. Those are not considered if the token has no aud.
+// are several or none. A profile that knows its tokens by typ, by a claim or by iss goes
+// before those that do not. Those are not considered if the token has no aud.
 func (s *specimen) profile() (accesstoken.Profile, bool) {
 	if p, ok := ownIDTokens[s.claims.Issuer]; ok {
 		return p, true
@@ -124,11 +124,11 @@ func (s *specimen) profile() (accesstoken.Profile, bool) {
 		spec := p.Dialect().Spec()
 		spec.IsProfile = true
 		rules, _ := shape.Compile(spec)
-		switch {
-		case !s.fits(rules):
+		switch known := knownBy(p, s.claims.Issuer); {
+		case !s.fits(rules) || known == elsewhere:
 		case p == accesstoken.RFC9068:
 			return p, true
-		case rules.IsMarked && !spec.IDTokens:
+		case rules.IsMarked || known == here:
 			marked = append(marked, p)
 		case !spec.IDTokens && s.claims.Audience != nil:
 			others = append(others, p)
@@ -141,6 +141,36 @@ func (s *specimen) profile() (accesstoken.Profile, bool) {
 		return others[0], true
 	}
 	return 0, false
+}
+
+// What the issuer's name says about a profile.
+const (
+	unknown   = iota // nothing
+	here             // the profile is for this issuer
+	elsewhere        // the profile is for other issuers
+)
+
+// knownBy tells apart profiles that accept the same tokens, by the issuer's name.
+func knownBy(p accesstoken.Profile, iss string) int {
+	var is bool
+	switch p {
+	case accesstoken.EntraV2:
+		is = !strings.Contains(iss, ".ciamlogin.com/")
+	case accesstoken.EntraExternalID:
+		is = strings.Contains(iss, ".ciamlogin.com/")
+	case accesstoken.Firebase:
+		is = strings.HasPrefix(iss, "https://securetoken.google.com/")
+	case accesstoken.PingOne:
+		is = strings.HasPrefix(iss, "https://auth.pingone.")
+	case accesstoken.WorkOS:
+		is = strings.HasPrefix(iss, "https://api.workos.com")
+	default:
+		return unknown
+	}
+	if is {
+		return here
+	}
+	return elsewhere
 }
 
 // fits reports whether the rules accept the token, and read its scopes.

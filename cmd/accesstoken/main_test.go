@@ -37,8 +37,10 @@ func TestThePrintedIssuerAcceptsTheToken(t *testing.T) {
 		wants   []string
 		profile string // "" if none is named
 	}{
-		{"Azure AD B2C", "JWT", accesstokentest.Claims{"client_id": nil, "jti": nil, "azp": "app", "scp": "a b", "ver": "1.0", "tfp": canary, "sub": canary},
+		{"a policy in tfp", "JWT", accesstokentest.Claims{"client_id": nil, "jti": nil, "azp": "app", "scp": "a b", "tfp": canary, "sub": canary},
 			dialect.Has("tfp"), []string{`Client:   []string{"azp"}`, `Scope:    []string{"scp"}`, `dialect.Has("tfp")`}, ""},
+		{"Azure AD B2C", "JWT", accesstokentest.Claims{"client_id": nil, "jti": nil, "azp": "app", "scp": "a b", "ver": "1.0", "tfp": canary, "sub": canary},
+			dialect.Has("tfp"), []string{`Client:   []string{"azp"}`}, "AzureADB2C"},
 		{"Clerk", "JWT", accesstokentest.Claims{"aud": nil, "client_id": nil, "jti": nil, "azp": "https://app.example.com", "v": 2, "sid": canary},
 			dialect.Is("v", 2), []string{`Clients: []string{"https://app.example.com"}`, `TODO: Optional has "aud", and neither Types nor Kind`}, ""},
 		{"Stytch", "JWT", accesstokentest.Claims{"iss": "stytch.com/p1", "client_id": nil, "jti": nil, "https://stytch.com/session": map[string]any{"id": canary}},
@@ -178,6 +180,37 @@ func TestTheTokenIsNeverAnArgument(t *testing.T) {
 	var stderr bytes.Buffer
 	if status := run([]string{"dialect"}, iotest.ErrReader(errors.New("gone")), &stderr, &stderr); status != 1 || !strings.Contains(stderr.String(), "cannot read standard input: gone") {
 		t.Errorf("got %d, %s; want 1", status, stderr.String())
+	}
+}
+
+// Profiles that accept the same tokens are told apart by the issuer's name.
+func TestTheIssuersNameTellsProfilesApart(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	entra := accesstokentest.Claims{"client_id": nil, "azp": "c", "tid": "t", "ver": "2.0", "scp": "a", "scope": nil}
+	workos := accesstokentest.Claims{"client_id": nil, "aud": nil, "sid": "session_1"}
+	pingOne := accesstokentest.Claims{"jti": nil}
+	gitLab := accesstokentest.Claims{"client_id": nil, "namespace_id": "1", "project_id": "1", "pipeline_id": "1", "job_id": "1"}
+	for _, test := range []struct {
+		iss    string
+		typ    any
+		claims accesstokentest.Claims
+		want   string
+	}{
+		{"https://login.microsoftonline.com/t/v2.0", "JWT", entra, "EntraV2"},
+		{"https://t.ciamlogin.com/t/v2.0", "JWT", entra, "EntraExternalID"},
+		{"https://api.workos.com/user_management/client_1", nil, workos, "WorkOS"},
+		{"https://login.example.com", nil, workos, ""},
+		{"https://auth.pingone.eu/e/as", nil, pingOne, "PingOne"},
+		{"https://login.example.com", nil, pingOne, ""},
+		{"https://gitlab.example.com", "JWT", gitLab, "GitLab"},
+	} {
+		claims := as.Claims(test.claims)
+		claims["iss"] = test.iss
+		out, complaint, status := ask(t, as.Sign(map[string]any{"typ": test.typ}, claims), "dialect")
+		_, rest, _ := strings.Cut(out, "Profile: accesstoken.")
+		if named, _, _ := strings.Cut(rest, " "); status != 0 || named != test.want {
+			t.Errorf("%s, %v: got %d, %q, %s; want %q", test.iss, test.claims, status, named, complaint, test.want)
+		}
 	}
 }
 

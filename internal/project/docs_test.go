@@ -161,7 +161,7 @@ func imports(text string) (lines string) {
 	text = regexp.MustCompile(`(?m)(^|\s)//.*$`).ReplaceAllString(text, "")
 	for _, p := range importable {
 		name := path.Base(strings.TrimSuffix(strings.TrimSuffix(p, "/v4"), "/v5"))
-		if regexp.MustCompile(`\b` + name + `\.`).MatchString(text) {
+		if regexp.MustCompile(`(^|[^/\w])` + name + `\.`).MatchString(text) {
 			lines += fmt.Sprintf("import %q\n", p)
 		}
 	}

@@ -22,7 +22,7 @@ func (s Spec) Specimen(defaults, given map[string]any) (typ string, claims map[s
 	if _, faults := Compile(s); faults != nil {
 		return "", nil, errors.New(strings.Join(faults, "; "))
 	}
-	m := maker{spec: s, given: given, claims: maps.Clone(defaults)}
+	m := maker{spec: s, given: given, claims: maps.Clone(defaults), client: defaults["client_id"]}
 	for _, name := range s.Optional {
 		if name != "sub" {
 			delete(m.claims, name)
@@ -48,6 +48,7 @@ func (s Spec) Specimen(defaults, given map[string]any) (typ string, claims map[s
 type maker struct {
 	spec          Spec
 	given, claims map[string]any
+	client        any // what names the client
 }
 
 // place moves claims from their names in RFC 9068 to where the issuer has them.
@@ -122,6 +123,9 @@ func (m *maker) meet(n *node) bool {
 		for _, c := range n.claims {
 			if c.name == "scope" || slices.Contains(m.spec.Scope, c.name) {
 				m.set(c, "") // there are no scopes unless they are given
+			}
+			if slices.Contains(m.spec.Client, c.given) {
+				m.set(c, m.client)
 			}
 			m.set(c, "test")
 		}
