@@ -79,5 +79,5 @@ func orders(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no claims", http.StatusInternalServerError)
 		return
 	}
-	fmt.Fprintf(w, "orders of %s at %s\n", claims.Subject+claims.ClientID, claims.Issuer)
+	fmt.Fprintf(w, "orders of %s at %s\n", claims.ClientID, claims.Issuer)
 }

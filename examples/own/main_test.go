@@ -128,15 +128,15 @@ func get(t *testing.T, url string, header http.Header) (status int, body string)
 
 func TestOrders(t *testing.T) {
 	as, _, url := serve(t)
-	token := "Bearer " + as.Token(accesstokentest.Claims{"scope": "orders:read", "client_id": "-web"})
+	token := "Bearer " + as.Token(accesstokentest.Claims{"scope": "orders:read", "client_id": "web"})
 	for name, test := range map[string]struct {
 		header http.Header
 		status int
 		body   string // "" is any
 	}{
-		"a token":                 {http.Header{"Authorization": {token}}, 200, "orders of alice-web at " + as.URL + "\n"},
+		"a token":                 {http.Header{"Authorization": {token}}, 200, "orders of web at " + as.URL + "\n"},
 		"a key":                   {http.Header{"X-Api-Key": {"good"}}, 200, "orders of ci at api-keys\n"},
-		"both":                    {http.Header{"Authorization": {token}, "X-Api-Key": {"good"}}, 200, "orders of alice-web at " + as.URL + "\n"},
+		"both":                    {http.Header{"Authorization": {token}, "X-Api-Key": {"good"}}, 200, "orders of web at " + as.URL + "\n"},
 		"a bad token and a key":   {http.Header{"Authorization": {"Bearer junk"}, "X-Api-Key": {"good"}}, 401, ""},
 		"neither":                 {http.Header{}, 401, ""},
 		"an unknown key":          {http.Header{"X-Api-Key": {"bad"}}, 401, ""},
