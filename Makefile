@@ -65,10 +65,11 @@ bench-smoke: ## every benchmark once, the allocations, and times out of proporti
 	go test -bench . -benchtime 1x ./benchmarks
 	go test -tags ratio -run TestRatioSmoke -count=1 -v ./benchmarks
 
-soak: ## a key set and an introspection client under a thousand goroutines, and issuers that come and go, for SOAK=60s each, with the race detector; SEED=n replays
+soak: ## a key set and an introspection client under a thousand goroutines, and 10,000 issuers that come and go under requests and gRPC streams, for SOAK=60s each, with the race detector; SEED=n replays
 	go test -race -count=1 -timeout 0 -v -run '^TestSoak' ./jwks -soak $(SOAK) -seed $(SEED)
 	go test -race -count=1 -timeout 0 -v -run '^TestSoak' ./introspection -soak $(SOAK) -seed $(SEED)
 	go test -race -count=1 -timeout 0 -v -run '^TestSoakOfIssuers' . -soak $(SOAK)
+	go test -race -count=1 -timeout 0 -v -run '^TestSoakOfIssuers' ./grpcauth -soak $(SOAK)
 
 mutate: ## take each check away in turn, and see that a test fails; some 30 minutes; ONLY=./grpcauth takes those of one package
 	@go run ./conformance/mutate -only '$(ONLY)'

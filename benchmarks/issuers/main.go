@@ -13,15 +13,14 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log"
-	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/MicahParks/jwkset"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/accesstoken/accesstoken"
 )
@@ -30,16 +29,17 @@ const rounds = 5
 
 func main() {
 	log.SetFlags(0)
-	set, err := newKeys()
+	keys, err := newKeys()
 	if err != nil {
 		log.Fatal(err)
 	}
+	transport := serve(keys)
 	fmt.Println("| issuers | `NewValidator` | `Warm` | `SetIssuers`, one removed | memory of each | with its keys |")
 	fmt.Println("|---|---|---|---|---|---|")
 	for _, n := range []int{1, 200, 10_000} {
 		var best cost
 		for range rounds {
-			one, err := measure(set, n)
+			one, err := measure(transport, n)
 			if err != nil {
 				log.Fatal(err)
 			}
@@ -49,38 +49,37 @@ func main() {
 	}
 }
 
-// keys is the key set of every issuer. A fetch gets it without a connection, so that Warm
-// measures us, and not the network and ten thousand servers.
-type keys string
-
-func (k keys) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{
-		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
-		Header: http.Header{"Content-Type": {"application/jwk-set+json"}},
-		Body:   io.NopCloser(strings.NewReader(string(k))), ContentLength: int64(len(k)),
-	}, nil
-}
-
 // newKeys returns a set of one RSA key and one of P-256, which is what many issuers have.
-func newKeys() (keys, error) {
+func newKeys() ([]byte, error) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var set jwkset.JWKSMarshal
 	for kid, key := range map[string]crypto.PublicKey{"1": rsaKey.Public(), "2": ecKey.Public()} {
 		jwk, err := jwkset.NewJWKFromKey(key, jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: kid, USE: jwkset.UseSig}})
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		set.Keys = append(set.Keys, jwk.Marshal())
 	}
-	text, err := json.Marshal(set)
-	return keys(text), err
+	return json.Marshal(set)
+}
+
+// serve returns the transport of a server that has the same keys for all issuers. It is in
+// this process, so that Warm measures no network. As with the default HTTPClient, each issuer
+// has a copy of the transport, and a connection of its own.
+func serve(keys []byte) *http.Transport {
+	listener := bufconn.Listen(1 << 16)
+	go func() {
+		log.Fatal(http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(keys) })))
+	}()
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
+	return &http.Transport{DialContext: dial}
 }
 
 // A cost is what some issuers cost: times, and bytes of each.
@@ -97,14 +96,13 @@ func (c cost) least(other cost) cost {
 	return cost{min(c.start, other.start), min(c.warm, other.warm), min(c.set, other.set), min(c.bare, other.bare), min(c.full, other.full)}
 }
 
-func measure(k keys, n int) (c cost, err error) {
-	client := &http.Client{Transport: k}
+func measure(transport *http.Transport, n int) (c cost, err error) {
 	issuers := make([]accesstoken.Issuer, n+1)
 	for i := range issuers {
 		url := fmt.Sprintf("https://tenant-%d.example.com", i)
-		issuers[i] = accesstoken.Issuer{URL: url, JWKSURI: url + "/jwks", HTTPClient: client}
+		issuers[i] = accesstoken.Issuer{URL: url, JWKSURI: "http://127.0.0.1/jwks"}
 	}
-	config := accesstoken.Config{Resource: "https://api.example.com", Issuers: issuers, Logger: slog.New(slog.DiscardHandler)}
+	config := accesstoken.Config{Resource: "https://api.example.com", Issuers: issuers, HTTPClient: &http.Client{Transport: transport}}
 	before := heap()
 	var v *accesstoken.Validator
 	if c.start, err = timed(func() (err error) { v, err = accesstoken.NewValidator(config); return err }); err != nil {
