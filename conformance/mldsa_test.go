@@ -62,6 +62,9 @@ func checkMLDSAReported(t *testing.T, v vector) {
 	if _, err := s.validator.Validate(t.Context(), accesstoken.Bearer(earth.token(t, recipe{}))); err != nil {
 		t.Errorf("got %v; want the RSA key used", err)
 	}
+	if err := s.validator.Close(); err != nil { // waits for the log line of the fetch
+		t.Error(err)
+	}
 	const reason = "key 0: its kty is AKP, which only programs built with Go 1.27 or later can use"
 	if got := strings.Contains(s.logs.String(), reason); got == testkit.HasMLDSA {
 		t.Errorf("got %q; want the key reported: %t", s.logs.String(), !testkit.HasMLDSA)
