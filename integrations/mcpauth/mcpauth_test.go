@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/integrations/mcpauth"
 	"github.com/accesstoken/accesstoken/internal/testkit"
+	"github.com/accesstoken/accesstoken/middleware"
 	"github.com/accesstoken/accesstoken/resourcemetadata"
 	"github.com/accesstoken/accesstoken/scopes"
 )
@@ -49,6 +51,7 @@ func open(t *testing.T, over string, change func(*mcpauth.Options)) *place {
 	p.Server = httptest.NewUnstartedServer(nil)
 	host := p.Listener.Addr().String()
 	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
+		c.Leeway = -1 // none
 		c.Metadata = &resourcemetadata.Metadata{}
 	})
 	options := mcpauth.Options{
@@ -86,8 +89,11 @@ func open(t *testing.T, over string, change func(*mcpauth.Options)) *place {
 		"stateful":  mcp.NewStreamableHTTPHandler(get, nil),
 		"stateless": mcp.NewStreamableHTTPHandler(get, &mcp.StreamableHTTPOptions{Stateless: true}),
 		"SSE":       mcp.NewSSEHandler(get, nil),
-	}[over]
+	}[strings.TrimSuffix(over, " behind another Wrap")]
 	p.Config.Handler = guard.Wrap(handler)
+	if strings.HasSuffix(over, " behind another Wrap") {
+		p.Config.Handler = middleware.New(v, nil).Wrap(p.Config.Handler)
+	}
 	p.StartTLS()
 	t.Cleanup(p.Close)
 	return p
@@ -116,7 +122,7 @@ func (p *place) connect(t *testing.T, over string, s *sender) *mcp.ClientSession
 	s.base = p.Client().Transport
 	client := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, nil)
 	var transport mcp.Transport = &mcp.StreamableClientTransport{Endpoint: p.URL, HTTPClient: &http.Client{Transport: s}}
-	if over == "SSE" {
+	if strings.HasPrefix(over, "SSE") {
 		transport = &mcp.SSEClientTransport{Endpoint: p.URL, HTTPClient: &http.Client{Transport: s}}
 	}
 	session, err := client.Connect(t.Context(), transport, nil)
@@ -140,6 +146,9 @@ func TestAToolSeesTheCallerOfItsRequest(t *testing.T) {
 		"stateful":  "whoami: true alice mcp [Bearer verified] []",
 		"stateless": "whoami: true alice mcp [Bearer verified] []",
 		"SSE":       "whoami: false  ",
+
+		"stateful behind another Wrap": "whoami: true alice mcp [Bearer verified] []",
+		"SSE behind another Wrap":      "whoami: false  ",
 	} {
 		t.Run(over, func(t *testing.T) {
 			p, s := open(t, over, nil), new(sender)
@@ -261,6 +270,25 @@ func TestAnSSESessionBelongsToItsCaller(t *testing.T) {
 	}
 	if got, body := p.post(t, token("alice", "mcp other"), "", path.RequestURI(), whoami); got.StatusCode != 202 {
 		t.Errorf("alice: got %d %s; want 202", got.StatusCode, body)
+	}
+}
+
+// A stream ends with the token that opened it.
+func TestAStreamEndsWithItsToken(t *testing.T) {
+	p := open(t, "SSE", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", p.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := time.Now().Add(time.Second).Truncate(time.Second).Add(time.Second)
+	r.Header.Set("Authorization", "Bearer "+as.Token(accesstokentest.Claims{"scope": "mcp", "exp": ends.Unix()}))
+	response, err := p.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); response.StatusCode != 200 || time.Now().Before(ends) {
+		t.Errorf("got %d, and the end at %v, %v; want it at %v", response.StatusCode, time.Now(), err, ends)
 	}
 }
 
