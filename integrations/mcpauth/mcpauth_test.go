@@ -70,7 +70,9 @@ func open(t *testing.T, over string, change func(*mcpauth.Options)) *place {
 		t.Fatal(err)
 	}
 	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
-	server.AddReceivingMiddleware(guard.Receive)
+	if !strings.Contains(over, "without Receive") {
+		server.AddReceivingMiddleware(guard.Receive)
+	}
 	for _, name := range []string{"whoami", "delete", "unlisted"} {
 		mcp.AddTool(server, &mcp.Tool{Name: name, Description: name}, func(ctx context.Context, r *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
 			claims, ok := accesstoken.FromContext(ctx)
@@ -89,7 +91,7 @@ func open(t *testing.T, over string, change func(*mcpauth.Options)) *place {
 		"stateful":  mcp.NewStreamableHTTPHandler(get, nil),
 		"stateless": mcp.NewStreamableHTTPHandler(get, &mcp.StreamableHTTPOptions{Stateless: true}),
 		"SSE":       mcp.NewSSEHandler(get, nil),
-	}[strings.TrimSuffix(over, " behind another Wrap")]
+	}[strings.Fields(over)[0]]
 	p.Config.Handler = guard.Wrap(handler)
 	if strings.HasSuffix(over, " behind another Wrap") {
 		p.Config.Handler = middleware.New(v, nil).Wrap(p.Config.Handler)
@@ -149,6 +151,9 @@ func TestAToolSeesTheCallerOfItsRequest(t *testing.T) {
 
 		"stateful behind another Wrap": "whoami: true alice mcp [Bearer verified] []",
 		"SSE behind another Wrap":      "whoami: false  ",
+
+		"SSE without Receive behind another Wrap":      "whoami: false  ",
+		"stateful without Receive behind another Wrap": "whoami: false   [Bearer verified] []",
 	} {
 		t.Run(over, func(t *testing.T) {
 			p, s := open(t, over, nil), new(sender)
