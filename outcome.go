@@ -59,6 +59,7 @@ var outcomes = map[Reason]outcome{
 	ScopeInsufficient:                {403, grpcPermissionDenied, "insufficient_scope", true, false, "the access token lacks a required scope"},
 	AuthorizationDetailsInsufficient: {403, grpcPermissionDenied, "insufficient_scope", true, false, "the access token lacks required authorization details"},
 	PolicyDenied:                     {403, grpcPermissionDenied, "", false, false, "access is denied"},
+	OriginRefused:                    {403, grpcPermissionDenied, "", false, false, "the origin or the host is not allowed"},
 	TransportInsecure:                {403, grpcPermissionDenied, "", false, false, "credentials must be sent over TLS"},
 
 	KeysUnavailable:          {503, grpcUnavailable, "", false, false, unavailable},

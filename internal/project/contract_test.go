@@ -359,6 +359,7 @@ func TestContractOfReasons(t *testing.T) {
 		accesstoken.ScopeInsufficient:                "SCOPE_INSUFFICIENT",
 		accesstoken.AuthorizationDetailsInsufficient: "AUTHORIZATION_DETAILS_INSUFFICIENT",
 		accesstoken.StepUpRequired:                   "STEP_UP_REQUIRED",
+		accesstoken.OriginRefused:                    "ORIGIN_REFUSED",
 		accesstoken.PolicyDenied:                     "POLICY_DENIED",
 		accesstoken.BindingRequired:                  "BINDING_REQUIRED",
 		accesstoken.DPoPProofInvalid:                 "DPOP_PROOF_INVALID",

@@ -1,0 +1,229 @@
+// Package mcpauth protects servers of the Model Context Protocol (MCP) that are made with
+// the MCP Go SDK.
+//
+//	guard, err := mcpauth.New(validator, &mcpauth.Options{
+//		Policy: accesstoken.Policy{Scopes: scopes.All("mcp")},
+//		Tools: map[string]accesstoken.Policy{
+//			"search": {Scopes: scopes.None()},
+//			"delete": {Scopes: scopes.All("files:write")},
+//		},
+//		Hosts: []string{"mcp.example.com"},
+//	})
+//	…
+//	server.AddReceivingMiddleware(guard.Receive)
+//	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil)
+//	mux.Handle("/mcp", guard.Wrap(handler))
+//	mux.Handle(resourcemetadata.Pattern(validator), resourcemetadata.Handler(validator))
+//
+// Every request is decided here, before the SDK sees it: the token of each HTTP request,
+// whatever session it names, and the policy of each JSON-RPC message in its body. A refusal
+// has the challenge that clients need to log in or to ask for more (RFC 6750, RFC 9728,
+// RFC 9470). The SDK's own auth.RequireBearerToken is not needed, and its challenges lack
+// the error that a client must see to ask for more.
+//
+// A tool finds its caller in its context, with [accesstoken.FromContext], if the server has
+// [Guard.Receive]. That is the caller of this very request. Do not use the context in which a
+// session began: another request of the session may have another token. A tool never gets
+// the token, so it cannot pass it on.
+//
+// A session belongs to the caller that opened it. Requests of others are refused, with the
+// SDK's Streamable HTTP handler by the SDK, and with its SSE handler by Wrap. Over SSE a tool
+// finds no caller, because the SDK does not tell which request a message came with; policies
+// are decided all the same.
+package mcpauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/internal/adapter"
+	"github.com/accesstoken/accesstoken/internal/ending"
+	"github.com/accesstoken/accesstoken/middleware"
+)
+
+// Options configure a Guard.
+type Options struct {
+	_ [0]func()
+
+	// Policy is what every request needs. It must not be the zero Policy; if any valid token
+	// will do, set Scopes to scopes.None().
+	Policy accesstoken.Policy
+
+	// Tools, Prompts and Resources are what calls of a tool, uses of a prompt and reads of a
+	// resource need besides Policy, by name or URI. If a map is not nil, operations that it
+	// does not list are refused as PolicyDenied. Methods is the same for other methods, such
+	// as "completion/complete"; those that it does not list need only Policy.
+	// FreshIntrospection is for Policy only.
+	Tools, Prompts, Resources, Methods map[string]accesstoken.Policy
+
+	// Hosts are the values of Host that are accepted, with a port if clients send one. They
+	// keep a web page out that has bound its own name to this server's address (DNS
+	// rebinding). You must set Hosts.
+	Hosts []string
+
+	// Origins are the values of Origin that are accepted, for web pages, for example
+	// "https://app.example.com". A request without Origin is accepted.
+	Origins []string
+}
+
+// A Guard decides about the requests of an MCP server. It is safe for concurrent use.
+type Guard struct {
+	validator *accesstoken.Validator
+	refuser   *middleware.Middleware
+	options   Options
+	rules     map[string]map[string]accesstoken.Policy // by method, then by name or URI
+	sessions  sessions
+}
+
+// New returns a Guard. If the Options have faults, the error has one line for each of them.
+func New(v *accesstoken.Validator, options *Options) (*Guard, error) {
+	if v == nil || options == nil {
+		return nil, errors.New("mcpauth: New needs a Validator and Options")
+	}
+	g := &Guard{validator: v, refuser: middleware.New(v, &middleware.Options{CORS: true}), options: *options}
+	g.options.Hosts, g.options.Origins = slices.Clone(options.Hosts), slices.Clone(options.Origins)
+	g.rules = map[string]map[string]accesstoken.Policy{
+		"tools/call": options.Tools, "prompts/get": options.Prompts,
+		"resources/read": options.Resources, "resources/subscribe": options.Resources, "resources/unsubscribe": options.Resources,
+	}
+	var faults []error
+	if err := v.PolicyErr(options.Policy); err != nil {
+		faults = append(faults, fmt.Errorf("mcpauth: Policy: %w", err))
+	}
+	if len(options.Hosts) == 0 || slices.Contains(options.Hosts, "") {
+		faults = append(faults, errors.New("mcpauth: Hosts is empty, or has an empty element; list the values of Host that clients send"))
+	}
+	if slices.Contains(options.Origins, "") || slices.Contains(options.Origins, "null") {
+		faults = append(faults, errors.New("mcpauth: Origins has an empty element, or null, which pages of any origin can send"))
+	}
+	for field, policies := range map[string]map[string]accesstoken.Policy{"Tools": options.Tools, "Prompts": options.Prompts, "Resources": options.Resources, "Methods": options.Methods} {
+		for name, policy := range policies {
+			if policy.FreshIntrospection {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: FreshIntrospection is decided before the message is read; set it in Options.Policy", field, name))
+			}
+			if err := policy.Err(); err != nil {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
+			} else if err := v.PolicyErr(options.Policy.And(policy)); err != nil {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
+			}
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	if faults != nil {
+		return nil, errors.Join(faults...)
+	}
+	return g, nil
+}
+
+// Wrap returns a handler that calls next, a handler of the SDK, if the request may pass, and
+// refuses it otherwise. Responses and streams end with the token.
+func (g *Guard) Wrap(next http.Handler) http.Handler {
+	carried := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{AllowMissingExpiration: true})(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := g.checkOrigin(r); err != nil {
+			g.refuser.Refuse(w, r, err)
+			return
+		}
+		credentials := g.validator.CredentialsOf(r)
+		admitted, err := adapter.Authorize(r.Context(), g.validator, "", credentials, g.options.Policy)
+		if err != nil {
+			g.refuser.Refuse(w, r, err)
+			return
+		}
+		defer admitted.End()
+		switch err := g.checkMessages(w, r, admitted.Claims); {
+		case errors.Is(err, errTooLarge):
+			http.Error(w, errTooLarge.Error(), http.StatusRequestEntityTooLarge)
+			return
+		case errors.Is(err, errMalformed):
+			http.Error(w, errMalformed.Error(), http.StatusBadRequest)
+			return
+		case err != nil:
+			g.refuser.Refuse(w, r, err)
+			return
+		}
+		if w, err = g.sessions.bind(w, r, admitted.Claims); err != nil {
+			g.refuser.Refuse(w, r, err)
+			return
+		}
+		adapter.Accepted(w.Header(), r, g.validator.Nonce(credentials), true)
+		ending.Serve(r.Context(), w, g.validator, admitted.Claims, func(ctx context.Context) {
+			carried.ServeHTTP(w, withoutToken(ctx, r, g.validator.Fields(), admitted.Claims))
+		})
+	})
+}
+
+// checkOrigin refuses requests of web pages that the operator does not know.
+func (g *Guard) checkOrigin(r *http.Request) error {
+	origins := r.Header.Values("Origin")
+	switch {
+	case !slices.Contains(g.options.Hosts, r.Host):
+		return accesstoken.OriginRefused
+	case len(origins) > 1, len(origins) == 1 && !slices.Contains(g.options.Origins, origins[0]):
+		return accesstoken.OriginRefused
+	}
+	return nil
+}
+
+// A callerKey is the key of the caller's claims in the context that the SDK gets. The SDK
+// makes the contexts of tools from that of the request that began the session, so the claims
+// are not in it under the key of package accesstoken.
+type callerKey struct{}
+
+// withoutToken returns the request that the SDK gets: without the credentials, because the
+// SDK hands the header to every tool, and without claims that a later request of the session
+// could find.
+func withoutToken(ctx context.Context, r *http.Request, fields []string, claims accesstoken.Claims) *http.Request {
+	carried := r.Clone(context.WithValue(adapter.Anonymous(ctx), callerKey{}, claims))
+	for _, field := range fields {
+		carried.Header.Del(field)
+	}
+	carried.Header.Set("Authorization", "Bearer verified") // for auth.RequireBearerToken, which puts the TokenInfo in its place
+	return carried
+}
+
+// claimsName is the name of the caller's claims in TokenInfo.Extra.
+const claimsName = "accesstoken"
+
+// tokenInfo is the SDK's verifier. The request was decided before.
+func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo, error) {
+	claims, ok := ctx.Value(callerKey{}).(accesstoken.Claims)
+	if !ok {
+		return nil, auth.ErrInvalidToken
+	}
+	return &auth.TokenInfo{
+		Scopes:     slices.Collect(claims.Scopes().All()),
+		Expiration: claims.End(),
+		UserID:     principal(claims),
+		Extra:      map[string]any{"issuer": claims.Issuer, "client_id": claims.ClientID, claimsName: claims},
+	}, nil
+}
+
+// Receive is an mcp.Middleware. It puts the claims of the request's caller into the context
+// of tools, prompts and resources.
+func (g *Guard) Receive(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, request mcp.Request) (mcp.Result, error) {
+		claims, ok := callerOf(request)
+		if !ok {
+			return next(adapter.Anonymous(ctx), method, request)
+		}
+		return next(accesstoken.NewContext(ctx, claims), method, request)
+	}
+}
+
+func callerOf(request mcp.Request) (accesstoken.Claims, bool) {
+	extra := request.GetExtra()
+	if extra == nil || extra.TokenInfo == nil {
+		return accesstoken.Claims{}, false
+	}
+	claims, ok := extra.TokenInfo.Extra[claimsName].(accesstoken.Claims)
+	return claims, ok
+}
