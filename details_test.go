@@ -261,7 +261,10 @@ func TestDetailFaults(t *testing.T) {
 		}
 	}
 	as := accesstokentest.NewServer(t)
-	v := newValidator(t, as, func(c *accesstoken.Config) { c.DetailTypes = detailTypes() })
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.DetailTypes = detailTypes()
+		c.DetailTypes[strings.Repeat("x", 256)] = accesstoken.DetailType{}
+	})
 	for want, details := range map[string][]accesstoken.DetailRequirement{
 		"Details is set but empty":                {},
 		"Details[1] has no Type":                  {{Type: "payment"}, {}},

@@ -114,7 +114,7 @@ type logins struct{ acr, amr []string }
 
 // demandsLogin reports whether the policy says how or when the user authenticated.
 func (p Policy) demandsLogin() bool {
-	return p.ACR != nil || p.AMR != nil || p.MaxAuthAge != 0 || p.also != nil
+	return p.ACR != nil || p.AMR != nil || p.MaxAuthAge != 0
 }
 
 // andLogins puts the demands of other beside those of p, so that none is lost.
@@ -128,16 +128,11 @@ func (p Policy) andLogins(other Policy) (acr, amr []string, also []logins) {
 	return p.ACR, p.AMR, slices.Concat(p.also, []logins{{other.ACR, other.AMR}}, other.also)
 }
 
-// eachLogin calls do for the demands of every policy that And combined, until it returns
-// false.
-func (p Policy) eachLogin(do func(acr, amr []string) bool) {
-	if !do(p.ACR, p.AMR) {
-		return
-	}
+// eachLogin calls do for the demands of every policy that And combined.
+func (p Policy) eachLogin(do func(acr, amr []string)) {
+	do(p.ACR, p.AMR)
 	for _, l := range p.also {
-		if !do(l.acr, l.amr) {
-			return
-		}
+		do(l.acr, l.amr)
 	}
 }
 
@@ -154,7 +149,7 @@ func (p Policy) loginErr() (err error) {
 	if p.MaxAuthAge < 0 || p.MaxAuthAge%time.Second != 0 {
 		return fmt.Errorf("accesstoken: MaxAuthAge is %v; expected whole seconds, or zero for no demand", p.MaxAuthAge)
 	}
-	p.eachLogin(func(acr, amr []string) bool {
+	p.eachLogin(func(acr, amr []string) {
 		switch {
 		case acr != nil && len(acr) == 0 || amr != nil && len(amr) == 0:
 			err = errors.New("accesstoken: ACR or AMR is set but empty, so that no login satisfies it; leave it nil for no demand")
@@ -163,7 +158,6 @@ func (p Policy) loginErr() (err error) {
 		case slices.Contains(amr, ""):
 			err = errors.New("accesstoken: AMR has an empty element")
 		}
-		return err == nil
 	})
 	return err
 }

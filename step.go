@@ -26,6 +26,9 @@ func (v *Validator) PolicyErr(policy Policy) error {
 	if err := v.loginErr(policy); err != nil {
 		return err
 	}
+	if v.demandsACR(policy) && v.weakestACR(policy) == nil {
+		return errNoACR
+	}
 	return v.detailTypesErr(policy)
 }
 
@@ -37,17 +40,13 @@ func (v *Validator) loginErr(p Policy) error {
 	if p.MaxAuthAge != 0 && p.MaxAuthAge < v.leeway {
 		return fmt.Errorf("accesstoken: MaxAuthAge is %v, less than the Leeway of %v, so that a fresh login may be too old already; set at least the Leeway", p.MaxAuthAge, v.leeway)
 	}
-	if p.also != nil && v.demandsACR(p) && v.weakestACR(p) == nil {
-		return errors.New("accesstoken: the policies that And combined have no ACR in common, also not by Config.ACROrder")
-	}
 	return nil
 }
 
+var errNoACR = errors.New("accesstoken: the policies that And combined have no ACR in common, also not by Config.ACROrder")
+
 func (v *Validator) demandsACR(p Policy) (demands bool) {
-	p.eachLogin(func(acr, _ []string) bool {
-		demands = acr != nil
-		return !demands
-	})
+	p.eachLogin(func(acr, _ []string) { demands = demands || acr != nil })
 	return demands
 }
 
@@ -68,6 +67,9 @@ func (v *Validator) checkLogin(f *facts, p Policy) error {
 		login = new(jose.Login)
 	}
 	if !v.meetsACR(p, login.Class) {
+		if v.weakestACR(p) == nil {
+			return wrapError(ResourceServerMisconfigured, errNoACR)
+		}
 		return f.stepUp("acr", login.Class == "", "acr is not among those that the policy accepts")
 	}
 	if p.MaxAuthAge != 0 {
@@ -118,11 +120,10 @@ func (v *Validator) clock() (now time.Time, err error) {
 
 // checkMethods checks amr. RFC 9470 has no parameter for it, so there is no challenge.
 func (f *facts) checkMethods(login *jose.Login, p Policy) (err error) {
-	p.eachLogin(func(_, amr []string) bool {
+	p.eachLogin(func(_, amr []string) {
 		if amr != nil && !slices.ContainsFunc(amr, func(method string) bool { return slices.Contains(login.Methods, method) }) {
 			err = refusal(PolicyDenied, "amr has none of the methods that the policy accepts")
 		}
-		return err == nil
 	})
 	return err
 }
@@ -130,18 +131,15 @@ func (f *facts) checkMethods(login *jose.Login, p Policy) (err error) {
 // meetsACR reports whether an acr satisfies all policies that And combined.
 func (v *Validator) meetsACR(p Policy, class string) (meets bool) {
 	meets = true
-	p.eachLogin(func(acr, _ []string) bool {
-		meets = acr == nil || v.isStrongEnough(acr, class)
-		return meets
-	})
+	p.eachLogin(func(acr, _ []string) { meets = meets && (acr == nil || v.isStrongEnough(acr, class)) })
 	return meets
 }
 
 // isStrongEnough reports whether an acr is listed, or is stronger than a listed one by
 // ACROrder.
 func (v *Validator) isStrongEnough(listed []string, class string) bool {
-	if class == "" || slices.Contains(listed, class) {
-		return class != ""
+	if slices.Contains(listed, class) {
+		return true
 	}
 	strength := slices.Index(v.config.ACROrder, class)
 	return slices.ContainsFunc(listed, func(weaker string) bool {
@@ -154,14 +152,13 @@ func (v *Validator) isStrongEnough(listed []string, class string) bool {
 // satisfies the policy, and all others that do.
 func (v *Validator) weakestACR(p Policy) (values []string) {
 	ranked := slices.IndexFunc(v.config.ACROrder, func(class string) bool { return v.meetsACR(p, class) })
-	p.eachLogin(func(acr, _ []string) bool {
+	p.eachLogin(func(acr, _ []string) {
 		for _, class := range acr {
 			at := slices.Index(v.config.ACROrder, class)
 			if (at < 0 || at == ranked) && v.meetsACR(p, class) && !slices.Contains(values, class) {
 				values = append(values, class)
 			}
 		}
-		return true
 	})
 	return values
 }

@@ -85,6 +85,7 @@ func TestStepUp(t *testing.T) {
 		"And: the other way": {claims{"acr": ordered[0]}, acr(ordered[1]).And(acr(ordered[0])), accesstoken.StepUpRequired,
 			`acr_values="urn:x:loa:2"`},
 		"And: the shorter age":   {claims{"auth_time": ago(3 * minute)}, age(5 * minute).And(age(2 * minute)), accesstoken.StepUpRequired, `max_age="120"`},
+		"And: the first age":     {claims{"acr": "a", "auth_time": ago(3 * minute)}, age(2 * minute).And(acr("a")), accesstoken.StepUpRequired, `acr_values="a", max_age="120"`},
 		"And: the only age":      {claims{"auth_time": ago(3 * minute)}, acr().And(age(2 * minute)), accesstoken.StepUpRequired, `max_age="120"`},
 		"And: amr of both":       {claims{"amr": []string{"otp"}}, amr("otp").And(amr("hwk")), accesstoken.PolicyDenied, ""},
 		"And: amr of both, met":  {claims{"amr": []string{"otp", "hwk"}}, amr("otp").And(amr("hwk")), "", ""},
@@ -128,7 +129,8 @@ func TestACachedTokenIsRefusedOnceItsLoginIsTooOld(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	var clock testkit.Clock
 	v := newValidator(t, as, func(c *accesstoken.Config) { c.Now = clock.Now })
-	policy := accesstoken.Policy{Scopes: scopes.None(), MaxAuthAge: 5 * time.Minute}
+	policy := accesstoken.Policy{Scopes: scopes.None(), MaxAuthAge: 5 * time.Minute, ACR: []string{"mfa"}}.
+		And(accesstoken.Policy{ACR: []string{"other", "mfa"}, AMR: []string{"otp"}})
 	token := accesstoken.Bearer(as.Token(accesstokentest.Claims{"auth_time": ago(0), "acr": "mfa", "amr": []string{"otp"}}))
 	claims, err := v.Authorize(t.Context(), token, policy)
 	if err != nil {
@@ -215,8 +217,13 @@ func TestACROrderFaults(t *testing.T) {
 // and again.
 func TestTheOperatorIsToldThatALoginMayNotHelp(t *testing.T) {
 	as := accesstokentest.NewServer(t)
-	var log lockedBuffer
+	var log, weakLog lockedBuffer
 	v := newValidator(t, as, func(c *accesstoken.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	quiet := newValidator(t, as, func(c *accesstoken.Config) { c.Logger = slog.New(slog.NewTextHandler(&weakLog, nil)) })
+	for _, claims := range []accesstokentest.Claims{{"acr": "pwd", "auth_time": ago(0)}, {"acr": "mfa", "auth_time": ago(time.Hour)}} {
+		_, err := quiet.Authorize(t.Context(), accesstoken.Bearer(as.Token(claims)), accesstoken.Policy{ACR: []string{"mfa"}, MaxAuthAge: time.Minute})
+		wantReason(t, err, accesstoken.StepUpRequired)
+	}
 	for range 3 {
 		for _, test := range []struct {
 			claims accesstokentest.Claims
@@ -231,6 +238,9 @@ func TestTheOperatorIsToldThatALoginMayNotHelp(t *testing.T) {
 			_, err := v.Authorize(t.Context(), accesstoken.Bearer(as.Token(test.claims)), test.policy)
 			wantReason(t, err, accesstoken.StepUpRequired)
 		}
+	}
+	if strings.Contains(weakLog.String(), "level=WARN") {
+		t.Errorf("a login that is merely too weak or too old: got %s; want no warning", weakLog.String())
 	}
 	for _, want := range []string{"the token has no acr", "the token has no auth_time", "auth_time is in the future, or is no date"} {
 		if got := strings.Count(log.String(), want); got != 1 {
