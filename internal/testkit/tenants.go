@@ -29,9 +29,9 @@ type Tenants struct {
 	Moving    int // how many move
 
 	issuers []accesstoken.Issuer
-	tokens  []string // of Moving issuers that stay, then of those that move
+	tokens  []string       // of Moving issuers that stay, then of those that move
 	fetched []atomic.Int64 // after Warm
-	keys    string // what each fetch gets
+	keys    string         // what each fetch gets
 
 	mu       sync.RWMutex
 	removed  []bool // of those that move, as the last change left them
