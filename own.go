@@ -32,7 +32,7 @@ func (v *Validator) authenticateOwn(ctx context.Context, credentials Credentials
 func (v *Validator) callAuthenticate(ctx context.Context, credentials Credentials) (identity Identity, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			identity, err = Identity{}, wrapError(InternalError, fmt.Errorf("Authenticate panicked: %s", panics.Describe(p)))
+			identity, err = Identity{}, wrapError(InternalError, fmt.Errorf("the hook Authenticate panicked: %s", panics.Describe(p)))
 		}
 	}()
 	return v.config.Authenticate(ctx, credentials.request)

@@ -51,7 +51,7 @@ func (f *family) keep(g *group, answer *answers.Answer[group]) error {
 	other := f.resolved[source]
 	switch {
 	case f.roster.Load().sources[source], other != nil && other.given.URL != i.url:
-		return faultyIssuer(errors.New("Keys is the KeySource of another issuer, so either could sign for the other"))
+		return faultyIssuer(errors.New("its Keys are those of another issuer, so either could sign for the other"))
 	case source != nil:
 		f.resolved[source] = g
 	}
