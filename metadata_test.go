@@ -453,3 +453,24 @@ func TestSignerFaults(t *testing.T) {
 		}
 	}
 }
+
+// The bound is 64 KiB: a document may have that many bytes.
+func TestTheLargestDocument(t *testing.T) {
+	named := func(bytes int) func(*accesstoken.Config) {
+		return func(c *accesstoken.Config) { c.Metadata.Name = strings.Repeat("x", bytes) }
+	}
+	const without = `{"bearer_methods_supported":["header"],"resource":"https://api.example.com","resource_name":""}`
+	const servers = `"authorization_servers":["https://login.example.com"],`
+	most := 64<<10 - len(without)
+	if _, _, document := published(t, named(most)); strings.Contains(document, "authorization_servers") || len(document) != 64<<10 {
+		t.Errorf("got %d bytes; want 64 KiB, without the list", len(document))
+	}
+	if _, _, document := published(t, named(most-len(servers))); !strings.Contains(document, servers) || len(document) != 64<<10 {
+		t.Errorf("got %d bytes; want 64 KiB, with the list", len(document))
+	}
+	config := accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://login.example.com"}}, Metadata: &resourcemetadata.Metadata{}}
+	named(most + 1)(&config)
+	if _, err := accesstoken.NewValidator(config); err == nil {
+		t.Error("64 KiB and a byte: got no fault")
+	}
+}
