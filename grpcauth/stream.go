@@ -237,7 +237,7 @@ func (s *authorizedStream) checkToken() error {
 	defer cancel()
 	gone := adapter.Gone(claims)
 	defer context.AfterFunc(gone, cancel)()
-	_, err := v.Authorize(ctx, s.interceptors.credentialsOf(s.ctx, s.method()), rule.policy)
+	_, err := v.Authorize(ctx, s.interceptors.credentialsOf(ctx, s.method()), rule.policy)
 	if gone.Err() != nil {
 		return nil
 	}
