@@ -48,7 +48,8 @@ var properties = map[string]property{
 	"empty list":          ofHeader(func(n *node) bool { return n.isNull() || n.isStrings() && len(n.elements) == 0 }),
 	"list of nothing but": (*input).listOfNothingBut,
 	"key without kty":     ofHeader(func(n *node) bool { return !n.isNull() && !n.get("kty").isString() }),
-	"symmetric key":       ofHeader(func(n *node) bool { return n.get("kty").is("oct") }),
+	"symmetric key":       ofHeader(func(n *node) bool { return n.get("kty").is("oct") && n.get("k").isString() }),
+	"empty symmetric key": ofHeader(func(n *node) bool { return n.get("kty").is("oct") && !n.get("k").isString() }),
 	"unreadable key":      ofHeader(isUnreadableKey),
 	"no certificates":     ofHeader(func(n *node) bool { return !n.isNull() && (n.kind != '[' || len(n.elements) > 0) }),
 
