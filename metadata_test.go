@@ -424,6 +424,10 @@ func TestSignedMetadata(t *testing.T) {
 	if got := strings.Count(log.String(), "the KMS is down"); got != 1 {
 		t.Errorf("got %d lines of the log; want one, because the next try is a minute away", got)
 	}
+	if err := v.SetIssuers(accesstoken.Issuer{URL: "https://login.example.com"}, accesstoken.Issuer{URL: "https://other.example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	expect("while the signer fails, with other issuers", 2, "")
 	signing.fails.Store(false)
 	signing.panics.Store(true)
 	clock.Advance(2 * time.Hour)
@@ -435,6 +439,27 @@ func TestSignedMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("with other issuers", 4, by)
+}
+
+// If the signer fails from the start, the document has no signature until it works.
+func TestASignerThatFailsAtFirst(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clock testkit.Clock
+	signing := &hand{PrivateKey: key}
+	signing.fails.Store(true)
+	v, _, first := published(t, func(c *accesstoken.Config) {
+		c.Now, c.Logger = clock.Now, slog.New(slog.DiscardHandler)
+		c.Metadata = &resourcemetadata.Metadata{Signer: &resourcemetadata.Signer{Key: signing, Algorithm: "ES256"}}
+	})
+	signing.fails.Store(false)
+	clock.Advance(61 * time.Second)
+	_, second := v.ResourceMetadata()
+	if strings.Contains(first, "signed_metadata") || !strings.Contains(string(second), "signed_metadata") {
+		t.Errorf("got %s, then %s; want a signature in the second", first, second)
+	}
 }
 
 func TestSignerFaults(t *testing.T) {

@@ -139,15 +139,15 @@ func (c *Client) placeOf(resource, place string) (string, error) {
 
 // sameOrigin compares the origins of two URLs, in which port 443 may be left out.
 func sameOrigin(a, b string) bool {
-	x, errX := url.Parse(a)
-	y, errY := url.Parse(b)
+	x, _ := url.Parse(a) // both were checked
+	y, _ := url.Parse(b)
 	port := func(u *url.URL) string {
 		if u.Port() == "" {
 			return map[string]string{"https": "443", "http": "80"}[u.Scheme]
 		}
 		return u.Port()
 	}
-	return errX == nil && errY == nil && x.Scheme == y.Scheme && x.Hostname() == y.Hostname() && port(x) == port(y)
+	return x.Scheme == y.Scheme && x.Hostname() == y.Hostname() && port(x) == port(y)
 }
 
 // read reads a document and checks it.

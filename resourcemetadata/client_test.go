@@ -109,6 +109,20 @@ func TestAnyOriginIsSaidAloud(t *testing.T) {
 	}
 }
 
+// Port 443 is the same whether it is written or not.
+func TestAnOriginMayNameItsPort(t *testing.T) {
+	client := resourcemetadata.Client{HTTPClient: &http.Client{Transport: nowhere{}}}
+	for place, same := range map[string]bool{"https://h.example:443/x": true, "https://h.example/x": true, "https://h.example:8443/x": false, "https://i.example/x": false} {
+		if _, err := client.Get(t.Context(), "https://h.example/mcp", place); err == nil || strings.Contains(err.Error(), "another origin") == same {
+			t.Errorf("%s: got %v; want the same origin %v", place, err, same)
+		}
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("nowhere") }
+
 func TestPublicAddressesOnly(t *testing.T) {
 	s := serve(t, saying(`{"resource":"${resource}"}`))
 	client := resourcemetadata.Client{PublicAddressesOnly: true}
@@ -136,7 +150,7 @@ func TestFromChallenge(t *testing.T) {
 func TestCheckServer(t *testing.T) {
 	d := &resourcemetadata.Document{Resource: "https://api.example.com/mcp"}
 	for metadata, want := range map[string]string{
-		`{}`: "", `{"protected_resources":null}`: "",
+		`{"issuer":"https://login.example.com"}`: "", `{}`: "", `{"protected_resources":null}`: "",
 		`{"protected_resources":["https://a","https://api.example.com/mcp"]}`: "",
 		`{"protected_resources":[]}`:                                          "does not list the resource",
 		`{"protected_resources":["https://api.example.com"]}`:                 "does not list the resource",

@@ -32,11 +32,11 @@ func Read(lines []string) (found []Challenge) {
 // readChallenge reads a scheme and its parameters, or a token68, which is dropped.
 func readChallenge(text string) (c Challenge, rest string, ok bool) {
 	c.Scheme, rest = cutToken(text)
-	if c.Scheme == "" || rest != "" && rest[0] != ' ' && rest[0] != ',' {
+	if rest != "" && rest[0] != ' ' && rest[0] != ',' { // also if there is no scheme
 		return c, "", false
 	}
 	rest = strings.TrimLeft(rest, " ")
-	if data, after, _ := strings.Cut(rest, ","); IsToken68(strings.TrimRight(data, " \t")) && !isParam(rest) {
+	if data, after, _ := strings.Cut(rest, ","); IsToken68(strings.TrimRight(data, " \t")) {
 		return c, after, true
 	}
 	for {
@@ -56,11 +56,6 @@ func readChallenge(text string) (c Challenge, rest string, ok bool) {
 		}
 		rest = strings.TrimLeft(rest, " \t,")
 	}
-}
-
-func isParam(text string) bool {
-	_, _, _, ok := readParam(text)
-	return ok
 }
 
 // readParam reads an auth-param: a name, "=" and a token or a quoted-string, with optional
