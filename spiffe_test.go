@@ -3,6 +3,7 @@ package accesstoken_test
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,28 @@ func TestTheFaultsOfATrustDomain(t *testing.T) {
 	fapi := good(func(i *accesstoken.Issuer) { i.MaxLifetime = time.Minute })
 	if lines := faultsOf(accesstoken.Config{Resource: resource, Issuers: fapi, FAPI2: true}); len(lines) != 1 || !strings.Contains(lines[0], "bearer tokens") {
 		t.Errorf("FAPI2: got %q; want that SVIDs are bearer tokens", lines)
+	}
+}
+
+// JWT-SVID §2.1 has no EdDSA, so it must be listed by hand.
+func TestASignatureOfAnSVIDIsOfTheListedAlgorithms(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	now := time.Now().Unix()
+	token := as.Sign(map[string]any{"typ": "JWT", "alg": "EdDSA"}, map[string]any{"sub": "spiffe://example.org/a", "aud": resource, "iat": now, "exp": now + 60})
+	for _, listed := range [][]string{nil, {"ES256"}, {"EdDSA"}} {
+		v := newValidator(t, as, func(c *accesstoken.Config) {
+			issuer := trustDomain("example.org", as)
+			issuer.Algorithms = listed
+			c.Issuers = []accesstoken.Issuer{issuer}
+		})
+		_, err := v.Validate(t.Context(), accesstoken.Bearer(token))
+		if slices.Contains(listed, "EdDSA") {
+			if err != nil {
+				t.Errorf("Algorithms %q: got %v; want nil", listed, err)
+			}
+			continue
+		}
+		wantReason(t, err, accesstoken.AlgorithmNotAllowed)
 	}
 }
 
