@@ -57,13 +57,14 @@ func NewTenants(t testing.TB, as *accesstokentest.Server, count, moving int) *Te
 		t.Fatal(err)
 	}
 	s.Validator = v
-	for deadline := time.Now().Add(time.Minute); ; <-time.After(100 * time.Millisecond) { // a fetch may time out on a busy machine
+	for range 10 { // a fetch may time out on a busy machine
 		if err = v.Warm(t.Context()); err == nil {
 			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
+		<-time.After(time.Second)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	for n := range s.fetched {
 		s.fetched[n].Store(0)
@@ -160,7 +161,7 @@ const PerSecond = 5_000
 // The function that it returns waits, and returns how many they were. If the machine stands
 // still for a time, the requests of that time are made later.
 func (s *Tenants) Load(t testing.TB, ctx context.Context) (wait func() int64) {
-	const workers = 4
+	const workers = 2
 	var asked atomic.Int64
 	var all sync.WaitGroup
 	answered, began := Watch(t, "the requests"), time.Now()
