@@ -34,13 +34,14 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 // DPoP replay store, Accept and OnRefuse can cause I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
 	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
+	claims := found.claims(credentials.text())
 	if err == nil {
-		err = v.checkPolicy(found.claims(credentials.text()), policy)
+		err = v.checkPolicy(claims, policy)
 	}
 	if err != nil {
-		return Claims{}, v.report(ctx, found.claims(credentials.text()), v.bind(err, policy, credentials.dpop))
+		return Claims{}, v.report(ctx, claims, v.bind(err, policy, credentials.dpop))
 	}
-	return found.claims(credentials.text()), nil
+	return claims, nil
 }
 
 // Check reports whether claims that this Validator accepted earlier are still valid
