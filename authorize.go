@@ -36,7 +36,7 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	claims := found.claims(credentials.text())
 	if err == nil {
-		err = v.checkPolicy(claims, policy)
+		err = v.checkPolicy(&claims, &policy)
 	}
 	if err != nil {
 		return Claims{}, v.report(ctx, claims, v.bind(err, policy, credentials.dpop))
@@ -57,7 +57,7 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 	}
 	err := v.checkAgain(ctx, claims.facts)
 	if err == nil {
-		err = v.checkPolicy(claims, policy)
+		err = v.checkPolicy(&claims, &policy)
 	}
 	if err == nil && policy.FreshIntrospection {
 		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials, which Check does not have; set it in the policy of the route, or call Authorize")

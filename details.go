@@ -52,9 +52,6 @@ func (f *family) detailTypesErr(p Policy) error {
 // checkDetails checks authorization_details. If they are malformed, nothing is granted by
 // halves: the token is refused.
 func (f *family) checkDetails(c Claims, p Policy) error {
-	if p.Details == nil {
-		return nil
-	}
 	if err := f.detailTypesErr(p); err != nil {
 		return wrapError(ResourceServerMisconfigured, err)
 	}

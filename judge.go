@@ -198,8 +198,9 @@ func (s *settings) callAccept(ctx context.Context, found *facts, token string) e
 	return understand(ctx, err)
 }
 
-// checkPolicy checks the token against the policy of the route.
-func (v *Validator) checkPolicy(claims Claims, policy Policy) error {
+// checkPolicy checks the token against the policy of the route. It takes pointers, because
+// it runs on every request, and most policies demand only scopes.
+func (v *Validator) checkPolicy(claims *Claims, policy *Policy) error {
 	f := claims.facts
 	// The zero Claims satisfy no policy, not even an empty one, because a handler may
 	// have forgotten to check the ok of FromContext.
@@ -212,11 +213,13 @@ func (v *Validator) checkPolicy(claims Claims, policy Policy) error {
 	if (policy.SenderConstrained || v.constrained) && !f.isBound() {
 		return refusal(BindingRequired, "the policy or FAPI2 demands a token that is bound to a key or a certificate")
 	}
-	if err := policy.spiffeErr(); err != nil {
-		return wrapError(ResourceServerMisconfigured, err)
-	}
-	if policy.SPIFFEIDs != nil && !f.isAmong(policy.SPIFFEIDs) {
-		return refusal(PolicyDenied, "the caller is not a workload that the policy lists in SPIFFEIDs")
+	if policy.SPIFFEIDs != nil {
+		if err := policy.spiffeErr(); err != nil {
+			return wrapError(ResourceServerMisconfigured, err)
+		}
+		if !f.isAmong(policy.SPIFFEIDs) {
+			return refusal(PolicyDenied, "the caller is not a workload that the policy lists in SPIFFEIDs")
+		}
 	}
 	if policy.FreshIntrospection && f.issuer.by != nil {
 		return refusal(PolicyDenied, "the policy demands FreshIntrospection, and the caller was authenticated without a token that its issuer could be asked about")
@@ -224,10 +227,15 @@ func (v *Validator) checkPolicy(claims Claims, policy Policy) error {
 	if !policy.Scopes.MetBy(f.implied) {
 		return refusal(ScopeInsufficient, "the policy demands "+policy.Scopes.String())
 	}
-	if err := v.checkLogin(f, policy); err != nil {
-		return err
+	if policy.demandsLogin() {
+		if err := v.checkLogin(f, *policy); err != nil {
+			return err
+		}
 	}
-	return v.checkDetails(claims, policy)
+	if policy.Details != nil {
+		return v.checkDetails(*claims, *policy)
+	}
+	return nil
 }
 
 // isAmong reports whether the token is a JWT-SVID of one of the workloads. Another

@@ -113,7 +113,7 @@ func (p Policy) And(other Policy) Policy {
 type logins struct{ acr, amr []string }
 
 // demandsLogin reports whether the policy says how or when the user authenticated.
-func (p Policy) demandsLogin() bool {
+func (p *Policy) demandsLogin() bool {
 	return p.ACR != nil || p.AMR != nil || p.MaxAuthAge != 0
 }
 

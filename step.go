@@ -53,9 +53,6 @@ func (v *Validator) demandsACR(p Policy) (demands bool) {
 // checkLogin checks how and when the user authenticated (RFC 9470). A challenge would make
 // the client ask the user to log in again, so it is not sent if no login can help.
 func (v *Validator) checkLogin(f *facts, p Policy) error {
-	if !p.demandsLogin() {
-		return nil
-	}
 	if err := v.loginErr(p); err != nil {
 		return wrapError(ResourceServerMisconfigured, err)
 	}
