@@ -102,6 +102,11 @@ func TestDependabotKnowsEveryModule(t *testing.T) {
 // RELEASE.md lists what the rehearsal builds, and has the commands that run the tool.
 func TestReleaseSaysHow(t *testing.T) {
 	text := content(t, "RELEASE.md")
+	for _, file := range files(t, func(name string) bool { return strings.HasSuffix(name, "/go.mod") }) {
+		if folder, ok := strings.CutPrefix(filepath.Dir(file), top+"/integrations/"); ok && !strings.Contains(text, "/integrations/"+folder+"@v0.1.0") {
+			t.Errorf("RELEASE.md does not say how to check the release of integrations/%s", folder)
+		}
+	}
 	for _, want := range []string{"make release-rehearsal VERSION=v0.1.0", "tags.txt", "notes.md", "apidiff.txt", "SHA256SUMS", ".cdx.json", "integrations/"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("RELEASE.md does not say %q", want)

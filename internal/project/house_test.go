@@ -2,6 +2,7 @@ package project_test
 
 import (
 	"go/ast"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,6 +91,22 @@ func TestNoTestIsSkipped(t *testing.T) {
 	for _, file := range files(t, isTest) {
 		for _, place := range selections(t, file, "", "Skip", "Skipf", "SkipNow") {
 			t.Errorf("%s: a skipped test shows nothing: run it, or put it behind a build tag", place)
+		}
+	}
+}
+
+// "go build" in the folder of a command leaves a program there, which "git add" would take.
+func TestNoFileIsAProgram(t *testing.T) {
+	for _, name := range files(t, func(name string) bool { return filepath.Ext(name) == "" }) {
+		start := make([]byte, 4)
+		file, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.ReadFull(file, start)
+		_ = file.Close()
+		if err == nil && (string(start) == "\x7fELF" || string(start) == "\xcf\xfa\xed\xfe") {
+			t.Errorf("%s is a program; remove it", name)
 		}
 	}
 }
