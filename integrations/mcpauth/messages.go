@@ -98,27 +98,34 @@ func messagesIn(body string) ([]message, error) {
 	return messages, nil
 }
 
+// read reads a message. A member whose name differs from one of ours only in its case is
+// malformed, because a reader that ignores case would take one for the other.
 func (m *message) read(text string) error {
 	wrongType := false
-	str := func(to *string, value string) {
+	str := func(to *string, value string) error {
 		var ok bool
 		*to, ok = jose.String(value)
 		wrongType = wrongType || !ok
+		return nil
 	}
 	err := jose.Object(text, func(name, value string) error {
 		switch {
 		case name == "method":
-			str(&m.method, value)
+			return str(&m.method, value)
 		case name == "params" && strings.HasPrefix(value, "{"):
 			return jose.Object(value, func(name, value string) error {
-				switch name {
-				case "name":
-					str(&m.name, value)
-				case "uri":
-					str(&m.uri, value)
+				switch {
+				case name == "name":
+					return str(&m.name, value)
+				case name == "uri":
+					return str(&m.uri, value)
+				case strings.EqualFold(name, "name"), strings.EqualFold(name, "uri"):
+					return errMalformed
 				}
 				return nil
 			})
+		case name != "params" && (strings.EqualFold(name, "method") || strings.EqualFold(name, "params")):
+			return errMalformed
 		}
 		return nil
 	})
