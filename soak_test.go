@@ -22,7 +22,7 @@ func TestSoakOfIssuers(t *testing.T) {
 		count = 10_000
 	}
 	s := testkit.NewTenants(t, as, count, moving)
-	changed := testkit.Watch(t, "SetIssuers")
+	changed, stop := testkit.Watch(t, "SetIssuers")
 	ctx, cancel := context.WithTimeout(t.Context(), *soakFor)
 	defer cancel()
 	asked := s.Load(t, ctx)
@@ -37,6 +37,7 @@ func TestSoakOfIssuers(t *testing.T) {
 		changed()
 		slowest = max(slowest, time.Since(began))
 	}
+	stop()
 	requests := asked()
 	runtime.GC()
 	var memory runtime.MemStats
@@ -46,7 +47,7 @@ func TestSoakOfIssuers(t *testing.T) {
 		t.Errorf("got %d requests; want %d at least", requests, want)
 	}
 	s.WantNoFetches(t)
-	if err := s.Validator.Close(); err != nil {
+	if err := testkit.Watched(t, "Close", s.Validator.Close); err != nil {
 		t.Error(err)
 	}
 }

@@ -56,7 +56,8 @@ func TestSoakOfIssuers(t *testing.T) {
 	for n := range moving {
 		movers[n] = s.come(n)
 	}
-	s.echoed = testkit.Watch(t, "the streams")
+	echoed, stop := testkit.Watch(t, "the streams")
+	s.echoed = echoed
 	for n := range 200 {
 		s.stay(ctx, n)
 	}
@@ -65,7 +66,8 @@ func TestSoakOfIssuers(t *testing.T) {
 	s.change(ctx, movers)
 	requests := asked()
 	s.streams.Wait()
-	if err := tenants.Validator.Close(); err != nil {
+	stop()
+	if err := testkit.Watched(t, "Close", tenants.Validator.Close); err != nil {
 		t.Error(err)
 	}
 	_, stall := s.stall.Longest()
@@ -156,7 +158,8 @@ func (s *streamSoak) come(n int) mover {
 
 // change makes a change each second until ctx ends. Then it closes the streams that are left.
 func (s *streamSoak) change(ctx context.Context, movers map[int]mover) {
-	changed := testkit.Watch(s.t, "SetIssuers")
+	changed, stop := testkit.Watch(s.t, "SetIssuers")
+	defer stop()
 	every := time.NewTicker(min(time.Second, *soakFor/20))
 	defer every.Stop()
 	for ; ctx.Err() == nil; <-every.C {

@@ -164,7 +164,8 @@ func (s *Tenants) Load(t testing.TB, ctx context.Context) (wait func() int64) {
 	const workers = 2
 	var asked atomic.Int64
 	var all sync.WaitGroup
-	answered, began := Watch(t, "the requests"), time.Now()
+	answered, stop := Watch(t, "the requests")
+	began := time.Now()
 	for range workers {
 		all.Go(func() {
 			every := time.NewTicker(5 * time.Millisecond)
@@ -183,6 +184,7 @@ func (s *Tenants) Load(t testing.TB, ctx context.Context) (wait func() int64) {
 	}
 	return func() int64 {
 		all.Wait()
+		stop()
 		return asked.Load()
 	}
 }

@@ -13,11 +13,10 @@ import (
 const patience = 30 * time.Second
 
 // Watch ends the program, with the stacks of all goroutines, if a test makes no progress for
-// 30 s. The test calls progress for each step of what. If a test runs for minutes under
-// load, it should be watched, because a deadlock would otherwise look like a slow machine.
-// The watch ends with the test, so a Close that may hang should be called in the test, and
-// not in a Cleanup.
-func Watch(t testing.TB, what string) (progress func()) {
+// 30 s. The test calls progress for each step of what, until it calls stop. If a test runs for
+// minutes under load, it should be watched, because a deadlock would otherwise look like a
+// slow machine.
+func Watch(t testing.TB, what string) (progress, stop func()) {
 	var steps atomic.Int64
 	done := make(chan struct{})
 	var wait sync.WaitGroup
@@ -27,28 +26,40 @@ func Watch(t testing.TB, what string) (progress func()) {
 			panic(fmt.Sprintf("%s: no progress of %s in %v, after %d steps; the stacks of all goroutines follow", t.Name(), what, patience, steps.Load()))
 		})
 	})
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		close(done)
 		wait.Wait()
 	})
-	return func() { steps.Add(1) }
+	t.Cleanup(stop)
+	return func() { steps.Add(1) }, stop
+}
+
+// Watched calls do, and ends the program as Watch does if it has not returned after 30 s.
+func Watched(t testing.TB, what string, do func() error) error {
+	_, stop := Watch(t, what)
+	defer stop()
+	return do()
 }
 
 // watch calls fail if steps returns the same for as long as patience, until done is closed. It
-// counts ticks, because a machine that stood still has not run the test either.
+// counts the ticks that come in time, because a machine that is busy with something else does
+// not run the test either.
 func watch(done <-chan struct{}, steps func() int64, fail func()) {
-	const ticks = 30
-	every := time.NewTicker(patience / ticks)
+	const ticks, tick = 30, patience / 30
+	every := time.NewTicker(tick)
 	defer every.Stop()
-	last, same := steps(), 0
+	last, same, before := steps(), 0, time.Now()
 	for {
 		select {
 		case <-done:
 			return
 		case <-every.C:
 		}
-		now := steps()
-		if same++; now != last {
+		if time.Since(before) < tick+tick/10 {
+			same++
+		}
+		before = time.Now()
+		if now := steps(); now != last {
 			last, same = now, 0
 		}
 		if same == ticks {
