@@ -850,7 +850,7 @@ func TestCheckRefusesTheClaimsOfAnotherValidator(t *testing.T) {
 	}
 	wantReason(t, ours.Check(t.Context(), good(t, theirs, token), policy), accesstoken.ResourceServerMisconfigured)
 	wantReason(t, ours.Check(t.Context(), accesstoken.Claims{Subject: "alice"}, policy), accesstoken.CredentialsMissing)
-	claims, ok := accesstoken.FromContext(accesstokentest.NewContext(t.Context(), accesstokentest.Claims{"scope": "a"}))
+	claims, ok := accesstoken.FromContext(accesstokentest.NewContext(t.Context(), accesstokentest.Claims{"scope": "a", "aud": "https://other.example"}))
 	if err := ours.Check(t.Context(), claims, policy); err != nil || !ok {
 		t.Errorf("those of accesstokentest.NewContext: got %v, %v; want nil", err, ok)
 	}

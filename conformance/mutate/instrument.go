@@ -18,12 +18,32 @@ const chosenVariable = "mutantChosen"
 const switchFile = `package %s
 
 import (
+	"fmt"
 	"os"
 	"reflect"
 	"strconv"
+	"sync/atomic"
 )
 
 var ` + chosenVariable + `, _ = strconv.Atoi(os.Getenv("` + variable + `"))
+
+func mutantIs(number int) bool {
+	if mutantReached != nil {
+		mutantReach(number)
+	}
+	return ` + chosenVariable + ` == number
+}
+
+var mutantReached, _ = os.OpenFile(os.Getenv("` + reachVariable + `"), os.O_APPEND|os.O_WRONLY, 0)
+
+var mutantsSeen [1 << 14]atomic.Bool
+
+// mutantReach allocates once for each mutant, so that tests of allocations pass.
+func mutantReach(number int) {
+	if seen := &mutantsSeen[number]; !seen.Load() && !seen.Swap(true) {
+		fmt.Fprintln(mutantReached, number)
+	}
+}
 
 func mutantCase[T any](out bool, value T) T {
 	if !out {
@@ -50,9 +70,15 @@ func mutantUnbounded[T any](unbounded bool, first, bounded T) T {
 }
 `
 
-// variable is the environment variable from which a test program reads the number of
-// its mutant.
-const variable = "MUTANT"
+const (
+	// variable is the environment variable from which a test program reads the number of
+	// its mutant.
+	variable = "MUTANT"
+
+	// reachVariable names the file to which a test program writes the number of each mutant
+	// whose code it reaches, a line each. If it is unset, nothing is written.
+	reachVariable = "MUTANTS_REACHED"
+)
 
 // switches returns switchFile for the package of this source.
 func switches(source []byte) []byte {
@@ -77,7 +103,7 @@ type insertion struct {
 func instrument(source []byte, mutants []mutant) []byte {
 	var insertions []insertion
 	for i, m := range mutants {
-		is := fmt.Sprintf("(%s == %d)", chosenVariable, m.number)
+		is := fmt.Sprintf("mutantIs(%d)", m.number)
 		insertions = append(insertions,
 			insertion{m.start, m.end, i, false, strings.ReplaceAll(m.before, "$", is)},
 			insertion{m.end, m.start, i, true, strings.ReplaceAll(m.after, "$", is)})

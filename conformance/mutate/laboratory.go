@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,20 +27,22 @@ type verdict struct {
 // A laboratory has the compiled test programs, which contain all mutants.
 type laboratory struct {
 	top     string // absolute
+	jobs    int    // how many test programs run at once
 	folder  string // outside the source tree
 	chosen  []mutant
 	stages  map[string][]stage
 	overlay string
 	limits  map[string]time.Duration // time limit for the tests of a package
+	units   map[string][]unit        // of a package, the quickest first
 
 	lock    sync.Mutex
-	killers map[string][]string // tests that killed mutants, by package and file
+	killers map[string][]unit // that killed mutants, by package and file
 }
 
 // newLaboratory compiles the tests for the chosen mutants, and runs the tests without
 // a mutant. The tests have to pass. Their time determines the limit after which a
 // mutant counts as hanging.
-func newLaboratory(ctx context.Context, top string, all, chosen []mutant, stages map[string][]stage) (*laboratory, error) {
+func newLaboratory(ctx context.Context, top string, jobs int, all, chosen []mutant, stages map[string][]stage) (*laboratory, error) {
 	top, err := filepath.Abs(top)
 	if err != nil {
 		return nil, err
@@ -48,8 +51,8 @@ func newLaboratory(ctx context.Context, top string, all, chosen []mutant, stages
 	if err != nil {
 		return nil, err
 	}
-	l := &laboratory{top: top, folder: folder, chosen: chosen, stages: stages,
-		limits: map[string]time.Duration{}, killers: map[string][]string{}}
+	l := &laboratory{top: top, jobs: max(jobs, 1), folder: folder, chosen: chosen, stages: stages,
+		limits: map[string]time.Duration{}, units: map[string][]unit{}, killers: map[string][]unit{}}
 	if err := l.prepare(ctx, all); err != nil {
 		l.close()
 		return nil, err
@@ -129,20 +132,28 @@ func (l *laboratory) baseline(ctx context.Context, s stage) error {
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s with all mutants in it does not compile: %w\n%s", named(s.pkg), err, out)
 	}
-	start := time.Now()
-	if out, passed := l.execute(ctx, s, 0, 5*time.Minute, ""); !passed {
-		return fmt.Errorf("the tests of %s fail without a mutant\n%s", named(s.pkg), out)
+	units, err := l.record(ctx, s)
+	if err != nil {
+		return err
 	}
-	l.limits[s.pkg] = 20*time.Second + 5*time.Since(start)
+	l.units[s.pkg] = units
+	whole := time.Duration(0)
+	for _, u := range units {
+		whole += u.took
+	}
+	l.limits[s.pkg] = limitOf(whole)
 	return nil
 }
 
+// limitOf returns the time after which tests count as hanging that took this long.
+func limitOf(took time.Duration) time.Duration { return 20*time.Second + 5*took }
+
 // tryAll returns the verdicts in the order of the mutants.
-func (l *laboratory) tryAll(ctx context.Context, jobs int) ([]verdict, error) {
+func (l *laboratory) tryAll(ctx context.Context) ([]verdict, error) {
 	verdicts := make([]verdict, len(l.chosen))
 	next := make(chan int)
 	var wait sync.WaitGroup
-	for range max(jobs, 1) {
+	for range l.jobs {
 		wait.Go(func() {
 			for i := range next {
 				verdicts[i] = l.try(ctx, l.chosen[i])
@@ -161,13 +172,15 @@ func (l *laboratory) tryAll(ctx context.Context, jobs int) ([]verdict, error) {
 	return verdicts, ctx.Err()
 }
 
-// try runs the stages of a mutant in turn until one fails.
+// try runs the tests that reach the mutant until one fails: first those that killed mutants
+// of the same file, then the others, the quickest first. If none fails, whole packages are
+// run, because what a test reaches can depend on chance.
 func (l *laboratory) try(ctx context.Context, m mutant) verdict {
 	start := time.Now()
 	v := verdict{mutant: m}
-	for _, s := range l.stagesOf(m) {
-		if test := l.failure(ctx, s, m); test != "" {
-			v.by = named(s.pkg) + " " + test
+	for _, trial := range l.trialsOf(m) {
+		if test := l.failure(ctx, trial, m); test != "" {
+			v.by = named(trial.stage.pkg) + " " + test
 			break
 		}
 	}
@@ -175,65 +188,122 @@ func (l *laboratory) try(ctx context.Context, m mutant) verdict {
 	return v
 }
 
-// failure returns the first test that fails, or "". Tests that killed mutants of the
-// same file run first. A failing test is run again by itself, in case it is flaky. If
-// it then passes, the failure counts only if the whole package fails a second time. A
-// timeout counts at once.
-func (l *laboratory) failure(ctx context.Context, s stage, m mutant) string {
-	limit := l.limits[s.pkg]
-	for _, first := range []string{l.likely(s, m), ""} {
-		out, passed := l.execute(ctx, s, m.number, limit, first)
-		if passed {
-			continue
+// A trial is one run of a test program.
+type trial struct {
+	stage stage
+	run   string // the pattern of the tests; "" for all
+	limit time.Duration
+	units []unit
+}
+
+// quick bounds the time of the tests that run together.
+const quick = 300 * time.Millisecond
+
+// trialsOf returns the runs of a mutant in their order.
+func (l *laboratory) trialsOf(m mutant) (trials []trial) {
+	var slow []trial
+	for _, s := range l.stagesOf(m) {
+		var likely, rest []unit
+		for _, u := range l.units[s.pkg] {
+			switch {
+			case !u.reaches[m.number]:
+			case l.isLikely(s, m, u) && u.took < 10*quick:
+				likely = append(likely, u)
+			case u.took < quick && u.isWhole():
+				rest = append(rest, u)
+			default:
+				slow = append(slow, trialOf(s, u))
+			}
 		}
-		test := failing(out)
-		parent, _, _ := strings.Cut(test, "/")
-		if timedOut(out) || l.fails(ctx, s, m, "^"+regexp.QuoteMeta(parent)+"$") {
-			l.remember(s, m, parent)
-			return test
+		for _, u := range likely {
+			trials = append(trials, trialOf(s, u))
 		}
-		if l.fails(ctx, s, m, "") {
-			return test
+		if rest != nil {
+			slow = append(slow, trialOf(s, rest...))
 		}
+	}
+	slices.SortStableFunc(slow, func(a, b trial) int { return cmp.Compare(a.limit, b.limit) })
+	trials = append(trials, slow...)
+	for _, s := range l.stagesOf(m) {
+		trials = append(trials, trial{stage: s, limit: l.limits[s.pkg]})
+	}
+	return trials
+}
+
+func trialOf(s stage, units ...unit) trial {
+	var names []string
+	took := time.Duration(0)
+	for _, u := range units {
+		names = append(names, regexp.QuoteMeta(u.test))
+		took += u.took
+	}
+	run := "^(" + strings.Join(names, "|") + ")$"
+	if sub := units[0].sub; sub != "" {
+		run += "/^" + regexp.QuoteMeta(sub) + "$"
+	}
+	return trial{s, run, limitOf(took), units}
+}
+
+// failure returns the first test of a trial that fails, or "". It is run again, in case it is
+// flaky. If it then passes, the failure counts only if it fails a third time. A timeout counts
+// at once.
+func (l *laboratory) failure(ctx context.Context, t trial, m mutant) string {
+	out, passed := l.execute(ctx, t.stage, m.number, t.limit, t.run)
+	if passed {
+		return ""
+	}
+	test := failing(out)
+	again := func() bool {
+		_, passed := l.execute(ctx, t.stage, m.number, t.limit, t.run)
+		return !passed
+	}
+	if timedOut(out) || again() || again() {
+		l.remember(t, m, test)
+		return test
 	}
 	return ""
 }
 
-func (l *laboratory) fails(ctx context.Context, s stage, m mutant, run string) bool {
-	_, passed := l.execute(ctx, s, m.number, l.limits[s.pkg], run)
-	return !passed
-}
-
-// likely returns a pattern for the tests to run first. If no test has killed a mutant
-// of the file yet, the pattern matches none.
-func (l *laboratory) likely(s stage, m mutant) string {
+func (l *laboratory) isLikely(s stage, m mutant, u unit) bool {
 	l.lock.Lock()
 	defer l.lock.Unlock()
-	return "^(" + strings.Join(l.killers[s.pkg+" "+m.file], "|") + ")$"
+	return slices.ContainsFunc(l.killers[s.pkg+" "+m.file], func(k unit) bool { return k.test == u.test && k.sub == u.sub })
 }
 
-// remember puts the test at the head of a short list.
-func (l *laboratory) remember(s stage, m mutant, test string) {
-	if !strings.HasPrefix(test, "Test") {
-		return // a panic or a timeout
+// remember puts the unit of the test at the head of a short list.
+func (l *laboratory) remember(t trial, m mutant, test string) {
+	parent, _, _ := strings.Cut(test, "/")
+	i := slices.IndexFunc(t.units, func(u unit) bool { return u.test == parent })
+	if i < 0 {
+		return // a panic, a timeout or a run of everything
 	}
 	l.lock.Lock()
 	defer l.lock.Unlock()
-	key := s.pkg + " " + m.file
-	others := slices.DeleteFunc(slices.Clone(l.killers[key]), func(other string) bool { return other == test })
-	l.killers[key] = append([]string{test}, others[:min(len(others), 7)]...)
+	key := t.stage.pkg + " " + m.file
+	others := slices.DeleteFunc(slices.Clone(l.killers[key]), func(u unit) bool { return u.test == parent && u.sub == t.units[i].sub })
+	l.killers[key] = append([]unit{t.units[i]}, others[:min(len(others), 5)]...)
 }
 
 // execute runs the tests, or only those that match run, up to the first failure.
-func (l *laboratory) execute(ctx context.Context, s stage, number int, limit time.Duration, run string) (out string, passed bool) {
+func (l *laboratory) execute(ctx context.Context, s stage, number int, limit time.Duration, run string, environment ...string) (out string, passed bool) {
 	ctx, stop := context.WithTimeout(ctx, limit+10*time.Second)
 	defer stop()
-	command := exec.CommandContext(ctx, l.program(s), "-test.failfast", "-test.timeout="+limit.String(), "-test.skip="+s.skip, "-test.run="+run)
-	command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable, number))
-	command.Dir = filepath.Join(l.top, filepath.FromSlash(s.pkg))
-	command.WaitDelay = time.Second
+	arguments := []string{"-test.failfast", "-test.timeout=" + limit.String(), "-test.skip=" + s.skip, "-test.run=" + run}
+	if number == 0 {
+		arguments = append(arguments, "-test.v") // names the subtests
+	}
+	command := l.command(ctx, s, arguments...)
+	command.Env = append(append(os.Environ(), fmt.Sprintf("%s=%d", variable, number)), environment...)
 	said, err := command.CombinedOutput()
 	return string(said), err == nil
+}
+
+// command returns a run of a stage's test program.
+func (l *laboratory) command(ctx context.Context, s stage, arguments ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, l.program(s), arguments...)
+	command.Dir = filepath.Join(l.top, filepath.FromSlash(s.pkg))
+	command.WaitDelay = time.Second
+	return command
 }
 
 var failed = regexp.MustCompile(`(?m)^( *)--- FAIL: (\S+)`)

@@ -3,7 +3,9 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 )
 
 func TestTheFirstFailingTestIsNamed(t *testing.T) {
@@ -51,6 +53,8 @@ func TestSevenEightAndShortNamesAreRefused(t *testing.T) {
 		t.Error("got the wrong answer")
 	}
 }
+
+func TestNothing(t *testing.T) {}
 `,
 }
 
@@ -75,12 +79,12 @@ func unpack(t *testing.T, changed, content string) (top string, all []mutant) {
 
 func TestAMutantIsKilledByATestThatNeedsItsCheck(t *testing.T) {
 	top, all := unpack(t, "", "")
-	l, err := newLaboratory(t.Context(), top, all, all, map[string][]stage{".": {root}})
+	l, err := newLaboratory(t.Context(), top, 2, all, all, map[string][]stage{".": {root}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.close()
-	verdicts, err := l.tryAll(t.Context(), 2)
+	verdicts, err := l.tryAll(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +110,32 @@ func TestAMutantIsKilledByATestThatNeedsItsCheck(t *testing.T) {
 	}
 }
 
+// Of the tests, those are run first that reach the mutant, and in the end all.
+func TestTheTestsThatReachAMutantAreRunFirst(t *testing.T) {
+	top, all := unpack(t, "", "")
+	l, err := newLaboratory(t.Context(), top, 1, all, all, map[string][]stage{".": {root}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	for _, m := range all {
+		var runs []string
+		for _, trial := range l.trialsOf(m) {
+			runs = append(runs, trial.run)
+		}
+		if want := []string{"^(TestSevenEightAndShortNamesAreRefused)$", ""}; !slices.Equal(runs, want) {
+			t.Errorf("%s: got the runs %q; want %q", m.id(), runs, want)
+		}
+	}
+}
+
+func TestASubtestIsRunByItself(t *testing.T) {
+	got := trialOf(root, unit{test: "TestA", sub: "b#01", took: time.Second}).run
+	if want := "^(TestA)$/^b#01$"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
 // If the tests fail without a mutant, a verdict means nothing.
 func TestNothingIsTriedWhileTheTestsFail(t *testing.T) {
 	for name, content := range map[string]string{
@@ -113,7 +143,7 @@ func TestNothingIsTriedWhileTheTestsFail(t *testing.T) {
 		"they do not compile": "package sample\n\nfunc TestA(\n",
 	} {
 		top, all := unpack(t, "sample_test.go", content)
-		l, err := newLaboratory(t.Context(), top, all, all, map[string][]stage{".": {root}})
+		l, err := newLaboratory(t.Context(), top, 2, all, all, map[string][]stage{".": {root}})
 		if err == nil {
 			l.close()
 			t.Errorf("%s: got a laboratory; want an error", name)

@@ -10,8 +10,10 @@
 // The checks are found in the syntax tree. A mutant's id consists of the file, the
 // function, the operator and the source text that it changes. No file of the tree is
 // changed: the tests of each package are compiled once, with an overlay that contains
-// all mutants, and an environment variable enables one of the mutants. Tests that
-// take too long are stopped. This kills the mutant as well, and the table says so.
+// all mutants, and an environment variable enables one of the mutants. Each test is run
+// once by itself, which shows the mutants that it reaches, and how long it takes. A mutant
+// is then tried with the tests that reach it, the quickest first. Tests that take too long
+// are stopped. This kills the mutant as well, and the table says so.
 //
 // The operators, to which mutants.go makes some exceptions:
 //
@@ -84,12 +86,12 @@ func mutate(ctx context.Context, run, only string, jobs int, list, kept bool) er
 		}
 		return nil
 	}
-	l, err := newLaboratory(ctx, ".", all, chosen, stages)
+	l, err := newLaboratory(ctx, ".", jobs, all, chosen, stages)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	verdicts, err := l.tryAll(ctx, jobs)
+	verdicts, err := l.tryAll(ctx)
 	if err != nil {
 		return err
 	}

@@ -131,8 +131,8 @@ func TestAllMutantsAreWrittenIntoTheSourceEachInItsPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := string(sourceOf("bool", "if (((n > 4 || (mutantChosen == 8) && n == 4)) != (mutantChosen == 7)) {\n\treturn false\n}\n"+
-		"return ((mutantChosen == 9) || (a)) && ((mutantChosen == 10) || (f(b || a)))"))
+	want := string(sourceOf("bool", "if (((n > 4 || mutantIs(8) && n == 4)) != mutantIs(7)) {\n\treturn false\n}\n"+
+		"return (mutantIs(9) || (a)) && (mutantIs(10) || (f(b || a)))"))
 	if got := string(instrument(source, found)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
