@@ -850,9 +850,16 @@ func TestCheckRefusesTheClaimsOfAnotherValidator(t *testing.T) {
 	}
 	wantReason(t, ours.Check(t.Context(), good(t, theirs, token), policy), accesstoken.ResourceServerMisconfigured)
 	wantReason(t, ours.Check(t.Context(), accesstoken.Claims{Subject: "alice"}, policy), accesstoken.CredentialsMissing)
-	claims, ok := accesstoken.FromContext(accesstokentest.NewContext(t.Context(), accesstokentest.Claims{"scope": "a", "aud": "https://other.example"}))
+	claims, ok := accesstoken.FromContext(accesstokentest.NewContext(t.Context(), accesstokentest.Claims{"scope": "a"}))
 	if err := ours.Check(t.Context(), claims, policy); err != nil || !ok {
 		t.Errorf("those of accesstokentest.NewContext: got %v, %v; want nil", err, ok)
+	}
+	files, err := ours.ForResource(accesstoken.Resource{ID: "https://files.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := files.Check(t.Context(), claims, policy); err != nil { // for whatever resource
+		t.Errorf("those of accesstokentest.NewContext, at another resource: got %v; want nil", err)
 	}
 	wantReason(t, ours.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.All("b")}), accesstoken.ScopeInsufficient)
 }
