@@ -163,6 +163,14 @@ func dialectFor(header *jose.Header, claims *jose.Claims, payload string) string
 		"}, and list in its Kind what only the access tokens have"
 }
 
+// adviseOn warns, once, of a refusal for want of scopes that the token has in a claim that is
+// not read.
+func (c Claims) adviseOn(refused *Error) {
+	if refused.Reason == ScopeInsufficient && c.facts != nil {
+		c.adviseOnScopes()
+	}
+}
+
 // adviseOnScopes warns, once, if a token lacks scopes because it has them in a claim
 // that its issuer's profile or dialect does not read. Then every policy with scopes
 // refuses the issuer's tokens.

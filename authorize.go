@@ -33,13 +33,24 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 // If a JWT's facts are cached and its key is in memory, only AlwaysIntrospect, a
 // DPoP replay store, Accept and OnRefuse can cause I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
+	claims, refused := v.decide(ctx, credentials, &policy)
+	if refused != nil {
+		return Claims{}, v.report(ctx, claims, refused)
+	}
+	return claims, nil
+}
+
+// decide is Authorize without its report. If the request is refused although the caller is
+// known, it returns both.
+func (v *Validator) decide(ctx context.Context, credentials Credentials, policy *Policy) (Claims, *Error) {
 	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
 	claims := found.claims(credentials.text())
 	if err == nil {
-		err = v.checkPolicy(&claims, &policy)
+		v.trail.reach(checkPolicy)
+		err = v.checkPolicy(&claims, policy)
 	}
 	if err != nil {
-		return Claims{}, v.report(ctx, claims, v.bind(err, policy, credentials.dpop))
+		return claims, v.bind(err, *policy, credentials.dpop)
 	}
 	return claims, nil
 }
@@ -96,6 +107,7 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 			found, err = nil, wrapError(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
 		}
 	}()
+	v.trail.reach(checkCredentials)
 	if err := v.checkCredentials(credentials); err != nil {
 		return v.authenticateOwn(ctx, credentials, err)
 	}
@@ -111,13 +123,17 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 			return nil, err
 		}
 		by = found.issuer.settings()
+		v.trail.learn(found)
+		v.trail.reach(checkClock)
 		if err := v.checkClock(by, found); err != nil {
 			return nil, err
 		}
 	}
+	v.trail.reach(checkScheme)
 	if err := found.checkScheme(credentials); err != nil {
 		return nil, err
 	}
+	v.trail.reach(checkAudience)
 	// This runs before the issuer is asked, and before the use of a proof is recorded.
 	refused := v.checkAudience(by, found)
 	if !cached && found.header != nil && (refused == nil || v.isForAnother(found)) {
@@ -131,9 +147,11 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 			return nil, err
 		}
 	}
+	v.trail.reach(checkSender)
 	if err := v.checkSender(ctx, found, credentials); err != nil {
 		return found, err
 	}
+	v.trail.reach(checkAccept)
 	return found, by.callAccept(ctx, found, token)
 }
 
@@ -173,10 +191,14 @@ func (v *Validator) checkCredentials(credentials Credentials) error {
 		return refusal(ResourceServerMisconfigured, "a DPoP proof cannot be verified without its request; make the credentials with CredentialsOf")
 	case credentials.dpop && len(credentials.request.Header[binding.ProofField]) != 1:
 		return v.fixed[DPoPProofInvalid]
-	case len(token) > v.maxToken:
+	}
+	v.trail.reach(checkSize)
+	if len(token) > v.maxToken {
 		v.adviseOnSize()
 		return v.fixed[TokenTooLarge]
-	case len(v.roster.Load().introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token):
+	}
+	v.trail.reach(checkHeader)
+	if len(v.roster.Load().introspected) == 0 && strings.IndexByte(token, '.') < 0 && challenge.IsToken68(token) {
 		v.adviseOnOpaque()
 		return v.fixed[TokenMalformed] // not a JWT, and no issuer has Introspection
 	}
@@ -247,9 +269,7 @@ func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (
 		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
 			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog recovers if Error panics
 	}
-	if refused.Reason == ScopeInsufficient && caller.facts != nil {
-		caller.adviseOnScopes()
-	}
+	caller.adviseOn(refused)
 	if v.onRefuse == nil {
 		return refused
 	}

@@ -34,6 +34,7 @@ func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (shape.Reading, e
 	if claims.ClientID == "" {
 		return claims, nil
 	}
+	i.trail.reach(checkLists)
 	return claims, i.checkClient(claims.ClientID)
 }
 
@@ -42,6 +43,7 @@ func (i *issuer) checkJWT(token *jose.Token, own *jose.Claims) (shape.Reading, e
 func (i *issuer) checkWhole(header *jose.Header, own *jose.Claims, claims *shape.Reading, raw string) error {
 	err := i.refuse(i.rules.Check(header, claims))
 	if err == nil {
+		i.trail.reach(checkLists)
 		err = i.checkTenant(claims)
 	}
 	if err == nil {
@@ -62,6 +64,7 @@ func (i *issuer) checkJoined(claims *shape.Reading, jwt, answer string) error {
 		err = i.refuse(i.rules.CheckMarks(claims))
 	}
 	if err == nil {
+		i.trail.reach(checkLists)
 		err = i.checkTenant(claims)
 	}
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 // AlwaysIntrospect. The JWT and the answer must both pass. The facts of the two
 // together are checked like the facts of any token.
 func (v *Validator) complete(ctx context.Context, by *settings, key tokencache.Key, found *facts, credentials Credentials, fresh bool) (*facts, error) {
+	v.trail.reach(checkAnswer)
 	answer, err := v.ask(ctx, found.issuer, credentials.text(), fresh)
 	switch {
 	case errors.Is(err, introspection.ErrUnsupportedTokenType):
@@ -37,12 +38,16 @@ func (v *Validator) complete(ctx context.Context, by *settings, key tokencache.K
 		found.extras.whole.Store(whole)
 		v.cache.PutIn(&found.issuer.share, key, found, found.extras.size+size)
 	}
+	v.trail.learn(whole)
+	v.trail.reach(checkClock)
 	if err := v.checkClock(by, whole); err != nil {
 		return nil, err
 	}
+	v.trail.reach(checkScheme)
 	if err := whole.checkScheme(credentials); err != nil {
 		return nil, err
 	}
+	v.trail.reach(checkAudience)
 	if err := v.checkAudience(by, whole); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 
 // A family is a Validator and those that its ForResource has made, with what they share.
 type family struct {
+	original    *family // itself, or for Explain the one that it is a copy of
 	roster      atomic.Pointer[roster]
 	resolver    *answers.Cache[group] // nil: only configured issuers count
 	resolved    map[KeySource]*group  // that the resolver holds, by its key source; only keep and drop use it

@@ -17,6 +17,8 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 		v.adviseOnOpaque()
 		return nil, v.fixed[TokenMalformed]
 	}
+	i = v.follow(i)
+	v.trail.reach(checkAnswer)
 	answer, err := v.ask(ctx, i, token, fresh)
 	if err != nil {
 		return nil, err
@@ -26,6 +28,7 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*
 		return nil, err
 	}
 	claims.Issuer = i.url
+	v.trail.reach(checkLists)
 	if err := i.checkLists(&claims, string(answer)); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ type issuer struct {
 	hierarchy  hierarchy
 	warnings   warnings
 	verified   atomic.Bool // a token of this issuer was verified once
+	trail      *trail      // of an Explain, or nil
 
 	answer *answers.Answer[group] // of ResolveIssuer; nil: it is in the configuration
 

@@ -157,7 +157,7 @@ func (v *Validator) checkSender(ctx context.Context, f *facts, credentials Crede
 // new one must be verified.
 func (v *Validator) acceptedBefore(ctx context.Context, bound jose.Confirmation, credentials Credentials) bool {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
-	if !ok || outer.Ended() || outer.By == nil || outer.By.family != v.family || outer.By.face.dpop != v.face.dpop || !outer.Credentials.Equal(credentials) {
+	if !ok || outer.Ended() || outer.By == nil || outer.By.original != v.original || outer.By.face.dpop != v.face.dpop || !outer.Credentials.Equal(credentials) {
 		return false
 	}
 	seen, _ := outer.Claims.facts.binding()

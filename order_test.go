@@ -79,6 +79,12 @@ func (a *attempt) credentials(t *testing.T, scheme, token string) accesstoken.Cr
 	return accesstoken.CredentialsOf(r)
 }
 
+// explained are the names that Explain gives to the checks of the list.
+var explained = []string{
+	1: "credentials", 2: "size", 3: "header", 4: "payload", 5: "issuer", 6: "key", 7: "signature", 8: "kind", 9: "lists", 10: "clock",
+	12: "scheme", 13: "audience", 14: "introspection", 15: "sender", 16: "Accept", 17: "policy",
+}
+
 // The order of the checks is the list in the package's documentation: of two faults,
 // the one that stands first there is the one that is told.
 func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
@@ -113,9 +119,17 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 	asking = true
 	asked := newValidator(t, as, configure) // which leaves to the answer what the JWT lacks
 	policy := accesstoken.Policy{Scopes: scopes.All("a"), ACR: []string{"mfa"}}
+	remembered := false
 	refuses := func(item int, scheme, token string, want accesstoken.Reason, says string) {
 		t.Helper()
-		_, err := v.Authorize(t.Context(), a.credentials(t, scheme, token), policy)
+		credentials := a.credentials(t, scheme, token)
+		if e := v.Explain(t.Context(), credentials, policy); !remembered { // Explain verifies a token anew
+			last := e.Checks[len(e.Checks)-1]
+			if last.OK || last.Name != explained[item] || !errors.Is(e.Err, want) {
+				t.Errorf("check %d: Explain says that %q failed, with %v; want %q, with %s", item, last.Name, e.Err, explained[item], want)
+			}
+		}
+		_, err := v.Authorize(t.Context(), credentials, policy)
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), says) {
 			t.Errorf("check %d: got %v; want %s, about %q", item, err, want, says)
 		}
@@ -159,6 +173,7 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 	if _, err := v.Authorize(t.Context(), a.credentials(t, "DPoP", token), policy); err != nil {
 		t.Fatalf("mended: got %v; want nil", err)
 	}
+	remembered = true
 	now, withdrawn, a.closed = now.Add(time.Hour), true, true
 	refuses(10, "Bearer", token, accesstoken.TokenExpired, "")
 	now = now.Add(-time.Hour)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/answers"
+	"github.com/accesstoken/accesstoken/internal/dryrun"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/panics"
 )
@@ -20,9 +21,10 @@ func (f *family) newResolver(resolve func(context.Context, string) (*Issuer, err
 		Ask: func(ctx context.Context, iss string, old *group) (*group, error) {
 			return f.askAbout(ctx, resolve, iss, old)
 		},
-		Keep: f.keep,
-		Drop: f.drop,
-		Wrap: func(err error) error { return wrapError(IssuerUnavailable, fmt.Errorf("ResolveIssuer: %w", err)) },
+		Check: f.checkSource,
+		Keep:  f.keep,
+		Drop:  f.drop,
+		Wrap:  func(err error) error { return wrapError(IssuerUnavailable, fmt.Errorf("ResolveIssuer: %w", err)) },
 		Panic: func(p any) error {
 			return wrapError(InternalError, fmt.Errorf("ResolveIssuer panicked, or ended its goroutine: %s", panics.Describe(p)))
 		},
@@ -44,22 +46,25 @@ func (f *family) askAbout(ctx context.Context, resolve func(context.Context, str
 	return f.acceptIssuer(iss, *given, old)
 }
 
-// keep takes an issuer that ResolveIssuer returned into use. It refuses one whose key source
-// another issuer has.
-func (f *family) keep(g *group, answer *answers.Answer[group]) error {
-	i, source := g.members[0], g.source()
-	other := f.resolved[source]
-	switch {
-	case f.roster.Load().sources[source], other != nil && other.given.URL != i.url:
+// checkSource refuses an issuer whose key source another issuer has.
+func (f *family) checkSource(g *group) error {
+	source := g.source()
+	if other := f.resolved[source]; f.roster.Load().sources[source] || other != nil && other.given.URL != g.given.URL {
 		return faultyIssuer(errors.New("its Keys are those of another issuer, so either could sign for the other"))
-	case source != nil:
+	}
+	return nil
+}
+
+// keep takes an issuer that ResolveIssuer returned into use.
+func (f *family) keep(g *group, answer *answers.Answer[group]) {
+	i := g.members[0]
+	if source := g.source(); source != nil {
 		f.resolved[source] = g
 	}
 	if i.answer == nil { // no request has it yet
 		i.answer = answer
 	}
 	i.current.Store(f.config.settingsOf(g.given))
-	return nil
 }
 
 // drop takes an issuer that ResolveIssuer returned out of use, unless next has it too.
@@ -96,6 +101,9 @@ func (f *family) resolveIssuer(ctx context.Context, iss string) (*issuer, error)
 	if f.resolver == nil || !isResolvable(iss) {
 		return nil, nil
 	}
+	if dryrun.Is(ctx) {
+		return f.foresee(ctx, iss)
+	}
 	g, err := f.resolver.Get(ctx, iss)
 	if i := f.roster.Load().issuerOf(iss, ""); i != nil { // SetIssuers was faster
 		return i, nil
@@ -104,6 +112,21 @@ func (f *family) resolveIssuer(ctx context.Context, iss string) (*issuer, error)
 	case err != nil && asError(err) == nil: // the request has ended
 		return nil, couldNotFindOut(ctx, IssuerUnavailable, err)
 	case g == nil:
+		return nil, err
+	}
+	return g.members[0], nil
+}
+
+// foresee returns what resolveIssuer would return now, but keeps nothing.
+func (f *family) foresee(ctx context.Context, iss string) (*issuer, error) {
+	g, isNew, err := f.resolver.Foresee(ctx, iss)
+	if isNew && g.owned != nil {
+		context.AfterFunc(ctx, func() { _ = g.close() }) // when the decision is explained
+	}
+	switch {
+	case err != nil && asError(err) == nil: // the request has ended
+		return nil, couldNotFindOut(ctx, IssuerUnavailable, err)
+	case g == nil || err != nil:
 		return nil, err
 	}
 	return g.members[0], nil

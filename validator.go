@@ -30,6 +30,7 @@ type Validator struct {
 
 	published *publication // nil without Metadata
 	closed    atomic.Bool
+	trail     *trail // of an Explain; nil: decisions are not explained
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
@@ -56,6 +57,7 @@ func NewValidator(config Config) (*Validator, error) {
 		resolved: map[KeySource]*group{},
 	}}
 	v.config.Issuers = nil
+	v.original = v.family
 	v.resolver = v.newResolver(config.ResolveIssuer)
 	v.roster.Store(newRoster(nil))
 	if v.now == nil {

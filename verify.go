@@ -23,6 +23,7 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 		err = errAlgorithm
 	}
 	if err == nil {
+		v.trail.reach(checkPayload)
 		err = parsed.Open()
 	}
 	switch {
@@ -57,6 +58,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	if err != nil {
 		return nil, wrapError(TokenMalformed, err)
 	}
+	v.trail.reach(checkIssuer)
 	i := v.roster.Load().issuerOf(own.Issuer, own.Subject)
 	if i == nil && token.HasPossibleSignature() {
 		if i, err = v.resolveIssuer(ctx, own.Issuer); err != nil {
@@ -67,16 +69,11 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		v.adviseOnIssuer(own.Issuer)
 		return nil, v.fixed[IssuerUnknown]
 	}
-	if !slices.Contains(i.algorithms, token.Algorithm) {
-		i.warnings.adviseOnAlgorithm(token.Algorithm, "not on this issuer's list")
-		return nil, v.fixed[AlgorithmNotAllowed]
+	i = v.follow(i)
+	if err := v.checkForm(i, token); err != nil {
+		return nil, err
 	}
-	if i.rules.IsEntra && token.HasNonce {
-		return nil, refusal(TokenTypeMismatch, "the header has a nonce, so the token is for Microsoft Graph, and no other server can verify it")
-	}
-	if !token.HasPossibleSignature() {
-		return nil, refusal(SignatureInvalid, "the signature has the wrong length for the algorithm")
-	}
+	v.trail.reach(checkKey)
 	keys, generation, err := i.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	if err != nil {
 		return nil, keysRefusal(ctx, err)
@@ -85,6 +82,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		i.adviseOnKeys()
 		return nil, v.fixed[KeyNotFound]
 	}
+	v.trail.reach(checkSignature)
 	key, err := verifySignature(token, keys)
 	if errors.Is(err, SignatureInvalid) {
 		key, generation, err = i.verifyAnew(ctx, token, keys, generation, err)
@@ -95,6 +93,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	}
 	i.verified.Store(true)
 	header := v.headers.Remember(token)
+	v.trail.reach(checkKind)
 	claims, err := i.checkJWT(token, &own)
 	if err != nil {
 		return nil, err
@@ -105,6 +104,23 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 	found.payload = token.PayloadAt()
 	found.generation.Store(generation)
 	return found, nil
+}
+
+// checkForm makes the checks that need no key.
+func (v *Validator) checkForm(i *issuer, token *jose.Token) error {
+	if !slices.Contains(i.algorithms, token.Algorithm) {
+		i.warnings.adviseOnAlgorithm(token.Algorithm, "not on this issuer's list")
+		return v.fixed[AlgorithmNotAllowed]
+	}
+	if i.rules.IsEntra && token.HasNonce {
+		i.trail.reach(checkKind)
+		return refusal(TokenTypeMismatch, "the header has a nonce, so the token is for Microsoft Graph, and no other server can verify it")
+	}
+	if !token.HasPossibleSignature() {
+		i.trail.reach(checkSignature)
+		return refusal(SignatureInvalid, "the signature has the wrong length for the algorithm")
+	}
+	return nil
 }
 
 // verifySignature returns the key that verifies the signature, and tries at most

@@ -106,10 +106,13 @@ func (i Issuer) warn(logger *slog.Logger) {
 	}
 }
 
+const mostQuoted = 5
+
 // quoted prints up to five elements of a list for a log line. Quoting escapes
 // control characters, so a claim cannot forge a log line.
-func quoted(list []string) string {
-	const most = 5
+func quoted(list []string) string { return quotedAll(list, mostQuoted) }
+
+func quotedAll(list []string, most int) string {
 	if len(list) == 0 {
 		return "absent"
 	}

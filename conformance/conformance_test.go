@@ -15,7 +15,9 @@ var (
 )
 
 // adapters are those of this module.
-func adapters() []Adapter { return []Adapter{NetHTTP(), HTTP("Echo", protectEcho), overGRPC(&rpc)} }
+func adapters() []Adapter {
+	return []Adapter{NetHTTP(), HTTP("Echo", protectEcho), overGRPC(&rpc), HTTP("explained", protectExplained)}
+}
 
 // TestConformance plays every case on every transport.
 func TestConformance(t *testing.T) {

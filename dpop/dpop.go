@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/dryrun"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
 
@@ -141,6 +142,9 @@ func (v *Verifier) Verify(ctx context.Context, r Request) error {
 	}
 	if err := p.verify(); err != nil {
 		return err
+	}
+	if dryrun.Is(ctx) {
+		return v.wouldUse(use)
 	}
 	v.remember(&p)
 	return v.use(ctx, use) // last, so that a client without the key cannot fill the Store

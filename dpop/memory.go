@@ -100,6 +100,14 @@ func (m *Memory) Use(ctx context.Context, use Use) (first bool, err error) {
 	return first, err
 }
 
+// has reports whether the proof was used, and could still be accepted.
+func (m *Memory) has(use Use) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, seen := m.used[digest(use.Key[:16])]
+	return seen
+}
+
 // try remembers a proof, and reports whether the proof was new. If a new proof cannot
 // be remembered, try returns an error.
 func (m *Memory) try(use Use) (first bool, err error) {

@@ -45,6 +45,15 @@ func (v *Verifier) use(ctx context.Context, use Use) error {
 	return nil
 }
 
+// wouldUse answers as use would now, without using the proof up. Only a Memory can be asked
+// so; any other Store is taken to say that the use is the first.
+func (v *Verifier) wouldUse(use Use) error {
+	if m, here := v.store.(*Memory); here && m.has(use) {
+		return ErrReplayed
+	}
+	return nil
+}
+
 var errPanicked = errors.New("the Store panicked")
 
 func (v *Verifier) first(ctx context.Context, use Use) (first bool, err error) {

@@ -63,6 +63,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/dryrun"
 	"github.com/accesstoken/accesstoken/internal/fetch"
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
@@ -194,7 +195,11 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 	if kept, ok := c.cache.get(key, options.Now(), options.Leeway); ok && !options.Fresh {
 		return kept.clone(), nil
 	}
-	response, err := c.put(ctx, key, token, options)
+	put := c.put
+	if dryrun.Is(ctx) {
+		put = c.foresee
+	}
+	response, err := put(ctx, key, token, options)
 	switch {
 	case err == nil:
 		return response, nil
@@ -250,20 +255,26 @@ func (c *Client) find(turn turn, key tokencache.Key, token string, options Optio
 // another replica keeps answers for longer than this client's settings allow, these
 // settings apply.
 func (c *Client) findShared(ctx context.Context, key tokencache.Key, token string, options Options) (Response, bool) {
+	r, asked, fresh, ok := c.readShared(ctx, token, options)
+	if ok {
+		c.cache.put(key, r, asked, fresh, options.Leeway)
+	}
+	return r, ok
+}
+
+// readShared returns an answer of the Store that counts now, when the endpoint was asked, and
+// until when this client may use the answer.
+func (c *Client) readShared(ctx context.Context, token string, options Options) (r Response, asked, fresh time.Time, ok bool) {
 	if options.Fresh {
-		return Response{}, false
+		return Response{}, asked, fresh, false
 	}
 	now := options.Now()
 	r, v, ok := c.shared.get(ctx, token)
-	if !ok {
-		return Response{}, false
+	fresh = earlier(v.Fresh, c.cache.until(r, v.Asked, options.Leeway))
+	if !ok || !now.Before(fresh) || v.Asked.After(now.Add(leeway)) {
+		return Response{}, asked, fresh, false
 	}
-	fresh := earlier(v.Fresh, c.cache.until(r, v.Asked, options.Leeway))
-	if !now.Before(fresh) || v.Asked.After(now.Add(leeway)) {
-		return Response{}, false
-	}
-	c.cache.put(key, r, v.Asked, fresh, options.Leeway)
-	return r, true
+	return r, v.Asked, fresh, true
 }
 
 // askUnlessOpen makes a call unless the breaker refuses it, and reports the result to the

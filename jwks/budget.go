@@ -52,10 +52,23 @@ func (b missBudget) spend(q question, now time.Time) bool {
 	return b.limiter.AllowN(now, 1)
 }
 
+// allows reports whether spend would return true now.
+func (b missBudget) allows(q question, now time.Time) bool {
+	if b.reserved(q, now) {
+		return b.hasSurplus(now)
+	}
+	return b.limiter.TokensAt(now) >= 1
+}
+
+// hasSurplus reports whether a fetch leaves the reserve of one fetch.
+func (b missBudget) hasSurplus(now time.Time) bool {
+	return b.limiter.TokensAt(now) >= missBurst-rounding
+}
+
 // spendSurplus takes one fetch off the budget, if the reserve of one fetch then remains,
 // and reports whether it did.
 func (b missBudget) spendSurplus(now time.Time) bool {
-	return b.limiter.TokensAt(now) >= missBurst-rounding && b.limiter.AllowN(now, 1)
+	return b.hasSurplus(now) && b.limiter.AllowN(now, 1)
 }
 
 // reserved reports whether q may spend only the surplus.

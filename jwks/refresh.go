@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/discovery"
+	"github.com/accesstoken/accesstoken/internal/dryrun"
 	"github.com/accesstoken/accesstoken/internal/jose"
 	"github.com/accesstoken/accesstoken/internal/panics"
 )
@@ -44,6 +45,9 @@ func (c *Cache) miss(ctx context.Context, q question) ([]crypto.PublicKey, uint6
 	if !jose.Supported(q.alg) {
 		return nil, 0, errNotForAlgorithm
 	}
+	if dryrun.Is(ctx) {
+		return c.foresee(ctx, q, nil)
+	}
 	return c.obtain(ctx, q)
 }
 
@@ -53,7 +57,7 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("jwks: did not look for the key: %w", err)
 	}
-	f, keys, generation, err := c.seek(q)
+	f, keys, generation, err := c.seek(q, false)
 	if f == nil {
 		return keys, generation, err
 	}
@@ -69,7 +73,7 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 		if keys != nil || err != nil || f.cause == q || !first {
 			return keys, generation, err
 		}
-		if f, keys, generation, err = c.seek(q); f == nil {
+		if f, keys, generation, err = c.seek(q, false); f == nil {
 			return keys, generation, err
 		}
 	}
@@ -78,8 +82,9 @@ func (c *Cache) obtain(ctx context.Context, q question) ([]crypto.PublicKey, uin
 // seek returns the answer to q, or the fetch to wait for. It reports the key as missing
 // only if its kid is too long, or if a fetch that began within the last cooldown did not
 // find it. Otherwise, if q may not cause a fetch now, it returns an error, because the key
-// may have been published since the last answer.
-func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation uint64, err error) {
+// may have been published since the last answer. If dry is true, no fetch is started and no
+// budget spent: f is then the running fetch, or &imagined in place of the one that q causes.
+func (c *Cache) seek(q question, dry bool) (f *flight, keys []crypto.PublicKey, generation uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	set := c.usable.Load()                  // loaded again, because a fetch may have ended since Keys loaded it
@@ -87,7 +92,7 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 		return nil, nil, generationOf(set, nil), nil
 	}
 	if set == nil {
-		f, err = c.begin(q)
+		f, err = c.begin(q, dry)
 		return f, nil, 0, err
 	}
 	if keys, err := set.find(q); keys != nil || err != nil {
@@ -98,10 +103,14 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	}
 	// During a Retry-After nothing is fetched, and no budget is spent.
 	now := time.Now()
-	if !now.Before(c.outage.notBefore) && c.budget.spend(q, now) {
+	switch {
+	case !now.Before(c.outage.notBefore) && dry && c.budget.allows(q, now):
+		return &imagined, nil, 0, nil
+	case !now.Before(c.outage.notBefore) && !dry && c.budget.spend(q, now):
 		return c.start(q, true), nil, 0, nil
+	case !dry:
+		c.state.Misses++
 	}
-	c.state.Misses++
 	switch {
 	case c.outage.cause != nil:
 		return nil, nil, 0, c.outageError()
@@ -166,13 +175,13 @@ func (c *Cache) demand() (*flight, error) {
 	if c.usable.Load() != nil {
 		return nil, nil
 	}
-	return c.begin(question{})
+	return c.begin(question{}, false)
 }
 
 // begin returns the fetch for q if no keys are held: the running one, or a new one. If it
 // is too soon for a new one after a failed fetch, or the cache is closed, it returns an
-// error. c.mu is held.
-func (c *Cache) begin(q question) (*flight, error) {
+// error. If dry is true, it starts none, and returns &imagined in its place. c.mu is held.
+func (c *Cache) begin(q question, dry bool) (*flight, error) {
 	switch {
 	case c.closed:
 		return nil, errClosed
@@ -180,6 +189,8 @@ func (c *Cache) begin(q question) (*flight, error) {
 		return c.flight, nil
 	case time.Now().Before(c.outage.notBefore):
 		return nil, c.outageError()
+	case dry:
+		return &imagined, nil
 	}
 	return c.start(q, true), nil
 }

@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"fmt"
 	"time"
+
+	"github.com/accesstoken/accesstoken/internal/dryrun"
 )
 
 // KeysAfter looks for newer keys if a token's signature is wrong under the keys that
@@ -34,12 +36,21 @@ import (
 //
 // KeysAfter is safe for concurrent use.
 func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint64) (keys []crypto.PublicKey, newer uint64, err error) {
+	return c.keysAfter(ctx, question{kid, alg}, generation, nil)
+}
+
+// keysAfter is KeysAfter. only is what it is for foresee.
+func (c *Cache) keysAfter(ctx context.Context, q question, generation uint64, only func(*keySet) *keySet) (keys []crypto.PublicKey, newer uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("jwks: did not look for newer keys: %w", err)
 	}
-	f, err := c.suspect(generation)
-	if err != nil {
+	dry := dryrun.Is(ctx)
+	f, err := c.suspect(generation, dry)
+	switch {
+	case err != nil:
 		return nil, 0, err
+	case f == &imagined:
+		return c.foreseen(ctx, q, only)
 	}
 	if f != nil {
 		enough := time.NewTimer(c.config.WaitTimeout)
@@ -51,7 +62,7 @@ func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint6
 	set := c.usable.Load()
 	switch {
 	case set != nil && set.generation != generation:
-		return set.held(question{kid, alg}), set.generation, nil
+		return set.held(q), set.generation, nil
 	case f != nil:
 		return nil, 0, f.err
 	}
@@ -61,8 +72,8 @@ func (c *Cache) KeysAfter(ctx context.Context, kid, alg string, generation uint6
 // suspect returns the fetch to wait for after a signature failed under the keys of this
 // generation, or nil if the set held has another generation or was just read. If there is
 // no set, or no fetch is running or allowed, it returns the outage's error, which can be
-// nil. After Close it returns an error.
-func (c *Cache) suspect(generation uint64) (*flight, error) {
+// nil. After Close it returns an error. dry is what it is for seek.
+func (c *Cache) suspect(generation uint64, dry bool) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	set, now := c.usable.Load(), time.Now()
@@ -75,7 +86,11 @@ func (c *Cache) suspect(generation uint64) (*flight, error) {
 		return nil, nil
 	case c.flight != nil:
 		return c.flight, nil
-	case now.Before(c.outage.notBefore), !c.budget.spendSurplus(now):
+	case now.Before(c.outage.notBefore), !c.budget.hasSurplus(now):
+		return nil, c.outageError()
+	case dry:
+		return &imagined, nil
+	case !c.budget.spendSurplus(now):
 		return nil, c.outageError()
 	}
 	return c.start(question{}, true), nil

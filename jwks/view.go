@@ -5,6 +5,9 @@ import (
 	"crypto"
 	"slices"
 	"sync/atomic"
+
+	"github.com/accesstoken/accesstoken/internal/dryrun"
+	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
 // A View gives one issuer its keys from a [Cache] whose document several issuers share.
@@ -30,20 +33,25 @@ func (c *Cache) For(issuers ...string) *View {
 
 // Keys is [Cache.Keys] without the keys of other issuers.
 func (v *View) Keys(ctx context.Context, kid, alg string) (keys []crypto.PublicKey, generation uint64, err error) {
-	keys, generation, err = v.cache.Keys(ctx, kid, alg)
-	return v.own(question{kid, alg}, keys, generation, err)
+	q := question{kid, alg}
+	if dryrun.Is(ctx) && jose.Supported(alg) {
+		keys, generation, err = v.cache.foresee(ctx, q, v.without)
+	} else {
+		keys, generation, err = v.cache.Keys(ctx, kid, alg)
+	}
+	return v.own(q, keys, generation, err)
 }
 
 // KeysAfter is [Cache.KeysAfter] without the keys of other issuers.
 func (v *View) KeysAfter(ctx context.Context, kid, alg string, generation uint64) (keys []crypto.PublicKey, newer uint64, err error) {
-	keys, newer, err = v.cache.KeysAfter(ctx, kid, alg, generation)
+	keys, newer, err = v.cache.keysAfter(ctx, question{kid, alg}, generation, v.without)
 	return v.own(question{kid, alg}, keys, newer, err)
 }
 
 // own answers q from the set held, without the keys of other issuers. If the cache found
-// no keys, own keeps its answer.
+// no keys, or found them in a set that is not held, own keeps its answer.
 func (v *View) own(q question, keys []crypto.PublicKey, generation uint64, err error) ([]crypto.PublicKey, uint64, error) {
-	if len(keys) == 0 { // always so if there is an error
+	if len(keys) == 0 || generation == 0 { // no keys if there is an error; no generation if the set is not held
 		return nil, generation, err
 	}
 	set := v.cache.usable.Load()
@@ -58,11 +66,16 @@ func (v *View) of(set *keySet) *keySet {
 	if n := v.narrow.Load(); n != nil && n.from == set {
 		return n.to
 	}
-	left := newKeySet(slices.DeleteFunc(slices.Clone(set.entries), func(e entry) bool {
-		return e.issuer != "" && !slices.Contains(v.issuers, e.issuer)
-	}))
+	left := v.without(set)
 	v.narrow.Store(&narrowed{set, left})
 	return left
+}
+
+// without returns a new set without the keys of other issuers.
+func (v *View) without(set *keySet) *keySet {
+	return newKeySet(slices.DeleteFunc(slices.Clone(set.entries), func(e entry) bool {
+		return e.issuer != "" && !slices.Contains(v.issuers, e.issuer)
+	}))
 }
 
 // Warm is [Cache.Warm].

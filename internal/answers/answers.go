@@ -45,16 +45,19 @@ var (
 	errGoexit  = errors.New("the function ended its goroutine")
 )
 
-// A Source makes the values. Its functions must be set. The Cache calls neither Keep nor Drop
-// from two goroutines at once, and neither may call the Cache.
+// A Source makes the values. Its functions must be set. The Cache never calls Check, Keep
+// and Drop from two goroutines at once, and they must not call the Cache.
 type Source[V any] struct {
 	// Ask returns the value of a name, or nil if it has none. old is the value before, or
 	// nil. Ask runs code of the program, which may hang or panic.
 	Ask func(ctx context.Context, name string, old *V) (*V, error)
 
+	// Check says why a value must not be handed out, or returns nil. If it returns an error,
+	// the call counts as failed, and Drop is called for the value.
+	Check func(value *V) error
+
 	// Keep is called before a value is handed out, and when Ask has returned it once more.
-	// If it returns an error, the call counts as failed, and Drop is called for the value.
-	Keep func(value *V, answer *Answer[V]) error
+	Keep func(value *V, answer *Answer[V])
 
 	// Drop is called when a value no longer counts. If replaced is true, next takes its
 	// place, or is nil because the name has no value any more. If not, the value is
@@ -134,6 +137,45 @@ func (c *Cache[V]) Get(ctx context.Context, name string) (*V, error) {
 	return a.value, nil
 }
 
+// Foresee returns what Get would return now, but keeps nothing and counts as no use. isNew is
+// true if the value was made for this call: the caller then has to end what it holds. The
+// call of the function, if one is needed, is made in the caller's time.
+func (c *Cache[V]) Foresee(ctx context.Context, name string) (value *V, isNew bool, err error) {
+	now := c.now()
+	c.mu.Lock()
+	a := c.answers[name]
+	var flight chan struct{}
+	switch {
+	case a != nil && now < a.until.Load():
+		value = a.value
+		c.mu.Unlock()
+		return value, false, nil
+	case a != nil && now < a.retry:
+		err = a.err
+	case a != nil && a.flight != nil:
+		flight = a.flight
+	case a != nil && a.hangs.Load():
+		err = c.source.Wrap(errHangs)
+	case c.answers == nil || c.limiter(a).TokensAt(time.Now()) < 1:
+		err = c.source.Wrap(errTooMany)
+	}
+	c.mu.Unlock()
+	switch {
+	case err != nil:
+		return nil, false, err
+	case flight != nil:
+		value, err = c.Get(ctx, name)
+		return value, false, err
+	}
+	value, err = c.call(&Answer[V]{name: name}, nil)
+	if err == nil && value != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		err = c.source.Check(value)
+	}
+	return value, value != nil, err
+}
+
 // find returns what is known of a name, and the end of the call to wait for, or nil if
 // there is an answer.
 func (c *Cache[V]) find(name string, now int64) (a *Answer[V], flight chan struct{}, err error) {
@@ -164,10 +206,14 @@ func (c *Cache[V]) find(name string, now int64) (a *Answer[V], flight chan struc
 // mayCall reports whether the function may be called now. a is nil if nothing is known of
 // the name. The caller holds the mutex.
 func (c *Cache[V]) mayCall(a *Answer[V]) bool {
+	return c.limiter(a).Allow()
+}
+
+func (c *Cache[V]) limiter(a *Answer[V]) *rate.Limiter {
 	if a != nil && a.value != nil {
-		return c.renewal.Allow()
+		return c.renewal
 	}
-	return c.calls.Allow()
+	return c.calls
 }
 
 // Holds reports whether the value of an answer still counts. It takes no lock, unless it
@@ -304,8 +350,10 @@ func (c *Cache[V]) settle(a *Answer[V], next *V, err error, now int64) {
 		return
 	}
 	if err == nil && next != nil {
-		if err = c.source.Keep(next, a); err != nil {
+		if err = c.source.Check(next); err != nil {
 			c.source.Drop(next, old, false)
+		} else {
+			c.source.Keep(next, a)
 		}
 	}
 	switch {

@@ -47,15 +47,16 @@ func open(t *testing.T, s *source) *answers.Cache[value] {
 	s.calls, s.running = map[string]int{}, map[string]int{}
 	c := answers.New(answers.Source[value]{
 		Ask: s.call,
-		Keep: func(v *value, answer *answers.Answer[value]) error {
+		Check: func(*value) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if s.keepErr != nil {
-				return s.keepErr
-			}
+			return s.keepErr
+		},
+		Keep: func(v *value, answer *answers.Answer[value]) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			v.answer = answer
 			s.kept = append(s.kept, v)
-			return nil
 		},
 		Drop: func(old, next *value, replaced bool) {
 			s.mu.Lock()
