@@ -17,7 +17,8 @@ var layers = [][]string{
 	{"internal/binding"},
 	{"."},
 	{"internal/adapter", "internal/ending", "grpcauth/policypb"},
-	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest", "cmd/accesstoken"},
+	{"middleware", "middleware/echoauth", "grpcauth", "accesstokentest"},
+	{"cmd/accesstoken"},
 	{"benchmarks/internal/report"},
 	{"conformance", "conformance/mutate", "benchmarks", "benchmarks/rounds", "benchmarks/loopback", "benchmarks/issuers", "internal/project", "internal/release", "internal/testkit"},
 }
@@ -30,8 +31,8 @@ var library = len(layers) - 2
 // the library may import. Every dependency is among them.
 var only = map[string][]string{
 	"github.com/labstack/echo/":      {"middleware/echoauth"},
-	"google.golang.org/grpc":         {"grpcauth"},
-	"google.golang.org/protobuf":     {"grpcauth", "grpcauth/policypb"},
+	"google.golang.org/grpc":         {"grpcauth", "cmd/accesstoken"},
+	"google.golang.org/protobuf":     {"grpcauth", "grpcauth/policypb", "cmd/accesstoken"},
 	"google.golang.org/genproto":     {"grpcauth"},
 	"internal/carried":               {".", "internal/adapter", "internal/ending", "accesstokentest"},
 	"internal/adapter":               {"middleware", "middleware/echoauth", "grpcauth"},
