@@ -16,7 +16,7 @@ var (
 
 // adapters are those of this module.
 func adapters() []Adapter {
-	return []Adapter{NetHTTP(), HTTP("Echo", protectEcho), overGRPC(&rpc), HTTP("explained", protectExplained)}
+	return []Adapter{NetHTTP(), HTTP("Echo", protectEcho), overGRPC(&rpc)}
 }
 
 // TestConformance plays every case on every transport.

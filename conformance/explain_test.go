@@ -5,10 +5,30 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/scopes"
 )
+
+// Each case is explained as the adapters decide it. Explain does not ask the Store of the
+// proofs, because that would use a proof up.
+func TestExplainDecidesAsTheAdapters(t *testing.T) {
+	w := newWorld(HTTP("net/http, explained", protectExplained))
+	defer w.close()
+	played := 0
+	w.playAll(t, func(v vector) bool {
+		isOfTheStore := v.Reason == accesstoken.DPoPProofReplayed || v.Reason == accesstoken.ReplayStoreUnavailable
+		if isOfTheStore || v.Only == "grpc" || v.Only == "direct" || v.Only == "cleartext" {
+			return false
+		}
+		played++
+		return true
+	})
+	if played < 1000 {
+		t.Errorf("played %d cases; want most of them", played)
+	}
+}
 
 // protectExplained explains each request, lets net/http's adapter decide, and compares the
 // two. If they differ, the response is one that no case expects.

@@ -52,7 +52,7 @@ func (v *View) KeysAfter(ctx context.Context, kid, alg string, generation uint64
 // no keys, or found them in a set that is not held, own keeps its answer.
 func (v *View) own(q question, keys []crypto.PublicKey, generation uint64, err error) ([]crypto.PublicKey, uint64, error) {
 	if len(keys) == 0 || generation == 0 { // no keys if there is an error; no generation if the set is not held
-		return nil, generation, err
+		return keys, generation, err
 	}
 	set := v.cache.usable.Load()
 	if set == nil {

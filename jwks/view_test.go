@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/dryrun"
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
@@ -50,6 +51,23 @@ func TestAViewLeavesOutTheKeysOfOthers(t *testing.T) {
 		ask(t, cache, "b", found) // the cache itself leaves nothing out
 		if got := s.fetches(keysURL); got != 1 {
 			t.Errorf("got %d fetches; want 1: a key of another issuer is no reason to ask", got)
+		}
+	})
+}
+
+// A dry run answers as a request would, and holds nothing afterwards.
+func TestADryRunLeavesOutTheKeysOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(shared())
+		view := open(t, s, nil).For("https://a.example", "https://other.example")
+		for kid, want := range map[string]int{"a": 1, "b": 0, "any": 1, "both": 1, "": 3} {
+			keys, _, err := view.Keys(dryrun.Context(t.Context()), kid, "ES256")
+			if len(keys) != want || err != nil {
+				t.Errorf("Keys(%q): got %d keys, %v; want %d keys", kid, len(keys), err, want)
+			}
+		}
+		if got := s.fetches(keysURL); got != 5 || view.Ready() == nil {
+			t.Errorf("got %d fetches, and Ready is %v; want one for each call, and not ready", got, view.Ready())
 		}
 	})
 }
