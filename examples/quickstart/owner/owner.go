@@ -18,6 +18,7 @@ import (
 // An Owner is a simulated user. Each Visit starts with an empty cookie jar.
 type Owner struct {
 	Login, Password string
+	Code            string            // entered if the login page asks for one; if empty, the field stays empty
 	Deny            bool              // if set, deny at the consent page
 	Transport       http.RoundTripper // nil means http.DefaultTransport
 
@@ -96,6 +97,9 @@ func (o Owner) fill(at *url.URL, page string) (action string, form url.Values, o
 	case strings.Contains(page, `id="login"`):
 		form.Set("username", o.Login)
 		form.Set("password", o.Password)
+		if strings.Contains(page, `id="code"`) {
+			form.Set("code", o.Code)
+		}
 		return at.ResolveReference(&url.URL{Path: "/login"}).String(), form, true
 	case strings.Contains(page, `id="allow"`):
 		form.Set("decision", "allow")
