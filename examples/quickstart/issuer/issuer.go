@@ -192,8 +192,9 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
 	ctx := op.ContextWithIssuer(r.Context(), s.config.URL)
 	document := struct {
 		*oidc.DiscoveryConfiguration
-		IssParameter bool `json:"authorization_response_iss_parameter_supported"`
-	}{op.CreateDiscoveryConfig(ctx, s.provider, s.storage), true}
+		IssParameter bool     `json:"authorization_response_iss_parameter_supported"`
+		Resources    []string `json:"protected_resources"` // RFC 9728 §4
+	}{op.CreateDiscoveryConfig(ctx, s.provider, s.storage), true, slices.Sorted(maps.Keys(s.storage.resources))}
 	document.ResponseTypesSupported = []string{"code"}
 	document.GrantTypesSupported = []oidc.GrantType{oidc.GrantTypeCode}
 	document.DeviceAuthorizationEndpoint = ""
