@@ -29,9 +29,9 @@ func TestOnce(t *testing.T) {
 	for _, want := range []string{
 		"POST /mcp server/discover → 401", "GET  /.well-known/oauth-protected-resource/mcp → 200", "GET  /.well-known/oauth-authorization-server → 200",
 		`GET  /authorize scope="notes:read" → 302`, "POST /oauth/token → 200", "POST /mcp tools/call notes_list → 200",
-		"POST /mcp tools/call notes_add → 403", "POST /oauth/token → 200", "POST /mcp tools/call notes_add → 200",
-		"POST /mcp tools/call notes_delete → 401", `acr_values="urn:example:mfa" max_age="300" → 302`, "POST /mcp tools/call notes_delete → 401", "the client gives up",
-		"POST /mcp tools/call notes_delete → 401", `acr_values="urn:example:mfa" max_age="300" → 302`, "POST /mcp tools/call notes_delete → 200", `{"notes":[],"owner":"user-7f3a"}`,
+		"POST /mcp tools/call notes_add → 403", "GET  /login → 303", "POST /oauth/token → 200", "POST /mcp tools/call notes_add → 200",
+		"POST /mcp tools/call notes_delete → 401", `acr_values="urn:example:mfa" max_age="300" → 302`, "GET  /login → 200", "POST /mcp tools/call notes_delete → 401", "the client gives up",
+		"POST /mcp tools/call notes_delete → 401", `acr_values="urn:example:mfa" max_age="300" → 302`, "GET  /login → 200", "POST /mcp tools/call notes_delete → 200", `{"notes":[],"owner":"user-7f3a"}`,
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
@@ -50,6 +50,27 @@ func TestOnce(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "eyJ") {
 		t.Error("there is a token in the output")
+	}
+}
+
+func TestADeviationIsFound(t *testing.T) {
+	c := calls[1]
+	for name, test := range map[string]struct {
+		result     string
+		challenges []string
+		ok         bool
+	}{
+		"as expected":       {c.result, c.refusals, true},
+		"another result":    {"{}", c.refusals, false},
+		"another challenge": {c.result, []string{"Bearer"}, false},
+		"no challenge":      {c.result, nil, false},
+	} {
+		if err := c.check(test.result, test.challenges); (err == nil) != test.ok {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if calls[2].check("{}", calls[2].refusals) == nil {
+		t.Error("a call that is done, and should not be: got nil")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -19,8 +20,10 @@ type call struct {
 	arguments   map[string]any
 	code        string   // what Alice enters if she is asked for a second factor
 	refusals    []string // a part of each challenge on the way
-	result      string   // "" if the client gives up
+	result      string   // or its beginning
 }
+
+const givesUp = "the client gives up: "
 
 const stepUpNeeded = `error="insufficient_user_authentication", error_description="a different authentication is required", acr_values="urn:example:mfa", max_age="300", scope="notes:read notes:write", `
 
@@ -37,9 +40,9 @@ var calls = []call{
 		result:   `{"notes":["buy tea"],"owner":"user-7f3a"}`,
 	},
 	{
-		title:    "This tool needs a login with a second factor, which Alice leaves out, so the new token is refused like the old one",
+		title:    "This tool needs a second factor, so Alice has to log in again. She leaves it out, and the new token is refused like the old one",
 		tool:     "notes_delete",
-		refusals: []string{stepUpNeeded, stepUpNeeded},
+		refusals: []string{stepUpNeeded, stepUpNeeded}, result: givesUp,
 	},
 	{
 		title: "She tries again, with the second factor",
@@ -54,7 +57,11 @@ func drive(ctx context.Context, out io.Writer, endpoint string, registered issue
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
 	w := &witness{out: out, endpoint: endpoint, base: base}
-	user := &owner.Owner{Login: alice.Login, Password: alice.Password, Transport: party{w, "browser"}, Until: registered.RedirectURI}
+	cookies, err := cookiejar.New(nil) // Alice stays logged in
+	if err != nil {
+		return err
+	}
+	user := &owner.Owner{Login: alice.Login, Password: alice.Password, Transport: party{w, "browser"}, Jar: cookies, Until: registered.RedirectURI}
 	transport, err := newTransport(endpoint, registered, user, &http.Client{Transport: party{w, "client"}})
 	if err != nil {
 		return err
@@ -63,11 +70,8 @@ func drive(ctx context.Context, out io.Writer, endpoint string, registered issue
 		fmt.Fprintf(out, "%d  %s\n\n", n+1, c.title)
 		user.Code, w.challenges = c.code, nil
 		result, err := c.make(ctx, transport)
-		if err != nil && c.result != "" {
-			return fmt.Errorf("%s: %w", c.tool, err)
-		}
 		if err != nil {
-			result = "the client gives up: " + err.Error()
+			result = givesUp + err.Error()
 		}
 		fmt.Fprintf(out, "\n    %s\n\n", result)
 		if err := c.check(result, w.challenges); err != nil {
@@ -99,7 +103,7 @@ func (c call) make(ctx context.Context, transport mcp.Transport) (string, error)
 
 // check reports whether the call went as expected.
 func (c call) check(result string, challenges []string) error {
-	if c.result != "" && result != c.result {
+	if !strings.HasPrefix(result, c.result) {
 		return fmt.Errorf("%s: got %s; want %s", c.tool, result, c.result)
 	}
 	if len(challenges) != len(c.refusals) {

@@ -244,13 +244,14 @@ func TestAClientFindsTheAuthorizationServer(t *testing.T) {
 // server, ends the flow before the user is asked.
 func TestAClientAbortsOnWrongMetadata(t *testing.T) {
 	for name, test := range map[string]struct {
-		path, old, new string // what is wrong in which document
+		path, old, new string // what is wrong in which document; a redirect, if old is empty
 		says           string
 	}{
 		"another resource":                        {"/.well-known/oauth-protected-resource/files", `/files"`, `/other"`, "RFC 9728 §3.3"},
 		"another authorization server":            {"/.well-known/oauth-protected-resource/files", `servers":["http://`, `servers":["https://`, "registered at"},
 		"the metadata of another server":          {"/.well-known/oauth-authorization-server", `"issuer":"http://`, `"issuer":"https://`, "metadata is of"},
 		"a server that does not know the drive":   {"/.well-known/oauth-authorization-server", `/files"`, `/other"`, "protected_resources"},
+		"a redirect":                              {"/.well-known/oauth-authorization-server", "", "/.well-known/oauth-authorization-server?elsewhere", "want its metadata"},
 		"no metadata of the authorization server": {"/.well-known/oauth-authorization-server", `{`, ``, "want its metadata"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -258,8 +259,13 @@ func TestAClientAbortsOnWrongMetadata(t *testing.T) {
 			defer transport.CloseIdleConnections()
 			d := newDemoWith(t, roundTrip(func(r *http.Request) (*http.Response, error) {
 				response, err := transport.RoundTrip(r)
-				if err != nil || r.URL.Path != test.path {
+				if err != nil || r.URL.RequestURI() != test.path {
 					return response, err
+				}
+				if test.old == "" {
+					response.StatusCode = http.StatusTemporaryRedirect
+					response.Header.Set("Location", test.new)
+					return response, nil
 				}
 				defer response.Body.Close()
 				body, err := io.ReadAll(response.Body)
