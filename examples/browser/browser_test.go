@@ -93,9 +93,12 @@ func playEveryFlow(v *visitor) {
 	v.seesTheDrive(oauthSteps)
 }
 
-const (
-	invalidToken = `Bearer realm="https://drive.example", error="invalid_token", error_description="the access token is invalid"`
-)
+const invalidToken = `error="invalid_token", error_description="the access token is invalid"`
+
+// challenge returns a challenge of the drive or the calendar, as texts returns it.
+func challenge(params string) string {
+	return `Bearer realm="http://127.0.0.1/files", ` + params + `, resource_metadata="http://127.0.0.1/.well-known/oauth-protected-resource/files"`
+}
 
 // passes are the answers over each transport if a token is valid.
 var passes = []string{"net/http 200 OK", "Echo 200 OK", "gRPC OK"}
@@ -104,7 +107,7 @@ var passes = []string{"net/http 200 OK", "Echo 200 OK", "gRPC OK"}
 var refusals = []struct {
 	name      string
 	status    string   // over net/http and Echo
-	challenge string   // the same on every transport
+	challenge string   // the same on every transport; without the realm and the metadata
 	retry     []string // over net/http and Echo, and over gRPC
 	code      string   // over gRPC
 	reason    string   // ErrorInfo
@@ -113,15 +116,15 @@ var refusals = []struct {
 }{
 	{
 		name: "missing", status: "401 Unauthorized", code: "UNAUTHENTICATED", reason: "CREDENTIALS_MISSING",
-		challenge: `Bearer realm="https://drive.example", scope="files:read"`,
+		challenge: `scope="files:read"`,
 	},
 	{
 		name: "expired", status: "401 Unauthorized", code: "UNAUTHENTICATED", reason: "TOKEN_EXPIRED",
-		challenge: `Bearer realm="https://drive.example", error="invalid_token", error_description="the access token expired"`,
+		challenge: `error="invalid_token", error_description="the access token expired"`,
 	},
 	{
 		name: "scope", status: "403 Forbidden", code: "PERMISSION_DENIED", reason: "SCOPE_INSUFFICIENT",
-		challenge: `Bearer realm="https://drive.example", error="insufficient_scope", error_description="the access token lacks a required scope", scope="files:write"`,
+		challenge: `error="insufficient_scope", error_description="the access token lacks a required scope", scope="files:write"`,
 		beside:    [][]string{passes},
 	},
 	{
@@ -130,7 +133,7 @@ var refusals = []struct {
 	},
 	{
 		name: "audience", status: "401 Unauthorized", code: "UNAUTHENTICATED", reason: "TOKEN_INVALID", fine: "AUDIENCE_MISMATCH",
-		challenge: strings.Replace(invalidToken, "drive", "calendar", 1), beside: [][]string{passes},
+		challenge: invalidToken, beside: [][]string{passes},
 	},
 	{
 		name: "signature", status: "401 Unauthorized", code: "UNAUTHENTICATED", reason: "TOKEN_INVALID", fine: "SIGNATURE_INVALID",
@@ -146,11 +149,11 @@ var refusals = []struct {
 	},
 	{
 		name: "down", status: "503 Service Unavailable", code: "UNAVAILABLE", reason: "INTROSPECTION_UNAVAILABLE",
-		challenge: "none", retry: []string{"5", "5s"}, beside: [][]string{passes, passes},
+		retry: []string{"5", "5s"}, beside: [][]string{passes, passes},
 	},
 	{
 		name: "revoked", status: "401 Unauthorized", code: "UNAUTHENTICATED", reason: "TOKEN_INACTIVE",
-		challenge: `Bearer realm="https://drive.example", error="invalid_token", error_description="the access token is not active"`,
+		challenge: `error="invalid_token", error_description="the access token is not active"`,
 		beside:    [][]string{passes},
 	},
 }
@@ -168,9 +171,12 @@ func breakEverything(v *visitor) {
 			v.t.Errorf("%s: the page lacks %s", want.name, refusal)
 			continue
 		}
-		challenge := "WWW-Authenticate\n" + want.challenge
-		overHTTP := []string{want.status, challenge}
-		overGRPC := []string{want.code, "ErrorInfo reason\n" + want.reason, challenge}
+		asks := "WWW-Authenticate\nnone"
+		if want.challenge != "" {
+			asks = "WWW-Authenticate\n" + challenge(want.challenge)
+		}
+		overHTTP := []string{want.status, asks}
+		overGRPC := []string{want.code, "ErrorInfo reason\n" + want.reason, asks}
 		if want.retry != nil {
 			overHTTP = append(overHTTP, "Retry-After\n"+want.retry[0])
 			overGRPC = append(overGRPC, "RetryInfo\n"+want.retry[1])
@@ -301,7 +307,7 @@ func (v *visitor) consents(client string, scopes ...string) {
 			v.t.Error("the consent page has a scope that it does not explain")
 		}
 	}
-	if !strings.Contains(strings.Join(v.texts(".hint"), ""), "https://drive.example") {
+	if !strings.Contains(strings.Join(v.texts(".hint"), ""), "http://127.0.0.1/files") {
 		v.t.Error("the consent page does not name the resource server")
 	}
 }

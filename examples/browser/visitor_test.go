@@ -251,8 +251,15 @@ func (v *visitor) open(address string, status int64) {
 // texts returns the visible text of every matching element.
 func (v *visitor) texts(selector string) []string {
 	v.t.Helper()
-	return read(v, selector, chromedp.Evaluate[[]string](`[...document.querySelectorAll(`+quote(selector)+`)].map(e => e.innerText.trim())`))
+	found := read(v, selector, chromedp.Evaluate[[]string](`[...document.querySelectorAll(`+quote(selector)+`)].map(e => e.innerText.trim())`))
+	for i, text := range found {
+		found[i] = port.ReplaceAllString(text, "127.0.0.1")
+	}
+	return found
 }
+
+// port matches the address of a party, whose port is chosen when it starts.
+var port = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 
 // has reports whether an element matches.
 func (v *visitor) has(selector string) bool { v.t.Helper(); return len(v.texts(selector)) > 0 }

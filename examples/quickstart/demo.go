@@ -28,13 +28,6 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/printer"
 )
 
-// The resource identifiers of the two resource servers. They are names, not
-// addresses, because each resource server has one identifier for three transports.
-const (
-	driveID    = "https://drive.example"
-	calendarID = "https://calendar.example"
-)
-
 var alice = issuer.User{Subject: "user-7f3a", Login: "alice", Password: "wonderland", Name: "Alice"}
 
 // A demo holds all parties of all flows, in one process.
@@ -84,7 +77,7 @@ type options struct {
 	host string            // of every party
 	port int               // of the page; the others use the ports after it, or free ports if taken; 0 means free ports for all
 	out  io.Writer         // gets a log of the flows and trials that visitors of the page start
-	back http.RoundTripper // from the guest book to the issuer; nil means the demo's own transport
+	back http.RoundTripper // from the clients to the issuer and the drive; nil means the demo's own transport
 }
 
 // start starts all parties.
@@ -141,8 +134,10 @@ func (d *demo) startIssuer(context.Context) (err error) {
 		ID: "guest-book", Secret: rand.Text(), Name: "Guest book", JWT: true,
 		RedirectURI: guestBook + "/callback", Scopes: []string{"openid", "profile", "files:read"},
 	}
-	d.clients.drive = issuer.Resource{ID: driveID, ClientID: "drive", ClientSecret: rand.Text()}
-	d.clients.calendar = issuer.Resource{ID: calendarID, ClientID: "calendar", ClientSecret: rand.Text()}
+	// The identifier of a resource server is the URL that clients request over net/http, so that
+	// they find its metadata (RFC 9728 §3.3). Over Echo and gRPC it has the same identifier.
+	d.clients.drive = issuer.Resource{ID: d.places[atDrive].url + "/files", ClientID: "drive", ClientSecret: rand.Text()}
+	d.clients.calendar = issuer.Resource{ID: d.places[atCalendar].url + "/files", ClientID: "calendar", ClientSecret: rand.Text()}
 	d.issuer, err = issuer.New(issuer.Config{
 		URL: d.url, User: alice, Observe: d.observe,
 		Clients:   []issuer.Client{d.clients.photoPrinter, d.clients.albumMaker, d.clients.guestBook},
@@ -188,7 +183,7 @@ func (d *demo) startPrinters(context.Context) error {
 	for kind, c := range map[journal.Kind]issuer.Client{journal.OAuth: d.clients.photoPrinter, journal.OAuthOpaque: d.clients.albumMaker} {
 		app := printer.New(printer.Config{
 			Kind: kind, ClientID: c.ID, ClientSecret: c.Secret, RedirectURI: c.RedirectURI, Scopes: c.Scopes,
-			Issuer: d.url, Resource: driveID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: d.transport,
+			Issuer: d.url, Resource: d.clients.drive.ID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: d.back,
 		})
 		apps.HandleFunc("GET /"+c.ID+"/start", app.Start)
 		apps.HandleFunc("GET /"+c.ID+"/callback", app.Callback)
@@ -203,7 +198,7 @@ func (d *demo) startGuestBook(ctx context.Context) error {
 	c := d.clients.guestBook
 	book, err := guestbook.New(ctx, guestbook.Config{
 		ClientID: c.ID, ClientSecret: c.Secret, RedirectURI: c.RedirectURI,
-		Issuer: d.url, Resource: driveID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: d.back,
+		Issuer: d.url, Resource: d.clients.drive.ID, Drive: d.calls, Journal: d.journal, Done: d.page + "/done", Transport: d.back,
 	})
 	if err != nil {
 		return err
@@ -221,7 +216,7 @@ func (d *demo) startPage(context.Context) error {
 	d.serve(d.places[atPage], page.New(page.Config{
 		Starts: d.starts, Journal: d.journal, Trials: trialList(), Try: d.try,
 		Login: alice.Login, Password: alice.Password, Log: d.logbook.Lines, Keys: d.issuer.KeyIDs,
-		Source: drive.Source(), Resource: driveID, Issuer: d.url,
+		Source: drive.Source(), Resource: d.clients.drive.ID, Issuer: d.url,
 		Played: func(flow journal.Snapshot) { printFlow(d.out, flow) },
 		Tried:  func(t page.Trial, err error) { printTried(d.out, t, err) },
 	}))

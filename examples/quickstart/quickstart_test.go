@@ -32,7 +32,7 @@ func newDemo(t *testing.T) *demo {
 	return newDemoWith(t, nil)
 }
 
-// newDemoWith is like newDemo, with a different transport from the guest book to the issuer.
+// newDemoWith is like newDemo, with a different transport from the clients to the servers.
 func newDemoWith(t *testing.T, back http.RoundTripper) *demo {
 	t.Helper()
 	d, err := start(t.Context(), options{host: "127.0.0.1", out: io.Discard, back: back})
@@ -67,8 +67,8 @@ func TestOnceExitsCleanlyAndNamesEveryStep(t *testing.T) {
 			t.Errorf("the output lacks %q", want)
 		}
 	}
-	if lines := strings.Count(out.String(), "\n"); lines > 120 {
-		t.Errorf("got %d lines; want at most 120", lines)
+	if lines := strings.Count(out.String(), "\n"); lines > 125 {
+		t.Errorf("got %d lines; want at most 125", lines)
 	}
 	for word := range strings.FieldsSeq(out.String()) {
 		if journal.Shorten(word) != word {
@@ -216,6 +216,84 @@ func TestClientsAbortOnAWrongAnswer(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// FLOW-07: the client starts with the URL of the drive.
+func TestAClientFindsTheAuthorizationServer(t *testing.T) {
+	d := newDemo(t)
+	flow, err := d.play(t.Context(), journal.OAuth, asUsual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := flow.Steps[journal.RequestsAuthorization]
+	var lines []string
+	for _, e := range step.Exchanges {
+		lines = append(lines, e.Line())
+	}
+	want := []string{
+		"GET /files → 401 Unauthorized", "GET /.well-known/oauth-protected-resource/files → 200 OK",
+		"GET /.well-known/oauth-authorization-server → 200 OK", "GET /authorize → 302 Found",
+	}
+	if !slices.Equal(lines, want) || step.Fact() != want[3] {
+		t.Errorf("got %q, and in short %q; want %q, and in short the last one", lines, step.Fact(), want)
+	}
+}
+
+// FLOW-07: metadata that is not about this drive, or not of the client's authorization
+// server, ends the flow before the user is asked.
+func TestAClientAbortsOnWrongMetadata(t *testing.T) {
+	for name, test := range map[string]struct {
+		path, old, new string // what is wrong in which document; a redirect, if old is empty
+		says           string
+	}{
+		"another resource":                        {"/.well-known/oauth-protected-resource/files", `/files"`, `/other"`, "RFC 9728 §3.3"},
+		"another authorization server":            {"/.well-known/oauth-protected-resource/files", `servers":["http://`, `servers":["https://`, "registered at"},
+		"the metadata of another server":          {"/.well-known/oauth-authorization-server", `"issuer":"http://`, `"issuer":"https://`, "metadata is of"},
+		"a server that does not know the drive":   {"/.well-known/oauth-authorization-server", `/files"`, `/other"`, "protected_resources"},
+		"a redirect":                              {"/.well-known/oauth-authorization-server", "", "/.well-known/oauth-authorization-server?elsewhere", "want its metadata"},
+		"no metadata of the authorization server": {"/.well-known/oauth-authorization-server", `{`, ``, "want its metadata"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			d := newDemoWith(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+				response, err := transport.RoundTrip(r)
+				if err != nil || r.URL.RequestURI() != test.path {
+					return response, err
+				}
+				if test.old == "" {
+					response.StatusCode = http.StatusTemporaryRedirect
+					response.Header.Set("Location", test.new)
+					return response, nil
+				}
+				defer response.Body.Close()
+				body, err := io.ReadAll(response.Body)
+				if !bytes.Contains(body, []byte(test.old)) {
+					t.Errorf("%s lacks %s", body, test.old)
+				}
+				response.Body = io.NopCloser(strings.NewReader(strings.ReplaceAll(string(body), test.old, test.new)))
+				response.ContentLength = -1
+				return response, err
+			}))
+			var at *url.URL
+			_, _, err := visitor(d, func(u *url.URL) {
+				at = u
+				if u.Path == "/authorize" {
+					t.Error("the client went on to the authorization server")
+				}
+			}).Visit(t.Context(), d.starts[journal.OAuth])
+			if err != nil {
+				t.Fatal(err)
+			}
+			flow, ok := d.journal.ByID(at.Query().Get("flow"))
+			if !ok {
+				t.Fatalf("the flow ended at %s; want the page", at)
+			}
+			if got := flow.Snapshot(); got.Err == nil || !strings.Contains(got.Err.Error(), test.says) {
+				t.Errorf("got the error %v; want one that says %q", got.Err, test.says)
+			}
+		})
 	}
 }
 

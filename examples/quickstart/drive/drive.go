@@ -15,11 +15,12 @@ import (
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/examples/quickstart/loopback"
 	"github.com/accesstoken/accesstoken/introspection"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
 )
 
 // Config has the settings of a drive, for example the issuer of its tokens.
 type Config struct {
-	Resource               string // must be in the aud of every token
+	Resource               string // must be in the aud of every token; the URL of the files over net/http
 	Issuer                 string
 	ClientID, ClientSecret string // the drive's credentials at the introspection endpoint
 	HTTPClient             *http.Client
@@ -45,6 +46,7 @@ func NewValidator(c Config) (*accesstoken.Validator, error) {
 			Profile:       accesstoken.Zitadel,
 			Introspection: introspect,
 		}},
+		Metadata:   &resourcemetadata.Metadata{Name: "Drive", Scopes: []string{"files:read"}},
 		HTTPClient: c.HTTPClient,
 		Logger:     c.Logger,
 		OnRefuse:   c.OnRefuse,

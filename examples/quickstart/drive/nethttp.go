@@ -6,6 +6,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/middleware"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -33,6 +34,7 @@ func httpHandler(v *accesstoken.Validator, files *files) http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux := http.NewServeMux()
+	mux.Handle(resourcemetadata.Pattern(v), resourcemetadata.Handler(v)) // for clients that know only the URL
 	mux.Handle("GET /files", auth.Require(scopes.All("files:read")).Wrap(list))
 	mux.Handle("DELETE /files/{name}", auth.Require(scopes.All("files:write")).Wrap(remove))
 	return mux

@@ -40,8 +40,15 @@ type Config struct {
 	Observe func(endpoint, state string, e journal.Exchange)
 }
 
-// A User is the only account of the server.
-type User struct{ Subject, Login, Password, Name string }
+// A User is the only account of the server. Code is the second factor, and never changes. If
+// it is empty, the user has only the password.
+type User struct{ Subject, Login, Password, Name, Code string }
+
+// The values of acr: what the user has shown at the login.
+const (
+	ACRPassword = "urn:example:password"
+	ACRCode     = "urn:example:mfa" // the code as well
+)
 
 // A Resource is a resource server for which clients can request tokens (RFC 8707). It
 // can introspect these tokens with its client ID and secret.
@@ -185,8 +192,9 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
 	ctx := op.ContextWithIssuer(r.Context(), s.config.URL)
 	document := struct {
 		*oidc.DiscoveryConfiguration
-		IssParameter bool `json:"authorization_response_iss_parameter_supported"`
-	}{op.CreateDiscoveryConfig(ctx, s.provider, s.storage), true}
+		IssParameter bool     `json:"authorization_response_iss_parameter_supported"`
+		Resources    []string `json:"protected_resources"` // RFC 9728 §4
+	}{op.CreateDiscoveryConfig(ctx, s.provider, s.storage), true, slices.Sorted(maps.Keys(s.storage.resources))}
 	document.ResponseTypesSupported = []string{"code"}
 	document.GrantTypesSupported = []oidc.GrantType{oidc.GrantTypeCode}
 	document.DeviceAuthorizationEndpoint = ""

@@ -5,7 +5,6 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -26,6 +25,8 @@ var meaning = map[string]string{
 	"profile":     "see your name",
 	"files:read":  "see the files in your drive",
 	"files:write": "change and delete the files in your drive",
+	"notes:read":  "read your notes",
+	"notes:write": "write and delete your notes",
 }
 
 type view struct {
@@ -36,6 +37,7 @@ type view struct {
 	User     User
 	Wrong    bool
 	OpenID   bool
+	AsksCode bool // the client wishes for ACRCode
 }
 
 type scopeView struct{ Name, Meaning string }
@@ -43,7 +45,8 @@ type scopeView struct{ Name, Meaning string }
 func (s *Server) view(a *authRequest) view {
 	v := view{
 		ID: a.id, Client: s.storage.clients[a.GetClientID()].Name, Resource: a.resource, User: s.config.User,
-		OpenID: slices.Contains(a.GetScopes(), oidc.ScopeOpenID),
+		OpenID:   slices.Contains(a.GetScopes(), oidc.ScopeOpenID),
+		AsksCode: s.config.User.Code != "" && slices.Contains(a.request.ACRValues, ACRCode),
 	}
 	for _, scope := range a.GetScopes() {
 		v.Scopes = append(v.Scopes, scopeView{scope, meaning[scope]})
@@ -63,12 +66,14 @@ func (s *Server) pending(w http.ResponseWriter, r *http.Request) (*authRequest, 
 	return a, true
 }
 
-func (s *Server) session(r *http.Request) (since time.Time, ok bool) {
+// session returns the login session of the browser, if it is enough for the request.
+func (s *Server) session(r *http.Request, a *authRequest) (l login, ok bool) {
 	cookie, err := r.Cookie(sessionCookie)
 	if err != nil {
-		return time.Time{}, false
+		return login{}, false
 	}
-	return s.storage.loggedIn(cookie.Value)
+	l, ok = s.storage.loggedIn(cookie.Value)
+	return l, ok && a.isMetBy(l)
 }
 
 func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +81,7 @@ func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if _, ok := s.session(r); ok {
+	if _, ok := s.session(r, a); ok {
 		http.Redirect(w, r, "/consent?id="+a.id, http.StatusSeeOther)
 		return
 	}
@@ -88,7 +93,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	session, ok := s.storage.login(r.PostFormValue("username"), r.PostFormValue("password"))
+	session, ok := s.storage.login(r.PostFormValue("username"), r.PostFormValue("password"), r.PostFormValue("code"))
 	if !ok {
 		v := s.view(a)
 		v.Wrong = true
@@ -104,7 +109,7 @@ func (s *Server) consentPage(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if _, ok := s.session(r); !ok {
+	if _, ok := s.session(r, a); !ok {
 		http.Redirect(w, r, "/login?id="+a.id, http.StatusSeeOther)
 		return
 	}
@@ -116,7 +121,7 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	since, ok := s.session(r)
+	l, ok := s.session(r, a)
 	if !ok {
 		http.Redirect(w, r, "/login?id="+a.id, http.StatusSeeOther)
 		return
@@ -126,7 +131,7 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 		op.AuthRequestError(w, r, a, denied, s.provider)
 		return
 	}
-	s.storage.allow(a, s.config.User.Subject, since)
+	s.storage.allow(a, s.config.User.Subject, l)
 	http.Redirect(w, r, "/authorize/callback?id="+a.id, http.StatusSeeOther)
 }
 

@@ -36,10 +36,16 @@ type storage struct {
 	mu       sync.Mutex
 	requests map[string]*authRequest // by ID
 	codes    map[string]string       // authorization code -> ID of its request
-	logins   map[string]time.Time    // login session -> when it began
+	logins   map[string]login        // by session
 	tokens   map[string]*token       // by ID
 	late     map[string]bool         // states whose tokens must be backdated
 	started  map[string]time.Time    // request ID -> when it arrived, for sweep
+}
+
+// A login is what a user has shown, and when.
+type login struct {
+	since time.Time
+	acr   string
 }
 
 // A token is the server's record of an access token.
@@ -59,7 +65,7 @@ func newStorage(c Config) (*storage, error) {
 	s := &storage{
 		url: c.URL, user: c.User, keys: keys,
 		clients: map[string]Client{}, resources: map[string]Resource{},
-		requests: map[string]*authRequest{}, codes: map[string]string{}, logins: map[string]time.Time{},
+		requests: map[string]*authRequest{}, codes: map[string]string{}, logins: map[string]login{},
 		tokens: map[string]*token{}, late: map[string]bool{}, started: map[string]time.Time{},
 	}
 	for _, client := range c.Clients {
@@ -76,7 +82,7 @@ func newStorage(c Config) (*storage, error) {
 func (s *storage) sweep() {
 	old := time.Now().Add(-loginLifetime)
 	maps.DeleteFunc(s.tokens, func(_ string, t *token) bool { return t.expiry.Before(old) })
-	maps.DeleteFunc(s.logins, func(_ string, began time.Time) bool { return began.Before(old) })
+	maps.DeleteFunc(s.logins, func(_ string, l login) bool { return l.since.Before(old) })
 	maps.DeleteFunc(s.started, func(id string, came time.Time) bool {
 		if came.Before(old) {
 			delete(s.requests, id)
@@ -105,10 +111,10 @@ func (s *storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, _ 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep()
-	a := &authRequest{id: rand.Text(), request: *r, resource: n.resource, backdate: s.late[r.State]}
+	a := &authRequest{id: rand.Text(), request: *r, resource: n.resource, backdate: s.late[r.State], arrived: time.Now()}
 	delete(s.late, r.State)
 	s.requests[a.id] = a
-	s.started[a.id] = time.Now()
+	s.started[a.id] = a.arrived
 	return a, nil
 }
 
@@ -125,10 +131,10 @@ func (s *storage) request(id string) (*authRequest, bool) {
 }
 
 // allow records the resource owner's consent.
-func (s *storage) allow(a *authRequest, subject string, loggedIn time.Time) {
+func (s *storage) allow(a *authRequest, subject string, l login) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.subject, a.authTime, a.allowed = subject, loggedIn, true
+	a.subject, a.login, a.allowed = subject, l, true
 }
 
 func (s *storage) AuthRequestByID(ctx context.Context, id string) (op.AuthRequest, error) {
@@ -200,14 +206,16 @@ func (s *storage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (str
 	return t.id, t.expiry, nil
 }
 
-// GetPrivateClaimsFromRequest returns the claim scope, which op omits from its JWTs
-// although RFC 9068 §2.2.3 says that it should be there. It contains all granted scopes,
-// including profile, which op would omit.
+// GetPrivateClaimsFromRequest returns the claims that op omits from its JWTs: scope (RFC
+// 9068 §2.2.3), with all granted scopes, including profile, and what is known of the login
+// (RFC 9068 §2.2.1).
 func (s *storage) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
+	claims := map[string]any{"scope": strings.Join(r.GetScopes(), " ")}
 	if a, ok := r.(*authRequest); ok {
 		a.audience = nil // op makes the ID token next, and only the client is in its aud
+		claims["acr"], claims["auth_time"] = a.login.acr, a.login.since.Unix()
 	}
-	return map[string]any{"scope": strings.Join(r.GetScopes(), " ")}, nil
+	return claims, nil
 }
 
 // live returns the token with this ID. If it was revoked or has expired, ok is false.
@@ -314,25 +322,31 @@ func (s *storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) 
 	return nil
 }
 
-// login starts a login session if the name and the password are right.
-func (s *storage) login(name, password string) (session string, ok bool) {
+// login starts a login session if the name and the password are right, and the code, if there
+// is one.
+func (s *storage) login(name, password, code string) (session string, ok bool) {
 	right := subtle.ConstantTimeCompare([]byte(name), []byte(s.user.Login)) &
 		subtle.ConstantTimeCompare([]byte(password), []byte(s.user.Password))
+	l := login{time.Now(), ACRPassword}
+	if code != "" {
+		l.acr = ACRCode
+		right &= subtle.ConstantTimeCompare([]byte(code), []byte(s.user.Code))
+	}
 	if right != 1 {
 		return "", false
 	}
 	session = rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.logins[session] = time.Now()
+	s.logins[session] = l
 	return session, true
 }
 
-func (s *storage) loggedIn(session string) (since time.Time, ok bool) {
+func (s *storage) loggedIn(session string) (l login, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	since, ok = s.logins[session]
-	return since, ok && time.Since(since) < loginLifetime
+	l, ok = s.logins[session]
+	return l, ok && time.Since(l.since) < loginLifetime
 }
 
 func (s *storage) TerminateSession(_ context.Context, userID, clientID string) error {

@@ -51,13 +51,14 @@ type Step struct {
 
 // Fact returns a summary of the step's main exchange. If the step has a call to the
 // drive, that is the first such call. Otherwise it is the last exchange if the arrow
-// points to the client, and the first exchange if it does not.
+// points to the client, or to the resource owner, whom the client asks after it has found
+// the authorization server. In other steps it is the first exchange.
 func (s Step) Fact() string {
 	if len(s.Exchanges) == 0 {
 		return ""
 	}
 	e := s.Exchanges[0]
-	if s.To == Client {
+	if s.To == Client || s.To == ResourceOwner {
 		e = s.Exchanges[len(s.Exchanges)-1]
 	}
 	for _, other := range s.Exchanges {

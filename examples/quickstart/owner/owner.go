@@ -15,11 +15,13 @@ import (
 	"time"
 )
 
-// An Owner is a simulated user. Each Visit starts with an empty cookie jar.
+// An Owner is a simulated user.
 type Owner struct {
 	Login, Password string
+	Code            string            // entered if the login page asks for one; if empty, the field stays empty
 	Deny            bool              // if set, deny at the consent page
 	Transport       http.RoundTripper // nil means http.DefaultTransport
+	Jar             http.CookieJar    // the browser's cookies; nil means that each Visit starts without any
 
 	// Until, if set, ends the visit. A redirect to a URL with this prefix is not
 	// followed.
@@ -36,9 +38,9 @@ const maxPages = 5
 // Visit opens a URL and submits the login and consent forms until a page has neither.
 // It returns the URL and the status of the last page.
 func (o Owner) Visit(ctx context.Context, target string) (*url.URL, int, error) {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return nil, 0, err
+	jar := o.Jar
+	if jar == nil {
+		jar, _ = cookiejar.New(nil) // never fails
 	}
 	browser := &http.Client{
 		Jar: jar, Transport: o.Transport, Timeout: 20 * time.Second,
@@ -96,6 +98,9 @@ func (o Owner) fill(at *url.URL, page string) (action string, form url.Values, o
 	case strings.Contains(page, `id="login"`):
 		form.Set("username", o.Login)
 		form.Set("password", o.Password)
+		if strings.Contains(page, `id="code"`) {
+			form.Set("code", o.Code)
+		}
 		return at.ResolveReference(&url.URL{Path: "/login"}).String(), form, true
 	case strings.Contains(page, `id="allow"`):
 		form.Set("decision", "allow")

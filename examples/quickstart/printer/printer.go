@@ -1,6 +1,7 @@
 // Package printer is a third-party client that asks a user for permission to read
 // the user's drive. It shows you the authorization code grant of OAuth 2.0 with
-// PKCE, as RFC 9700 recommends it.
+// PKCE, as RFC 9700 recommends it. The client knows only the URL of the drive, and finds
+// the authorization server from there (RFC 9728).
 package printer
 
 import (
@@ -20,13 +21,13 @@ import (
 	"github.com/accesstoken/accesstoken/examples/quickstart/journal"
 )
 
-// Config has the client's registration and the servers that it uses.
+// Config has the client's registration and the drive that it uses.
 type Config struct {
 	Kind                   journal.Kind
+	Issuer                 string // where the client is registered
 	ClientID, ClientSecret string
 	RedirectURI            string
-	Issuer                 string
-	Resource               string // the drive's identifier (RFC 8707)
+	Resource               string // the drive's URL, which is its identifier (RFC 8707)
 	Scopes                 []string
 	Drive                  *carriers.Client
 	Journal                *journal.Journal
@@ -37,7 +38,6 @@ type Config struct {
 // A Printer is the client. Its handlers are Start and Callback.
 type Printer struct {
 	config Config
-	oauth2 oauth2.Config
 	cookie string
 
 	mu      sync.Mutex
@@ -48,44 +48,47 @@ type Printer struct {
 // arrives.
 type pending struct {
 	flow     *journal.Flow
+	oauth2   oauth2.Config
 	verifier string
 	asked    time.Time
 }
 
 func New(c Config) *Printer {
-	return &Printer{
-		config: c,
-		oauth2: oauth2.Config{
-			ClientID: c.ClientID, ClientSecret: c.ClientSecret, RedirectURL: c.RedirectURI, Scopes: c.Scopes,
-			Endpoint: oauth2.Endpoint{
-				AuthURL:   c.Issuer + "/authorize",
-				TokenURL:  c.Issuer + "/oauth/token",
-				AuthStyle: oauth2.AuthStyleInHeader,
-			},
-		},
-		cookie:  "quickstart_" + string(c.Kind),
-		pending: map[string]pending{},
-	}
+	return &Printer{config: c, cookie: "quickstart_" + string(c.Kind), pending: map[string]pending{}}
 }
 
 // Start handles step one. It sends the browser to the authorization server.
 func (p *Printer) Start(w http.ResponseWriter, r *http.Request) {
 	flow := p.config.Journal.Begin(p.config.Kind)
-	verifier := oauth2.GenerateVerifier()
-	p.remember(flow, verifier)
+	as, err := p.discover(r.Context(), flow)
+	if err != nil {
+		flow.End(err)
+		http.Redirect(w, r, p.config.Done+"?flow="+flow.ID, http.StatusSeeOther)
+		return
+	}
+	asked := pending{flow, p.at(as), oauth2.GenerateVerifier(), time.Now()}
+	p.remember(asked)
 	// The cookie binds the state to this browser. Otherwise an attacker could make the
 	// browser deliver a response to the attacker's own request (RFC 6749 §10.12).
 	http.SetCookie(w, &http.Cookie{
 		Name: p.cookie, Value: flow.State, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: 600,
 	})
-	target := p.oauth2.AuthCodeURL(flow.State,
-		oauth2.S256ChallengeOption(verifier), // RFC 7636
+	target := asked.oauth2.AuthCodeURL(flow.State,
+		oauth2.S256ChallengeOption(asked.verifier), // RFC 7636
 		oauth2.SetAuthURLParam("resource", p.config.Resource),
 	)
 	http.Redirect(w, r, target, http.StatusFound)
 }
 
-func (p *Printer) remember(flow *journal.Flow, verifier string) {
+// at returns the client's configuration for the authorization server.
+func (p *Printer) at(as server) oauth2.Config {
+	return oauth2.Config{
+		ClientID: p.config.ClientID, ClientSecret: p.config.ClientSecret, RedirectURL: p.config.RedirectURI, Scopes: p.config.Scopes,
+		Endpoint: oauth2.Endpoint{AuthURL: as.Authorization, TokenURL: as.Token, AuthStyle: oauth2.AuthStyleInHeader},
+	}
+}
+
+func (p *Printer) remember(asked pending) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for state, other := range p.pending {
@@ -93,7 +96,7 @@ func (p *Printer) remember(flow *journal.Flow, verifier string) {
 			delete(p.pending, state)
 		}
 	}
-	p.pending[flow.State] = pending{flow, verifier, time.Now()}
+	p.pending[asked.flow.State] = asked
 }
 
 // recall returns and removes the data for a state, so each response is accepted once.
@@ -120,13 +123,13 @@ func (p *Printer) Callback(w http.ResponseWriter, r *http.Request) {
 	}
 	flow := asked.flow
 	flow.Record(journal.GivesAuthorization, journal.NewExchange("The browser brings the client its grant", r, nil, http.StatusSeeOther, nil, nil).Request())
-	err = p.finish(r.Context(), flow, asked.verifier, r)
+	err = p.finish(r.Context(), asked, r)
 	flow.End(err)
 	http.SetCookie(w, &http.Cookie{Name: p.cookie, Path: "/", MaxAge: -1})
 	http.Redirect(w, r, p.config.Done+"?flow="+flow.ID, http.StatusSeeOther)
 }
 
-func (p *Printer) finish(ctx context.Context, flow *journal.Flow, verifier string, r *http.Request) error {
+func (p *Printer) finish(ctx context.Context, asked pending, r *http.Request) error {
 	// Check first that the response is from the authorization server of the request.
 	// Otherwise the client could send the code to the wrong server (RFC 9207 §2.4).
 	if iss := r.FormValue("iss"); iss != p.config.Issuer {
@@ -139,10 +142,11 @@ func (p *Printer) finish(ctx context.Context, flow *journal.Flow, verifier strin
 	if code == "" {
 		return errors.New("the authorization response has neither a code nor an error")
 	}
-	token, err := p.redeem(ctx, flow, code, verifier)
+	token, err := p.redeem(ctx, asked, code)
 	if err != nil {
 		return err
 	}
+	flow := asked.flow
 	flow.Tokens(token.AccessToken, "")
 
 	var answers []journal.Answer
@@ -156,18 +160,15 @@ func (p *Printer) finish(ctx context.Context, flow *journal.Flow, verifier strin
 
 // redeem exchanges the code for a token. The diagram shows the request and the
 // response of this exchange as two steps.
-func (p *Printer) redeem(ctx context.Context, flow *journal.Flow, code, verifier string) (*oauth2.Token, error) {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: journal.Transport{
-		Base: p.config.Transport, Title: "The client redeems its code at the token endpoint",
-		Record: func(e journal.Exchange) {
-			flow.Record(journal.PassesAuthorizationGrant, e.Request())
-			e.Title = "The token endpoint answers"
-			flow.Record(journal.ReturnsAccessToken, e.Reply())
-		},
-	}}
+func (p *Printer) redeem(ctx context.Context, asked pending, code string) (*oauth2.Token, error) {
+	client := p.client("The client redeems its code at the token endpoint", func(e journal.Exchange) {
+		asked.flow.Record(journal.PassesAuthorizationGrant, e.Request())
+		e.Title = "The token endpoint answers"
+		asked.flow.Record(journal.ReturnsAccessToken, e.Reply())
+	})
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
-	token, err := p.oauth2.Exchange(ctx, code,
-		oauth2.VerifierOption(verifier),
+	token, err := asked.oauth2.Exchange(ctx, code,
+		oauth2.VerifierOption(asked.verifier),
 		oauth2.SetAuthURLParam("resource", p.config.Resource), // RFC 8707 §2.2
 	)
 	if err != nil {
@@ -181,17 +182,19 @@ func (p *Printer) redeem(ctx context.Context, flow *journal.Flow, code, verifier
 
 // Revoke revokes a token at the authorization server (RFC 7009).
 func (p *Printer) Revoke(ctx context.Context, token string) (journal.Exchange, error) {
+	var revocation journal.Exchange
+	client := p.client("The client revokes its token", func(e journal.Exchange) { revocation = e })
+	as, _, err := p.metadata(ctx, client)
+	if err != nil {
+		return journal.Exchange{}, err
+	}
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.config.Issuer+"/revoke", strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, as.Revocation, strings.NewReader(form.Encode()))
 	if err != nil {
 		return journal.Exchange{}, err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(url.QueryEscape(p.config.ClientID), url.QueryEscape(p.config.ClientSecret)) // RFC 6749 §2.3.1
-	var revocation journal.Exchange
-	client := &http.Client{Timeout: 10 * time.Second, Transport: journal.Transport{
-		Base: p.config.Transport, Title: "The client revokes its token", Record: func(e journal.Exchange) { revocation = e },
-	}}
 	resp, err := client.Do(r)
 	if err != nil {
 		return journal.Exchange{}, err
