@@ -16,18 +16,10 @@ import (
 func TestExplainDecidesAsTheAdapters(t *testing.T) {
 	w := newWorld(HTTP("net/http, explained", protectExplained))
 	defer w.close()
-	played := 0
 	w.playAll(t, func(v vector) bool {
 		isOfTheStore := v.Reason == accesstoken.DPoPProofReplayed || v.Reason == accesstoken.ReplayStoreUnavailable
-		if isOfTheStore || v.Only == "grpc" || v.Only == "direct" || v.Only == "cleartext" {
-			return false
-		}
-		played++
-		return true
+		return !isOfTheStore && v.Only != "grpc" && v.Only != "direct" && v.Only != "cleartext"
 	})
-	if played == 0 {
-		t.Error("played no case")
-	}
 }
 
 // protectExplained explains each request, lets net/http's adapter decide, and compares the
