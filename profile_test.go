@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -15,6 +16,8 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/jwks"
+	"github.com/accesstoken/accesstoken/resourcemetadata"
+	"github.com/accesstoken/accesstoken/scopes"
 )
 
 // What a profile relaxes and demands is a decision, and shows in a commit as a
@@ -464,6 +467,46 @@ func TestARefusalSaysWhatIsTheCase(t *testing.T) {
 		_, err := v.Validate(t.Context(), accesstoken.Bearer(as.Token(test.claims)))
 		if refused := wantReason(t, err, accesstoken.ClaimInvalid); !strings.Contains(refused.Error(), test.want) {
 			t.Errorf("%s: got %v; want it to say %q", name, refused, test.want)
+		}
+	}
+}
+
+// Entra ID issues the short name of a scope, and clients must request the long one, which
+// begins with the resource. docs/issuers/entra.md shows this configuration.
+func TestClientsOfEntraLearnTheLongNameOfAScope(t *testing.T) {
+	const server, short = "https://mcp.example.com/mcp", "tools.read"
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Resource, c.Audience = server, []string{"11111111-aaaa-bbbb-cccc-222222222222"}
+		c.ScopeImplies = map[string][]string{short: {server + "/" + short}}
+		c.Metadata = &resourcemetadata.Metadata{Scopes: []string{server + "/" + short}}
+		c.Issuers[0].Profile, c.Issuers[0].Tenants = accesstoken.EntraV2, []string{"t"}
+	})
+	route := accesstoken.Policy{Scopes: scopes.All(server + "/" + short)}
+	token := func(claims accesstokentest.Claims) accesstoken.Credentials {
+		all := accesstokentest.Claims{"aud": "11111111-aaaa-bbbb-cccc-222222222222", "client_id": nil, "scope": nil, "azp": "c", "tid": "t", "ver": "2.0", "scp": short}
+		maps.Copy(all, claims)
+		return accesstoken.Bearer(as.Sign(map[string]any{"typ": "JWT"}, as.Claims(all)))
+	}
+	if _, err := v.Authorize(t.Context(), token(nil), route); err != nil {
+		t.Errorf("got %v; want the token accepted", err)
+	}
+	_, err := v.Authorize(t.Context(), token(accesstokentest.Claims{"aud": "33333333-aaaa-bbbb-cccc-222222222222"}), route)
+	wantReason(t, err, accesstoken.AudienceMismatch)
+	for want, credentials := range map[accesstoken.Reason]accesstoken.Credentials{
+		accesstoken.CredentialsMissing: {},
+		accesstoken.ScopeInsufficient:  token(accesstokentest.Claims{"scp": "tools.write"}),
+	} {
+		_, err := v.Authorize(t.Context(), credentials, route)
+		got := wantReason(t, err, want).Header().Get("WWW-Authenticate")
+		if want := `scope="https://mcp.example.com/mcp/tools.read"`; !strings.Contains(got, want) {
+			t.Errorf("got %s; want %s", got, want)
+		}
+	}
+	_, document := v.ResourceMetadata()
+	for _, want := range []string{`"resource":"https://mcp.example.com/mcp"`, `"scopes_supported":["https://mcp.example.com/mcp/tools.read"]`} {
+		if !strings.Contains(string(document), want) {
+			t.Errorf("got %s; want it to have %s", document, want)
 		}
 	}
 }
