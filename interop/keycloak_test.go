@@ -263,6 +263,7 @@ func TestKeycloak(t *testing.T) {
 	t.Run("credentials", func(t *testing.T) { keycloakCredentials(t, s) })
 	t.Run("shapes", func(t *testing.T) { keycloakShapes(t, s) })
 	t.Run("answers", func(t *testing.T) { keycloakAnswers(t, s) })
+	t.Run("step-up", func(t *testing.T) { keycloakStepUp(t, s) })
 }
 
 // keycloakTokens tests access tokens in the shapes that a realm can be set to.

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -134,20 +135,28 @@ func (s *server) logIn(t *testing.T, client string) tokens {
 // logInTo does the same for other scopes.
 func (s *server) logInTo(t *testing.T, client, scope string) tokens {
 	t.Helper()
+	request := url.Values{"scope": {scope}}
+	s.askFor(request, resource)
+	return s.logInWith(t, newJar(t), client, request)
+}
+
+// logInWith does the same for a request with any parameters, in a browser that has these
+// cookies.
+func (s *server) logInWith(t *testing.T, cookies http.CookieJar, client string, parameters url.Values) tokens {
+	t.Helper()
 	verifier, state := rand.Text()+rand.Text(), rand.Text()
 	challenge := sha256.Sum256([]byte(verifier))
 	request := url.Values{
 		"response_type":         {"code"},
 		"client_id":             {client},
 		"redirect_uri":          {redirectURI},
-		"scope":                 {scope},
 		"state":                 {state},
 		"nonce":                 {rand.Text()},
 		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
 		"code_challenge_method": {"S256"},
 	}
-	s.askFor(request, resource)
-	code := s.authorize(t, request)
+	maps.Copy(request, parameters)
+	code := s.authorize(t, cookies, request)
 	if got := code.Get("state"); got != state {
 		t.Fatalf("the authorization endpoint answers %v; want a code with our state", code)
 	}
@@ -159,15 +168,21 @@ func (s *server) logInTo(t *testing.T, client, scope string) tokens {
 	})
 }
 
-// authorize follows all redirects, as a browser does, to the redirect URI, and
-// returns its query.
-func (s *server) authorize(t *testing.T, request url.Values) (answer url.Values) {
+// newJar returns the cookies of a new browser: none.
+func newJar(t *testing.T) http.CookieJar {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	return jar
+}
+
+// authorize follows all redirects, as a browser does, to the redirect URI, and
+// returns its query.
+func (s *server) authorize(t *testing.T, cookies http.CookieJar, request url.Values) (answer url.Values) {
+	t.Helper()
+	browser := &http.Client{Jar: cookies, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if strings.HasPrefix(r.URL.String(), redirectURI) {
 			answer = r.URL.Query()
 			return http.ErrUseLastResponse

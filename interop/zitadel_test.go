@@ -162,7 +162,7 @@ func (s *zitadel) implicitID(t *testing.T) string {
 		"scope":         {"openid read"},
 	}
 	s.askFor(request, resource)
-	return s.authorize(t, request).Get("id_token")
+	return s.authorize(t, newJar(t), request).Get("id_token")
 }
 
 // zitadelAnswers tests what README.md says about ZITADEL's library.
