@@ -24,6 +24,20 @@ func TestAVerifiedTokenCostsNoAllocation(t *testing.T) {
 	}
 }
 
+// Nor does a policy, with Authorize or with Check.
+func TestAPolicyCostsNoAllocation(t *testing.T) {
+	v, token, claims := loggedIn(t)
+	for _, test := range policies {
+		if got := testing.AllocsPerRun(1000, func() {
+			_, err := v.Authorize(context.Background(), token, test.policy)
+			must(t, err)
+			must(t, v.Check(context.Background(), claims, test.policy))
+		}); got > 0 {
+			t.Errorf("%s: got %v allocations; want 0", test.demands, got)
+		}
+	}
+}
+
 // It makes no difference that issuers have changed.
 func TestAVerifiedTokenCostsNoAllocationAfterIssuersChanged(t *testing.T) {
 	i := issuerOf(t, "RS256")
