@@ -51,7 +51,8 @@ type Policy struct {
 	// If it is longer, or the token has no auth_time, the request is refused as
 	// StepUpRequired, with max_age in the challenge. It must be at least Config.Leeway,
 	// because clocks differ. It is judged on every request, so a token that passes now may
-	// be refused later. Zero means no demand.
+	// be refused later. The age is counted in whole seconds, as authorization servers do for
+	// max_age. Zero means no demand.
 	MaxAuthAge time.Duration
 
 	// AMR, if not nil, lists the authentication methods (amr, RFC 8176) of which the login

@@ -99,7 +99,7 @@ func (v *Validator) checkLoginAge(f *facts, login *jose.Login, oldest time.Durat
 			"have the issuer write auth_time in seconds since 1970 (OpenID Connect Core §2)")
 	case login.Time.IsZero():
 		return f.stepUp("auth_time", true, "")
-	case now.Sub(login.Time) > oldest:
+	case now.Truncate(time.Second).Sub(login.Time) > oldest: // in whole seconds, as authorization servers count
 		return refusal(StepUpRequired, "the login is older than MaxAuthAge")
 	}
 	return nil

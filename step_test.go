@@ -1,6 +1,7 @@
 package accesstoken_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -128,7 +129,11 @@ func TestStepUp(t *testing.T) {
 func TestACachedTokenIsRefusedOnceItsLoginIsTooOld(t *testing.T) {
 	as := accesstokentest.NewServer(t)
 	var clock testkit.Clock
-	v := newValidator(t, as, func(c *accesstoken.Config) { c.Now = clock.Now })
+	var refused accesstoken.Claims
+	v := newValidator(t, as, func(c *accesstoken.Config) {
+		c.Now = clock.Now
+		c.OnRefuse = func(ctx context.Context, _ *accesstoken.Error) { refused, _ = accesstoken.FromContext(ctx) }
+	})
 	policy := accesstoken.Policy{Scopes: scopes.None(), MaxAuthAge: 5 * time.Minute, ACR: []string{"mfa"}}.
 		And(accesstoken.Policy{ACR: []string{"other", "mfa"}, AMR: []string{"otp"}})
 	token := accesstoken.Bearer(as.Token(accesstokentest.Claims{"auth_time": ago(0), "acr": "mfa", "amr": []string{"otp"}}))
@@ -142,9 +147,39 @@ func TestACachedTokenIsRefusedOnceItsLoginIsTooOld(t *testing.T) {
 	clock.Advance(5*time.Minute + 2*time.Second)
 	_, err = v.Authorize(t.Context(), token, policy)
 	wantReason(t, err, accesstoken.StepUpRequired)
+	if !isHit(refused, claims) {
+		t.Error("the login is too old: the token was read again; want it judged by what was read at first")
+	}
 	wantReason(t, v.Check(t.Context(), claims, policy), accesstoken.StepUpRequired)
+	again, err := v.Authorize(t.Context(), token, accesstoken.Policy{Scopes: scopes.None()})
+	if err != nil || !isHit(again, claims) {
+		t.Errorf("without the demand: got %v, a hit %v; want it accepted, and still cached", err, isHit(again, claims))
+	}
 	if err := v.Check(t.Context(), claims, accesstoken.Policy{Scopes: scopes.None()}); err != nil {
 		t.Errorf("without the demand: got %v; want it accepted", err)
+	}
+}
+
+// STEP-03: auth_time and max_age are whole seconds. If a fraction counted, an authorization
+// server could take for fresh what is refused here, and the client would get the same
+// challenge again.
+func TestTheAgeOfALoginIsCountedInWholeSeconds(t *testing.T) {
+	as, clock := accesstokentest.NewServer(t), new(frozen)
+	login := time.Now().Truncate(time.Second)
+	clock.set(login)
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.Now = clock.now })
+	token := accesstoken.Bearer(as.Token(accesstokentest.Claims{"auth_time": login.Unix()}))
+	for age, want := range map[time.Duration]accesstoken.Reason{
+		time.Minute:                   "",
+		time.Minute + time.Second - 1: "",
+		time.Minute + time.Second:     accesstoken.StepUpRequired,
+	} {
+		clock.set(login.Add(age))
+		if _, err := v.Authorize(t.Context(), token, accesstoken.Policy{MaxAuthAge: time.Minute}); want == "" && err != nil {
+			t.Errorf("after %v: got %v; want it accepted", age, err)
+		} else if want != "" {
+			wantReason(t, err, want)
+		}
 	}
 }
 
