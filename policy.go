@@ -74,7 +74,7 @@ type Policy struct {
 // token. If you want to accept every valid token, you should write scopes.None().
 func (p Policy) Err() error {
 	if p.Scopes.IsZero() {
-		return errors.New("accesstoken: the policy demands nothing; for any valid token set Scopes: scopes.None()")
+		return errors.New("accesstoken: the policy has no Scopes; list those that the route needs, or set Scopes: scopes.None()")
 	}
 	return errors.Join(p.Scopes.Err(), p.spiffeErr(), p.loginErr(), p.detailsErr())
 }

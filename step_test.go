@@ -196,7 +196,7 @@ func TestPolicyErr(t *testing.T) {
 		policy accesstoken.Policy
 		want   string // "" is no fault
 	}{
-		"nothing":                    {accesstoken.Policy{}, "the policy demands nothing"},
+		"nothing":                    {accesstoken.Policy{}, "the policy has no Scopes"},
 		"no demand on the login":     {with(accesstoken.Policy{}), ""},
 		"an age":                     {with(accesstoken.Policy{MaxAuthAge: 30 * time.Second}), ""},
 		"an age below zero":          {with(accesstoken.Policy{MaxAuthAge: -time.Second}), "MaxAuthAge is -1s; expected whole seconds"},

@@ -67,7 +67,7 @@ func ExampleNew() {
 	})
 	fmt.Println(err)
 	// Output:
-	// grpcauth: Methods["/grpc.testing.ReconnectService/*"]: accesstoken: the policy demands nothing; for any valid token set Scopes: scopes.None()
+	// grpcauth: Methods["/grpc.testing.ReconnectService/*"]: accesstoken: the policy has no Scopes; list those that the route needs, or set Scopes: scopes.None()
 	// grpcauth: Public "grpc.health.v1.Health/Check": expected /pkg.Service/Method
 }
 

@@ -339,7 +339,7 @@ func TestNewReportsEveryFaultAtOnce(t *testing.T) {
 		{"everything at once", v, &grpcauth.Options{
 			Methods: map[string]accesstoken.Policy{"a.B/C": good, "/a.B": {}, "/a.B/D": {Scopes: scopes.Any()}, "/a.B/E": good},
 			Public:  []string{"", "/a.B/E", "/a.B/*"},
-		}, []string{`Methods["/a.B"]: accesstoken: the policy demands nothing`, `Methods["/a.B"]: expected`, `Methods["/a.B/D"]`, `Methods["a.B/C"]`, `Public ""`, `"/a.B/E" has two rules`, `Public "/a.B/*"`}},
+		}, []string{`Methods["/a.B"]: accesstoken: the policy has no Scopes`, `Methods["/a.B"]: expected`, `Methods["/a.B/D"]`, `Methods["a.B/C"]`, `Public ""`, `"/a.B/E" has two rules`, `Public "/a.B/*"`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			auth, err := grpcauth.New(test.v, test.options)

@@ -371,7 +371,7 @@ func TestFaults(t *testing.T) {
 		Origins: []string{"null"},
 		Tools:   map[string]accesstoken.Policy{"a": {}, "b": {Scopes: scopes.None(), FreshIntrospection: true}},
 	})
-	for _, want := range []string{"Policy: accesstoken: the policy demands nothing", "Hosts is empty", "Origins has an empty element, or null", `Tools["a"]: accesstoken: the policy demands nothing`, `Tools["b"]: FreshIntrospection`} {
+	for _, want := range []string{"Policy: accesstoken: the policy has no Scopes", "Hosts is empty", "Origins has an empty element, or null", `Tools["a"]: accesstoken: the policy has no Scopes`, `Tools["b"]: FreshIntrospection`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v; want a line with %q", err, want)
 		}
