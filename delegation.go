@@ -85,7 +85,7 @@ func commonActors(a, b []Actor) []Actor {
 	for _, one := range a {
 		for _, other := range b {
 			both := Actor{one.Issuer, cmp.Or(one.Subject, other.Subject), cmp.Or(one.ClientID, other.ClientID)}
-			if one.is(both.Issuer, both.Subject, both.ClientID) && other.is(both.Issuer, both.Subject, both.ClientID) && !slices.Contains(common, both) {
+			if other.is(both.Issuer, both.Subject, both.ClientID) && !slices.Contains(common, both) { // one accepts it anyway
 				common = append(common, both)
 			}
 		}

@@ -161,6 +161,15 @@ func TestNoTokenNamesAnActorOfAnIssuerThatResolveIssuerMayKnow(t *testing.T) {
 		_, err := v.Authorize(t.Context(), accesstoken.Bearer(as.Token(act("sub", "actor", "iss", iss))), actedBy(accesstoken.Actor{Issuer: iss, Subject: "actor"}))
 		wantVerdict(t, iss, err, want)
 	}
+	resolved := testkit.Must(accesstoken.NewValidator(accesstoken.Config{
+		Resource: resource, HTTPClient: as.Client(),
+		ResolveIssuer: func(_ context.Context, iss string) (*accesstoken.Issuer, error) {
+			return &accesstoken.Issuer{URL: iss}, nil
+		},
+	}))
+	t.Cleanup(func() { _ = resolved.Close() })
+	_, err := resolved.Authorize(t.Context(), accesstoken.Bearer(as.Token(act("sub", "actor", "iss", as.URL))), actedBy(accesstoken.Actor{Issuer: as.URL, Subject: "actor"}))
+	wantVerdict(t, "its own actor", err, "")
 }
 
 // ACT-02: handlers and hooks see the subject and the actor, and malformed is not absent.

@@ -136,7 +136,7 @@ func hasUnknown(m protoreflect.Message) bool {
 				unknown = unknown || hasUnknown(value.List().Get(i).Message())
 			}
 		}
-		return !unknown
+		return true
 	})
 	return unknown
 }
