@@ -437,3 +437,31 @@ func found(ctx context.Context) (accesstoken.Claims, error) {
 	}
 	return claims, nil
 }
+
+// What is explained has the act that was compared, and no other claim.
+func TestAPolicyOnDelegationIsExplained(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, nil)
+	many := actedBy(accesstoken.Actor{Issuer: "i", Subject: "a", ClientID: "c"}, accesstoken.Actor{Issuer: "i", ClientID: "d"})
+	for range 5 {
+		many.Actors = append(many.Actors, accesstoken.Actor{Issuer: "i", Subject: "z"})
+	}
+	for _, test := range []struct {
+		claims          accesstokentest.Claims
+		policy          accesstoken.Policy
+		found, expected string
+	}{
+		{nil, undelegated, `scopes absent, act absent`, `None(); no act`},
+		{act("sub", "bob\n"), undelegated, `scopes absent, act {sub "bob\n"}`, `None(); no act`},
+		{act("iss", "i", "sub", "bob", "client_id", "app", "x", "y"), undelegated, `scopes absent, act {iss "i", sub "bob", client_id "app"}`, `None(); no act`},
+		{accesstokentest.Claims{"act": "bob"}, undelegated, `scopes absent, act malformed, or with more than 8 actors`, `None(); no act`},
+		{act(), many, `scopes absent, act {}`, `None(); an act of {iss "i", sub "a", client_id "c"}, {iss "i", client_id "d"}, {iss "i", sub "z"}, {iss "i", sub "z"}, {iss "i", sub "z"} and 2 more`},
+		{act("sub", "bob"), accesstoken.Policy{Scopes: scopes.None()}, `scopes absent`, `None()`},
+	} {
+		e := v.Explain(t.Context(), accesstoken.Bearer(as.Token(test.claims)), test.policy)
+		last := e.Checks[len(e.Checks)-1]
+		if last.Found != test.found || last.Expected != test.expected {
+			t.Errorf("got %s; %s\nwant %s; %s", last.Found, last.Expected, test.found, test.expected)
+		}
+	}
+}
