@@ -15,7 +15,7 @@ import (
 // An Actor is the party that acts on behalf of the subject (act, RFC 8693 §4.1). If a
 // member is absent, its field is empty.
 type Actor struct {
-	Issuer   string // iss
+	Issuer   string // iss; if it is absent, the actor is one of the token's own issuer
 	Subject  string // sub
 	ClientID string // client_id
 }
@@ -55,12 +55,17 @@ func (d AuthorizationDetail) Decode(v any) error {
 // Profile. False can also mean that the token does not say.
 func (c Claims) ClientItself() bool { return c.facts != nil && c.facts.withoutUser }
 
-// Actor returns the party that currently acts on behalf of the subject (act). It
-// returns false if act is absent or malformed. Earlier actors are for information
-// only; Decode reads them (RFC 8693 §4.1).
+// Actor returns the party that currently acts on behalf of the subject (act), or false
+// if the token has no act. If act is malformed, or has more than 8 actors, Actor returns
+// no name and true, because another party acts with the token all the same. Earlier
+// actors are for information only; Decode reads them (RFC 8693 §4.1). Claims that say who
+// may act, such as may_act, name no actor.
 func (c Claims) Actor() (Actor, bool) {
-	if c.facts == nil || c.facts.extras == nil || c.facts.extras.actor == nil {
+	if c.facts == nil || !c.facts.delegated {
 		return Actor{}, false
+	}
+	if c.facts.extras.actor == nil {
+		return Actor{}, true
 	}
 	return Actor(*c.facts.extras.actor), true
 }

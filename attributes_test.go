@@ -215,11 +215,14 @@ func TestAClaimThatDecidesNothingRefusesNothing(t *testing.T) {
 				t.Errorf("%s as %s, %s: got %v; want the token accepted", name, value, kind, err)
 				continue
 			}
-			_, delegated := got.Actor()
+			actor, delegated := got.Actor() // another party acts, but it is not known who
 			details, err := got.AuthorizationDetails()
-			if got.ACR() != "" || got.AMR() != nil || !got.AuthTime().IsZero() || delegated || details != nil {
-				t.Errorf("%s as %s, %s: got acr %q, amr %q, auth_time %v, an actor %v, details %v; want nothing of any",
-					name, value, kind, got.ACR(), got.AMR(), got.AuthTime(), delegated, details)
+			if got.ACR() != "" || got.AMR() != nil || !got.AuthTime().IsZero() || actor != (accesstoken.Actor{}) || details != nil {
+				t.Errorf("%s as %s, %s: got acr %q, amr %q, auth_time %v, the actor %v, details %v; want nothing of any",
+					name, value, kind, got.ACR(), got.AMR(), got.AuthTime(), actor, details)
+			}
+			if delegated != (name == "act") {
+				t.Errorf("%s as %s, %s: Actor: got %v; want it true for act in any form", name, value, kind, delegated)
 			}
 			if (err != nil) != (name == "authorization_details") {
 				t.Errorf("%s as %s, %s: AuthorizationDetails: got the error %v; want one for details that are no array", name, value, kind, err)

@@ -122,7 +122,7 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 	both.ClientID = cmp.Or(fromJWT.ClientID, fromAnswer.ClientID, answer.ClientID)
 	both.AuthorizedParty = cmp.Or(fromJWT.AuthorizedParty, fromAnswer.AuthorizedParty)
 	both.ID = cmp.Or(fromJWT.ID, fromAnswer.ID)
-	both.Actor = cmp.Or(fromJWT.Actor, fromAnswer.Actor)
+	both.Delegated, both.Actor = joinActors(&fromJWT.Claims, &fromAnswer.Claims)
 	both.Expiry = earlier(fromJWT.Expiry, fromAnswer.Expiry)
 	both.IssuedAt = earlier(fromJWT.IssuedAt, fromAnswer.IssuedAt)
 	both.Scope = inBoth(fromJWT.Scope, fromAnswer.Scope)
@@ -143,6 +143,15 @@ func (i *issuer) merge(fromJWT, fromAnswer shape.Reading, jwt, answer *jose.Clai
 	}
 	joined := i.rules.Join(both, &fromJWT, &fromAnswer)
 	return &joined, nil
+}
+
+// joinActors returns whether the token is delegated, and the actor. If both have act, but
+// one of the two cannot be read, it is not known who acts.
+func joinActors(a, b *jose.Claims) (delegated bool, actor *jose.Actor) {
+	if a.Delegated && b.Delegated && (a.Actor == nil || b.Actor == nil) {
+		return true, nil
+	}
+	return a.Delegated || b.Delegated, cmp.Or(a.Actor, b.Actor)
 }
 
 // joinLogins returns what both say of the login: the older auth_time, an acr on which they

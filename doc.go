@@ -37,7 +37,7 @@
 //  14. the issuer's own word, with AlwaysIntrospect
 //  15. the sender: the client certificate, then the proof of possession
 //  16. Accept
-//  17. the route's policy: SenderConstrained, SPIFFEIDs, scopes, login, details
+//  17. the policy: SenderConstrained, SPIFFEIDs, actors, scopes, login, details
 //
 // A token never chooses its own algorithm (RFC 8725 §3.1). Check 8 is RFC 9068. If your
 // issuer departs from it, you should set its [Profile], such as [Keycloak], or its Dialect.

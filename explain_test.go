@@ -352,7 +352,8 @@ func randomPolicy(random *rand.Rand) accesstoken.Policy {
 		{}, {Scopes: scopes.None()}, {Scopes: scopes.All("orders:read")}, {Scopes: scopes.All("orders:write")},
 		{Scopes: scopes.None(), SenderConstrained: true}, {Scopes: scopes.None(), ACR: []string{"pwd"}},
 		{Scopes: scopes.None(), MaxAuthAge: time.Minute}, {Scopes: scopes.None(), FreshIntrospection: true},
-	}[random.IntN(8)]
+		{Scopes: scopes.None(), RefuseDelegated: true}, actedBy(accesstoken.Actor{Issuer: "https://login.example", Subject: "bob"}),
+	}[random.IntN(10)]
 }
 
 // Explain leaves no trace: neither in what is remembered, nor in what is allowed, nor in what

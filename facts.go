@@ -30,6 +30,7 @@ type facts struct {
 	generation  atomic.Uint64    // of the key source when it last had the key
 	payload     [2]uint16        // where it begins and ends in the token
 	withoutUser bool             // the client acts for itself
+	delegated   bool             // another party acts for the subject; then there are extras
 
 	login   *jose.Login           // acr, auth_time and amr; nil if the token has none of them
 	details *authorizationDetails // nil if the token has none
@@ -40,7 +41,7 @@ type facts struct {
 type extras struct {
 	bound  jose.Confirmation
 	isDPoP bool        // token_type says that the token is a DPoP token
-	actor  *jose.Actor // nil if no actor is named
+	actor  *jose.Actor // nil if no actor is named, or act cannot be read
 	answer []byte      // the introspection answer, for Decode
 	also   []string    // aud of the answer, if the JWT may have one too; nil if it has none
 
@@ -63,9 +64,10 @@ func newFacts(i *issuer, claims *jose.Claims, answer []byte) *facts {
 		expiry:    claims.Expiry,
 		issuedAt:  claims.IssuedAt,
 		notBefore: claims.NotBefore,
+		delegated: claims.Delegated,
 	}
 	f.addPrivate(claims)
-	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Actor != nil || answer != nil || i.settings().AlwaysIntrospect {
+	if claims.Confirmation.Present || isDPoP(claims.TokenType) || claims.Delegated || answer != nil || i.settings().AlwaysIntrospect {
 		f.extras = &extras{bound: claims.Confirmation, isDPoP: isDPoP(claims.TokenType), actor: claims.Actor, answer: answer}
 	}
 	return f

@@ -45,8 +45,9 @@ type Identity struct {
 	Expiry time.Time
 
 	// Payload is a JSON object with further claims, for [Claims.Decode], [Claims.Roles],
-	// [Claims.ACR] and the like. It is read as strictly as the payload of a token, but the
-	// fields above are not read from it, nor does a cnf in it count. Nil is an empty object.
+	// [Claims.ACR], [Claims.Actor] and the like. It is read as strictly as the payload of a
+	// token, but the fields above are not read from it, nor does a cnf in it count. Nil is an
+	// empty object.
 	Payload json.RawMessage
 }
 

@@ -221,6 +221,11 @@ func (v *Validator) checkPolicy(claims *Claims, policy *Policy) error {
 			return refusal(PolicyDenied, "the caller is not a workload that the policy lists in SPIFFEIDs")
 		}
 	}
+	if policy.demandsActor() {
+		if err := v.checkActor(f, policy); err != nil {
+			return err
+		}
+	}
 	if policy.FreshIntrospection && f.issuer.by != nil {
 		return refusal(PolicyDenied, "the policy demands FreshIntrospection, and the caller was authenticated without a token that its issuer could be asked about")
 	}

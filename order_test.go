@@ -118,7 +118,7 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 	v := newValidator(t, as, configure)
 	asking = true
 	asked := newValidator(t, as, configure) // which leaves to the answer what the JWT lacks
-	policy := accesstoken.Policy{Scopes: scopes.All("a"), ACR: []string{"mfa"}}
+	policy := accesstoken.Policy{Scopes: scopes.All("a"), ACR: []string{"mfa"}, Actors: []accesstoken.Actor{{Issuer: as.URL, Subject: "agent"}}}
 	remembered := false
 	refuses := func(item int, scheme, token string, want accesstoken.Reason, says string) {
 		t.Helper()
@@ -158,6 +158,7 @@ func TestTheChecksRunInTheOrderOfTheirList(t *testing.T) {
 		{14, accesstoken.TokenInactive, "", func() { a.active = true }},
 		{15, accesstoken.BindingMismatch, "", func() { a.right = true }},
 		{16, "CLOSED", "", func() { a.closed = false }},
+		{17, accesstoken.PolicyDenied, "actor", func() { a.claims["act"] = map[string]any{"sub": "agent"} }},
 		{17, accesstoken.ScopeInsufficient, "", func() { a.claims["scope"] = "a" }},
 		{17, accesstoken.StepUpRequired, "", func() { a.claims["acr"] = "mfa" }},
 	} {

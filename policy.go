@@ -39,6 +39,20 @@ type Policy struct {
 	// Policy is in use.
 	SPIFFEIDs []string
 
+	// RefuseDelegated refuses tokens with which another party acts on behalf of the subject
+	// (act, RFC 8693 §4.1) as PolicyDenied, also if act cannot be read. It cannot detect
+	// impersonation, where the token does not name the actor (§1.1).
+	RefuseDelegated bool
+
+	// Actors, if not nil, lists the parties of which one must act on behalf of the subject.
+	// Any other token is refused as PolicyDenied, also one without act. Only the current
+	// actor counts, the outermost act. An element must have Issuer, and Subject, ClientID or
+	// both; an empty one is not compared. If act has no iss, Issuer is compared with
+	// Claims.Issuer. If act has the iss of a different issuer whose tokens are accepted, or
+	// which ResolveIssuer may know, it is refused, because only that issuer can name its
+	// actors. The list must not be changed while the Policy is in use.
+	Actors []Actor
+
 	// ACR, if not nil, lists the authentication context classes (acr) of which the user's
 	// login must have one, or a stronger one by Config.ACROrder (RFC 9470). Otherwise the
 	// request is refused as StepUpRequired, and the challenge lists in acr_values what
@@ -76,7 +90,7 @@ func (p Policy) Err() error {
 	if p.Scopes.IsZero() {
 		return errors.New("accesstoken: the policy has no Scopes; list those that the route needs, or set Scopes: scopes.None()")
 	}
-	return errors.Join(p.Scopes.Err(), p.spiffeErr(), p.loginErr(), p.detailsErr())
+	return errors.Join(p.Scopes.Err(), p.spiffeErr(), p.actorsErr(), p.loginErr(), p.detailsErr())
 }
 
 // spiffeErr reports SPIFFEIDs that accept nothing, or more than they seem to.
@@ -101,6 +115,8 @@ func (p Policy) And(other Policy) Policy {
 		FreshIntrospection: p.FreshIntrospection || other.FreshIntrospection,
 		SenderConstrained:  p.SenderConstrained || other.SenderConstrained,
 		SPIFFEIDs:          commonIDs(p.SPIFFEIDs, other.SPIFFEIDs),
+		RefuseDelegated:    p.RefuseDelegated || other.RefuseDelegated,
+		Actors:             commonActors(p.Actors, other.Actors),
 		ACR:                acr,
 		MaxAuthAge:         shorter(p.MaxAuthAge, other.MaxAuthAge),
 		AMR:                amr,

@@ -295,7 +295,32 @@ func (r *reading) granted(f *facts) string {
 	if r.policy.SPIFFEIDs != nil {
 		text += ", sub " + quotedOne(f.subject)
 	}
+	if r.policy.demandsActor() {
+		text += ", act " + acting(f)
+	}
 	return text
+}
+
+// acting returns who acts on behalf of the subject.
+func acting(f *facts) string {
+	switch {
+	case !f.delegated:
+		return "absent"
+	case f.extras.actor == nil:
+		return "malformed, or with more than 8 actors"
+	}
+	return Actor(*f.extras.actor).members()
+}
+
+// members returns the members of act that are there.
+func (a Actor) members() string {
+	var text []string
+	for _, m := range [][2]string{{"iss", a.Issuer}, {"sub", a.Subject}, {"client_id", a.ClientID}} {
+		if m[1] != "" {
+			text = append(text, m[0]+" "+quotedOne(m[1]))
+		}
+	}
+	return "{" + strings.Join(text, ", ") + "}"
 }
 
 // demands writes the policy.
@@ -307,6 +332,12 @@ func (r *reading) demands() string {
 	}
 	if p.SPIFFEIDs != nil {
 		text = append(text, "a workload of "+quoted(p.SPIFFEIDs)+more(len(p.SPIFFEIDs)))
+	}
+	if p.RefuseDelegated {
+		text = append(text, "no act")
+	}
+	if p.Actors != nil {
+		text = append(text, "an act of "+listed(p.Actors))
 	}
 	p.eachLogin(func(acr, amr []string) {
 		if acr != nil {
@@ -323,6 +354,15 @@ func (r *reading) demands() string {
 		text = append(text, "authorization_details of type "+quotedOne(d.Type))
 	}
 	return strings.Join(text, "; ")
+}
+
+// listed writes actors of a policy.
+func listed(actors []Actor) string {
+	var text []string
+	for _, a := range actors[:min(len(actors), mostQuoted)] {
+		text = append(text, a.members())
+	}
+	return strings.Join(text, ", ") + more(len(actors))
 }
 
 // more says that quoted has left some of so many out.

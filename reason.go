@@ -39,7 +39,7 @@ const (
 	StepUpRequired         Reason = "STEP_UP_REQUIRED"         // the login is too weak or too old for the policy (RFC 9470)
 	TransportInsecure      Reason = "TRANSPORT_INSECURE"       // reserved: credentials over cleartext
 	ScopeInsufficient      Reason = "SCOPE_INSUFFICIENT"       // the token lacks a scope that the policy demands
-	PolicyDenied           Reason = "POLICY_DENIED"            // the application refused with Deny, the caller is not among the policy's SPIFFEIDs, a login cannot help or lacks a method, or a gRPC method has no rule
+	PolicyDenied           Reason = "POLICY_DENIED"            // the application refused with Deny, the caller or its actor is not one that the policy accepts, a login cannot help or lacks a method, or a gRPC method has no rule
 	OriginRefused          Reason = "ORIGIN_REFUSED"           // a web page of another origin, or another Host; see integrations/mcpauth
 	ReplayStoreUnavailable Reason = "REPLAY_STORE_UNAVAILABLE" // it is not known whether a proof was used before
 	StatusUnavailable      Reason = "STATUS_UNAVAILABLE"       // an Accept or a handler could not find out

@@ -63,11 +63,12 @@ func (v *Validator) vouch(identity Identity) (*facts, error) {
 		withoutUser: identity.Subject == "" || identity.Subject == identity.ClientID,
 		extras:      &extras{answer: payload},
 	}
-	claims, err := jose.ReadAnswer(string(payload)) // for the login and the details; the rest is in the Identity
+	claims, err := jose.ReadAnswer(string(payload)) // for the login, the details and the actor; the rest is in the Identity
 	if err != nil {
 		return nil, refusal(ResourceServerMisconfigured, "Identity.Payload is not an object in JSON")
 	}
 	found.addPrivate(&claims)
+	found.delegated, found.extras.actor = claims.Delegated, claims.Actor
 	if err := v.checkAgain(context.Background(), found); err != nil {
 		return nil, err
 	}

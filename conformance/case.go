@@ -44,6 +44,7 @@ type vector struct {
 	Subject   *string            `json:"subject"`   // the subject that the handler finds; nil: that of the good token
 	Client    *string            `json:"client"`    // the client that the handler finds; nil: any
 	Itself    *bool              `json:"itself"`    // whether the client acts for itself; nil: either
+	Actor     *actor             `json:"actor"`     // the actor that the handler finds; nil: any or none
 	Vouched   bool               `json:"vouched"`   // the handler finds the caller of Config.Own, not of a token
 	Untouched []string           `json:"untouched"` // servers that must get no request: "as", "other"; and "own", which must not be called
 }
@@ -102,6 +103,8 @@ type setup struct {
 	ACROrder    []string            `json:"acr_order"`          // from weak to strong
 	Details     []detail            `json:"details"`            // the route's policy; its types are configured
 	SPIFFEIDs   []string            `json:"spiffe_ids"`         // the route's policy
+	Undelegated bool                `json:"refuse_delegated"`   // the route's policy
+	Actors      []actor             `json:"actors"`             // the route's policy
 	Forwarded   *forwardedSetup     `json:"forwarded"`          // nil: no header field is trusted
 }
 
@@ -111,6 +114,13 @@ type detail struct {
 	Actions    []string `json:"actions"`
 	Location   string   `json:"location"`
 	Identifier string   `json:"identifier"`
+}
+
+// An actor is a member of act, of a policy or of a token.
+type actor struct {
+	Issuer   string `json:"iss"`
+	Subject  string `json:"sub"`
+	ClientID string `json:"client_id"`
 }
 
 // An ownSetup is a Config.Authenticate that knows every caller with the field X-Api-Key.

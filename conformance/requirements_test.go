@@ -32,6 +32,7 @@ var listed = []struct{ name, title string }{
 	{"META", "Resource metadata (RFC 9728)"},
 	{"STEP", "Step-up authentication (RFC 9470)"},
 	{"RAR", "Authorization details (RFC 9396)"},
+	{"ACT", "Delegation (RFC 8693)"},
 	{"OWN", "Callers that the application authenticates by itself"},
 	{"HTTP", "HTTP: transports and browsers"},
 	{"SCOPE", "Scopes"},

@@ -509,6 +509,9 @@ func checkClaims(t *testing.T, transport string, claims accesstoken.Claims, v ve
 	if v.Itself != nil && claims.ClientItself() != *v.Itself {
 		t.Errorf("%s: the client acts for itself: got %v; want %v", transport, claims.ClientItself(), *v.Itself)
 	}
+	if actor, delegated := claims.Actor(); v.Actor != nil && (!delegated || actor != (accesstoken.Actor)(*v.Actor)) {
+		t.Errorf("%s: got the actor %+v, %v; want %+v", transport, actor, delegated, *v.Actor)
+	}
 	if claims.Issuer != issuer || claims.Subject != subject || claims.Scopes().String() != granted {
 		t.Errorf("%s: got iss %q, sub %q, scope %q; want %q, %q, %q", transport,
 			claims.Issuer, claims.Subject, claims.Scopes(), issuer, subject, granted)

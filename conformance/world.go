@@ -334,7 +334,7 @@ func (w *world) play(t *testing.T, v vector) *scene {
 	// Signed answers carry the real time, so the clock must show about that time.
 	now := time.Now().Truncate(time.Second)
 	w.now = now
-	s := &scene{policy: policyOf(t, v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
+	s := &scene{policy: w.policyOf(t, v.Config), optional: v.Config.Optional, cors: v.Config.CORS, deadline: duration(t, v.Config.Deadline)}
 	clock := func() time.Time { return now.Add(time.Duration(s.later.Load())) }
 	s.offer(t, w, v.Config.DPoP, clock)
 	config := accesstoken.Config{
@@ -460,11 +460,15 @@ func (w *world) client(timeout time.Duration) *http.Client {
 	return &http.Client{Transport: w.outbound.client.Transport, Timeout: timeout}
 }
 
-func policyOf(t *testing.T, c setup) accesstoken.Policy {
+func (w *world) policyOf(t *testing.T, c setup) accesstoken.Policy {
 	t.Helper()
 	policy := accesstoken.Policy{
 		Scopes: scopes.None(), SenderConstrained: c.Constrained, SPIFFEIDs: c.SPIFFEIDs,
 		ACR: c.ACR, MaxAuthAge: duration(t, c.MaxAuthAge), AMR: c.AMR,
+		RefuseDelegated: c.Undelegated,
+	}
+	for _, a := range c.Actors {
+		policy.Actors = append(policy.Actors, accesstoken.Actor{Issuer: texts{w: w}.expand(a.Issuer), Subject: a.Subject, ClientID: a.ClientID})
 	}
 	for _, d := range c.Details {
 		policy.Details = append(policy.Details, accesstoken.DetailRequirement{Type: d.Type, Actions: d.Actions, Location: d.Location, Identifier: d.Identifier})

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"reflect"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/grpcauth/policypb"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -127,5 +130,35 @@ func TestACheckWithoutATimerSetsNone(t *testing.T) {
 	s.check()
 	if s.timer != nil || s.ended.Load() != nil {
 		t.Errorf("got the timer %v and the end %v; want neither", s.timer, s.ended.Load())
+	}
+}
+
+// The option has every demand that a Policy has, under the name of Go or of the RFC.
+func TestThePolicyOfTheProtoHasEveryDemand(t *testing.T) {
+	got := policyOf(&policypb.Policy{
+		AllScopes: []string{"a"}, FreshIntrospection: true, SenderConstrained: true, SpiffeIds: []string{"s"},
+		RefuseDelegated: true, Actors: []*policypb.Policy_Actor{{Iss: "i", Sub: "s", ClientId: "c"}},
+		AcrValues: []string{"a"}, MaxAge: proto.Uint32(60), Amr: []string{"m"},
+		AuthorizationDetails: []*policypb.Policy_Detail{{Type: "t", Actions: []string{"a"}, Datatypes: []string{"d"}, Privileges: []string{"p"}, Location: "l", Identifier: "i"}},
+	})
+	want := accesstoken.Policy{
+		Scopes: scopes.All("a"), FreshIntrospection: true, SenderConstrained: true, SPIFFEIDs: []string{"s"},
+		RefuseDelegated: true, Actors: []accesstoken.Actor{{Issuer: "i", Subject: "s", ClientID: "c"}},
+		ACR: []string{"a"}, MaxAuthAge: time.Minute, AMR: []string{"m"},
+		Details: []accesstoken.DetailRequirement{{Type: "t", Actions: []string{"a"}, DataTypes: []string{"d"}, Privileges: []string{"p"}, Location: "l", Identifier: "i"}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v; want %+v", got, want)
+	}
+	for _, message := range []any{got, got.Actors[0], got.Details[0]} {
+		of := reflect.ValueOf(message)
+		for i := range of.NumField() {
+			if field := of.Type().Field(i); field.IsExported() && of.Field(i).IsZero() {
+				t.Errorf("the option does not set %s of %T; add a field to policy.proto", field.Name, message)
+			}
+		}
+	}
+	if got := policyOf(&policypb.Policy{AnyToken: true}); !reflect.DeepEqual(got, accesstoken.Policy{Scopes: scopes.None()}) {
+		t.Errorf("any_token alone: got %+v; want no other demand", got)
 	}
 }

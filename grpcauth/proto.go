@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -63,9 +64,14 @@ func (a *Interceptors) addDeclared(method string, descriptor protoreflect.Method
 	case ruled:
 		return fmt.Errorf("grpcauth: %q has two rules: that of its .proto, and one in Methods or Public", method)
 	}
-	if a.rules[method], err = ruleOf(declared); err != nil {
+	found, err := ruleOf(declared)
+	if err == nil && !found.public {
+		err = a.validator.PolicyErr(found.policy)
+	}
+	if err != nil {
 		return fmt.Errorf("grpcauth: %s: option (accesstoken.v1.policy): %w", method, err)
 	}
+	a.rules[method] = found
 	return nil
 }
 
@@ -104,19 +110,59 @@ func optionOf(method protoreflect.MethodDescriptor) (*policypb.Policy, error) {
 func ruleOf(p *policypb.Policy) (rule, error) {
 	scoped := len(p.GetAllScopes())+len(p.GetAnyScopes()) > 0
 	switch {
-	case len(p.ProtoReflect().GetUnknown()) > 0:
+	case hasUnknown(p.ProtoReflect()):
 		return rule{}, errors.New("the option has a field that this version of grpcauth does not know: update the module")
 	case !scoped && !p.GetAnyToken() && !p.GetPublic():
 		return rule{}, errors.New("the option allows no caller: set all_scopes, any_scopes, any_token or public")
 	case scoped && p.GetAnyToken():
 		return rule{}, errors.New("any_token contradicts all_scopes and any_scopes")
-	case p.GetPublic() && (scoped || p.GetAnyToken() || p.GetFreshIntrospection()):
+	case p.GetPublic() && !proto.Equal(p, &policypb.Policy{Public: true}):
 		return rule{}, errors.New("public contradicts every other field")
 	case p.GetPublic():
 		return rule{public: true}, nil
+	case p.MaxAge != nil && p.GetMaxAge() == 0:
+		return rule{}, errors.New("max_age is 0, so that no login satisfies it; expected seconds, or no max_age for no demand")
 	}
-	policy := accesstoken.Policy{Scopes: requirementOf(p), FreshIntrospection: p.GetFreshIntrospection()}
-	return rule{policy: policy}, policy.Err()
+	return rule{policy: policyOf(p)}, nil
+}
+
+// hasUnknown reports whether the option, or a message in it, has a field that is not in
+// the .proto of this version.
+func hasUnknown(m protoreflect.Message) bool {
+	unknown := len(m.GetUnknown()) > 0
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if field.Message() != nil { // all of them are lists
+			for i := range value.List().Len() {
+				unknown = unknown || hasUnknown(value.List().Get(i).Message())
+			}
+		}
+		return true
+	})
+	return unknown
+}
+
+// policyOf returns the demands of the option.
+func policyOf(p *policypb.Policy) accesstoken.Policy {
+	policy := accesstoken.Policy{
+		Scopes:             requirementOf(p),
+		FreshIntrospection: p.GetFreshIntrospection(),
+		SenderConstrained:  p.GetSenderConstrained(),
+		SPIFFEIDs:          p.GetSpiffeIds(),
+		RefuseDelegated:    p.GetRefuseDelegated(),
+		ACR:                p.GetAcrValues(),
+		MaxAuthAge:         time.Duration(p.GetMaxAge()) * time.Second,
+		AMR:                p.GetAmr(),
+	}
+	for _, actor := range p.GetActors() {
+		policy.Actors = append(policy.Actors, accesstoken.Actor{Issuer: actor.GetIss(), Subject: actor.GetSub(), ClientID: actor.GetClientId()})
+	}
+	for _, d := range p.GetAuthorizationDetails() {
+		policy.Details = append(policy.Details, accesstoken.DetailRequirement{
+			Type: d.GetType(), Actions: d.GetActions(), DataTypes: d.GetDatatypes(), Privileges: d.GetPrivileges(),
+			Location: d.GetLocation(), Identifier: d.GetIdentifier(),
+		})
+	}
+	return policy
 }
 
 func requirementOf(p *policypb.Policy) scopes.Requirement {

@@ -12,12 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -167,6 +170,78 @@ func reread(t testing.TB, options *descriptorpb.MethodOptions, types interface {
 	return again
 }
 
+// TestEachDemandIsDeclared: every field of the option refuses what its demand refuses.
+func TestEachDemandIsDeclared(t *testing.T) {
+	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
+		c.ACROrder = []string{"silver", "gold"}
+		c.DetailTypes = map[string]accesstoken.DetailType{"payment": {}}
+	})
+	actor := []*policypb.Policy_Actor{{Iss: as.URL, Sub: "agent", ClientId: "app"}}
+	detail := []*policypb.Policy_Detail{{Type: "payment", Actions: []string{"a"}, Datatypes: []string{"d"}, Privileges: []string{"p"}, Location: "l", Identifier: "i"}}
+	act := func(sub, client string) accesstokentest.Claims {
+		return accesstokentest.Claims{"act": map[string]any{"sub": sub, "client_id": client}}
+	}
+	details := func(change func(map[string]any)) accesstokentest.Claims {
+		object := map[string]any{"type": "payment", "actions": []string{"a"}, "datatypes": []string{"d"}, "privileges": []string{"p"}, "locations": []string{"l"}, "identifier": "i"}
+		change(object)
+		return accesstokentest.Claims{"authorization_details": []any{object}}
+	}
+	without := func(member string) accesstokentest.Claims {
+		return details(func(object map[string]any) { delete(object, member) })
+	}
+	now := time.Now().Unix()
+	for _, test := range []struct {
+		policy     *policypb.Policy
+		good, bad  accesstokentest.Claims // nil: none
+		wantReason string
+	}{
+		{&policypb.Policy{AcrValues: []string{"x", "silver"}}, accesstokentest.Claims{"acr": "gold"}, accesstokentest.Claims{"acr": "pwd"}, "STEP_UP_REQUIRED"},
+		{&policypb.Policy{MaxAge: proto.Uint32(60)}, accesstokentest.Claims{"auth_time": now - 30}, accesstokentest.Claims{"auth_time": now - 90}, "STEP_UP_REQUIRED"},
+		{&policypb.Policy{Amr: []string{"hwk", "otp"}}, accesstokentest.Claims{"amr": []string{"otp"}}, accesstokentest.Claims{"amr": []string{"pwd"}}, "POLICY_DENIED"},
+		{&policypb.Policy{SenderConstrained: true}, nil, accesstokentest.Claims{}, "BINDING_REQUIRED"},
+		{&policypb.Policy{SpiffeIds: []string{"spiffe://example.org/a"}}, nil, accesstokentest.Claims{"sub": "spiffe://example.org/a"}, "POLICY_DENIED"},
+		{&policypb.Policy{RefuseDelegated: true}, accesstokentest.Claims{}, act("agent", "app"), "POLICY_DENIED"},
+		{&policypb.Policy{Actors: actor}, act("agent", "app"), act("other", "app"), "POLICY_DENIED"},
+		{&policypb.Policy{Actors: actor}, act("agent", "app"), act("agent", "other"), "POLICY_DENIED"},
+		{&policypb.Policy{Actors: actor}, act("agent", "app"), accesstokentest.Claims{}, "POLICY_DENIED"},
+		{&policypb.Policy{AuthorizationDetails: detail}, without(""), accesstokentest.Claims{}, "AUTHORIZATION_DETAILS_INSUFFICIENT"},
+		{&policypb.Policy{AuthorizationDetails: detail}, without(""), details(func(object map[string]any) { object["type"] = "account" }), "AUTHORIZATION_DETAILS_INSUFFICIENT"},
+		{&policypb.Policy{AuthorizationDetails: detail}, without(""), without("actions"), "AUTHORIZATION_DETAILS_INSUFFICIENT"},
+		{&policypb.Policy{AuthorizationDetails: detail}, without(""), without("datatypes"), "AUTHORIZATION_DETAILS_INSUFFICIENT"},
+		{&policypb.Policy{AuthorizationDetails: detail}, without(""), without("privileges"), "AUTHORIZATION_DETAILS_INSUFFICIENT"},
+		{&policypb.Policy{AuthorizationDetails: detail}, without(""), without("locations"), "AUTHORIZATION_DETAILS_INSUFFICIENT"},
+		{&policypb.Policy{AuthorizationDetails: detail}, without(""), without("identifier"), "AUTHORIZATION_DETAILS_INSUFFICIENT"},
+	} {
+		t.Run(fmt.Sprint(test.policy), func(t *testing.T) {
+			test.policy.AnyToken = true
+			// The option is read from bytes, as in a descriptor.
+			name := declare(t, func(options *descriptorpb.MethodOptions) *descriptorpb.MethodOptions {
+				return reread(t, options, new(protoregistry.Types))
+			}, declaration{"Get", test.policy})
+			auth := newAuth(t, v, grpcauth.Options{Services: []string{name}})
+			if test.good != nil {
+				if ran, err := invoke(t, auth, "/"+name+"/Get", "Bearer "+as.Token(test.good)); !ran || err != nil {
+					t.Errorf("a token that satisfies it: got %v, %v; want the call", ran, err)
+				}
+			}
+			ran, err := invoke(t, auth, "/"+name+"/Get", "Bearer "+as.Token(test.bad))
+			if reason := reasonOf(err); ran || reason != test.wantReason {
+				t.Errorf("a token that does not: got %v, %v; want %s", ran, err, test.wantReason)
+			}
+		})
+	}
+}
+
+// reasonOf returns the reason of a refused call.
+func reasonOf(err error) string {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
 // TestFreshIntrospectionIsDeclared: the option reaches the issuer.
 func TestFreshIntrospectionIsDeclared(t *testing.T) {
 	server := accesstokentest.NewServer(t)
@@ -202,13 +277,18 @@ func TestFreshIntrospectionIsDeclared(t *testing.T) {
 	}
 }
 
+// later returns a message with a field of a later version.
+func later[M proto.Message](message M) M {
+	message.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 99, protowire.BytesType), "x"))
+	return message
+}
+
 // TestNewRefusesAProtoThatIsNoPolicy: one line for each fault, and it names the
 // method (GRPC-04).
 func TestNewRefusesAProtoThatIsNoPolicy(t *testing.T) {
 	v := testkit.NewValidator(t, as, nil)
 	a := []string{"a"}
-	newer := &policypb.Policy{AnyToken: true}
-	newer.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 6, protowire.BytesType), "phr"))
+	newer := later(&policypb.Policy{AnyToken: true})
 	for _, test := range []struct {
 		name   string
 		policy *policypb.Policy
@@ -228,6 +308,22 @@ func TestNewRefusesAProtoThatIsNoPolicy(t *testing.T) {
 		{"a bad choice", &policypb.Policy{AnyScopes: []string{"a", "b\\"}}, `"b\\" is not a scope-token`},
 		{"a bad choice beside good scopes", &policypb.Policy{AllScopes: a, AnyScopes: []string{"\u00e4"}}, `is not a scope-token`},
 		{"a demand of a later version", newer, "a field that this version of grpcauth does not know"},
+		{"an actor of a later version", &policypb.Policy{AnyToken: true, Actors: []*policypb.Policy_Actor{{Iss: "i", Sub: "s"}, later(&policypb.Policy_Actor{Iss: "i", Sub: "s"})}}, "a field that this version of grpcauth does not know"},
+		{"a detail of a later version", &policypb.Policy{AnyToken: true, AuthorizationDetails: []*policypb.Policy_Detail{later(&policypb.Policy_Detail{Type: "payment"}), {Type: "payment"}}}, "a field that this version of grpcauth does not know"},
+		{"public, with acr_values", &policypb.Policy{Public: true, AcrValues: a}, "public contradicts"},
+		{"public, with max_age", &policypb.Policy{Public: true, MaxAge: proto.Uint32(0)}, "public contradicts"},
+		{"public, with actors", &policypb.Policy{Public: true, Actors: []*policypb.Policy_Actor{{}}}, "public contradicts"},
+		{"public, with refuse_delegated", &policypb.Policy{Public: true, RefuseDelegated: true}, "public contradicts"},
+		{"only acr_values", &policypb.Policy{AcrValues: a}, "the option allows no caller"},
+		{"a max_age of zero", &policypb.Policy{AnyToken: true, MaxAge: proto.Uint32(0)}, "max_age is 0"},
+		{"a max_age below the leeway", &policypb.Policy{AnyToken: true, MaxAge: proto.Uint32(29)}, "less than the Leeway of 30s"},
+		{"an acr that no challenge can list", &policypb.Policy{AnyToken: true, AcrValues: []string{"a b"}}, "ACR is"},
+		{"an empty method", &policypb.Policy{AnyToken: true, Amr: []string{""}}, "AMR has an empty element"},
+		{"a whole trust domain", &policypb.Policy{AnyToken: true, SpiffeIds: []string{"spiffe://example.org/*"}}, "SPIFFEIDs[0]"},
+		{"an actor without issuer", &policypb.Policy{AnyToken: true, Actors: []*policypb.Policy_Actor{{Sub: "s"}}}, "Actors[0] does not identify an actor"},
+		{"an actor, and no actor", &policypb.Policy{AnyToken: true, RefuseDelegated: true, Actors: []*policypb.Policy_Actor{{Iss: "i", Sub: "s"}}}, "both set"},
+		{"a detail without type", &policypb.Policy{AnyToken: true, AuthorizationDetails: []*policypb.Policy_Detail{{Actions: a}}}, "Details[0] has no Type"},
+		{"a detail of a type that is not configured", &policypb.Policy{AnyToken: true, AuthorizationDetails: []*policypb.Policy_Detail{{Type: "payment"}}}, "is not among Config.DetailTypes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			name := declare(t, nil, declaration{"Good", &policypb.Policy{AnyToken: true}}, declaration{"Bad", test.policy})
@@ -391,18 +487,35 @@ func TestTheGeneratedCodeIsThatOfThePublishedProto(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, field := range regexp.MustCompile(`(?m)^  (repeated )?(\w+) (\w+) = (\d+);$`).FindAllStringSubmatch(string(text), -1) {
-		got = append(got, fmt.Sprintf("%s%s %s = %s", field[1], field[2], field[3], field[4]))
+	for _, field := range regexp.MustCompile(`(?m)^ +((?:repeated |optional )?\w+ \w+ = \d+);$`).FindAllStringSubmatch(string(text), -1) {
+		got = append(got, field[1])
 	}
-	var want []string
-	fields := policypb.File_accesstoken_v1_policy_proto.Messages().ByName("Policy").Fields()
-	for i := range fields.Len() {
-		field := fields.Get(i)
-		repeated := map[bool]string{true: "repeated "}[field.IsList()]
-		want = append(want, fmt.Sprintf("%s%v %s = %d", repeated, field.Kind(), field.Name(), field.Number()))
+	policy := policypb.File_accesstoken_v1_policy_proto.Messages().ByName("Policy")
+	want := fieldsOf(policy)
+	for i := range policy.Messages().Len() {
+		want = append(want, fieldsOf(policy.Messages().Get(i))...)
 	}
 	want = append(want, fmt.Sprintf("Policy policy = %d", policypb.E_Policy.TypeDescriptor().Number()))
 	if !slices.Equal(got, want) {
 		t.Errorf("policy.proto has\n%q; the generated code has\n%q: run go generate in grpcauth/policypb", got, want)
 	}
+}
+
+// fieldsOf returns the fields of a message, as a .proto has them.
+func fieldsOf(message protoreflect.MessageDescriptor) (list []string) {
+	for i := range message.Fields().Len() {
+		field := message.Fields().Get(i)
+		label, kind := "", field.Kind().String()
+		switch {
+		case field.IsList():
+			label = "repeated "
+		case field.HasOptionalKeyword():
+			label = "optional "
+		}
+		if field.Message() != nil {
+			kind = string(field.Message().Name())
+		}
+		list = append(list, fmt.Sprintf("%s%s %s = %d", label, kind, field.Name(), field.Number()))
+	}
+	return list
 }

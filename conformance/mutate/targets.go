@@ -60,6 +60,7 @@ var targets = []target{
 	{file: "credentials.go"},
 	{file: "policy.go"},
 	{file: "step.go"},
+	{file: "delegation.go"},
 	{file: "details.go"},
 	{file: "metadata.go"},
 	{file: "resourcemetadata/metadata.go"},

@@ -33,7 +33,12 @@ const (
 )
 
 // Policy is what a method demands of an access token. It must set scopes, any_token
-// or public. Scopes are scope-tokens (RFC 6749 section 3.3), one per element.
+// or public. Scopes are scope-tokens (RFC 6749 section 3.3), one per element. The
+// other fields add demands, and each is the field of accesstoken.Policy in Go.
+//
+// Issuers and workloads often have other names in production than in a test. If
+// actors or spiffe_ids should differ there, leave the whole option out, and give the
+// method its rule in grpcauth.Options.Methods.
 type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token must have all of these scopes.
@@ -46,11 +51,31 @@ type Policy struct {
 	// Every caller may call the method, and credentials are ignored. Not together with
 	// any other field.
 	Public bool `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
-	// An opaque token is introspected for each call, even if an answer is cached. Needs
-	// scopes or any_token.
+	// An opaque token is introspected for each call, even if an answer is cached.
 	FreshIntrospection bool `protobuf:"varint,5,opt,name=fresh_introspection,json=freshIntrospection,proto3" json:"fresh_introspection,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The user's login must have one of these authentication context classes, or a
+	// stronger one by Config.ACROrder (RFC 9470).
+	AcrValues []string `protobuf:"bytes,6,rep,name=acr_values,json=acrValues,proto3" json:"acr_values,omitempty"`
+	// The longest time since the user's login, in seconds (RFC 9470). It must be at
+	// least Config.Leeway. Zero is an error.
+	MaxAge *uint32 `protobuf:"varint,7,opt,name=max_age,json=maxAge,proto3,oneof" json:"max_age,omitempty"`
+	// The login must have one of these authentication methods (RFC 8176).
+	Amr []string `protobuf:"bytes,8,rep,name=amr,proto3" json:"amr,omitempty"`
+	// The token must be bound to a key or a client certificate (RFC 9449, RFC 8705).
+	SenderConstrained bool `protobuf:"varint,9,opt,name=sender_constrained,json=senderConstrained,proto3" json:"sender_constrained,omitempty"`
+	// The token must be a JWT-SVID of one of these workloads. An element is a SPIFFE ID,
+	// or a path with /* after it for every ID below that path.
+	SpiffeIds []string `protobuf:"bytes,10,rep,name=spiffe_ids,json=spiffeIds,proto3" json:"spiffe_ids,omitempty"`
+	// No other party may act on behalf of the subject (RFC 8693 section 4.1). Not
+	// together with actors.
+	RefuseDelegated bool `protobuf:"varint,11,opt,name=refuse_delegated,json=refuseDelegated,proto3" json:"refuse_delegated,omitempty"`
+	// One of these parties must act on behalf of the subject.
+	Actors []*Policy_Actor `protobuf:"bytes,12,rep,name=actors,proto3" json:"actors,omitempty"`
+	// One object of the token's authorization_details must satisfy each of these (RFC
+	// 9396).
+	AuthorizationDetails []*Policy_Detail `protobuf:"bytes,13,rep,name=authorization_details,json=authorizationDetails,proto3" json:"authorization_details,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
@@ -118,6 +143,214 @@ func (x *Policy) GetFreshIntrospection() bool {
 	return false
 }
 
+func (x *Policy) GetAcrValues() []string {
+	if x != nil {
+		return x.AcrValues
+	}
+	return nil
+}
+
+func (x *Policy) GetMaxAge() uint32 {
+	if x != nil && x.MaxAge != nil {
+		return *x.MaxAge
+	}
+	return 0
+}
+
+func (x *Policy) GetAmr() []string {
+	if x != nil {
+		return x.Amr
+	}
+	return nil
+}
+
+func (x *Policy) GetSenderConstrained() bool {
+	if x != nil {
+		return x.SenderConstrained
+	}
+	return false
+}
+
+func (x *Policy) GetSpiffeIds() []string {
+	if x != nil {
+		return x.SpiffeIds
+	}
+	return nil
+}
+
+func (x *Policy) GetRefuseDelegated() bool {
+	if x != nil {
+		return x.RefuseDelegated
+	}
+	return false
+}
+
+func (x *Policy) GetActors() []*Policy_Actor {
+	if x != nil {
+		return x.Actors
+	}
+	return nil
+}
+
+func (x *Policy) GetAuthorizationDetails() []*Policy_Detail {
+	if x != nil {
+		return x.AuthorizationDetails
+	}
+	return nil
+}
+
+// Actor is a party that acts on behalf of the subject (RFC 8693 section 4.1). Set
+// iss, and sub, client_id or both. An empty one is not compared.
+type Policy_Actor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Iss           string                 `protobuf:"bytes,1,opt,name=iss,proto3" json:"iss,omitempty"`
+	Sub           string                 `protobuf:"bytes,2,opt,name=sub,proto3" json:"sub,omitempty"`
+	ClientId      string                 `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Policy_Actor) Reset() {
+	*x = Policy_Actor{}
+	mi := &file_accesstoken_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policy_Actor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policy_Actor) ProtoMessage() {}
+
+func (x *Policy_Actor) ProtoReflect() protoreflect.Message {
+	mi := &file_accesstoken_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policy_Actor.ProtoReflect.Descriptor instead.
+func (*Policy_Actor) Descriptor() ([]byte, []int) {
+	return file_accesstoken_v1_policy_proto_rawDescGZIP(), []int{0, 0}
+}
+
+func (x *Policy_Actor) GetIss() string {
+	if x != nil {
+		return x.Iss
+	}
+	return ""
+}
+
+func (x *Policy_Actor) GetSub() string {
+	if x != nil {
+		return x.Sub
+	}
+	return ""
+}
+
+func (x *Policy_Actor) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+// Detail is what one object of authorization_details must grant (RFC 9396 section
+// 2.2). All texts are compared whole.
+type Policy_Detail struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Must be among Config.DetailTypes.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// The object must have all of these.
+	Actions    []string `protobuf:"bytes,2,rep,name=actions,proto3" json:"actions,omitempty"`
+	Datatypes  []string `protobuf:"bytes,3,rep,name=datatypes,proto3" json:"datatypes,omitempty"`
+	Privileges []string `protobuf:"bytes,4,rep,name=privileges,proto3" json:"privileges,omitempty"`
+	// Must be among the locations of the object. Empty for any.
+	Location string `protobuf:"bytes,5,opt,name=location,proto3" json:"location,omitempty"`
+	// The identifier of the object. Empty for any.
+	Identifier    string `protobuf:"bytes,6,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Policy_Detail) Reset() {
+	*x = Policy_Detail{}
+	mi := &file_accesstoken_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policy_Detail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policy_Detail) ProtoMessage() {}
+
+func (x *Policy_Detail) ProtoReflect() protoreflect.Message {
+	mi := &file_accesstoken_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policy_Detail.ProtoReflect.Descriptor instead.
+func (*Policy_Detail) Descriptor() ([]byte, []int) {
+	return file_accesstoken_v1_policy_proto_rawDescGZIP(), []int{0, 1}
+}
+
+func (x *Policy_Detail) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Policy_Detail) GetActions() []string {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+func (x *Policy_Detail) GetDatatypes() []string {
+	if x != nil {
+		return x.Datatypes
+	}
+	return nil
+}
+
+func (x *Policy_Detail) GetPrivileges() []string {
+	if x != nil {
+		return x.Privileges
+	}
+	return nil
+}
+
+func (x *Policy_Detail) GetLocation() string {
+	if x != nil {
+		return x.Location
+	}
+	return ""
+}
+
+func (x *Policy_Detail) GetIdentifier() string {
+	if x != nil {
+		return x.Identifier
+	}
+	return ""
+}
+
 var file_accesstoken_v1_policy_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -147,7 +380,7 @@ var File_accesstoken_v1_policy_proto protoreflect.FileDescriptor
 
 const file_accesstoken_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1baccesstoken/v1/policy.proto\x12\x0eaccesstoken.v1\x1a google/protobuf/descriptor.proto\"\xcd\x01\n" +
+	"\x1baccesstoken/v1/policy.proto\x12\x0eaccesstoken.v1\x1a google/protobuf/descriptor.proto\"\x87\x06\n" +
 	"\x06Policy\x12\x1d\n" +
 	"\n" +
 	"all_scopes\x18\x01 \x03(\tR\tallScopes\x12\x1d\n" +
@@ -155,8 +388,35 @@ const file_accesstoken_v1_policy_proto_rawDesc = "" +
 	"any_scopes\x18\x02 \x03(\tR\tanyScopes\x12\x1b\n" +
 	"\tany_token\x18\x03 \x01(\bR\banyToken\x12\x16\n" +
 	"\x06public\x18\x04 \x01(\bR\x06public\x12/\n" +
-	"\x13fresh_introspection\x18\x05 \x01(\bR\x12freshIntrospectionJ\x04\b\x06\x10\aJ\x04\b\a\x10\bR\n" +
-	"acr_valuesR\amax_age:P\n" +
+	"\x13fresh_introspection\x18\x05 \x01(\bR\x12freshIntrospection\x12\x1d\n" +
+	"\n" +
+	"acr_values\x18\x06 \x03(\tR\tacrValues\x12\x1c\n" +
+	"\amax_age\x18\a \x01(\rH\x00R\x06maxAge\x88\x01\x01\x12\x10\n" +
+	"\x03amr\x18\b \x03(\tR\x03amr\x12-\n" +
+	"\x12sender_constrained\x18\t \x01(\bR\x11senderConstrained\x12\x1d\n" +
+	"\n" +
+	"spiffe_ids\x18\n" +
+	" \x03(\tR\tspiffeIds\x12)\n" +
+	"\x10refuse_delegated\x18\v \x01(\bR\x0frefuseDelegated\x124\n" +
+	"\x06actors\x18\f \x03(\v2\x1c.accesstoken.v1.Policy.ActorR\x06actors\x12R\n" +
+	"\x15authorization_details\x18\r \x03(\v2\x1d.accesstoken.v1.Policy.DetailR\x14authorizationDetails\x1aH\n" +
+	"\x05Actor\x12\x10\n" +
+	"\x03iss\x18\x01 \x01(\tR\x03iss\x12\x10\n" +
+	"\x03sub\x18\x02 \x01(\tR\x03sub\x12\x1b\n" +
+	"\tclient_id\x18\x03 \x01(\tR\bclientId\x1a\xb0\x01\n" +
+	"\x06Detail\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
+	"\aactions\x18\x02 \x03(\tR\aactions\x12\x1c\n" +
+	"\tdatatypes\x18\x03 \x03(\tR\tdatatypes\x12\x1e\n" +
+	"\n" +
+	"privileges\x18\x04 \x03(\tR\n" +
+	"privileges\x12\x1a\n" +
+	"\blocation\x18\x05 \x01(\tR\blocation\x12\x1e\n" +
+	"\n" +
+	"identifier\x18\x06 \x01(\tR\n" +
+	"identifierB\n" +
+	"\n" +
+	"\b_max_age:P\n" +
 	"\x06policy\x12\x1e.google.protobuf.MethodOptions\x18ޥ\x05 \x01(\v2\x16.accesstoken.v1.PolicyR\x06policyB6Z4github.com/accesstoken/accesstoken/grpcauth/policypbb\x06proto3"
 
 var (
@@ -171,19 +431,23 @@ func file_accesstoken_v1_policy_proto_rawDescGZIP() []byte {
 	return file_accesstoken_v1_policy_proto_rawDescData
 }
 
-var file_accesstoken_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_accesstoken_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_accesstoken_v1_policy_proto_goTypes = []any{
 	(*Policy)(nil),                     // 0: accesstoken.v1.Policy
-	(*descriptorpb.MethodOptions)(nil), // 1: google.protobuf.MethodOptions
+	(*Policy_Actor)(nil),               // 1: accesstoken.v1.Policy.Actor
+	(*Policy_Detail)(nil),              // 2: accesstoken.v1.Policy.Detail
+	(*descriptorpb.MethodOptions)(nil), // 3: google.protobuf.MethodOptions
 }
 var file_accesstoken_v1_policy_proto_depIdxs = []int32{
-	1, // 0: accesstoken.v1.policy:extendee -> google.protobuf.MethodOptions
-	0, // 1: accesstoken.v1.policy:type_name -> accesstoken.v1.Policy
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	1, // [1:2] is the sub-list for extension type_name
-	0, // [0:1] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: accesstoken.v1.Policy.actors:type_name -> accesstoken.v1.Policy.Actor
+	2, // 1: accesstoken.v1.Policy.authorization_details:type_name -> accesstoken.v1.Policy.Detail
+	3, // 2: accesstoken.v1.policy:extendee -> google.protobuf.MethodOptions
+	0, // 3: accesstoken.v1.policy:type_name -> accesstoken.v1.Policy
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	3, // [3:4] is the sub-list for extension type_name
+	2, // [2:3] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_accesstoken_v1_policy_proto_init() }
@@ -191,13 +455,14 @@ func file_accesstoken_v1_policy_proto_init() {
 	if File_accesstoken_v1_policy_proto != nil {
 		return
 	}
+	file_accesstoken_v1_policy_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_accesstoken_v1_policy_proto_rawDesc), len(file_accesstoken_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 1,
 			NumServices:   0,
 		},

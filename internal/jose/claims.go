@@ -29,7 +29,8 @@ type Claims struct {
 	Confirmation Confirmation // cnf (RFC 7800)
 	Details      int          // size of authorization_details in bytes; 0 if absent (RFC 9396 §9)
 	Login        Login        // acr, auth_time and amr
-	Actor        *Actor       // act (RFC 8693 §4.1), the outermost; nil if absent or malformed
+	Delegated    bool         // has act (RFC 8693 §4.1), in whatever form
+	Actor        *Actor       // the outermost act; nil if absent, malformed, or one of more than eight
 
 	// Fault describes the first member that is not as its RFC requires, and begins
 	// with the member's name. Fault is "" if there is no such member. It covers the
@@ -137,7 +138,7 @@ func (c *claimsReader) read(name, value string) error {
 	case "authorization_details":
 		c.Details = len(value)
 	case "act":
-		c.Actor = readActor(value)
+		c.Delegated, c.Actor = true, readActor(value)
 	}
 	if !ok {
 		c.fault(name + " has the wrong type")
@@ -252,10 +253,16 @@ func thumbprint(to *string, value string) error {
 	return nil
 }
 
+// mostActors is how many actors an act can have: the current one, and those before it.
+const mostActors = 8
+
 // readActor reads an object (RFC 8693 §4.1), and returns nil for anything else, also
-// if iss, sub or client_id is not a string. It ignores nested actors, which are only
-// informational.
+// if iss, sub or client_id is not a string. It only counts the nested actors, because
+// they are information and decide nothing.
 func readActor(value string) *Actor {
+	if countActors(value) > mostActors {
+		return nil
+	}
 	a := new(Actor)
 	err := eachMember(value, func(name, value string) error {
 		ok := true
@@ -276,4 +283,23 @@ func readActor(value string) *Actor {
 		return nil
 	}
 	return a
+}
+
+// countActors returns how many actors are nested in an act, at most one more than
+// mostActors.
+func countActors(act string) (n int) {
+	for act != "" && n <= mostActors {
+		before := ""
+		err := eachMember(act, func(name, value string) error {
+			if name == "act" {
+				before = value
+			}
+			return nil
+		})
+		if err != nil {
+			return n
+		}
+		act, n = before, n+1
+	}
+	return n
 }

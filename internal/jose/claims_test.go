@@ -62,8 +62,8 @@ func TestAClaimThatDecidesNothingHasNoFaults(t *testing.T) {
 	} {
 		for _, value := range values {
 			got, err := jose.ReadClaims(`{"sub":"alice","` + name + `":` + value + `}`)
-			if err != nil || got.Fault != "" || got.Actor != nil || got.Subject != "alice" {
-				t.Errorf("%s %s: got %+v, %v; want sub alone, and no fault", name, value, got, err)
+			if err != nil || got.Fault != "" || got.Actor != nil || got.Delegated != (name == "act") || got.Subject != "alice" {
+				t.Errorf("%s %s: got %+v, %v; want sub alone, no fault, and act noticed", name, value, got, err)
 			}
 		}
 	}
@@ -216,8 +216,37 @@ func TestReadClaimsActor(t *testing.T) {
 	if want := (jose.Actor{Issuer: "i", Subject: "admin", ClientID: "c"}); err != nil || got.Fault != "" || *got.Actor != want {
 		t.Errorf("got %+v, fault %q, %v; want the outermost actor, %+v", got.Actor, got.Fault, err, want)
 	}
-	if got, _ := jose.ReadClaims(`{"x":{"act":{}}}`); got.Actor != nil {
-		t.Errorf("got the actor %+v; want none", got.Actor)
+	if got, _ := jose.ReadClaims(`{"x":{"act":{}},"may_act":{"sub":"x"}}`); got.Actor != nil || got.Delegated {
+		t.Errorf("got the actor %+v, delegated %v; want none", got.Actor, got.Delegated)
+	}
+}
+
+// Earlier actors decide nothing, whatever their form, but there can be only seven.
+func TestReadClaimsCountsActors(t *testing.T) {
+	nested := func(n int, innermost string) string {
+		return `{"act":` + strings.Repeat(`{"sub":"a","act":`, n) + innermost + strings.Repeat("}", n) + `}`
+	}
+	for payload, want := range map[string]bool{
+		nested(1, `{}`): true,
+		nested(7, `{}`): true,
+		nested(8, `{}`): false,
+		nested(9, `{}`): false,
+
+		nested(8, `"x"`):       true, // the ninth is not an object
+		nested(8, `null`):      true,
+		nested(1, `{"sub":1}`): true,
+
+		`{"act":{"act":{"act":1}}}`: true,
+		`{"act":null}`:              false,
+		`{"act":[{"act":{}}]}`:      false,
+	} {
+		got, err := jose.ReadClaims(payload)
+		if err != nil || !got.Delegated || (got.Actor != nil) != want {
+			t.Errorf("%s: got the actor %+v, delegated %v, %v; want an actor %v, and it delegated", payload, got.Actor, got.Delegated, err, want)
+		}
+	}
+	if got, err := jose.ReadAnswer(`{"act":null}`); err != nil || got.Delegated || got.Actor != nil {
+		t.Errorf("null in an answer: got %+v, delegated %v, %v; want it absent", got.Actor, got.Delegated, err)
 	}
 }
 

@@ -150,7 +150,7 @@ func FuzzReadClaims(f *testing.F) {
 		goodPayload, `{"iss":1,"sub":2}`, `{"aud":[]}`, `{"aud":[["a"]]}`, `{"exp":"1"}`, `{"nbf":1e3,"iat":2.5}`, `{"scope":["a",1]}`, `{"scope":"a b"}`,
 		`{"token_use":"ID"}`, `{"typ":"Refresh"}`, `{"typ":1}`, `{"cnf":{}}`, `{"cnf":[]}`, `{"cnf":{"x5t#S256":"","jkt":1}}`, `{"nonce":null}`,
 		`{"auth_time":"1"}`, `{"acr":1}`, `{"amr":"pwd"}`, `{"azp":{},"jti":[]}`, `{"client_id":null}`, `{"token_type":"DPoP"}`, `{"events":{}}`,
-		`{"scp":["a"],"ver":1,"tid":"t","roles":["r"],"email":"e","email_verified":true}`, `{"act":{"sub":"a","act":{}}}`, `{"act":{"sub":1}}`,
+		`{"scp":["a"],"ver":1,"tid":"t","roles":["r"],"email":"e","email_verified":true}`, `{"act":{"sub":"a","act":{}}}`, `{"act":{"sub":1}}`, `{"act":{"act":{"act":{"act":{"act":{"act":{"act":{"act":{"act":{}}}}}}}}}}`,
 		`{"authorization_details":[{"type":"a"}]}`, `{"authorization_details":[{}]}`, `{"appid":"1","cid":2,"uid":"u","uti":null,"idtyp":"app"}`,
 	} {
 		f.Add([]byte(payload))
@@ -231,12 +231,27 @@ func readClaimSlowly(claims *jose.Claims, m slowMember) bool {
 			claims.Login.Methods = list
 		}
 	case "act":
+		claims.Delegated = true
 		actor := new(jose.Actor)
-		if readMembersSlowly(m.value, 0, map[string]*string{"iss": &actor.Issuer, "sub": &actor.Subject, "client_id": &actor.ClientID}, false) {
+		if countActorsSlowly(m.value) <= 8 && readMembersSlowly(m.value, 0, map[string]*string{"iss": &actor.Issuer, "sub": &actor.Subject, "client_id": &actor.ClientID}, false) {
 			claims.Actor = actor
 		}
 	}
 	return true
+}
+
+// countActorsSlowly returns the depth of nested acts that are objects.
+func countActorsSlowly(act string) int {
+	members, ok := readObjectSlowly(act)
+	if !ok {
+		return 0
+	}
+	for _, m := range members {
+		if m.name == "act" {
+			return 1 + countActorsSlowly(m.value)
+		}
+	}
+	return 1
 }
 
 // readMembersSlowly reads an object with at least the given number of members. Some
