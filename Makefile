@@ -86,7 +86,7 @@ bench-issuers: ## what 1, 200 and 10,000 issuers cost, as the table of docs/tena
 bench-introspection: ## how introspection clients take load, outages and floods; some 7 minutes
 	go run -C benchmarks/compare/introspection . -write README.md
 
-interop: ## real authorization servers, other resource servers, NGINX, grpcurl and ghz, installed as needed; some 5 minutes
+interop: ## real authorization servers, other resource servers, NGINX, grpcurl, ghz and MCP clients, installed as needed; some 6 minutes
 	go test -C interop -tags interop -count=1 -timeout 30m -v .
 
 redis: ## introspection answers shared by Redis: examples/redis twice, beside a redis-server

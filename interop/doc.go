@@ -6,6 +6,8 @@
 //     mod_oauth2, express-oauth2-jwt-bearer, oauth4webapi and Spring Security.
 //   - NGINX, configured as in docs/dpop.md, runs in front of a service of ours.
 //   - grpcurl and ghz call examples/grpc.
+//   - MCP clients of four SDKs log in at a server behind integrations/mcpauth, and the MCP
+//     conformance suite runs with it.
 //
 // Run the tests with:
 //

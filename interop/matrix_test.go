@@ -107,32 +107,36 @@ func TestNotesAreOfUse(t *testing.T) {
 	}
 }
 
-const (
-	tableBegins = "<!-- The table and its notes are generated: go test -C interop -tags interop -run TestTableInReadme -update -->\n"
-	tableEnds   = "<!-- The end of the table. -->\n"
-)
-
 // TestTableInReadme compares the table in README.md with the trials and notes, which
 // TestIssuers compares with the servers.
 func TestTableInReadme(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+	compareSection(t, "README.md", "TestTableInReadme", expectations())
+}
+
+// compareSection fails if a page has another text in the section that a test generates.
+// With -update it writes the section.
+func compareSection(t *testing.T, file, test, text string) {
+	t.Helper()
+	begins := "<!-- Generated: go test -C interop -tags interop -run ^" + test + "$ -update . -->\n"
+	ends := "<!-- The end of what is generated. -->\n"
+	page, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, begins := strings.Cut(string(readme), tableBegins)
-	_, after, ends := strings.Cut(rest, tableEnds)
-	if !begins || !ends {
-		t.Fatalf("README.md has no lines %q and %q", tableBegins, tableEnds)
+	before, rest, found := strings.Cut(string(page), begins)
+	_, after, closed := strings.Cut(rest, ends)
+	if !found || !closed {
+		t.Fatalf("%s has no lines %q and %q", file, begins, ends)
 	}
-	want := before + tableBegins + "\n" + expectations() + "\n" + tableEnds + after
+	want := before + begins + "\n" + text + "\n" + ends + after
 	switch {
-	case want == string(readme):
+	case want == string(page):
 	case *update:
-		if err := os.WriteFile("README.md", []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:
-		t.Error("README.md has another table; run: go test -C interop -tags interop -run TestTableInReadme -update .")
+		t.Errorf("%s has another section; run: go test -C interop -tags interop -run ^%s$ -update .", file, test)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // source returns the file that a block names in its first line, as in
 // "// examples/production/main.go", or "" if the block is code of its own.
 func (b block) source() string {
-	found := regexp.MustCompile(`^// ((?:examples|integrations)/\S+\.go)\n`).FindStringSubmatch(b.text)
+	found := regexp.MustCompile(`^// ((?:examples|integrations|interop)/\S+\.go)\n`).FindStringSubmatch(b.text)
 	if found == nil {
 		return ""
 	}

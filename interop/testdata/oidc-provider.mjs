@@ -10,6 +10,11 @@
 //   keyFile      where its own keys are kept, from one start to the next
 //   signing      the private JWKs to sign with, in place of those
 //   nonces       whether proofs of possession need one (RFC 9449 §8)
+//   registration whether a client may register itself (RFC 7591): "as asked", or "any scope",
+//                which does not hold the client to the scope that it registers with
+//   page         the origin of a web page that is a client, called page
+//   log          whether GET /log answers with a line for each request before it: method, path
+//                and status
 //   tls          key and certificate of a second listener, and its port: it asks for
 //                certificates, which the clients called certified have tokens bound
 //                to (RFC 8705 §3, §5)
@@ -69,6 +74,9 @@ const provide = () => new Provider(setting.issuer, {
     ...['bound', 'bound-opaque'].map((id) => caller(id, { grant_types: ['client_credentials'], dpop_bound_access_tokens: true })),
     ...(setting.tls ? ['certified', 'certified-opaque'] : []).map((id) => caller(id, { grant_types: ['client_credentials'], tls_client_certificate_bound_access_tokens: true })),
     ...['app', 'app-jwt'].map((id) => caller(id, { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], redirect_uris: [setting.redirectURI] })),
+    ...(setting.page ? [caller('page', {
+      client_secret: undefined, token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], redirect_uris: [setting.redirectURI],
+    })] : []),
     caller('resource-server'),
     caller('resource-server-post', { token_endpoint_auth_method: 'client_secret_post' }),
     caller('resource-server-ES256', { introspection_signed_response_alg: 'ES256' }),
@@ -96,6 +104,7 @@ const provide = () => new Provider(setting.issuer, {
     introspection: { enabled: true },
     mTLS: { enabled: setting.tls !== undefined, certificateBoundAccessTokens: true, getCertificate: (ctx) => ctx.req.socket.getPeerX509Certificate?.() },
     jwtIntrospection: { enabled: true },
+    registration: { enabled: setting.registration !== undefined },
     revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
@@ -115,6 +124,13 @@ const provide = () => new Provider(setting.issuer, {
           },
         };
       },
+    },
+  },
+  clientBasedCORS: (ctx, origin) => origin === setting.page,
+  extraClientMetadata: {
+    properties: ['policy'],
+    validator(ctx, name, value, metadata) {
+      if (setting.registration === 'any scope') delete metadata.scope;
     },
   },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
@@ -142,7 +158,10 @@ function begin() {
 }
 begin();
 
+const log = [];
 function serve(request, response) {
+  if (request.url === '/log') return response.end(log.map((entry) => `${entry.line} ${entry.response.statusCode}\n`).join(''));
+  if (setting.log) log.push({ line: `${request.method} ${request.url.split('?')[0]}`, response });
   if (request.url === '/rotate') {
     addKeys();
     begin();
