@@ -23,16 +23,21 @@ import (
 // largestDocument is the most bytes of a document of metadata.
 const largestDocument = 64 << 10
 
+// mostSignature is about the most bytes that a signature, and the names of its claims, add to
+// what it signs. ML-DSA-87 has the longest signatures.
+const mostSignature = 5 << 10
+
 // derived are the members of the metadata that say what is enforced (RFC 9728 §2). A
-// member that is written by hand could say something else.
+// member that is written by hand could say something else, also if only its case differs,
+// because encoding/json and other readers ignore case.
 var derived = []string{
 	"resource", "authorization_servers", "bearer_methods_supported", "dpop_signing_alg_values_supported",
 	"dpop_bound_access_tokens_required", "tls_client_certificate_bound_access_tokens",
 	"authorization_details_types_supported", "signed_metadata",
 }
 
-// named are the members that have a field of their own.
-var named = map[string]string{"resource_name": "Name", "resource_documentation": "Documentation", "scopes_supported": "Scopes"}
+// named are the members that have a field of their own, each with the name of the field.
+var named = [][2]string{{"resource_name", "Name"}, {"resource_documentation", "Documentation"}, {"scopes_supported", "Scopes"}}
 
 // languageTag is the form of a language tag behind a member's name (RFC 9728 §2.1, RFC
 // 5646 §2.1).
@@ -105,7 +110,7 @@ func publish(field, id string, m *resourcemetadata.Metadata, shown *face, config
 	if p.fixed["dpop_bound_access_tokens_required"] != nil {
 		p.fixed["bearer_methods_supported"] = json.RawMessage("[]") // §2: the scheme Bearer is refused
 	}
-	if size := len(encode(p.members(nil))); size > largestDocument {
+	if size := p.sizeOf(p.members(nil)); size > largestDocument {
 		f.add("%s makes a document of %d bytes; expected at most %d", field, size, largestDocument)
 	}
 	return p, f
@@ -130,13 +135,32 @@ func (f *faults) metadata(field string, m *resourcemetadata.Metadata) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Extra)) {
 		plain, tag, tagged := strings.Cut(name, "#")
+		isNamed := slices.IndexFunc(named, func(one [2]string) bool { return !tagged && strings.EqualFold(one[0], name) })
 		switch {
-		case slices.Contains(derived, plain):
+		case slices.ContainsFunc(derived, func(one string) bool { return strings.EqualFold(one, plain) }):
 			f.add("%s.Extra has %q, which follows from the Config; remove it", field, name)
-		case !tagged && named[name] != "":
-			f.add("%s.Extra has %q; set Metadata.%s", field, name, named[name])
+		case isNamed >= 0:
+			f.add("%s.Extra has %q; set Metadata.%s", field, name, named[isNamed][1])
 		case plain == "" || tagged && !languageTag.MatchString(tag):
 			f.add("%s.Extra has %q; expected a name, and a language tag behind a # (RFC 9728 §2.1)", field, name)
+		}
+	}
+}
+
+// advise warns of what is legal, but probably a mistake. p may be nil.
+func (p *publication) advise(f *family) {
+	if p == nil {
+		return
+	}
+	place, _, hasQuery := strings.Cut(p.url, "?")
+	if hasQuery {
+		f.logger.Warn("accesstoken: the resource identifier has a query, which RFC 9728 §1.2 advises against",
+			"url", place, "advice", "set Metadata.Resource to an identifier without a query, because routers and clients may leave it out")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.fixed)) {
+		if plain, _, tagged := strings.Cut(name, "#"); tagged && p.fixed[plain] == nil {
+			f.logger.Warn("accesstoken: the metadata has "+name+" and no "+plain,
+				"url", place, "advice", "also set the member without a language tag, which clients use that do not know the language (RFC 9728 §2.1)")
 		}
 	}
 }
@@ -150,6 +174,16 @@ func (p *publication) members(servers []string) map[string]json.RawMessage {
 	return members
 }
 
+// sizeOf returns the size of the document with these members. If it is signed, signed_metadata
+// has them once more, in base64.
+func (p *publication) sizeOf(members map[string]json.RawMessage) int {
+	size := len(encode(members))
+	if p.signer != nil {
+		size += (size + len(encode(p.signer.Issuer)) + len(encode(p.signer.KeyID)) + mostSignature) * 4 / 3
+	}
+	return size
+}
+
 // encode writes a value of which it is known that it can be written.
 func encode(value any) json.RawMessage {
 	text, _ := json.Marshal(value)
@@ -160,21 +194,28 @@ func encode(value any) json.RawMessage {
 func (p *publication) document(f *family) []byte {
 	now, held := f.roster.Load(), p.current.Load()
 	if held == nil || held.roster != now || !held.renew.IsZero() && !f.now().Before(held.renew) {
-		held = p.make(f, now)
+		held = p.make(f, now, held)
 	}
 	return held.document
 }
 
-// make makes the document for these issuers, once if several requests need it.
-func (p *publication) make(f *family, now *roster) *edition {
-	p.making.Lock()
+// make makes the document for these issuers, once if several requests need it. While one
+// request makes it, the others get the old one, as long as that is about the same issuers
+// and its signature has not expired.
+func (p *publication) make(f *family, now *roster, old *edition) *edition {
+	if !p.making.TryLock() {
+		if old != nil && old.roster == now && f.now().Before(old.expires) {
+			return old
+		}
+		p.making.Lock()
+	}
 	defer p.making.Unlock()
 	held, at := p.current.Load(), f.now()
 	if held != nil && held.roster == now && (held.renew.IsZero() || at.Before(held.renew)) {
 		return held // another request has made it
 	}
 	members := p.members(now.authorizationServers())
-	if len(encode(members)) > largestDocument {
+	if p.sizeOf(members) > largestDocument {
 		members = p.members(nil)
 		if f.warnings.isNew("metadata " + p.url) {
 			f.logger.Warn("accesstoken: the metadata does not list the authorization servers, because it would have more than 64 KiB (logged once)",

@@ -148,6 +148,7 @@ func TestMetadataFaults(t *testing.T) {
 		"derived":            {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"resource": "https://b"} }, `Metadata.Extra has "resource", which follows from the Config`},
 		"derived, tagged":    {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"resource#en": "https://b"} }, `Metadata.Extra has "resource#en", which follows from the Config`},
 		"named":              {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"scopes_supported": []string{"a"}} }, "set Metadata.Scopes"},
+		"named, in capitals": {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"Resource_Name": "a"} }, "set Metadata.Name"},
 		"language":           {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"resource_name#it_IT": "a"} }, "a language tag behind a #"},
 		"no name":            {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"": "a"} }, "expected a name"},
 		"not JSON":           {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"f": func() {}} }, `Metadata.Extra["f"] cannot be written as JSON`},
@@ -175,12 +176,17 @@ func TestNoDerivedMemberCanBeWrittenByHand(t *testing.T) {
 		"resource", "authorization_servers", "bearer_methods_supported", "dpop_signing_alg_values_supported", "dpop_bound_access_tokens_required",
 		"tls_client_certificate_bound_access_tokens", "authorization_details_types_supported", "signed_metadata",
 	} {
-		_, err := accesstoken.NewValidator(accesstoken.Config{
-			Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://login.example.com"}},
-			Metadata: &resourcemetadata.Metadata{Extra: map[string]any{name: nil}},
-		})
-		if err == nil {
-			t.Errorf("%s: got no fault", name)
+		for _, spelling := range []string{name, strings.ToUpper(name), strings.ReplaceAll(name, "s", "ſ") + "#it"} {
+			if spelling == name+"#it" {
+				continue
+			}
+			_, err := accesstoken.NewValidator(accesstoken.Config{
+				Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://login.example.com"}},
+				Metadata: &resourcemetadata.Metadata{Extra: map[string]any{spelling: nil}},
+			})
+			if err == nil {
+				t.Errorf("%s: got no fault", spelling)
+			}
 		}
 	}
 }
@@ -497,5 +503,105 @@ func TestTheLargestDocument(t *testing.T) {
 	named(most + 1)(&config)
 	if _, err := accesstoken.NewValidator(config); err == nil {
 		t.Error("64 KiB and a byte: got no fault")
+	}
+}
+
+// A signed document has its members twice, and is not longer than 64 KiB all the same,
+// because clients would refuse it.
+func TestTheLargestSignedDocument(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := &resourcemetadata.Signer{Key: key, Algorithm: "ES256"}
+	config := accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://login.example.com"}}}
+	config.Metadata = &resourcemetadata.Metadata{Name: strings.Repeat("x", 40<<10), Signer: signer}
+	if _, err := accesstoken.NewValidator(config); err == nil || !strings.Contains(err.Error(), "expected at most 65536") {
+		t.Errorf("a name of 40 KiB: got %v; want a fault", err)
+	}
+	_, _, document := published(t, func(c *accesstoken.Config) {
+		c.Metadata = &resourcemetadata.Metadata{Name: strings.Repeat("x", 20<<10), Signer: signer}
+	})
+	if !strings.Contains(document, "signed_metadata") || !strings.Contains(document, "authorization_servers") || len(document) > 64<<10 {
+		t.Errorf("a name of 20 KiB: got %d bytes; want all members in at most 64 KiB", len(document))
+	}
+	_, _, document = published(t, func(c *accesstoken.Config) {
+		c.Metadata, c.Logger = &resourcemetadata.Metadata{Signer: signer}, slog.New(slog.DiscardHandler)
+		for n := range 1000 {
+			c.Issuers = append(c.Issuers, accesstoken.Issuer{URL: fmt.Sprintf("https://tenant-%032d.example.com", n)})
+		}
+	})
+	if !strings.Contains(document, "signed_metadata") || strings.Contains(document, "authorization_servers") {
+		t.Errorf("1000 issuers: got %d bytes; want it without the list", len(document))
+	}
+}
+
+// While a signature is renewed, only the request that renews it waits, because a signer
+// may take long, and the earlier document is still good.
+func TestOthersDoNotWaitForASignature(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clock testkit.Clock
+	signing := &slowHand{PrivateKey: key, begun: make(chan struct{}), goOn: make(chan struct{})}
+	close(signing.goOn)
+	v, _, first := published(t, func(c *accesstoken.Config) {
+		c.Now, c.Metadata = clock.Now, &resourcemetadata.Metadata{Signer: &resourcemetadata.Signer{Key: signing, Algorithm: "ES256"}}
+	})
+	signing.begun, signing.goOn = make(chan struct{}), make(chan struct{})
+	clock.Advance(13 * time.Hour)
+	renewed := make(chan string)
+	go func() {
+		_, document := v.ResourceMetadata()
+		renewed <- string(document)
+	}()
+	<-signing.begun
+	if _, document := v.ResourceMetadata(); string(document) != first {
+		t.Errorf("meanwhile: got %s; want the earlier document", document)
+	}
+	close(signing.goOn)
+	if document := <-renewed; document == first || !strings.Contains(document, "signed_metadata") {
+		t.Errorf("got %s; want another signature", document)
+	}
+}
+
+// A slowHand signs when it may go on.
+type slowHand struct {
+	*ecdsa.PrivateKey
+	begun, goOn chan struct{}
+}
+
+func (h *slowHand) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	close(h.begun)
+	<-h.goOn
+	return h.PrivateKey.Sign(random, digest, opts)
+}
+
+// META-05, META-15: what is legal, but probably a mistake, is told once.
+func TestMetadataWarnings(t *testing.T) {
+	for name, test := range map[string]struct {
+		m    resourcemetadata.Metadata
+		want string // "" is no warning
+	}{
+		"nothing":           {resourcemetadata.Metadata{Name: "a", Extra: map[string]any{"resource_name#it": "b", "x": 1, "x#de": 2}}, ""},
+		"a query":           {resourcemetadata.Metadata{Resource: "https://api.example.com/a?x=canary"}, "the resource identifier has a query"},
+		"a variant alone":   {resourcemetadata.Metadata{Extra: map[string]any{"resource_name#it": "canary"}}, "the metadata has resource_name#it and no resource_name"},
+		"an extension's":    {resourcemetadata.Metadata{Extra: map[string]any{"x#it": "canary"}}, "the metadata has x#it and no x"},
+		"an empty original": {resourcemetadata.Metadata{Extra: map[string]any{"x": "", "x#it": "canary"}}, "the metadata has x#it and no x"},
+	} {
+		var log lockedBuffer
+		v, _, _ := published(t, func(c *accesstoken.Config) {
+			c.Metadata, c.Logger = &resourcemetadata.Metadata{}, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		if _, err := v.ForResource(accesstoken.Resource{ID: "https://files.example.com", Metadata: &test.m}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, document := published(t, func(c *accesstoken.Config) { c.Metadata, c.Logger = &test.m, slog.New(slog.NewTextHandler(&log, nil)) }); document == "" {
+			t.Error("got no document")
+		}
+		if got := strings.Count(log.String(), "level=WARN"); got != 2 && test.want != "" || got != 0 && test.want == "" || !strings.Contains(log.String(), test.want) || strings.Contains(log.String(), "canary") {
+			t.Errorf("%s: got %s; want %q, for each of the two resources", name, log.String(), test.want)
+		}
 	}
 }

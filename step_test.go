@@ -54,7 +54,7 @@ func TestStepUp(t *testing.T) {
 		"the weakest that would do": {claims{}, acr(ordered[2], "mfa", ordered[1]), accesstoken.StepUpRequired, `acr_values="mfa urn:x:loa:2"`},
 		"an acr out of the order":   {claims{"acr": "mfa"}, acr(ordered[0]), accesstoken.StepUpRequired, `acr_values="urn:x:loa:1"`},
 
-		"a fresh login":             {claims{"auth_time": ago(29 * time.Second)}, age(30 * time.Second), "", ""},
+		"a fresh login":             {claims{"auth_time": ago(20 * time.Second)}, age(30 * time.Second), "", ""},
 		"as old as it may be":       {claims{"auth_time": ago(5*minute - 5*time.Second)}, age(5 * minute), "", ""},
 		"too old":                   {claims{"auth_time": ago(5*minute + 2*time.Second)}, age(5 * minute), accesstoken.StepUpRequired, `max_age="300"`},
 		"no auth_time":              {claims{}, age(5 * minute), accesstoken.StepUpRequired, `max_age="300"`},
@@ -267,6 +267,7 @@ func TestTheOperatorIsToldThatALoginMayNotHelp(t *testing.T) {
 			{nil, accesstoken.Policy{ACR: []string{"mfa"}}},
 			{nil, accesstoken.Policy{MaxAuthAge: time.Minute}},
 			{accesstokentest.Claims{"auth_time": ago(0) * 1000}, accesstoken.Policy{MaxAuthAge: time.Minute}},
+			{accesstokentest.Claims{"acr": 1}, accesstoken.Policy{ACR: []string{"mfa"}}},
 			{accesstokentest.Claims{"acr": "canary"}, accesstoken.Policy{ACR: []string{"mfa"}}},
 			{accesstokentest.Claims{"auth_time": ago(time.Hour)}, accesstoken.Policy{MaxAuthAge: time.Minute}},
 		} {
@@ -277,13 +278,13 @@ func TestTheOperatorIsToldThatALoginMayNotHelp(t *testing.T) {
 	if strings.Contains(weakLog.String(), "level=WARN") {
 		t.Errorf("a login that is merely too weak or too old: got %s; want no warning", weakLog.String())
 	}
-	for _, want := range []string{"the token has no acr", "the token has no auth_time", "auth_time is in the future, or is no date"} {
+	for _, want := range []string{"the token has no acr", "acr is not a string", "the token has no auth_time", "auth_time is in the future, or is no date"} {
 		if got := strings.Count(log.String(), want); got != 1 {
 			t.Errorf("%q: got %d times in %s; want once", want, got, log.String())
 		}
 	}
-	if got := strings.Count(log.String(), "level=WARN"); got != 3 || strings.Contains(log.String(), "canary") {
-		t.Errorf("got %d warnings: %s; want 3, and none about a login that is merely too weak or too old", got, log.String())
+	if got := strings.Count(log.String(), "level=WARN"); got != 4 || strings.Contains(log.String(), "canary") {
+		t.Errorf("got %d warnings: %s; want 4, and none about a login that is merely too weak or too old", got, log.String())
 	}
 }
 
@@ -319,7 +320,13 @@ func TestTheLoginOfAJWTAndAnAnswer(t *testing.T) {
 		"the JWT is older":     {change("auth_time", ago(time.Hour)), good(), accesstoken.StepUpRequired},
 		"an unreadable answer": {good(), change("auth_time", "now"), accesstoken.StepUpRequired},
 		"an unreadable JWT":    {change("auth_time", "now"), good(), accesstoken.StepUpRequired},
+		"acr as a number":      {change("acr", 1), good(), accesstoken.StepUpRequired},
+		"an answer's number":   {good(), change("acr", 1), accesstoken.StepUpRequired},
+		"an empty acr":         {change("acr", ""), good(), accesstoken.StepUpRequired},
+		"an answer's empty":    {good(), change("acr", ""), accesstoken.StepUpRequired},
 		"another method":       {good(), change("amr", []string{"pwd"}), accesstoken.PolicyDenied},
+		"amr as a text":        {change("amr", "otp"), good(), accesstoken.PolicyDenied},
+		"an answer's text":     {good(), change("amr", "otp"), accesstoken.PolicyDenied},
 		"a method in common":   {good(), change("amr", []string{"otp"}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -409,5 +416,34 @@ func TestAPolicyReadsTheLoginOfAnIdentity(t *testing.T) {
 		} else if want != "" {
 			wantReason(t, err, want)
 		}
+	}
+}
+
+// D15: And loses no demand, also none that is a fault, and none whose field of the result was
+// cleared.
+func TestAndLosesNoDemand(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.DetailTypes = detailTypes() })
+	token := accesstoken.Bearer(as.Token(nil))
+	empty := accesstoken.Policy{Details: []accesstoken.DetailRequirement{}}
+	plain := accesstoken.Policy{Scopes: scopes.None()}
+	cleared := accesstoken.Policy{ACR: []string{"a"}}.And(accesstoken.Policy{ACR: []string{"a", "b"}})
+	cleared.ACR = nil
+	for name, test := range map[string]struct {
+		policy accesstoken.Policy
+		want   accesstoken.Reason
+	}{
+		"an empty list first":                    {empty.And(plain), accesstoken.ResourceServerMisconfigured},
+		"an empty list second":                   {plain.And(empty), accesstoken.ResourceServerMisconfigured},
+		"an empty list, and one that has a type": {plain.And(empty).And(accesstoken.Policy{Details: []accesstoken.DetailRequirement{{Type: "payment"}}}), accesstoken.ResourceServerMisconfigured},
+		"a cleared ACR":                          {cleared, accesstoken.StepUpRequired},
+		"a cleared ACR, and then another demand": {plain.And(cleared), accesstoken.StepUpRequired},
+	} {
+		_, err := v.Authorize(t.Context(), token, test.policy)
+		if test.want != "" && err == nil {
+			t.Errorf("%s: got it accepted; want %s", name, test.want)
+			continue
+		}
+		wantReason(t, err, test.want)
 	}
 }

@@ -40,7 +40,7 @@ type Metadata struct {
 	// document through a challenge, Resource must equal the URL that the client requested
 	// (§3.3), so for an MCP server it is the URL of the endpoint. If empty, it is
 	// Config.Resource, or the ID of accesstoken.Resource. On a loopback host it can be
-	// plain http.
+	// plain http. A query is possible, but the Logger warns of it.
 	Resource string
 
 	// Name is the name of the resource server for people (resource_name).
@@ -71,9 +71,10 @@ type Metadata struct {
 }
 
 // A Signer signs the metadata, with a lifetime of a day. It signs when the document is
-// first asked for, after each change, and again when half of the lifetime has passed,
-// while a request waits. If it fails, the document has the earlier signed_metadata until
-// that expires, and then none; the Logger is told.
+// first asked for, after each change, and again when half of the lifetime has passed. The
+// request that needs the new signature waits; others get the earlier document as long as
+// its signature is good. If signing fails, the document has the earlier signed_metadata
+// until that expires, and then none; the Logger is told.
 type Signer struct {
 	_ [0]func()
 
@@ -99,8 +100,8 @@ const longest = 2048
 
 // URL returns the URL of the document of the resource that has this identifier (RFC 9728
 // §3). The identifier must be an absolute https URL in lower case, as far as scheme and
-// host go, without fragment, user information, and path segments that a client would
-// remove. On a loopback host it can be plain http.
+// host go, without a fragment, user information, or a port and path segments that a client
+// would remove. On a loopback host it can be plain http.
 func URL(identifier string) (string, error) {
 	if err := fetch.CheckURL(identifier, false); err != nil {
 		return "", err
@@ -115,8 +116,10 @@ func URL(identifier string) (string, error) {
 		return "", fmt.Errorf("the identifier has %d bytes; expected at most %d", len(identifier), longest)
 	case scheme != strings.ToLower(scheme) || host != strings.ToLower(host):
 		return "", fmt.Errorf("%q has capital letters in its scheme or host, which clients write in lower case", fetch.Redact(identifier))
-	case !challenge.IsDescription(identifier) || strings.Contains(identifier, " "):
+	case !challenge.IsDescription(identifier) || strings.ContainsAny(identifier, " <>`{|}^"):
 		return "", fmt.Errorf("%q has characters that a URL must escape", fetch.Redact(identifier))
+	case !keepsPort(scheme, host):
+		return "", fmt.Errorf("the port of %q is empty, the default or has a zero in front, which clients remove", fetch.Redact(identifier))
 	case !isClean(path):
 		return "", fmt.Errorf("the path of %q has an empty segment, or one of dots, which clients and routers remove", fetch.Redact(identifier))
 	}
@@ -124,6 +127,14 @@ func URL(identifier string) (string, error) {
 		path = path[1:] // §3.1
 	}
 	return scheme + "://" + host + wellKnown + path, nil
+}
+
+// keepsPort reports whether clients leave the port of a host as it is, if it has one.
+func keepsPort(scheme, host string) bool {
+	u := url.URL{Host: host}
+	port := u.Port()
+	isDefault := port == map[string]string{"https": "443", "http": "80"}[scheme]
+	return port == "" && !strings.HasSuffix(host, ":") || port != "" && port[0] != '0' && !isDefault
 }
 
 // isClean reports whether routers and clients leave the path of an identifier as it is.
