@@ -59,8 +59,9 @@ type Options struct {
 
 	// Tools, Prompts and Resources are what calls of a tool, uses of a prompt and reads of a
 	// resource need besides Policy, by name or URI. If a map is not nil, operations that it
-	// does not list are refused as PolicyDenied. Methods is the same for other methods, such
-	// as "completion/complete"; those that it does not list need only Policy.
+	// does not list are refused as PolicyDenied. To subscribe to a resource, or to complete an
+	// argument of a prompt or resource, needs the same. Methods is for other methods, such as
+	// "completion/complete"; those that it does not list need only Policy.
 	// FreshIntrospection is for Policy only.
 	Tools, Prompts, Resources, Methods map[string]accesstoken.Policy
 
@@ -72,6 +73,17 @@ type Options struct {
 	// Origins are the values of Origin that are accepted, for web pages, for example
 	// "https://app.example.com". A request without Origin is accepted.
 	Origins []string
+
+	// HideRefused leaves out of lists the tools, prompts, resources and resource templates
+	// that the caller would be refused, by the same rules; a template is looked up in
+	// Resources by its own text. Otherwise lists show everything, so that a client can ask
+	// for the scopes that a tool needs. A list that hides something is one page, and private
+	// in caches. Receive does it, so the server must have Receive. Over SSE, where no caller
+	// is known, everything with a rule is hidden.
+	//
+	// What is hidden is not secret: if a client calls a tool by a name that it guesses, the
+	// challenge tells it which scopes the tool needs.
+	HideRefused bool
 }
 
 // A Guard decides about the requests of an MCP server. It is safe for concurrent use.
@@ -208,14 +220,22 @@ func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo,
 }
 
 // Receive is an mcp.Middleware. It puts the claims of the request's caller into the context
-// of tools, prompts and resources.
+// of tools, prompts and resources, and serves lists by Options.HideRefused. What a resource
+// says is private in caches, because another caller may not read it.
 func (g *Guard) Receive(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, request mcp.Request) (mcp.Result, error) {
-		claims, ok := callerOf(request)
-		if !ok {
-			return next(adapter.Anonymous(ctx), method, request)
+		if claims, ok := callerOf(request); ok {
+			ctx = accesstoken.NewContext(ctx, claims)
+		} else {
+			ctx = adapter.Anonymous(ctx)
 		}
-		return next(accesstoken.NewContext(ctx, claims), method, request)
+		if g.options.HideRefused {
+			if list, isList, err := g.list(ctx, next, method, request); isList {
+				return list, err
+			}
+		}
+		result, err := next(ctx, method, request)
+		return forCallerOnly(result), err
 	}
 }
 

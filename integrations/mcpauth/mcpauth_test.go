@@ -47,13 +47,27 @@ func (p *place) told() []string {
 // open serves two tools, whoami and delete, over the transport.
 func open(t *testing.T, over string, change func(*mcpauth.Options)) *place {
 	t.Helper()
+	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	return openServer(t, over, server, validator(t, nil), change)
+}
+
+func validator(t *testing.T, change func(*accesstoken.Config)) *accesstoken.Validator {
+	t.Helper()
+	return testkit.NewValidator(t, as, func(c *accesstoken.Config) {
+		c.Leeway = -1 // none
+		c.Metadata = &resourcemetadata.Metadata{}
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+// openServer is open for a server that has more.
+func openServer(t *testing.T, over string, server *mcp.Server, v *accesstoken.Validator, change func(*mcpauth.Options)) *place {
+	t.Helper()
 	p := new(place)
 	p.Server = httptest.NewUnstartedServer(nil)
 	host := p.Listener.Addr().String()
-	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
-		c.Leeway = -1 // none
-		c.Metadata = &resourcemetadata.Metadata{}
-	})
 	options := mcpauth.Options{
 		Policy: accesstoken.Policy{Scopes: scopes.All("mcp")},
 		Tools: map[string]accesstoken.Policy{
@@ -69,7 +83,6 @@ func open(t *testing.T, over string, change func(*mcpauth.Options)) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	if !strings.Contains(over, "without Receive") {
 		server.AddReceivingMiddleware(guard.Receive)
 	}
@@ -122,7 +135,12 @@ func token(subject, scope string) *string {
 func (p *place) connect(t *testing.T, over string, s *sender) *mcp.ClientSession {
 	t.Helper()
 	s.base = p.Client().Transport
-	client := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, nil)
+	return p.connectClient(t, over, s, mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, nil))
+}
+
+// connectClient is connect for a client that has more.
+func (p *place) connectClient(t *testing.T, over string, s *sender, client *mcp.Client) *mcp.ClientSession {
+	t.Helper()
 	var transport mcp.Transport = &mcp.StreamableClientTransport{Endpoint: p.URL, HTTPClient: &http.Client{Transport: s}}
 	if strings.HasPrefix(over, "SSE") {
 		transport = &mcp.SSEClientTransport{Endpoint: p.URL, HTTPClient: &http.Client{Transport: s}}
@@ -302,6 +320,7 @@ func TestWhatTheClientIsTold(t *testing.T) {
 	p := open(t, "stateless", func(o *mcpauth.Options) {
 		o.Origins = []string{"https://app.example"}
 		o.Resources = map[string]accesstoken.Policy{"file:///a": {Scopes: scopes.All("files:read")}}
+		o.Prompts = map[string]accesstoken.Policy{"p": {Scopes: scopes.All("prompt")}}
 		o.Methods = map[string]accesstoken.Policy{"completion/complete": {Scopes: scopes.All("complete")}}
 	})
 	const metadata = `resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"`
@@ -334,6 +353,16 @@ func TestWhatTheClientIsTold(t *testing.T) {
 		"a subscription":              {good, message("resources/subscribe", `{"uri":"file:///a"}`), nil, 403, insufficient("mcp files:read")},
 		"another method":              {good, message("completion/complete", `{"name":"x"}`), nil, 403, insufficient("mcp complete")},
 		"a batch":                     {good, "[" + whoami + "," + message("tools/call", `{"name":"delete"}`) + "]", nil, 403, insufficient("mcp files:write")},
+		"a listener":                  {good, message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":["file:///a"]}}`), nil, 403, insufficient("mcp files:read")},
+		"a listener to what has none": {good, message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":["file:///b"]}}`), nil, 403, ""},
+		"a listener in other letters": {good, message("subscriptions/listen", `{"Notifications":{"resourceSubscriptions":["file:///a"]}}`), nil, 400, ""},
+		"a listener, other letters":   {good, message("subscriptions/listen", `{"notifications":{"ResourceSubscriptions":["file:///a"]}}`), nil, 400, ""},
+		"a listener to no list":       {good, message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":"file:///a"}}`), nil, 400, ""},
+		"a completion of a resource":  {good, message("completion/complete", `{"ref":{"type":"ref/resource","uri":"file:///a"}}`), nil, 403, insufficient("mcp complete files:read")},
+		"a completion of a prompt":    {good, message("completion/complete", `{"ref":{"type":"ref/prompt","name":"p"}}`), nil, 403, insufficient("mcp complete prompt")},
+		"a completion of another":     {good, message("completion/complete", `{"ref":{"type":"ref/prompt","name":"q"}}`), nil, 403, ""},
+		"a completion, other letters": {good, message("completion/complete", `{"ref":{"type":"ref/prompt","name":"p","Name":"q"}}`), nil, 400, ""},
+		"a completion of no text":     {good, message("completion/complete", `{"ref":{"type":"ref/prompt","name":7}}`), nil, 400, ""},
 		"an empty batch":              {good, "[]", nil, 400, ""},
 		"a batch of texts":            {good, `["a"]`, nil, 400, ""},
 		"a method twice":              {good, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete"},"method":"tools/list"}`, nil, 400, ""},
