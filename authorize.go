@@ -22,6 +22,7 @@ func init() {
 		c, p := claims.(Claims), policy.(Policy)
 		return v.(*Validator).satisfies(&c, &p)
 	}
+	carried.ResourceOf = func(v any) string { return v.(*Validator).resource() }
 }
 
 // Validate reports whether the credentials are acceptable and, if so, what they
@@ -88,6 +89,14 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 // no refusal.
 func (v *Validator) satisfies(claims *Claims, policy *Policy) bool {
 	return claims.facts != nil && claims.facts.issuer.isOf(v) && v.checkPolicy(claims, policy) == nil
+}
+
+// resource is the identifier of the resource server.
+func (v *Validator) resource() string {
+	if v.aims != nil {
+		return v.aims.ID
+	}
+	return v.config.Resource
 }
 
 // Refuse turns any error into the refusal that this Validator's adapters write. An

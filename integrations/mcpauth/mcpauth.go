@@ -34,8 +34,10 @@ package mcpauth
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -84,6 +86,19 @@ type Options struct {
 	// What is hidden is not secret: if a client calls a tool by a name that it guesses, the
 	// challenge tells it which scopes the tool needs.
 	HideRefused bool
+
+	// SealSecrets, if not nil, seal each requestState, by which a tool, prompt or resource
+	// remembers what it has asked the user for: the client can neither read nor change it. Only
+	// the same user with the same client can send it back, with the same method, name and
+	// arguments, within 30 minutes. Otherwise the request is refused as PolicyDenied.
+	// Handlers find and return the content itself. Without SealSecrets, a handler must take
+	// a requestState for what an attacker may have written. See also [Guard.Seal].
+	//
+	// A secret is at least 32 random bytes, which all replicas share. The first seals, and all
+	// open. To replace it, put the new secret first once all replicas have it, and remove
+	// the old one when what it sealed has ended. One secret should seal no more than 2^32
+	// texts.
+	SealSecrets [][]byte
 }
 
 // A Guard decides about the requests of an MCP server. It is safe for concurrent use.
@@ -93,6 +108,9 @@ type Guard struct {
 	options   Options
 	rules     map[string]map[string]accesstoken.Policy // by method, then by name or URI
 	sessions  sessions
+
+	resource string        // to which sealed texts are bound
+	keys     []cipher.AEAD // the first seals; nil without SealSecrets
 }
 
 // New returns a Guard. If the Options have faults, the error has one line for each of them.
@@ -100,76 +118,90 @@ func New(v *accesstoken.Validator, options *Options) (*Guard, error) {
 	if v == nil || options == nil {
 		return nil, errors.New("mcpauth: New needs a Validator and Options")
 	}
-	g := &Guard{validator: v, refuser: middleware.New(v, &middleware.Options{CORS: true}), options: *options}
+	g := &Guard{validator: v, refuser: middleware.New(v, &middleware.Options{CORS: true, Body: refusal}), options: *options, resource: adapter.ResourceOf(v)}
 	g.options.Hosts, g.options.Origins = slices.Clone(options.Hosts), slices.Clone(options.Origins)
+	g.options.Methods = maps.Clone(options.Methods)
+	tools, prompts, resources := maps.Clone(options.Tools), maps.Clone(options.Prompts), maps.Clone(options.Resources)
 	g.rules = map[string]map[string]accesstoken.Policy{
-		"tools/call": options.Tools, "prompts/get": options.Prompts,
-		"resources/read": options.Resources, "resources/subscribe": options.Resources, "resources/unsubscribe": options.Resources,
+		"tools/call": tools, "prompts/get": prompts,
+		"resources/read": resources, "resources/subscribe": resources, "resources/unsubscribe": resources,
 	}
-	var faults []error
-	if err := v.PolicyErr(options.Policy); err != nil {
-		faults = append(faults, fmt.Errorf("mcpauth: Policy: %w", err))
+	faults := options.faults(v)
+	var err error
+	if g.keys, err = keysOf(options.SealSecrets); err != nil {
+		faults = append(faults, err)
 	}
-	if len(options.Hosts) == 0 || slices.Contains(options.Hosts, "") {
-		faults = append(faults, errors.New("mcpauth: Hosts is empty, or has an empty element; list the values of Host that clients send"))
-	}
-	if slices.Contains(options.Origins, "") || slices.Contains(options.Origins, "null") {
-		faults = append(faults, errors.New("mcpauth: Origins has an empty element, or null, which pages of any origin can send"))
-	}
-	for field, policies := range map[string]map[string]accesstoken.Policy{"Tools": options.Tools, "Prompts": options.Prompts, "Resources": options.Resources, "Methods": options.Methods} {
-		for name, policy := range policies {
-			if policy.FreshIntrospection {
-				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: FreshIntrospection is decided before the message is read; set it in Options.Policy", field, name))
-			}
-			if err := policy.Err(); err != nil {
-				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
-			} else if err := v.PolicyErr(options.Policy.And(policy)); err != nil {
-				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
-			}
-		}
-	}
-	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	if faults != nil {
 		return nil, errors.Join(faults...)
 	}
 	return g, nil
 }
 
+// faults returns what is wrong with the Options, in a fixed order.
+func (o *Options) faults(v *accesstoken.Validator) (faults []error) {
+	if err := v.PolicyErr(o.Policy); err != nil {
+		faults = append(faults, fmt.Errorf("mcpauth: Policy: %w", err))
+	}
+	if len(o.Hosts) == 0 || slices.Contains(o.Hosts, "") {
+		faults = append(faults, errors.New("mcpauth: Hosts is empty, or has an empty element; list the values of Host that clients send"))
+	}
+	if slices.Contains(o.Origins, "") || slices.Contains(o.Origins, "null") {
+		faults = append(faults, errors.New("mcpauth: Origins has an empty element, or null, which pages of any origin can send"))
+	}
+	for field, policies := range map[string]map[string]accesstoken.Policy{"Tools": o.Tools, "Prompts": o.Prompts, "Resources": o.Resources, "Methods": o.Methods} {
+		for name, policy := range policies {
+			if policy.FreshIntrospection {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: FreshIntrospection is decided before the message is read; set it in Options.Policy", field, name))
+			}
+			if err := policy.Err(); err != nil {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
+			} else if err := v.PolicyErr(o.Policy.And(policy)); err != nil {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
+			}
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return faults
+}
+
 // Wrap returns a handler that calls next, a handler of the SDK, if the request may pass, and
 // refuses it otherwise. Responses and streams end with the token.
 func (g *Guard) Wrap(next http.Handler) http.Handler {
 	carried := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{AllowMissingExpiration: true})(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := g.checkOrigin(r); err != nil {
-			g.refuser.Refuse(w, r, err)
-			return
-		}
-		credentials := g.validator.CredentialsOf(r)
-		admitted, err := adapter.Authorize(r.Context(), g.validator, "", credentials, g.options.Policy)
-		if err != nil {
-			g.refuser.Refuse(w, r, err)
-			return
-		}
-		defer admitted.End()
-		switch err := g.checkMessages(w, r, admitted.Claims); {
-		case errors.Is(err, errTooLarge):
-			http.Error(w, errTooLarge.Error(), http.StatusRequestEntityTooLarge)
-			return
-		case errors.Is(err, errMalformed):
-			http.Error(w, errMalformed.Error(), http.StatusBadRequest)
-			return
-		case err != nil:
-			g.refuser.Refuse(w, r, err)
-			return
-		}
-		if w, err = g.sessions.bind(w, r, admitted.Claims); err != nil {
-			g.refuser.Refuse(w, r, err)
-			return
-		}
-		adapter.Accepted(w.Header(), r, g.validator.Nonce(credentials), true)
-		ending.Serve(r.Context(), w, g.validator, admitted.Claims, func(ctx context.Context) {
-			carried.ServeHTTP(w, withoutToken(ctx, r, g.validator.Fields(), admitted.Claims))
-		})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, carried) })
+}
+
+// serve decides about a request, and has the SDK serve it.
+func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if err := g.checkOrigin(r); err != nil {
+		g.refuser.Refuse(w, r, err)
+		return
+	}
+	credentials := g.validator.CredentialsOf(r)
+	admitted, err := adapter.Authorize(r.Context(), g.validator, "", credentials, g.options.Policy)
+	if err != nil {
+		g.refuser.Refuse(w, r, err)
+		return
+	}
+	defer admitted.End()
+	id, err := g.checkMessages(w, r, admitted.Claims)
+	if err == nil {
+		w, err = g.sessions.bind(w, r, admitted.Claims)
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
+		unreadable(w, r, http.StatusRequestEntityTooLarge, errTooLarge)
+		return
+	case errors.Is(err, errMalformed):
+		unreadable(w, r, http.StatusBadRequest, errMalformed)
+		return
+	case err != nil:
+		g.refuser.Refuse(w, withID(r.WithContext(admitted.Context), id), err)
+		return
+	}
+	adapter.Accepted(w.Header(), r, g.validator.Nonce(credentials), true)
+	ending.Serve(r.Context(), w, g.validator, admitted.Claims, func(ctx context.Context) {
+		next.ServeHTTP(w, withoutToken(ctx, r, g.validator.Fields(), admitted.Claims))
 	})
 }
 
@@ -220,8 +252,9 @@ func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo,
 }
 
 // Receive is an mcp.Middleware. It puts the claims of the request's caller into the context
-// of tools, prompts and resources, and serves lists by Options.HideRefused. What a resource
-// says is private in caches, because another caller may not read it.
+// of tools, prompts and resources, serves lists by Options.HideRefused, and seals by
+// Options.SealSecrets. What a resource says is private in caches, because another caller may
+// not read it.
 func (g *Guard) Receive(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, request mcp.Request) (mcp.Result, error) {
 		if claims, ok := callerOf(request); ok {
@@ -234,7 +267,7 @@ func (g *Guard) Receive(next mcp.MethodHandler) mcp.MethodHandler {
 				return list, err
 			}
 		}
-		result, err := next(ctx, method, request)
+		result, err := g.withState(ctx, next, method, request)
 		return forCallerOnly(result), err
 	}
 }

@@ -20,33 +20,57 @@ var (
 	errMalformed = errors.New("the body is not a JSON-RPC message, or has a member twice")
 )
 
-// An operation is what a rule is found by: a method and, if the rules of the method are by
-// name or URI, that name or URI.
-type operation struct{ method, name string }
+// An operation is what a message asks for.
+type operation struct {
+	method, name string // name is a URI for resources; rules are found by both
+
+	// What a requestState is bound to, and the state itself. The arguments are JSON.
+	arguments, state string
+}
 
 // checkMessages decides about the messages in the body, and leaves the body to be read
-// again. Mcp-Method and Mcp-Name are not looked at, because they may contradict the body.
-func (g *Guard) checkMessages(w http.ResponseWriter, r *http.Request, claims accesstoken.Claims) error {
+// again. Mcp-Method and Mcp-Name are not looked at, because they may contradict the body. It
+// returns the id of the message, as JSON, if there is one.
+func (g *Guard) checkMessages(w http.ResponseWriter, r *http.Request, claims accesstoken.Claims) (id string, err error) {
 	if r.Method != http.MethodPost {
-		return nil
+		return "", nil
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
 	if err != nil {
 		if _, isLarge := errors.AsType[*http.MaxBytesError](err); isLarge {
-			return errTooLarge
+			return "", errTooLarge
 		}
-		return errMalformed
+		return "", errMalformed
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	operations, err := operationsIn(string(body))
+	id, operations, err := operationsIn(string(body))
 	if err != nil {
-		return err
+		return id, err
 	}
 	policy, demands, err := g.demandOf(operations...)
-	if err != nil || !demands {
-		return err
+	if err == nil && demands {
+		err = g.validator.Check(r.Context(), claims, policy)
 	}
-	return g.validator.Check(r.Context(), claims, policy)
+	if err == nil {
+		err = g.checkStates(claims, operations)
+	}
+	return id, err
+}
+
+// checkStates refuses a requestState that was sealed for another caller or operation.
+func (g *Guard) checkStates(claims accesstoken.Claims, operations []operation) error {
+	if g.keys == nil {
+		return nil
+	}
+	for _, o := range operations {
+		if o.state == "" {
+			continue
+		}
+		if _, err := g.openState(claims, o, o.state); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // demandOf returns what operations need together, and Options.Policy. If none of them has a
@@ -84,23 +108,27 @@ func (g *Guard) policyOf(o operation) (accesstoken.Policy, bool, error) {
 	return policy, true, nil
 }
 
-// operationsIn returns the operations in a body: one message, or a batch.
-func operationsIn(body string) (operations []operation, err error) {
+// operationsIn returns the operations in a body: one message, or a batch. id is that of one
+// message.
+func operationsIn(body string) (id string, operations []operation, err error) {
 	messages := []string{body}
 	if strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "[") {
 		wrapped := `{"batch":` + body + "}" // so that the whole is read strictly
 		if jose.Object(wrapped, func(_, batch string) error { messages, _ = jose.Elements(batch); return nil }) != nil || len(messages) == 0 {
-			return nil, errMalformed
+			return "", nil, errMalformed
 		}
 	}
 	for _, message := range messages {
-		more, err := operationsOf(message)
-		if err != nil {
-			return nil, err
+		var more []operation
+		if id, more, err = operationsOf(message); err != nil {
+			return "", nil, err
 		}
 		operations = append(operations, more...)
 	}
-	return operations, nil
+	if len(messages) > 1 {
+		id = ""
+	}
+	return id, operations, nil
 }
 
 // namedBy are the parameters by which methods with rules name what they are about.
@@ -112,28 +140,44 @@ var namedBy = map[string]string{
 // operationsOf returns the operations of a message: its own, and what the operation brings with
 // it. subscriptions/listen subscribes to resources, and the completion of an argument tells
 // something of its prompt or resource.
-func operationsOf(message string) ([]operation, error) {
-	members, err := read(message, "method", "params")
+func operationsOf(message string) (id string, operations []operation, err error) {
+	members, err := read(message, "method", "params", "id")
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	method, err := textOf(members[0])
 	if err != nil {
-		return nil, err
+		return "", nil, err
+	}
+	if method != "" { // otherwise it is a response, with the id of a request of the server
+		id = members[2]
 	}
 	own, params := operation{method: method}, members[1]
+	operations = []operation{own}
 	switch member, isNamed := namedBy[method]; {
 	case !strings.HasPrefix(params, "{"): // without parameters
 	case isNamed:
-		if members, err = read(params, member); err == nil {
-			own.name, err = textOf(members[0])
-		}
+		err = operations[0].read(params, member)
 	case method == "completion/complete":
-		return completed(own, params)
+		operations, err = completed(own, params)
 	case method == "subscriptions/listen":
-		return watched(own, params)
+		operations, err = watched(own, params)
 	}
-	return []operation{own}, err
+	return id, operations, err
+}
+
+// read reads the parameters of an operation that has a name.
+func (o *operation) read(params, nameMember string) error {
+	members, err := read(params, nameMember, "arguments", "requestState")
+	if err != nil {
+		return err
+	}
+	o.arguments = members[1]
+	if o.name, err = textOf(members[0]); err != nil {
+		return err
+	}
+	o.state, err = textOf(members[2])
+	return err
 }
 
 // completed adds the use of the prompt or resource whose argument is completed.
@@ -147,9 +191,9 @@ func completed(own operation, params string) ([]operation, error) {
 	uri, err3 := textOf(members[2])
 	switch kind {
 	case "ref/prompt":
-		return []operation{own, {"prompts/get", name}}, errors.Join(err1, err2)
+		return []operation{own, {method: "prompts/get", name: name}}, errors.Join(err1, err2)
 	case "ref/resource":
-		return []operation{own, {"resources/read", uri}}, errors.Join(err1, err3)
+		return []operation{own, {method: "resources/read", name: uri}}, errors.Join(err1, err3)
 	}
 	return []operation{own}, err1 // the SDK knows no other kind
 }
@@ -166,7 +210,7 @@ func watched(own operation, params string) ([]operation, error) {
 	}
 	operations := []operation{own}
 	for _, uri := range uris {
-		operations = append(operations, operation{"resources/subscribe", uri})
+		operations = append(operations, operation{method: "resources/subscribe", name: uri})
 	}
 	return operations, nil
 }

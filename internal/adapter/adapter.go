@@ -97,6 +97,9 @@ func Satisfies(v *accesstoken.Validator, claims accesstoken.Claims, policy acces
 	return carried.Satisfies(v, claims, policy)
 }
 
+// ResourceOf returns the identifier of the resource server that the Validator protects.
+func ResourceOf(v *accesstoken.Validator) string { return carried.ResourceOf(v) }
+
 // IsRefusal reports whether the Validator should turn an error of a handler into a
 // refusal: an [*accesstoken.Error], an [accesstoken.Reason], or an error that wraps
 // or matches one. All other errors are the application's.

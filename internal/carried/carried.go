@@ -33,6 +33,10 @@ var Identify func(ctx context.Context, v, credentials any) (claims any, ok bool,
 // request that is being served. The root package sets it.
 var Satisfies func(v, claims, policy any) bool
 
+// ResourceOf returns the identifier of the resource server that an *accesstoken.Validator
+// protects. The root package sets it.
+var ResourceOf func(v any) string
+
 // Key finds the node in a context.
 type Key struct{}
 
