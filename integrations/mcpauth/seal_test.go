@@ -48,20 +48,20 @@ func TestASealIsForOneCallerAndUse(t *testing.T) {
 		heard = append(heard, fmt.Sprint(refused.Reason, " ", who.Subject))
 	}, oldSecret)
 	alice := accesstokentest.Claims{"sub": "alice", "client_id": "app"}
-	sealed, err := guard.Seal(caller(t, alice), "cart", []byte("cart 7"), time.Hour)
+	sealed, err := guard.Seal(caller(t, alice), "cart", []byte("cart 12"), time.Hour)
 	if err != nil || strings.Contains(sealed, "cart") {
 		t.Fatalf("got %q, %v; want something sealed", sealed, err)
 	}
-	if content, err := guard.Open(caller(t, alice), "cart", sealed); err != nil || string(content) != "cart 7" {
+	if content, err := guard.Open(caller(t, alice), "cart", sealed); err != nil || string(content) != "cart 12" {
 		t.Errorf("got %q, %v; want the content", content, err)
 	}
-	if again, _ := guard.Seal(caller(t, alice), "cart", []byte("cart 7"), time.Hour); again == sealed {
+	if again, _ := guard.Seal(caller(t, alice), "cart", []byte("cart 12"), time.Hour); again == sealed {
 		t.Error("got the same text twice; want to hide that the content is the same")
 	}
 	other := func(name string, value any) context.Context {
 		return caller(t, accesstokentest.Claims{"sub": "alice", "client_id": "app", name: value})
 	}
-	ended, err := guard.Seal(caller(t, alice), "cart", []byte("cart 7"), 0)
+	ended, err := guard.Seal(caller(t, alice), "cart", []byte("cart 12"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,11 @@ func TestASealIsForOneCallerAndUse(t *testing.T) {
 			change = "D"
 		}
 		open(fmt.Sprint("altered at ", n), guard, caller(t, alice), "cart", sealed[:n]+change+sealed[n+1:])
+	}
+	for _, last := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		if text := sealed[:len(sealed)-1] + string(last); text != sealed {
+			open("the last letter is "+string(last), guard, caller(t, alice), "cart", text)
+		}
 	}
 	open("cut", guard, caller(t, alice), "cart", sealed[:10])
 	open("nothing", guard, caller(t, alice), "cart", "")
@@ -190,7 +195,11 @@ func TestAStateComesBackToItsRequest(t *testing.T) {
 	var found atomic.Pointer[string]
 	var heard atomic.Int32
 	v := validator(t, func(c *accesstoken.Config) {
-		c.OnRefuse = func(context.Context, *accesstoken.Error) { heard.Add(1) }
+		c.OnRefuse = func(ctx context.Context, refused *accesstoken.Error) {
+			if _, ok := accesstoken.FromContext(ctx); ok && refused.Reason == accesstoken.PolicyDenied {
+				heard.Add(1)
+			}
+		}
 	})
 	p := openServer(t, "stateless", asker(&found), v, func(o *mcpauth.Options) {
 		o.Tools, o.SealSecrets = nil, [][]byte{newSecret, oldSecret}
@@ -220,6 +229,10 @@ func TestAStateComesBackToItsRequest(t *testing.T) {
 	}
 	if _, text, err := deploy(alice, "deploy", state, big); err != nil || text != "found step 1" {
 		t.Errorf("got %q, %v; want the state found", text, err)
+	}
+	plain, _, err := deploy(alice, "deploy", "", map[string]any{})
+	if err != nil {
+		t.Fatal(err)
 	}
 	heard.Store(0)
 	refused := 0
@@ -253,7 +266,7 @@ func TestAStateComesBackToItsRequest(t *testing.T) {
 			return err
 		},
 		"a prompt": func() error {
-			_, err := alice.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: "deploy", RequestState: state})
+			_, err := alice.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: "deploy", RequestState: plain})
 			return err
 		},
 	} {
@@ -264,7 +277,7 @@ func TestAStateComesBackToItsRequest(t *testing.T) {
 		}
 	}
 	if int(heard.Load()) != refused {
-		t.Errorf("OnRefuse heard %d times; want %d", heard.Load(), refused)
+		t.Errorf("OnRefuse heard of %d denied callers; want %d", heard.Load(), refused)
 	}
 	// The refusal is a 403 without a challenge, before the SDK sees the request.
 	response, body := p.post(t, token("alice", "mcp"), "", "", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"deploy","requestState":"`+state+`"}}`)
