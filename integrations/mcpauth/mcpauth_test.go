@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/accesstoken/accesstoken"
@@ -427,5 +428,69 @@ func TestTheSDKAloneRefuses(t *testing.T) {
 	handler.ServeHTTP(w, r)
 	if w.Code != 401 {
 		t.Errorf("the text that the Guard gives the SDK, from a client: got %d; want 401", w.Code)
+	}
+}
+
+// What is not an access token of this server counts for nothing, also for who has a session.
+func TestOnlyAnAccessTokenForThisServerCounts(t *testing.T) {
+	implies := validator(t, func(c *accesstoken.Config) { c.ScopeImplies = map[string][]string{"admin": {"mcp", "read"}} })
+	p, s := openServer(t, "stateful", mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil), implies, func(o *mcpauth.Options) {
+		o.Tools["delete"] = accesstoken.Policy{Scopes: scopes.Any("read", "manage")}
+	}), new(sender)
+	s.token.Store(token("alice", "mcp"))
+	session := p.connect(t, "stateful", s)
+	claims := accesstokentest.Claims{"sub": "alice", "scope": "mcp"}
+	signed := func(typ string, change func(accesstokentest.Claims)) *string {
+		all := as.Claims(claims)
+		if change != nil {
+			change(all)
+		}
+		text := as.Sign(map[string]any{"typ": typ}, all)
+		return &text
+	}
+	deletes := strings.Replace(whoami, "whoami", "delete", 1)
+	for name, test := range map[string]struct {
+		token      *string
+		path, body string
+		status     int
+		challenge  string
+	}{
+		"an access token":               {signed("at+jwt", nil), "", whoami, 200, ""},
+		"an authorization grant":        {signed("oauth-id-jag+jwt", nil), "", whoami, 401, `error="invalid_token"`},
+		"an ID token":                   {signed("JWT", nil), "", whoami, 401, `error="invalid_token"`},
+		"a token for another server":    {signed("at+jwt", func(c accesstokentest.Claims) { c["aud"] = "https://other.example.com" }), "", whoami, 401, `error="invalid_token"`},
+		"an expired token":              {signed("at+jwt", func(c accesstokentest.Claims) { c["exp"] = time.Now().Add(-time.Minute).Unix() }), "", whoami, 401, `error="invalid_token"`},
+		"a token in the query":          {nil, "/?access_token=" + *signed("at+jwt", nil), whoami, 401, `scope="mcp"`},
+		"one of two scopes is needed":   {signed("at+jwt", nil), "", deletes, 403, `scope="mcp read"`},
+		"a scope that implies both":     {token("alice", "admin"), "", deletes, 200, ""},
+		"a session and no token at all": {nil, "", whoami, 401, `scope="mcp"`},
+	} {
+		response, body := p.post(t, test.token, session.ID(), test.path, test.body)
+		if got := response.Header.Get("WWW-Authenticate"); response.StatusCode != test.status || !strings.Contains(got, test.challenge) || (got == "") != (test.challenge == "") {
+			t.Errorf("%s: got %d %q %s; want %d %s", name, response.StatusCode, got, body, test.status, test.challenge)
+		}
+	}
+}
+
+// The SDK refuses a token whose Expiration is past, also one that is still in its leeway. So it
+// gets the end, and what else a server may ask it.
+func TestWhatTheSDKKnowsOfAToken(t *testing.T) {
+	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) { c.Leeway = time.Minute })
+	told := make(chan *auth.TokenInfo, 2)
+	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	mcp.AddTool(server, &mcp.Tool{Name: "tell"}, func(_ context.Context, r *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+		told <- r.Extra.TokenInfo
+		return &mcp.CallToolResult{}, nil, nil
+	})
+	p := openServer(t, "stateless", server, v, func(o *mcpauth.Options) { o.Tools = nil })
+	exp := time.Now().Add(-10 * time.Second).Truncate(time.Second)
+	token := as.Token(accesstokentest.Claims{"sub": "alice", "client_id": "app", "scope": "mcp other", "exp": exp.Unix()})
+	response, body := p.post(t, &token, "", "", strings.Replace(whoami, "whoami", "tell", 1))
+	if response.StatusCode != 200 {
+		t.Fatalf("got %d %s; want 200", response.StatusCode, body)
+	}
+	info := <-told
+	if want := `["` + as.URL + `","alice"]`; info.UserID != want || !info.Expiration.Equal(exp.Add(time.Minute)) || fmt.Sprint(info.Scopes) != "[mcp other]" || info.Extra["client_id"] != "app" || info.Extra["issuer"] != as.URL {
+		t.Errorf("got %+v; want the user %s, the end of the leeway, the scopes, client and issuer", info, want)
 	}
 }
