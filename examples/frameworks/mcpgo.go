@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -22,11 +23,11 @@ func onMCPGo(v *accesstoken.Validator) http.Handler {
 	}
 	check := func(next server.ToolHandlerFunc) server.ToolHandlerFunc {
 		return func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			claims, _ := accesstoken.FromContext(ctx) // without claims, Check refuses
-			policy, ok := tools[request.Params.Name]
-			err := v.Check(ctx, claims, policy)
-			if !ok {
-				err = accesstoken.Deny(accesstoken.PolicyDenied, nil)
+			claims, ok := accesstoken.FromContext(ctx)
+			policy, listed := tools[request.Params.Name]
+			err := error(accesstoken.Deny(accesstoken.PolicyDenied, nil))
+			if ok && listed {
+				err = v.Check(ctx, claims, policy)
 			}
 			if err != nil {
 				return mcp.NewToolResultError(v.Refuse(ctx, err).Public().Text), nil
@@ -47,6 +48,9 @@ func onMCPGo(v *accesstoken.Validator) http.Handler {
 }
 
 func helloTool(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	claims, _ := accesstoken.FromContext(ctx)
+	claims, ok := accesstoken.FromContext(ctx)
+	if !ok { // the server is not behind Wrap
+		return nil, errors.New("no claims")
+	}
 	return mcp.NewToolResultText("hello " + claims.Subject), nil
 }

@@ -94,7 +94,7 @@ func onePage[Page, Item any](ctx context.Context, next mcp.MethodHandler, method
 		if !ok || page == nil {
 			return nil, fmt.Errorf("mcpauth: the result of %s is a %T; expected a list", method, result)
 		}
-		items, cursor, cache := parts(page)
+		items, cursor, _ := parts(page)
 		for _, item := range *items {
 			if item != nil && isShown(item) {
 				shown = append(shown, item)
@@ -105,7 +105,7 @@ func onePage[Page, Item any](ctx context.Context, next mcp.MethodHandler, method
 			continue
 		}
 		last := *page // which other requests may have too
-		items, _, cache = parts(&last)
+		items, _, cache := parts(&last)
 		*items, cache.CacheScope = shown, private
 		return any(&last).(mcp.Result), nil
 	}
