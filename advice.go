@@ -164,10 +164,14 @@ func dialectFor(header *jose.Header, claims *jose.Claims, payload string) string
 }
 
 // adviseOn warns, once, of a refusal for want of scopes that the token has in a claim that is
-// not read.
+// not read, or because of a login or an actor that the issuer has to write in another way.
 func (c Claims) adviseOn(refused *Error) {
-	if refused.Reason == ScopeInsufficient && c.facts != nil {
+	switch {
+	case c.facts == nil:
+	case refused.Reason == ScopeInsufficient:
 		c.adviseOnScopes()
+	case (refused.Reason == StepUpRequired || refused.Reason == PolicyDenied) && refused.advice != "":
+		c.facts.issuer.warnings.refuse(refused, refused.advice)
 	}
 }
 

@@ -18,6 +18,11 @@ func init() {
 	carried.Identify = func(ctx context.Context, v, credentials any) (any, bool, error) {
 		return v.(*Validator).identify(ctx, credentials.(Credentials))
 	}
+	carried.Satisfies = func(v, claims, policy any) bool {
+		c, p := claims.(Claims), policy.(Policy)
+		return v.(*Validator).satisfies(&c, &p)
+	}
+	carried.ResourceOf = func(v any) string { return v.(*Validator).resource() }
 }
 
 // Validate reports whether the credentials are acceptable and, if so, what they
@@ -78,6 +83,20 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 		return v.report(ctx, claims, v.bind(err, policy, confirmation.KeyThumbprint != ""))
 	}
 	return nil
+}
+
+// satisfies reports whether claims that this Validator accepted satisfy a policy. It reports
+// no refusal.
+func (v *Validator) satisfies(claims *Claims, policy *Policy) bool {
+	return claims.facts != nil && claims.facts.issuer.isOf(v) && v.checkPolicy(claims, policy) == nil
+}
+
+// resource is the identifier of the resource server.
+func (v *Validator) resource() string {
+	if v.aims != nil {
+		return v.aims.ID
+	}
+	return v.config.Resource
 }
 
 // Refuse turns any error into the refusal that this Validator's adapters write. An
@@ -258,9 +277,9 @@ func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	return &bound
 }
 
-// report logs a refusal at Debug, warns of scopes that are not read, and calls OnRefuse. If the caller is known, the
-// hook's context has the claims while the hook runs. If the hook panics, the request
-// is refused with an InternalError.
+// report logs a refusal at Debug, warns of scopes that are not read and of logins that cannot
+// help, and calls OnRefuse. If the caller is known, the hook's context has the claims while the
+// hook runs. If the hook panics, the request is refused with an InternalError.
 func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
 	if v.family == nil {
 		return refused

@@ -39,8 +39,8 @@ func (v *Validator) checkActor(f *facts, p *Policy) error {
 	case !f.delegated:
 		return refusal(PolicyDenied, "the policy demands an actor, and the token has no act")
 	case f.extras.actor == nil:
-		return f.issuer.warnings.refuse(refusal(PolicyDenied, "act is malformed, or has more than 8 actors"),
-			"have the issuer write act as an object with sub and, if needed, iss and client_id as strings (RFC 8693 §4.1)")
+		return &Error{Reason: PolicyDenied, detail: "act is malformed, or has more than 8 actors", // report warns of it
+			advice: "have the issuer write act as an object with sub and, if needed, iss and client_id as strings (RFC 8693 §4.1)"}
 	}
 	issuer := v.issuerOfActor(f)
 	if !slices.ContainsFunc(p.Actors, func(listed Actor) bool { return listed.is(issuer, f.extras.actor.Subject, f.extras.actor.ClientID) }) {

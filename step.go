@@ -68,41 +68,45 @@ func (v *Validator) checkLogin(f *facts, p Policy) error {
 			return wrapError(ResourceServerMisconfigured, errNoACR)
 		}
 		if login.BadClass {
-			return f.issuer.warnings.refuse(refusal(StepUpRequired, "acr is not a string, is empty, or is not the same in the introspection answer"),
-				"have the issuer write one acr, as a string (OpenID Connect Core §2)")
+			return stepUpInVain("acr is not a string, is empty, or is not the same in the introspection answer", "have the issuer write one acr, as a string (OpenID Connect Core §2)")
 		}
-		return f.stepUp("acr", login.Class == "", "acr is not among those that the policy accepts")
+		return stepUp("acr", login.Class == "", "acr is not among those that the policy accepts")
 	}
 	if p.MaxAuthAge != 0 {
-		if err := v.checkLoginAge(f, login, p.MaxAuthAge); err != nil {
+		if err := v.checkLoginAge(login, p.MaxAuthAge); err != nil {
 			return err
 		}
 	}
-	return f.checkMethods(login, p)
+	return checkMethods(login, p)
 }
 
-// stepUp refuses a token whose login is not enough. If the claim is absent, the operator is
-// told, because a new login may not help.
-func (f *facts) stepUp(claim string, isAbsent bool, detail string) error {
+// stepUp refuses a token whose login is not enough. If the claim is absent, a new login may
+// not help.
+func stepUp(claim string, isAbsent bool, detail string) error {
 	if !isAbsent {
 		return refusal(StepUpRequired, detail)
 	}
-	return f.issuer.warnings.refuse(refusal(StepUpRequired, "the token has no "+claim+", which the policy demands"),
+	return stepUpInVain("the token has no "+claim+", which the policy demands",
 		"have the issuer put "+claim+" into access tokens (RFC 9068 §2.2.1); without it, clients log their users in again and again")
+}
+
+// stepUpInVain refuses a token because of its login, and advises the operator what to set. See
+// report, which warns of it.
+func stepUpInVain(detail, advice string) *Error {
+	return &Error{Reason: StepUpRequired, detail: detail, advice: advice}
 }
 
 // checkLoginAge checks auth_time. A time in the future satisfies nothing, because it may be
 // in milliseconds.
-func (v *Validator) checkLoginAge(f *facts, login *jose.Login, oldest time.Duration) error {
+func (v *Validator) checkLoginAge(login *jose.Login, oldest time.Duration) error {
 	now, err := v.clock()
 	switch {
 	case err != nil:
 		return err
 	case login.Unreadable || now.Add(v.leeway).Before(login.Time):
-		return f.issuer.warnings.refuse(refusal(StepUpRequired, "auth_time is in the future, or is no date"),
-			"have the issuer write auth_time in seconds since 1970 (OpenID Connect Core §2)")
+		return stepUpInVain("auth_time is in the future, or is no date", "have the issuer write auth_time in seconds since 1970 (OpenID Connect Core §2)")
 	case login.Time.IsZero():
-		return f.stepUp("auth_time", true, "")
+		return stepUp("auth_time", true, "")
 	case now.Truncate(time.Second).Sub(login.Time) > oldest: // in whole seconds, as authorization servers count
 		return refusal(StepUpRequired, "the login is older than MaxAuthAge")
 	}
@@ -120,7 +124,7 @@ func (v *Validator) clock() (now time.Time, err error) {
 }
 
 // checkMethods checks amr. RFC 9470 has no parameter for it, so there is no challenge.
-func (f *facts) checkMethods(login *jose.Login, p Policy) (err error) {
+func checkMethods(login *jose.Login, p Policy) (err error) {
 	p.eachLogin(func(_, amr []string) {
 		if amr != nil && !slices.ContainsFunc(amr, func(method string) bool { return slices.Contains(login.Methods, method) }) {
 			err = refusal(PolicyDenied, "amr has none of the methods that the policy accepts")

@@ -30,6 +30,7 @@ var listed = []struct{ name, title string }{
 	{"BEARER", "Bearer tokens: RFC 6750, OAuth 2.1 §5"},
 	{"FIELD", "Tokens in a field of their own"},
 	{"META", "Resource metadata (RFC 9728)"},
+	{"MCP", "MCP servers (2026-07-28), with integrations/mcpauth"},
 	{"STEP", "Step-up authentication (RFC 9470)"},
 	{"RAR", "Authorization details (RFC 9396)"},
 	{"ACT", "Delegation (RFC 8693)"},

@@ -5,7 +5,7 @@
 //	go run ./frameworks -on chi -issuer https://login.example.com -resource https://api.example.com
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8090/hello
 //
-// The other values of -on are gin, fiber, connect and graphql.
+// The other values of -on are gin, fiber, connect, graphql and mcp-go.
 package main
 
 import (
@@ -27,7 +27,7 @@ var frameworks = map[string]func(*accesstoken.Validator) http.Handler{
 }
 
 func main() {
-	framework := flag.String("on", "chi", "framework: chi, gin, fiber, connect or graphql")
+	framework := flag.String("on", "chi", "framework: chi, gin, fiber, connect, graphql or mcp-go")
 	issuer := flag.String("issuer", os.Getenv("ISSUER"), "URL of the authorization server; must equal the iss of its tokens")
 	resource := flag.String("resource", os.Getenv("RESOURCE"), "identifier of this resource server; its tokens must have it in aud")
 	addr := flag.String("addr", "127.0.0.1:8090", "address to listen on")
@@ -47,8 +47,11 @@ func serve(framework string, v *accesstoken.Validator, addr string) error {
 		return onFiber(v).Listen(addr)
 	}
 	on, ok := frameworks[framework]
+	if framework == "mcp-go" { // whose tools do not answer as the others do
+		on, ok = onMCPGo, true
+	}
 	if !ok {
-		log.Fatalf("-on is %q; want chi, gin, fiber, connect or graphql", framework)
+		log.Fatalf("-on is %q; want chi, gin, fiber, connect, graphql or mcp-go", framework)
 	}
 	server := &http.Server{
 		Addr: addr, Handler: on(v),

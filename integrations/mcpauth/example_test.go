@@ -7,10 +7,12 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/integrations/mcpauth"
 	"github.com/accesstoken/accesstoken/resourcemetadata"
 	"github.com/accesstoken/accesstoken/scopes"
@@ -51,6 +53,44 @@ func Example() {
 	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
 	// Output:
 	// 401 Bearer realm="https://mcp.example.com/mcp", scope="mcp", resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
+}
+
+func ExampleGuard_Seal() {
+	validator, err := accesstoken.NewValidator(accesstoken.Config{
+		Resource: "https://mcp.example.com/mcp",
+		Issuers:  []accesstoken.Issuer{{URL: "https://login.example.com"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer validator.Close()
+	guard, err := mcpauth.New(validator, &mcpauth.Options{
+		Policy:      accesstoken.Policy{Scopes: scopes.All("mcp")},
+		Hosts:       []string{"mcp.example.com"},
+		SealSecrets: [][]byte{[]byte("32 random bytes from a secret store")},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// In a tool, whose context has the caller.
+	ctx := accesstokentest.NewContext(context.Background(), accesstokentest.Claims{"sub": "alice"})
+	handle, err := guard.Seal(ctx, "cart", []byte("cart 7"), 24*time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// In another tool, to which the model gives the handle.
+	cart, err := guard.Open(ctx, "cart", handle)
+	fmt.Println(string(cart), err)
+
+	// The model of another user.
+	ctx = accesstokentest.NewContext(context.Background(), accesstokentest.Claims{"sub": "bob"})
+	_, err = guard.Open(ctx, "cart", handle)
+	fmt.Println(errors.Is(err, accesstoken.PolicyDenied))
+	// Output:
+	// cart 7 <nil>
+	// true
 }
 
 func search(ctx context.Context, request *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {

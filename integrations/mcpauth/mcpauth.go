@@ -34,8 +34,10 @@ package mcpauth
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -59,8 +61,9 @@ type Options struct {
 
 	// Tools, Prompts and Resources are what calls of a tool, uses of a prompt and reads of a
 	// resource need besides Policy, by name or URI. If a map is not nil, operations that it
-	// does not list are refused as PolicyDenied. Methods is the same for other methods, such
-	// as "completion/complete"; those that it does not list need only Policy.
+	// does not list are refused as PolicyDenied. To subscribe to a resource, or to complete an
+	// argument of a prompt or resource, needs the same. Methods is for other methods, such as
+	// "completion/complete"; those that it does not list need only Policy.
 	// FreshIntrospection is for Policy only.
 	Tools, Prompts, Resources, Methods map[string]accesstoken.Policy
 
@@ -72,6 +75,30 @@ type Options struct {
 	// Origins are the values of Origin that are accepted, for web pages, for example
 	// "https://app.example.com". A request without Origin is accepted.
 	Origins []string
+
+	// HideRefused leaves out of lists the tools, prompts, resources and resource templates
+	// that the caller would be refused, by the same rules; a template is looked up in
+	// Resources by its own text. Otherwise lists show everything, so that a client can ask
+	// for the scopes that a tool needs. A list that hides something is one page, and private
+	// in caches. Receive does it, so the server must have Receive. Over SSE, where no caller
+	// is known, everything with a rule is hidden.
+	//
+	// What is hidden is not secret: if a client calls a tool by a name that it guesses, the
+	// challenge tells it which scopes the tool needs.
+	HideRefused bool
+
+	// SealSecrets, if not nil, seal each requestState, by which a tool, prompt or resource
+	// remembers what it has asked the user for: the client can neither read nor change it. Only
+	// the same user with the same client can send it back, with the same method, name and
+	// arguments, within 30 minutes. Otherwise the request is refused as PolicyDenied.
+	// Handlers find and return the content itself. Without SealSecrets, a handler must take
+	// a requestState for what an attacker may have written. See also [Guard.Seal].
+	//
+	// A secret is at least 32 random bytes, which all replicas share. The first seals, and all
+	// open. To replace it, put the new secret first once all replicas have it, and remove
+	// the old one when what it sealed has ended. One secret should seal no more than 2^32
+	// texts.
+	SealSecrets [][]byte
 }
 
 // A Guard decides about the requests of an MCP server. It is safe for concurrent use.
@@ -81,6 +108,9 @@ type Guard struct {
 	options   Options
 	rules     map[string]map[string]accesstoken.Policy // by method, then by name or URI
 	sessions  sessions
+
+	resource string        // to which sealed texts are bound
+	keys     []cipher.AEAD // the first seals; nil without SealSecrets
 }
 
 // New returns a Guard. If the Options have faults, the error has one line for each of them.
@@ -88,76 +118,90 @@ func New(v *accesstoken.Validator, options *Options) (*Guard, error) {
 	if v == nil || options == nil {
 		return nil, errors.New("mcpauth: New needs a Validator and Options")
 	}
-	g := &Guard{validator: v, refuser: middleware.New(v, &middleware.Options{CORS: true}), options: *options}
+	g := &Guard{validator: v, refuser: middleware.New(v, &middleware.Options{CORS: true, Body: refusal}), options: *options, resource: adapter.ResourceOf(v)}
 	g.options.Hosts, g.options.Origins = slices.Clone(options.Hosts), slices.Clone(options.Origins)
+	g.options.Methods = maps.Clone(options.Methods)
+	tools, prompts, resources := maps.Clone(options.Tools), maps.Clone(options.Prompts), maps.Clone(options.Resources)
 	g.rules = map[string]map[string]accesstoken.Policy{
-		"tools/call": options.Tools, "prompts/get": options.Prompts,
-		"resources/read": options.Resources, "resources/subscribe": options.Resources, "resources/unsubscribe": options.Resources,
+		"tools/call": tools, "prompts/get": prompts,
+		"resources/read": resources, "resources/subscribe": resources, "resources/unsubscribe": resources,
 	}
-	var faults []error
-	if err := v.PolicyErr(options.Policy); err != nil {
-		faults = append(faults, fmt.Errorf("mcpauth: Policy: %w", err))
+	faults := options.faults(v)
+	var err error
+	if g.keys, err = keysOf(options.SealSecrets); err != nil {
+		faults = append(faults, err)
 	}
-	if len(options.Hosts) == 0 || slices.Contains(options.Hosts, "") {
-		faults = append(faults, errors.New("mcpauth: Hosts is empty, or has an empty element; list the values of Host that clients send"))
-	}
-	if slices.Contains(options.Origins, "") || slices.Contains(options.Origins, "null") {
-		faults = append(faults, errors.New("mcpauth: Origins has an empty element, or null, which pages of any origin can send"))
-	}
-	for field, policies := range map[string]map[string]accesstoken.Policy{"Tools": options.Tools, "Prompts": options.Prompts, "Resources": options.Resources, "Methods": options.Methods} {
-		for name, policy := range policies {
-			if policy.FreshIntrospection {
-				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: FreshIntrospection is decided before the message is read; set it in Options.Policy", field, name))
-			}
-			if err := policy.Err(); err != nil {
-				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
-			} else if err := v.PolicyErr(options.Policy.And(policy)); err != nil {
-				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
-			}
-		}
-	}
-	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	if faults != nil {
 		return nil, errors.Join(faults...)
 	}
 	return g, nil
 }
 
+// faults returns what is wrong with the Options, in a fixed order.
+func (o *Options) faults(v *accesstoken.Validator) (faults []error) {
+	if err := v.PolicyErr(o.Policy); err != nil {
+		faults = append(faults, fmt.Errorf("mcpauth: Policy: %w", err))
+	}
+	if len(o.Hosts) == 0 || slices.Contains(o.Hosts, "") {
+		faults = append(faults, errors.New("mcpauth: Hosts is empty, or has an empty element; list the values of Host that clients send"))
+	}
+	if slices.Contains(o.Origins, "") || slices.Contains(o.Origins, "null") {
+		faults = append(faults, errors.New("mcpauth: Origins has an empty element, or null, which pages of any origin can send"))
+	}
+	for field, policies := range map[string]map[string]accesstoken.Policy{"Tools": o.Tools, "Prompts": o.Prompts, "Resources": o.Resources, "Methods": o.Methods} {
+		for name, policy := range policies {
+			if policy.FreshIntrospection {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: FreshIntrospection is decided before the message is read; set it in Options.Policy", field, name))
+			}
+			if err := policy.Err(); err != nil {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
+			} else if err := v.PolicyErr(o.Policy.And(policy)); err != nil {
+				faults = append(faults, fmt.Errorf("mcpauth: %s[%q]: %w", field, name, err))
+			}
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return faults
+}
+
 // Wrap returns a handler that calls next, a handler of the SDK, if the request may pass, and
 // refuses it otherwise. Responses and streams end with the token.
 func (g *Guard) Wrap(next http.Handler) http.Handler {
 	carried := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{AllowMissingExpiration: true})(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := g.checkOrigin(r); err != nil {
-			g.refuser.Refuse(w, r, err)
-			return
-		}
-		credentials := g.validator.CredentialsOf(r)
-		admitted, err := adapter.Authorize(r.Context(), g.validator, "", credentials, g.options.Policy)
-		if err != nil {
-			g.refuser.Refuse(w, r, err)
-			return
-		}
-		defer admitted.End()
-		switch err := g.checkMessages(w, r, admitted.Claims); {
-		case errors.Is(err, errTooLarge):
-			http.Error(w, errTooLarge.Error(), http.StatusRequestEntityTooLarge)
-			return
-		case errors.Is(err, errMalformed):
-			http.Error(w, errMalformed.Error(), http.StatusBadRequest)
-			return
-		case err != nil:
-			g.refuser.Refuse(w, r, err)
-			return
-		}
-		if w, err = g.sessions.bind(w, r, admitted.Claims); err != nil {
-			g.refuser.Refuse(w, r, err)
-			return
-		}
-		adapter.Accepted(w.Header(), r, g.validator.Nonce(credentials), true)
-		ending.Serve(r.Context(), w, g.validator, admitted.Claims, func(ctx context.Context) {
-			carried.ServeHTTP(w, withoutToken(ctx, r, g.validator.Fields(), admitted.Claims))
-		})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, carried) })
+}
+
+// serve decides about a request, and has the SDK serve it.
+func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if err := g.checkOrigin(r); err != nil {
+		g.refuser.Refuse(w, r, err)
+		return
+	}
+	credentials := g.validator.CredentialsOf(r)
+	admitted, err := adapter.Authorize(r.Context(), g.validator, "", credentials, g.options.Policy)
+	if err != nil {
+		g.refuser.Refuse(w, r, err)
+		return
+	}
+	defer admitted.End()
+	id, err := g.checkMessages(w, r, admitted.Claims)
+	if err == nil {
+		w, err = g.sessions.bind(w, r, admitted.Claims)
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
+		unreadable(w, r, http.StatusRequestEntityTooLarge, errTooLarge)
+		return
+	case errors.Is(err, errMalformed):
+		unreadable(w, r, http.StatusBadRequest, errMalformed)
+		return
+	case err != nil:
+		g.refuser.Refuse(w, withID(r.WithContext(admitted.Context), id), err)
+		return
+	}
+	adapter.Accepted(w.Header(), r, g.validator.Nonce(credentials), true)
+	ending.Serve(r.Context(), w, g.validator, admitted.Claims, func(ctx context.Context) {
+		next.ServeHTTP(w, withoutToken(ctx, r, g.validator.Fields(), admitted.Claims))
 	})
 }
 
@@ -208,14 +252,23 @@ func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo,
 }
 
 // Receive is an mcp.Middleware. It puts the claims of the request's caller into the context
-// of tools, prompts and resources.
+// of tools, prompts and resources, serves lists by Options.HideRefused, and seals by
+// Options.SealSecrets. What a resource says is private in caches, because another caller may
+// not read it.
 func (g *Guard) Receive(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, request mcp.Request) (mcp.Result, error) {
-		claims, ok := callerOf(request)
-		if !ok {
-			return next(adapter.Anonymous(ctx), method, request)
+		if claims, ok := callerOf(request); ok {
+			ctx = accesstoken.NewContext(ctx, claims)
+		} else {
+			ctx = adapter.Anonymous(ctx)
 		}
-		return next(accesstoken.NewContext(ctx, claims), method, request)
+		if g.options.HideRefused {
+			if list, isList, err := g.list(ctx, next, method, request); isList {
+				return list, err
+			}
+		}
+		result, err := g.withState(ctx, next, method, request)
+		return forCallerOnly(result), err
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/accesstoken/accesstoken"
@@ -47,13 +48,27 @@ func (p *place) told() []string {
 // open serves two tools, whoami and delete, over the transport.
 func open(t *testing.T, over string, change func(*mcpauth.Options)) *place {
 	t.Helper()
+	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	return openServer(t, over, server, validator(t, nil), change)
+}
+
+func validator(t *testing.T, change func(*accesstoken.Config)) *accesstoken.Validator {
+	t.Helper()
+	return testkit.NewValidator(t, as, func(c *accesstoken.Config) {
+		c.Leeway = -1 // none
+		c.Metadata = &resourcemetadata.Metadata{}
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+// openServer is open for a server that has more.
+func openServer(t *testing.T, over string, server *mcp.Server, v *accesstoken.Validator, change func(*mcpauth.Options)) *place {
+	t.Helper()
 	p := new(place)
 	p.Server = httptest.NewUnstartedServer(nil)
 	host := p.Listener.Addr().String()
-	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
-		c.Leeway = -1 // none
-		c.Metadata = &resourcemetadata.Metadata{}
-	})
 	options := mcpauth.Options{
 		Policy: accesstoken.Policy{Scopes: scopes.All("mcp")},
 		Tools: map[string]accesstoken.Policy{
@@ -69,7 +84,6 @@ func open(t *testing.T, over string, change func(*mcpauth.Options)) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	if !strings.Contains(over, "without Receive") {
 		server.AddReceivingMiddleware(guard.Receive)
 	}
@@ -122,7 +136,12 @@ func token(subject, scope string) *string {
 func (p *place) connect(t *testing.T, over string, s *sender) *mcp.ClientSession {
 	t.Helper()
 	s.base = p.Client().Transport
-	client := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, nil)
+	return p.connectClient(t, over, s, mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, nil))
+}
+
+// connectClient is connect for a client that has more.
+func (p *place) connectClient(t *testing.T, over string, s *sender, client *mcp.Client) *mcp.ClientSession {
+	t.Helper()
 	var transport mcp.Transport = &mcp.StreamableClientTransport{Endpoint: p.URL, HTTPClient: &http.Client{Transport: s}}
 	if strings.HasPrefix(over, "SSE") {
 		transport = &mcp.SSEClientTransport{Endpoint: p.URL, HTTPClient: &http.Client{Transport: s}}
@@ -302,6 +321,7 @@ func TestWhatTheClientIsTold(t *testing.T) {
 	p := open(t, "stateless", func(o *mcpauth.Options) {
 		o.Origins = []string{"https://app.example"}
 		o.Resources = map[string]accesstoken.Policy{"file:///a": {Scopes: scopes.All("files:read")}}
+		o.Prompts = map[string]accesstoken.Policy{"p": {Scopes: scopes.All("prompt")}}
 		o.Methods = map[string]accesstoken.Policy{"completion/complete": {Scopes: scopes.All("complete")}}
 	})
 	const metadata = `resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"`
@@ -334,6 +354,16 @@ func TestWhatTheClientIsTold(t *testing.T) {
 		"a subscription":              {good, message("resources/subscribe", `{"uri":"file:///a"}`), nil, 403, insufficient("mcp files:read")},
 		"another method":              {good, message("completion/complete", `{"name":"x"}`), nil, 403, insufficient("mcp complete")},
 		"a batch":                     {good, "[" + whoami + "," + message("tools/call", `{"name":"delete"}`) + "]", nil, 403, insufficient("mcp files:write")},
+		"a listener":                  {good, message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":["file:///a"]}}`), nil, 403, insufficient("mcp files:read")},
+		"a listener to what has none": {good, message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":["file:///b"]}}`), nil, 403, ""},
+		"a listener in other letters": {good, message("subscriptions/listen", `{"Notifications":{"resourceSubscriptions":["file:///a"]}}`), nil, 400, ""},
+		"a listener, other letters":   {good, message("subscriptions/listen", `{"notifications":{"ResourceSubscriptions":["file:///a"]}}`), nil, 400, ""},
+		"a listener to no list":       {good, message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":"file:///a"}}`), nil, 400, ""},
+		"a completion of a resource":  {good, message("completion/complete", `{"ref":{"type":"ref/resource","uri":"file:///a"}}`), nil, 403, insufficient("mcp complete files:read")},
+		"a completion of a prompt":    {good, message("completion/complete", `{"ref":{"type":"ref/prompt","name":"p"}}`), nil, 403, insufficient("mcp complete prompt")},
+		"a completion of another":     {good, message("completion/complete", `{"ref":{"type":"ref/prompt","name":"q"}}`), nil, 403, ""},
+		"a completion, other letters": {good, message("completion/complete", `{"ref":{"type":"ref/prompt","name":"p","Name":"q"}}`), nil, 400, ""},
+		"a completion of no text":     {good, message("completion/complete", `{"ref":{"type":"ref/prompt","name":7}}`), nil, 400, ""},
 		"an empty batch":              {good, "[]", nil, 400, ""},
 		"a batch of texts":            {good, `["a"]`, nil, 400, ""},
 		"a method twice":              {good, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete"},"method":"tools/list"}`, nil, 400, ""},
@@ -398,5 +428,69 @@ func TestTheSDKAloneRefuses(t *testing.T) {
 	handler.ServeHTTP(w, r)
 	if w.Code != 401 {
 		t.Errorf("the text that the Guard gives the SDK, from a client: got %d; want 401", w.Code)
+	}
+}
+
+// What is not an access token of this server counts for nothing, also for who has a session.
+func TestOnlyAnAccessTokenForThisServerCounts(t *testing.T) {
+	implies := validator(t, func(c *accesstoken.Config) { c.ScopeImplies = map[string][]string{"admin": {"mcp", "read"}} })
+	p, s := openServer(t, "stateful", mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil), implies, func(o *mcpauth.Options) {
+		o.Tools["delete"] = accesstoken.Policy{Scopes: scopes.Any("read", "manage")}
+	}), new(sender)
+	s.token.Store(token("alice", "mcp"))
+	session := p.connect(t, "stateful", s)
+	claims := accesstokentest.Claims{"sub": "alice", "scope": "mcp"}
+	signed := func(typ string, change func(accesstokentest.Claims)) *string {
+		all := as.Claims(claims)
+		if change != nil {
+			change(all)
+		}
+		text := as.Sign(map[string]any{"typ": typ}, all)
+		return &text
+	}
+	deletes := strings.Replace(whoami, "whoami", "delete", 1)
+	for name, test := range map[string]struct {
+		token      *string
+		path, body string
+		status     int
+		challenge  string
+	}{
+		"an access token":               {signed("at+jwt", nil), "", whoami, 200, ""},
+		"an authorization grant":        {signed("oauth-id-jag+jwt", nil), "", whoami, 401, `error="invalid_token"`},
+		"an ID token":                   {signed("JWT", nil), "", whoami, 401, `error="invalid_token"`},
+		"a token for another server":    {signed("at+jwt", func(c accesstokentest.Claims) { c["aud"] = "https://other.example.com" }), "", whoami, 401, `error="invalid_token"`},
+		"an expired token":              {signed("at+jwt", func(c accesstokentest.Claims) { c["exp"] = time.Now().Add(-time.Minute).Unix() }), "", whoami, 401, `error="invalid_token"`},
+		"a token in the query":          {nil, "/?access_token=" + *signed("at+jwt", nil), whoami, 401, `scope="mcp"`},
+		"one of two scopes is needed":   {signed("at+jwt", nil), "", deletes, 403, `scope="mcp read"`},
+		"a scope that implies both":     {token("alice", "admin"), "", deletes, 200, ""},
+		"a session and no token at all": {nil, "", whoami, 401, `scope="mcp"`},
+	} {
+		response, body := p.post(t, test.token, session.ID(), test.path, test.body)
+		if got := response.Header.Get("WWW-Authenticate"); response.StatusCode != test.status || !strings.Contains(got, test.challenge) || (got == "") != (test.challenge == "") {
+			t.Errorf("%s: got %d %q %s; want %d %s", name, response.StatusCode, got, body, test.status, test.challenge)
+		}
+	}
+}
+
+// The SDK refuses a token whose Expiration is past, also one that is still in its leeway. So it
+// gets the end, and what else a server may ask it.
+func TestWhatTheSDKKnowsOfAToken(t *testing.T) {
+	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) { c.Leeway = time.Minute })
+	told := make(chan *auth.TokenInfo, 2)
+	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	mcp.AddTool(server, &mcp.Tool{Name: "tell"}, func(_ context.Context, r *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+		told <- r.Extra.TokenInfo
+		return &mcp.CallToolResult{}, nil, nil
+	})
+	p := openServer(t, "stateless", server, v, func(o *mcpauth.Options) { o.Tools = nil })
+	exp := time.Now().Add(-10 * time.Second).Truncate(time.Second)
+	token := as.Token(accesstokentest.Claims{"sub": "alice", "client_id": "app", "scope": "mcp other", "exp": exp.Unix()})
+	response, body := p.post(t, &token, "", "", strings.Replace(whoami, "whoami", "tell", 1))
+	if response.StatusCode != 200 {
+		t.Fatalf("got %d %s; want 200", response.StatusCode, body)
+	}
+	info := <-told
+	if want := `["` + as.URL + `","alice"]`; info.UserID != want || !info.Expiration.Equal(exp.Add(time.Minute)) || fmt.Sprint(info.Scopes) != "[mcp other]" || info.Extra["client_id"] != "app" || info.Extra["issuer"] != as.URL {
+		t.Errorf("got %+v; want the user %s, the end of the leeway, the scopes, client and issuer", info, want)
 	}
 }

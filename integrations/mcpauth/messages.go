@@ -20,122 +20,241 @@ var (
 	errMalformed = errors.New("the body is not a JSON-RPC message, or has a member twice")
 )
 
-// A message is what a policy needs to know of a JSON-RPC message.
-type message struct{ method, name, uri string }
+// An operation is what a message asks for.
+type operation struct {
+	method, name string // name is a URI for resources; rules are found by both
+
+	// What a requestState is bound to, and the state itself. The arguments are JSON.
+	arguments, state string
+}
 
 // checkMessages decides about the messages in the body, and leaves the body to be read
-// again. Mcp-Method and Mcp-Name are not looked at, because they may contradict the body.
-func (g *Guard) checkMessages(w http.ResponseWriter, r *http.Request, claims accesstoken.Claims) error {
+// again. Mcp-Method and Mcp-Name are not looked at, because they may contradict the body. It
+// returns the id of the message, as JSON, if there is one.
+func (g *Guard) checkMessages(w http.ResponseWriter, r *http.Request, claims accesstoken.Claims) (id string, err error) {
 	if r.Method != http.MethodPost {
-		return nil
+		return "", nil
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
 	if err != nil {
 		if _, isLarge := errors.AsType[*http.MaxBytesError](err); isLarge {
-			return errTooLarge
+			return "", errTooLarge
 		}
-		return errMalformed
+		return "", errMalformed
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	messages, err := messagesIn(string(body))
+	id, operations, err := operationsIn(string(body))
 	if err != nil {
-		return err
+		return id, err
 	}
-	policy, demands := g.options.Policy, false
-	policy.FreshIntrospection = false // decided before
-	for _, m := range messages {
-		more, ok, err := g.policyOf(m)
-		if err != nil {
+	policy, demands, err := g.demandOf(operations...)
+	if err == nil && demands {
+		err = g.validator.Check(r.Context(), claims, policy)
+	}
+	if err == nil {
+		err = g.checkStates(claims, operations)
+	}
+	return id, err
+}
+
+// checkStates refuses a requestState that was sealed for another caller or operation.
+func (g *Guard) checkStates(claims accesstoken.Claims, operations []operation) error {
+	if g.keys == nil {
+		return nil
+	}
+	for _, o := range operations {
+		if o.state == "" {
+			continue
+		}
+		if _, err := g.openState(claims, o, o.state); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// demandOf returns what operations need together, and Options.Policy. If none of them has a
+// rule, demands is false: Options.Policy was decided before.
+func (g *Guard) demandOf(operations ...operation) (policy accesstoken.Policy, demands bool, err error) {
+	policy = g.options.Policy
+	policy.FreshIntrospection = false // decided before
+	for _, o := range operations {
+		more, ok, err := g.policyOf(o)
+		if err != nil {
+			return accesstoken.Policy{}, false, err
 		}
 		if ok {
 			policy, demands = policy.And(more), true
 		}
 	}
-	if !demands {
-		return nil
-	}
-	return g.validator.Check(r.Context(), claims, policy)
+	return policy, demands, nil
 }
 
-// policyOf returns what a message needs besides Options.Policy. If there are rules for its
+// policyOf returns what an operation needs besides Options.Policy. If there are rules for its
 // kind, and none for it, it is refused, because a forgotten rule must not open a tool.
-func (g *Guard) policyOf(m message) (accesstoken.Policy, bool, error) {
-	rules, ofKind := g.rules[m.method]
+func (g *Guard) policyOf(o operation) (accesstoken.Policy, bool, error) {
+	rules, ofKind := g.rules[o.method]
 	if !ofKind {
-		policy, ok := g.options.Methods[m.method]
+		policy, ok := g.options.Methods[o.method]
 		return policy, ok, nil
 	}
 	if rules == nil {
 		return accesstoken.Policy{}, false, nil
 	}
-	name := m.name
-	if strings.HasPrefix(m.method, "resources/") {
-		name = m.uri
-	}
-	policy, ok := rules[name]
+	policy, ok := rules[o.name]
 	if !ok {
 		return accesstoken.Policy{}, false, accesstoken.Deny(accesstoken.PolicyDenied, errors.New("mcpauth: the operation has no rule in Options"))
 	}
 	return policy, true, nil
 }
 
-// messagesIn reads the messages of a body: one, or a batch.
-func messagesIn(body string) ([]message, error) {
-	texts := []string{body}
+// operationsIn returns the operations in a body: one message, or a batch. id is that of one
+// message.
+func operationsIn(body string) (id string, operations []operation, err error) {
+	messages := []string{body}
 	if strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "[") {
 		wrapped := `{"batch":` + body + "}" // so that the whole is read strictly
-		if jose.Object(wrapped, func(_, batch string) error { texts, _ = jose.Elements(batch); return nil }) != nil || len(texts) == 0 {
-			return nil, errMalformed
+		if jose.Object(wrapped, func(_, batch string) error { messages, _ = jose.Elements(batch); return nil }) != nil || len(messages) == 0 {
+			return "", nil, errMalformed
 		}
 	}
-	messages := make([]message, len(texts))
-	for n, text := range texts {
-		if err := messages[n].read(text); err != nil {
-			return nil, err
+	for _, message := range messages {
+		var more []operation
+		if id, more, err = operationsOf(message); err != nil {
+			return "", nil, err
 		}
+		operations = append(operations, more...)
 	}
-	return messages, nil
+	if len(messages) > 1 {
+		id = ""
+	}
+	return id, operations, nil
 }
 
-// read reads a message. A member whose name differs from one of ours only in its case is
-// malformed, because a reader that ignores case would take one for the other.
-func (m *message) read(text string) error {
-	wrongType := false
-	str := func(to *string, value string) error {
-		var ok bool
-		*to, ok = jose.String(value)
-		wrongType = wrongType || !ok
-		return nil
+// namedBy are the parameters by which methods with rules name what they are about.
+var namedBy = map[string]string{
+	"tools/call": "name", "prompts/get": "name",
+	"resources/read": "uri", "resources/subscribe": "uri", "resources/unsubscribe": "uri",
+}
+
+// operationsOf returns the operations of a message: its own, and what the operation brings with
+// it. subscriptions/listen subscribes to resources, and the completion of an argument tells
+// something of its prompt or resource.
+func operationsOf(message string) (id string, operations []operation, err error) {
+	members, err := read(message, "method", "params", "id")
+	if err != nil {
+		return "", nil, err
 	}
-	err := jose.Object(text, func(name, value string) error {
-		switch {
-		case name == "method":
-			return str(&m.method, value)
-		case name == "params" && strings.HasPrefix(value, "{"):
-			return jose.Object(value, func(name, value string) error {
-				switch {
-				case name == "name":
-					return str(&m.name, value)
-				case name == "uri":
-					return str(&m.uri, value)
-				case strings.EqualFold(name, "name"), strings.EqualFold(name, "uri"):
-					return errMalformed
-				}
-				return nil
-			})
-		case name != "params" && (strings.EqualFold(name, "method") || strings.EqualFold(name, "params")):
-			return errMalformed
+	method, err := textOf(members[0])
+	if err != nil {
+		return "", nil, err
+	}
+	if method != "" { // otherwise it is a response, with the id of a request of the server
+		id = members[2]
+	}
+	own, params := operation{method: method}, members[1]
+	operations = []operation{own}
+	switch member, isNamed := namedBy[method]; {
+	case !strings.HasPrefix(params, "{"): // without parameters
+	case isNamed:
+		err = operations[0].read(params, member)
+	case method == "completion/complete":
+		operations, err = completed(own, params)
+	case method == "subscriptions/listen":
+		operations, err = watched(own, params)
+	}
+	return id, operations, err
+}
+
+// read reads the parameters of an operation that has a name.
+func (o *operation) read(params, nameMember string) error {
+	members, err := read(params, nameMember, "arguments", "requestState")
+	if err != nil {
+		return err
+	}
+	o.arguments = members[1]
+	if o.name, err = textOf(members[0]); err != nil {
+		return err
+	}
+	o.state, err = textOf(members[2])
+	return err
+}
+
+// completed adds the use of the prompt or resource whose argument is completed.
+func completed(own operation, params string) ([]operation, error) {
+	members, err := readIn(params, "ref", "type", "name", "uri")
+	if err != nil {
+		return nil, err
+	}
+	kind, err1 := textOf(members[0])
+	name, err2 := textOf(members[1])
+	uri, err3 := textOf(members[2])
+	switch kind {
+	case "ref/prompt":
+		return []operation{own, {method: "prompts/get", name: name}}, errors.Join(err1, err2)
+	case "ref/resource":
+		return []operation{own, {method: "resources/read", name: uri}}, errors.Join(err1, err3)
+	}
+	return []operation{own}, err1 // the SDK knows no other kind
+}
+
+// watched adds the subscriptions to resources.
+func watched(own operation, params string) ([]operation, error) {
+	members, err := readIn(params, "notifications", "resourceSubscriptions")
+	if err != nil || members[0] == "" || members[0] == "null" {
+		return []operation{own}, err
+	}
+	uris, ok := jose.Strings(members[0])
+	if !ok {
+		return nil, errMalformed
+	}
+	operations := []operation{own}
+	for _, uri := range uris {
+		operations = append(operations, operation{method: "resources/subscribe", name: uri})
+	}
+	return operations, nil
+}
+
+// read returns the values of an object's members with these names, as JSON; "" for one that is
+// absent. A member whose name differs from one of them only in its case is malformed, because
+// a reader that ignores case would take one for the other.
+func read(object string, names ...string) ([]string, error) {
+	values := make([]string, len(names))
+	err := jose.Object(object, func(found, value string) error {
+		for n, name := range names {
+			switch {
+			case found == name:
+				values[n] = value
+			case strings.EqualFold(found, name):
+				return errMalformed
+			}
 		}
 		return nil
 	})
-	if err != nil || wrongType && (m.method == "" || m.needsName()) {
-		return errMalformed
+	if err != nil {
+		return nil, errMalformed
 	}
-	return nil
+	return values, nil
 }
 
-// needsName reports whether a rule is found by the name or the URI in the parameters.
-func (m *message) needsName() bool {
-	return m.method == "tools/call" || m.method == "prompts/get" || strings.HasPrefix(m.method, "resources/")
+// readIn is read for the object that is a member of another. If it is not an object, it has no
+// members.
+func readIn(object, member string, names ...string) ([]string, error) {
+	inner, err := read(object, member)
+	if err != nil || !strings.HasPrefix(inner[0], "{") {
+		return make([]string, len(names)), err
+	}
+	return read(inner[0], names...)
+}
+
+// textOf returns the text of a string that may be absent.
+func textOf(value string) (string, error) {
+	if value == "" {
+		return "", nil
+	}
+	text, ok := jose.String(value)
+	if !ok {
+		return "", errMalformed
+	}
+	return text, nil
 }

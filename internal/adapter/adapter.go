@@ -91,6 +91,15 @@ func Optional(ctx context.Context, v *accesstoken.Validator, credentials accesst
 // Config.Authenticate.
 func Authenticates(v *accesstoken.Validator) bool { return carried.Authenticates(v) }
 
+// Satisfies reports whether the claims of the request that is being served satisfy a policy.
+// It is for lists of what a caller may do: a false is not reported as a refusal.
+func Satisfies(v *accesstoken.Validator, claims accesstoken.Claims, policy accesstoken.Policy) bool {
+	return carried.Satisfies(v, claims, policy)
+}
+
+// ResourceOf returns the identifier of the resource server that the Validator protects.
+func ResourceOf(v *accesstoken.Validator) string { return carried.ResourceOf(v) }
+
 // IsRefusal reports whether the Validator should turn an error of a handler into a
 // refusal: an [*accesstoken.Error], an [accesstoken.Reason], or an error that wraps
 // or matches one. All other errors are the application's.

@@ -27,6 +27,16 @@ var Authenticates func(v any) bool
 // there is no caller, which it does not report as a refusal. The root package sets it.
 var Identify func(ctx context.Context, v, credentials any) (claims any, ok bool, err error)
 
+// Satisfies reports whether accesstoken.Claims satisfy an accesstoken.Policy by the rules of
+// an *accesstoken.Validator. It is for lists of what a caller may do, so a false is not
+// reported as a refusal. It does not look at the clock: the claims must be those of the
+// request that is being served. The root package sets it.
+var Satisfies func(v, claims, policy any) bool
+
+// ResourceOf returns the identifier of the resource server that an *accesstoken.Validator
+// protects. The root package sets it.
+var ResourceOf func(v any) string
+
 // Key finds the node in a context.
 type Key struct{}
 
