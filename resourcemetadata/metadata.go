@@ -99,8 +99,8 @@ const longest = 2048
 
 // URL returns the URL of the document of the resource that has this identifier (RFC 9728
 // §3). The identifier must be an absolute https URL in lower case, as far as scheme and
-// host go, without fragment, user information, and path segments that a client would
-// remove. On a loopback host it can be plain http.
+// host go, without a fragment, user information, or a port and path segments that a client
+// would remove. On a loopback host it can be plain http.
 func URL(identifier string) (string, error) {
 	if err := fetch.CheckURL(identifier, false); err != nil {
 		return "", err
@@ -115,8 +115,10 @@ func URL(identifier string) (string, error) {
 		return "", fmt.Errorf("the identifier has %d bytes; expected at most %d", len(identifier), longest)
 	case scheme != strings.ToLower(scheme) || host != strings.ToLower(host):
 		return "", fmt.Errorf("%q has capital letters in its scheme or host, which clients write in lower case", fetch.Redact(identifier))
-	case !challenge.IsDescription(identifier) || strings.Contains(identifier, " "):
+	case !challenge.IsDescription(identifier) || strings.ContainsAny(identifier, " <>`{|}^"):
 		return "", fmt.Errorf("%q has characters that a URL must escape", fetch.Redact(identifier))
+	case !keepsPort(scheme, host):
+		return "", fmt.Errorf("the port of %q is empty, the default or has a zero in front, which clients remove", fetch.Redact(identifier))
 	case !isClean(path):
 		return "", fmt.Errorf("the path of %q has an empty segment, or one of dots, which clients and routers remove", fetch.Redact(identifier))
 	}
@@ -124,6 +126,14 @@ func URL(identifier string) (string, error) {
 		path = path[1:] // §3.1
 	}
 	return scheme + "://" + host + wellKnown + path, nil
+}
+
+// keepsPort reports whether clients leave the port of a host as it is, if it has one.
+func keepsPort(scheme, host string) bool {
+	u := url.URL{Host: host}
+	port := u.Port()
+	isDefault := port == map[string]string{"https": "443", "http": "80"}[scheme]
+	return port == "" && !strings.HasSuffix(host, ":") || port != "" && port[0] != '0' && !isDefault
 }
 
 // isClean reports whether routers and clients leave the path of an identifier as it is.
