@@ -24,15 +24,16 @@ import (
 const largestDocument = 64 << 10
 
 // derived are the members of the metadata that say what is enforced (RFC 9728 §2). A
-// member that is written by hand could say something else.
+// member that is written by hand could say something else, also if only its case differs,
+// because encoding/json and other readers ignore case.
 var derived = []string{
 	"resource", "authorization_servers", "bearer_methods_supported", "dpop_signing_alg_values_supported",
 	"dpop_bound_access_tokens_required", "tls_client_certificate_bound_access_tokens",
 	"authorization_details_types_supported", "signed_metadata",
 }
 
-// named are the members that have a field of their own.
-var named = map[string]string{"resource_name": "Name", "resource_documentation": "Documentation", "scopes_supported": "Scopes"}
+// named are the members that have a field of their own, each with the name of the field.
+var named = [][2]string{{"resource_name", "Name"}, {"resource_documentation", "Documentation"}, {"scopes_supported", "Scopes"}}
 
 // languageTag is the form of a language tag behind a member's name (RFC 9728 §2.1, RFC
 // 5646 §2.1).
@@ -130,11 +131,12 @@ func (f *faults) metadata(field string, m *resourcemetadata.Metadata) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Extra)) {
 		plain, tag, tagged := strings.Cut(name, "#")
+		isNamed := slices.IndexFunc(named, func(one [2]string) bool { return !tagged && strings.EqualFold(one[0], name) })
 		switch {
-		case slices.Contains(derived, plain):
+		case slices.ContainsFunc(derived, func(one string) bool { return strings.EqualFold(one, plain) }):
 			f.add("%s.Extra has %q, which follows from the Config; remove it", field, name)
-		case !tagged && named[name] != "":
-			f.add("%s.Extra has %q; set Metadata.%s", field, name, named[name])
+		case isNamed >= 0:
+			f.add("%s.Extra has %q; set Metadata.%s", field, name, named[isNamed][1])
 		case plain == "" || tagged && !languageTag.MatchString(tag):
 			f.add("%s.Extra has %q; expected a name, and a language tag behind a # (RFC 9728 §2.1)", field, name)
 		}

@@ -148,6 +148,7 @@ func TestMetadataFaults(t *testing.T) {
 		"derived":            {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"resource": "https://b"} }, `Metadata.Extra has "resource", which follows from the Config`},
 		"derived, tagged":    {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"resource#en": "https://b"} }, `Metadata.Extra has "resource#en", which follows from the Config`},
 		"named":              {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"scopes_supported": []string{"a"}} }, "set Metadata.Scopes"},
+		"named, in capitals": {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"Resource_Name": "a"} }, "set Metadata.Name"},
 		"language":           {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"resource_name#it_IT": "a"} }, "a language tag behind a #"},
 		"no name":            {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"": "a"} }, "expected a name"},
 		"not JSON":           {func(c *accesstoken.Config) { c.Metadata.Extra = map[string]any{"f": func() {}} }, `Metadata.Extra["f"] cannot be written as JSON`},
@@ -175,12 +176,17 @@ func TestNoDerivedMemberCanBeWrittenByHand(t *testing.T) {
 		"resource", "authorization_servers", "bearer_methods_supported", "dpop_signing_alg_values_supported", "dpop_bound_access_tokens_required",
 		"tls_client_certificate_bound_access_tokens", "authorization_details_types_supported", "signed_metadata",
 	} {
-		_, err := accesstoken.NewValidator(accesstoken.Config{
-			Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://login.example.com"}},
-			Metadata: &resourcemetadata.Metadata{Extra: map[string]any{name: nil}},
-		})
-		if err == nil {
-			t.Errorf("%s: got no fault", name)
+		for _, spelling := range []string{name, strings.ToUpper(name), strings.ReplaceAll(name, "s", "ſ") + "#it"} {
+			if spelling == name+"#it" {
+				continue
+			}
+			_, err := accesstoken.NewValidator(accesstoken.Config{
+				Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://login.example.com"}},
+				Metadata: &resourcemetadata.Metadata{Extra: map[string]any{spelling: nil}},
+			})
+			if err == nil {
+				t.Errorf("%s: got no fault", spelling)
+			}
 		}
 	}
 }
