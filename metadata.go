@@ -23,6 +23,10 @@ import (
 // largestDocument is the most bytes of a document of metadata.
 const largestDocument = 64 << 10
 
+// mostSignature is about the most bytes that a signature, and the names of its claims, add to
+// what it signs. ML-DSA-87 has the longest signatures.
+const mostSignature = 5 << 10
+
 // derived are the members of the metadata that say what is enforced (RFC 9728 §2). A
 // member that is written by hand could say something else, also if only its case differs,
 // because encoding/json and other readers ignore case.
@@ -106,7 +110,7 @@ func publish(field, id string, m *resourcemetadata.Metadata, shown *face, config
 	if p.fixed["dpop_bound_access_tokens_required"] != nil {
 		p.fixed["bearer_methods_supported"] = json.RawMessage("[]") // §2: the scheme Bearer is refused
 	}
-	if size := len(encode(p.members(nil))); size > largestDocument {
+	if size := p.sizeOf(p.members(nil)); size > largestDocument {
 		f.add("%s makes a document of %d bytes; expected at most %d", field, size, largestDocument)
 	}
 	return p, f
@@ -152,6 +156,16 @@ func (p *publication) members(servers []string) map[string]json.RawMessage {
 	return members
 }
 
+// sizeOf returns the size of the document with these members. If it is signed, signed_metadata
+// has them once more, in base64.
+func (p *publication) sizeOf(members map[string]json.RawMessage) int {
+	size := len(encode(members))
+	if p.signer != nil {
+		size += (size + len(encode(p.signer.Issuer)) + len(encode(p.signer.KeyID)) + mostSignature) * 4 / 3
+	}
+	return size
+}
+
 // encode writes a value of which it is known that it can be written.
 func encode(value any) json.RawMessage {
 	text, _ := json.Marshal(value)
@@ -176,7 +190,7 @@ func (p *publication) make(f *family, now *roster) *edition {
 		return held // another request has made it
 	}
 	members := p.members(now.authorizationServers())
-	if len(encode(members)) > largestDocument {
+	if p.sizeOf(members) > largestDocument {
 		members = p.members(nil)
 		if f.warnings.isNew("metadata " + p.url) {
 			f.logger.Warn("accesstoken: the metadata does not list the authorization servers, because it would have more than 64 KiB (logged once)",

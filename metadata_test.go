@@ -505,3 +505,33 @@ func TestTheLargestDocument(t *testing.T) {
 		t.Error("64 KiB and a byte: got no fault")
 	}
 }
+
+// A signed document has its members twice, and is not longer than 64 KiB all the same,
+// because clients would refuse it.
+func TestTheLargestSignedDocument(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := &resourcemetadata.Signer{Key: key, Algorithm: "ES256"}
+	config := accesstoken.Config{Resource: resource, Issuers: []accesstoken.Issuer{{URL: "https://login.example.com"}}}
+	config.Metadata = &resourcemetadata.Metadata{Name: strings.Repeat("x", 40<<10), Signer: signer}
+	if _, err := accesstoken.NewValidator(config); err == nil || !strings.Contains(err.Error(), "expected at most 65536") {
+		t.Errorf("a name of 40 KiB: got %v; want a fault", err)
+	}
+	_, _, document := published(t, func(c *accesstoken.Config) {
+		c.Metadata = &resourcemetadata.Metadata{Name: strings.Repeat("x", 20<<10), Signer: signer}
+	})
+	if !strings.Contains(document, "signed_metadata") || !strings.Contains(document, "authorization_servers") || len(document) > 64<<10 {
+		t.Errorf("a name of 20 KiB: got %d bytes; want all members in at most 64 KiB", len(document))
+	}
+	_, _, document = published(t, func(c *accesstoken.Config) {
+		c.Metadata, c.Logger = &resourcemetadata.Metadata{Signer: signer}, slog.New(slog.DiscardHandler)
+		for n := range 1000 {
+			c.Issuers = append(c.Issuers, accesstoken.Issuer{URL: fmt.Sprintf("https://tenant-%032d.example.com", n)})
+		}
+	})
+	if !strings.Contains(document, "signed_metadata") || strings.Contains(document, "authorization_servers") {
+		t.Errorf("1000 issuers: got %d bytes; want it without the list", len(document))
+	}
+}
