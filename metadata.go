@@ -176,14 +176,21 @@ func encode(value any) json.RawMessage {
 func (p *publication) document(f *family) []byte {
 	now, held := f.roster.Load(), p.current.Load()
 	if held == nil || held.roster != now || !held.renew.IsZero() && !f.now().Before(held.renew) {
-		held = p.make(f, now)
+		held = p.make(f, now, held)
 	}
 	return held.document
 }
 
-// make makes the document for these issuers, once if several requests need it.
-func (p *publication) make(f *family, now *roster) *edition {
-	p.making.Lock()
+// make makes the document for these issuers, once if several requests need it. While one
+// request makes it, the others get the old one, as long as that is about the same issuers
+// and its signature has not expired.
+func (p *publication) make(f *family, now *roster, old *edition) *edition {
+	if !p.making.TryLock() {
+		if old != nil && old.roster == now && f.now().Before(old.expires) {
+			return old
+		}
+		p.making.Lock()
+	}
 	defer p.making.Unlock()
 	held, at := p.current.Load(), f.now()
 	if held != nil && held.roster == now && (held.renew.IsZero() || at.Before(held.renew)) {

@@ -535,3 +535,45 @@ func TestTheLargestSignedDocument(t *testing.T) {
 		t.Errorf("1000 issuers: got %d bytes; want it without the list", len(document))
 	}
 }
+
+// While a signature is renewed, only the request that renews it waits, because a signer
+// may take long, and the earlier document is still good.
+func TestOthersDoNotWaitForASignature(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clock testkit.Clock
+	signing := &slowHand{PrivateKey: key, begun: make(chan struct{}), goOn: make(chan struct{})}
+	close(signing.goOn)
+	v, _, first := published(t, func(c *accesstoken.Config) {
+		c.Now, c.Metadata = clock.Now, &resourcemetadata.Metadata{Signer: &resourcemetadata.Signer{Key: signing, Algorithm: "ES256"}}
+	})
+	signing.begun, signing.goOn = make(chan struct{}), make(chan struct{})
+	clock.Advance(13 * time.Hour)
+	renewed := make(chan string)
+	go func() {
+		_, document := v.ResourceMetadata()
+		renewed <- string(document)
+	}()
+	<-signing.begun
+	if _, document := v.ResourceMetadata(); string(document) != first {
+		t.Errorf("meanwhile: got %s; want the earlier document", document)
+	}
+	close(signing.goOn)
+	if document := <-renewed; document == first || !strings.Contains(document, "signed_metadata") {
+		t.Errorf("got %s; want another signature", document)
+	}
+}
+
+// A slowHand signs when it may go on.
+type slowHand struct {
+	*ecdsa.PrivateKey
+	begun, goOn chan struct{}
+}
+
+func (h *slowHand) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	close(h.begun)
+	<-h.goOn
+	return h.PrivateKey.Sign(random, digest, opts)
+}

@@ -71,9 +71,10 @@ type Metadata struct {
 }
 
 // A Signer signs the metadata, with a lifetime of a day. It signs when the document is
-// first asked for, after each change, and again when half of the lifetime has passed,
-// while a request waits. If it fails, the document has the earlier signed_metadata until
-// that expires, and then none; the Logger is told.
+// first asked for, after each change, and again when half of the lifetime has passed. The
+// request that needs the new signature waits; others get the earlier document as long as
+// its signature is good. If signing fails, the document has the earlier signed_metadata
+// until that expires, and then none; the Logger is told.
 type Signer struct {
 	_ [0]func()
 
