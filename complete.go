@@ -155,19 +155,24 @@ func joinActors(a, b *jose.Claims) (delegated bool, actor *jose.Actor) {
 }
 
 // joinLogins returns what both say of the login: the older auth_time, an acr on which they
-// agree, and the methods that both have. What only one of them has counts.
+// agree, and the methods that both have. What only one of them has counts. What cannot be
+// read in one of them counts in neither, because the two do not agree.
 func joinLogins(a, b jose.Login) jose.Login {
 	both := jose.Login{
 		IsThere:    a.IsThere || b.IsThere,
 		Class:      cmp.Or(a.Class, b.Class),
 		Time:       earlier(a.Time, b.Time),
 		Unreadable: a.Unreadable || b.Unreadable,
+		BadClass:   a.BadClass || b.BadClass || differ(a.Class, b.Class),
+		BadMethods: a.BadMethods || b.BadMethods,
 		Methods:    a.Methods,
 	}
-	if differ(a.Class, b.Class) {
+	if both.BadClass {
 		both.Class = ""
 	}
 	switch {
+	case both.BadMethods:
+		both.Methods = nil
 	case a.Methods == nil:
 		both.Methods = b.Methods
 	case b.Methods != nil:

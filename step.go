@@ -67,6 +67,10 @@ func (v *Validator) checkLogin(f *facts, p Policy) error {
 		if v.weakestACR(p) == nil {
 			return wrapError(ResourceServerMisconfigured, errNoACR)
 		}
+		if login.BadClass {
+			return f.issuer.warnings.refuse(refusal(StepUpRequired, "acr is not a string, is empty, or is not the same in the introspection answer"),
+				"have the issuer write one acr, as a string (OpenID Connect Core §2)")
+		}
 		return f.stepUp("acr", login.Class == "", "acr is not among those that the policy accepts")
 	}
 	if p.MaxAuthAge != 0 {

@@ -267,6 +267,7 @@ func TestTheOperatorIsToldThatALoginMayNotHelp(t *testing.T) {
 			{nil, accesstoken.Policy{ACR: []string{"mfa"}}},
 			{nil, accesstoken.Policy{MaxAuthAge: time.Minute}},
 			{accesstokentest.Claims{"auth_time": ago(0) * 1000}, accesstoken.Policy{MaxAuthAge: time.Minute}},
+			{accesstokentest.Claims{"acr": 1}, accesstoken.Policy{ACR: []string{"mfa"}}},
 			{accesstokentest.Claims{"acr": "canary"}, accesstoken.Policy{ACR: []string{"mfa"}}},
 			{accesstokentest.Claims{"auth_time": ago(time.Hour)}, accesstoken.Policy{MaxAuthAge: time.Minute}},
 		} {
@@ -277,13 +278,13 @@ func TestTheOperatorIsToldThatALoginMayNotHelp(t *testing.T) {
 	if strings.Contains(weakLog.String(), "level=WARN") {
 		t.Errorf("a login that is merely too weak or too old: got %s; want no warning", weakLog.String())
 	}
-	for _, want := range []string{"the token has no acr", "the token has no auth_time", "auth_time is in the future, or is no date"} {
+	for _, want := range []string{"the token has no acr", "acr is not a string", "the token has no auth_time", "auth_time is in the future, or is no date"} {
 		if got := strings.Count(log.String(), want); got != 1 {
 			t.Errorf("%q: got %d times in %s; want once", want, got, log.String())
 		}
 	}
-	if got := strings.Count(log.String(), "level=WARN"); got != 3 || strings.Contains(log.String(), "canary") {
-		t.Errorf("got %d warnings: %s; want 3, and none about a login that is merely too weak or too old", got, log.String())
+	if got := strings.Count(log.String(), "level=WARN"); got != 4 || strings.Contains(log.String(), "canary") {
+		t.Errorf("got %d warnings: %s; want 4, and none about a login that is merely too weak or too old", got, log.String())
 	}
 }
 
@@ -319,7 +320,13 @@ func TestTheLoginOfAJWTAndAnAnswer(t *testing.T) {
 		"the JWT is older":     {change("auth_time", ago(time.Hour)), good(), accesstoken.StepUpRequired},
 		"an unreadable answer": {good(), change("auth_time", "now"), accesstoken.StepUpRequired},
 		"an unreadable JWT":    {change("auth_time", "now"), good(), accesstoken.StepUpRequired},
+		"acr as a number":      {change("acr", 1), good(), accesstoken.StepUpRequired},
+		"an answer's number":   {good(), change("acr", 1), accesstoken.StepUpRequired},
+		"an empty acr":         {change("acr", ""), good(), accesstoken.StepUpRequired},
+		"an answer's empty":    {good(), change("acr", ""), accesstoken.StepUpRequired},
 		"another method":       {good(), change("amr", []string{"pwd"}), accesstoken.PolicyDenied},
+		"amr as a text":        {change("amr", "otp"), good(), accesstoken.PolicyDenied},
+		"an answer's text":     {good(), change("amr", "otp"), accesstoken.PolicyDenied},
 		"a method in common":   {good(), change("amr", []string{"otp"}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

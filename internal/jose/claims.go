@@ -60,10 +60,12 @@ type Confirmation struct {
 // so no form of it is a Fault.
 type Login struct {
 	IsThere    bool      // one of the claims is there
-	Class      string    // acr; "" if it is not a string
-	Time       time.Time // auth_time
+	BadClass   bool      // acr is not a string, is empty, or is not the same in two that are joined
+	BadMethods bool      // amr is not an array of strings
 	Unreadable bool      // auth_time is not a date
-	Methods    []string  // amr; nil if it is not an array of strings
+	Class      string    // acr; "" with BadClass
+	Time       time.Time // auth_time
+	Methods    []string  // amr; nil with BadMethods
 }
 
 // An Actor is the party that acts on behalf of the subject.
@@ -175,12 +177,14 @@ func (l *Login) read(name, value string) {
 	switch name {
 	case "acr":
 		l.Class, _ = String(value)
+		l.BadClass = l.Class == ""
 	case "auth_time":
 		var ok bool
 		l.Time, ok = NumericDate(value)
 		l.Unreadable = !ok
 	case "amr":
-		if methods, ok := Strings(value); ok {
+		methods, ok := Strings(value)
+		if l.BadMethods = !ok; ok {
 			l.Methods = methods
 		}
 	}

@@ -224,11 +224,11 @@ func readClaimSlowly(claims *jose.Claims, m slowMember) bool {
 		claims.Login.IsThere = true
 		switch m.name {
 		case "acr":
-			claims.Login.Class = text
+			claims.Login.Class, claims.Login.BadClass = text, text == ""
 		case "auth_time":
 			claims.Login.Time, claims.Login.Unreadable = date, !isDate
 		case "amr":
-			claims.Login.Methods = list
+			claims.Login.Methods, claims.Login.BadMethods = list, !isList
 		}
 	case "act":
 		claims.Delegated = true
