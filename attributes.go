@@ -38,7 +38,8 @@ type AuthorizationDetail struct {
 	DataTypes  []string `json:"datatypes"`  // that are asked for
 	Privileges []string `json:"privileges"` // levels or kinds of privilege
 
-	raw []byte
+	raw    []byte
+	voided []string // members that are there, but null or ""; set for policies only
 }
 
 // Decode reads all members into v, as [Claims.Decode] does.

@@ -321,7 +321,8 @@ type DetailType struct {
 
 	// AbsentIsAny lists the members whose absence from an object grants any value: actions,
 	// datatypes, privileges, locations or identifier. An absent member grants nothing
-	// otherwise, because the RFC leaves its meaning to the type.
+	// otherwise, because the RFC leaves its meaning to the type. A member that is null or
+	// empty is not absent, and grants nothing.
 	AbsentIsAny []string
 
 	// LocationsBelow also counts a location for everything below it: with

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
 // detailMembers are those that AbsentIsAny can list.
@@ -91,10 +93,26 @@ func (c Claims) readDetails() *readDetails {
 		found.list, found.err = nil, errors.New("authorization_details is not an array of at most 64 objects, each with a type of at most 256 bytes (RFC 9396 §2)")
 	}
 	for n := range found.list {
-		found.list[n].raw = nil // only a policy reads them
+		d := &found.list[n]
+		d.voided, d.raw = voided(d.raw), nil // only a policy reads them
 	}
 	c.facts.details.read.Store(found)
 	return found
+}
+
+// voided returns the members of an object that are null or "", which is not the same as
+// absent: a client may have asked for just that.
+func voided(object []byte) (members []string) {
+	err := jose.Object(string(object), func(name, value string) error {
+		if at := slices.Index(detailMembers, name); at >= 0 && (value == "null" || value == `""`) {
+			members = append(members, detailMembers[at]) // name would keep the whole object alive
+		}
+		return nil
+	})
+	if err != nil { // more than 256 members
+		return detailMembers
+	}
+	return members
 }
 
 func detailLimits(list []AuthorizationDetail) error {
@@ -106,11 +124,11 @@ func detailLimits(list []AuthorizationDetail) error {
 
 // isMetBy reports whether one object satisfies the whole requirement.
 func (r *DetailRequirement) isMetBy(d *AuthorizationDetail, of DetailType) bool {
+	isAny := func(member string, isZero bool) bool {
+		return isZero && slices.Contains(of.AbsentIsAny, member) && !slices.Contains(d.voided, member)
+	}
 	hasAll := func(member string, granted, wanted []string) bool {
-		if granted == nil && slices.Contains(of.AbsentIsAny, member) {
-			return true
-		}
-		return !slices.ContainsFunc(wanted, func(one string) bool { return !slices.Contains(granted, one) })
+		return isAny(member, granted == nil) || !slices.ContainsFunc(wanted, func(one string) bool { return !slices.Contains(granted, one) })
 	}
 	isAt := func(granted string) bool {
 		above := strings.TrimSuffix(granted, "/")
@@ -119,8 +137,8 @@ func (r *DetailRequirement) isMetBy(d *AuthorizationDetail, of DetailType) bool 
 	}
 	return d.Type == r.Type &&
 		hasAll("actions", d.Actions, r.Actions) && hasAll("datatypes", d.DataTypes, r.DataTypes) && hasAll("privileges", d.Privileges, r.Privileges) &&
-		(r.Location == "" || d.Locations == nil && slices.Contains(of.AbsentIsAny, "locations") || slices.ContainsFunc(d.Locations, isAt)) &&
-		(r.Identifier == "" || d.Identifier == "" && slices.Contains(of.AbsentIsAny, "identifier") || d.Identifier == r.Identifier)
+		(r.Location == "" || isAny("locations", d.Locations == nil) || slices.ContainsFunc(d.Locations, isAt)) &&
+		(r.Identifier == "" || isAny("identifier", d.Identifier == "") || d.Identifier == r.Identifier)
 }
 
 // DetailsInsufficient returns a refusal for a handler that finds, once it has read the

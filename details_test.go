@@ -47,6 +47,10 @@ func TestDetails(t *testing.T) {
 	for n := range many {
 		many[n] = object{"type": "payment"}
 	}
+	wide := object{"type": "any"}
+	for n := range 300 {
+		wide[fmt.Sprint("member", n)] = n
+	}
 	const insufficient, malformed = accesstoken.AuthorizationDetailsInsufficient, accesstoken.ClaimInvalid
 	anyPayment := accesstoken.DetailRequirement{Type: "payment"}
 	for name, test := range map[string]struct {
@@ -80,6 +84,11 @@ func TestDetails(t *testing.T) {
 		"absent is any":              {[]object{{"type": "any"}}, wants(accesstoken.DetailRequirement{Type: "any", Actions: []string{"a"}, DataTypes: []string{"b"}, Privileges: []string{"c"}, Location: "d", Identifier: "e"}), ""},
 		"present is not any":         {[]object{{"type": "any", "actions": []string{"x"}}}, wants(accesstoken.DetailRequirement{Type: "any", Actions: []string{"a"}}), insufficient},
 		"present and empty":          {[]object{{"type": "any", "actions": []string{}}}, wants(accesstoken.DetailRequirement{Type: "any", Actions: []string{"a"}}), insufficient},
+		"null is not absent":         {[]object{{"type": "any", "actions": nil}}, wants(accesstoken.DetailRequirement{Type: "any", Actions: []string{"a"}}), insufficient},
+		"null locations":             {[]object{{"type": "any", "locations": nil}}, at("any", "a"), insufficient},
+		"a null identifier":          {[]object{{"type": "any", "identifier": nil}}, wants(accesstoken.DetailRequirement{Type: "any", Identifier: "a"}), insufficient},
+		"more than 256 members":      {[]object{wide}, wants(accesstoken.DetailRequirement{Type: "any", Actions: []string{"a"}}), insufficient},
+		"an empty identifier":        {[]object{{"type": "any", "identifier": ""}}, wants(accesstoken.DetailRequirement{Type: "any", Identifier: "a"}), insufficient},
 		"another identifier, of any": {[]object{{"type": "any", "identifier": "x"}}, wants(accesstoken.DetailRequirement{Type: "any", Identifier: "a"}), insufficient},
 		"other locations, of any":    {[]object{{"type": "any", "locations": []string{"x"}}}, wants(accesstoken.DetailRequirement{Type: "any", Location: "a"}), insufficient},
 
