@@ -121,7 +121,7 @@ func (p Policy) And(other Policy) Policy {
 		MaxAuthAge:         shorter(p.MaxAuthAge, other.MaxAuthAge),
 		AMR:                amr,
 		also:               also,
-		Details:            slices.Concat(p.Details, other.Details),
+		Details:            andDetails(p.Details, other.Details),
 	}
 }
 
@@ -131,7 +131,7 @@ type logins struct{ acr, amr []string }
 
 // demandsLogin reports whether the policy says how or when the user authenticated.
 func (p *Policy) demandsLogin() bool {
-	return p.ACR != nil || p.AMR != nil || p.MaxAuthAge != 0
+	return p.ACR != nil || p.AMR != nil || p.MaxAuthAge != 0 || p.also != nil
 }
 
 // andLogins puts the demands of other beside those of p, so that none is lost.
@@ -217,6 +217,17 @@ func (p Policy) detailsErr() error {
 		}
 	}
 	return nil
+}
+
+// andDetails joins two lists. One that is set but empty is a fault, which must not be lost.
+func andDetails(a, b []DetailRequirement) []DetailRequirement {
+	if a != nil && len(a) == 0 {
+		return a
+	}
+	if b != nil && len(b) == 0 {
+		return b
+	}
+	return slices.Concat(a, b)
 }
 
 func isEmptyList(list []string) bool {

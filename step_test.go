@@ -54,7 +54,7 @@ func TestStepUp(t *testing.T) {
 		"the weakest that would do": {claims{}, acr(ordered[2], "mfa", ordered[1]), accesstoken.StepUpRequired, `acr_values="mfa urn:x:loa:2"`},
 		"an acr out of the order":   {claims{"acr": "mfa"}, acr(ordered[0]), accesstoken.StepUpRequired, `acr_values="urn:x:loa:1"`},
 
-		"a fresh login":             {claims{"auth_time": ago(29 * time.Second)}, age(30 * time.Second), "", ""},
+		"a fresh login":             {claims{"auth_time": ago(20 * time.Second)}, age(30 * time.Second), "", ""},
 		"as old as it may be":       {claims{"auth_time": ago(5*minute - 5*time.Second)}, age(5 * minute), "", ""},
 		"too old":                   {claims{"auth_time": ago(5*minute + 2*time.Second)}, age(5 * minute), accesstoken.StepUpRequired, `max_age="300"`},
 		"no auth_time":              {claims{}, age(5 * minute), accesstoken.StepUpRequired, `max_age="300"`},
@@ -416,5 +416,34 @@ func TestAPolicyReadsTheLoginOfAnIdentity(t *testing.T) {
 		} else if want != "" {
 			wantReason(t, err, want)
 		}
+	}
+}
+
+// D15: And loses no demand, also none that is a fault, and none whose field of the result was
+// cleared.
+func TestAndLosesNoDemand(t *testing.T) {
+	as := accesstokentest.NewServer(t)
+	v := newValidator(t, as, func(c *accesstoken.Config) { c.DetailTypes = detailTypes() })
+	token := accesstoken.Bearer(as.Token(nil))
+	empty := accesstoken.Policy{Details: []accesstoken.DetailRequirement{}}
+	plain := accesstoken.Policy{Scopes: scopes.None()}
+	cleared := accesstoken.Policy{ACR: []string{"a"}}.And(accesstoken.Policy{ACR: []string{"a", "b"}})
+	cleared.ACR = nil
+	for name, test := range map[string]struct {
+		policy accesstoken.Policy
+		want   accesstoken.Reason
+	}{
+		"an empty list first":                    {empty.And(plain), accesstoken.ResourceServerMisconfigured},
+		"an empty list second":                   {plain.And(empty), accesstoken.ResourceServerMisconfigured},
+		"an empty list, and one that has a type": {plain.And(empty).And(accesstoken.Policy{Details: []accesstoken.DetailRequirement{{Type: "payment"}}}), accesstoken.ResourceServerMisconfigured},
+		"a cleared ACR":                          {cleared, accesstoken.StepUpRequired},
+		"a cleared ACR, and then another demand": {plain.And(cleared), accesstoken.StepUpRequired},
+	} {
+		_, err := v.Authorize(t.Context(), token, test.policy)
+		if test.want != "" && err == nil {
+			t.Errorf("%s: got it accepted; want %s", name, test.want)
+			continue
+		}
+		wantReason(t, err, test.want)
 	}
 }
