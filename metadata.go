@@ -147,6 +147,24 @@ func (f *faults) metadata(field string, m *resourcemetadata.Metadata) {
 	}
 }
 
+// advise warns of what is legal, but probably a mistake. p may be nil.
+func (p *publication) advise(f *family) {
+	if p == nil {
+		return
+	}
+	place, _, hasQuery := strings.Cut(p.url, "?")
+	if hasQuery {
+		f.logger.Warn("accesstoken: the resource identifier has a query, which RFC 9728 §1.2 advises against",
+			"url", place, "advice", "set Metadata.Resource to an identifier without a query, because routers and clients may leave it out")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.fixed)) {
+		if plain, _, tagged := strings.Cut(name, "#"); tagged && p.fixed[plain] == nil {
+			f.logger.Warn("accesstoken: the metadata has "+name+" and no "+plain,
+				"url", place, "advice", "also set the member without a language tag, which clients use that do not know the language (RFC 9728 §2.1)")
+		}
+	}
+}
+
 // members returns the members with these authorization servers.
 func (p *publication) members(servers []string) map[string]json.RawMessage {
 	members := maps.Clone(p.fixed)

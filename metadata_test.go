@@ -577,3 +577,31 @@ func (h *slowHand) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts)
 	<-h.goOn
 	return h.PrivateKey.Sign(random, digest, opts)
 }
+
+// META-05, META-15: what is legal, but probably a mistake, is told once.
+func TestMetadataWarnings(t *testing.T) {
+	for name, test := range map[string]struct {
+		m    resourcemetadata.Metadata
+		want string // "" is no warning
+	}{
+		"nothing":           {resourcemetadata.Metadata{Name: "a", Extra: map[string]any{"resource_name#it": "b", "x": 1, "x#de": 2}}, ""},
+		"a query":           {resourcemetadata.Metadata{Resource: "https://api.example.com/a?x=canary"}, "the resource identifier has a query"},
+		"a variant alone":   {resourcemetadata.Metadata{Extra: map[string]any{"resource_name#it": "canary"}}, "the metadata has resource_name#it and no resource_name"},
+		"an extension's":    {resourcemetadata.Metadata{Extra: map[string]any{"x#it": "canary"}}, "the metadata has x#it and no x"},
+		"an empty original": {resourcemetadata.Metadata{Extra: map[string]any{"x": "", "x#it": "canary"}}, "the metadata has x#it and no x"},
+	} {
+		var log lockedBuffer
+		v, _, _ := published(t, func(c *accesstoken.Config) {
+			c.Metadata, c.Logger = &resourcemetadata.Metadata{}, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		if _, err := v.ForResource(accesstoken.Resource{ID: "https://files.example.com", Metadata: &test.m}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, document := published(t, func(c *accesstoken.Config) { c.Metadata, c.Logger = &test.m, slog.New(slog.NewTextHandler(&log, nil)) }); document == "" {
+			t.Error("got no document")
+		}
+		if got := strings.Count(log.String(), "level=WARN"); got != 2 && test.want != "" || got != 0 && test.want == "" || !strings.Contains(log.String(), test.want) || strings.Contains(log.String(), "canary") {
+			t.Errorf("%s: got %s; want %q, for each of the two resources", name, log.String(), test.want)
+		}
+	}
+}

@@ -78,6 +78,7 @@ func NewValidator(config Config) (*Validator, error) {
 		_ = v.Close()
 		return nil, err
 	}
+	published.advise(v.family)
 	return v, nil
 }
 
@@ -207,6 +208,7 @@ func (v *Validator) ForResource(r Resource) (*Validator, error) {
 	child := &Validator{family: v.family, aims: &r}
 	child.show(shown, published)
 	v.resources.add(&r)
+	published.advise(v.family)
 	return child, nil
 }
 

@@ -40,7 +40,7 @@ type Metadata struct {
 	// document through a challenge, Resource must equal the URL that the client requested
 	// (§3.3), so for an MCP server it is the URL of the endpoint. If empty, it is
 	// Config.Resource, or the ID of accesstoken.Resource. On a loopback host it can be
-	// plain http.
+	// plain http. A query is possible, but the Logger warns of it.
 	Resource string
 
 	// Name is the name of the resource server for people (resource_name).
