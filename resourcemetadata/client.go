@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
@@ -147,7 +148,7 @@ func sameOrigin(a, b string) bool {
 		}
 		return u.Port()
 	}
-	return x.Scheme == y.Scheme && x.Hostname() == y.Hostname() && port(x) == port(y)
+	return x.Scheme == y.Scheme && strings.EqualFold(x.Hostname(), y.Hostname()) && port(x) == port(y)
 }
 
 // read reads a document and checks it.
@@ -184,7 +185,7 @@ func (d *Document) add(body string) error {
 		"dpop_bound_access_tokens_required": &d.DPoPRequired, "tls_client_certificate_bound_access_tokens": &d.ClientCertificates,
 		"authorization_details_types_supported": &d.DetailTypes, "signed_metadata": &d.signed,
 	}
-	return jose.Object(body, func(name, value string) error {
+	return jose.Body(body, func(name, value string) error {
 		if to := members[name]; to != nil && json.Unmarshal([]byte(value), to) != nil {
 			return fmt.Errorf("%s has another type than RFC 9728 §2 says", name)
 		}

@@ -60,6 +60,15 @@ func TestGet(t *testing.T) {
 	}
 }
 
+// A Validator with many issuers publishes up to 64 KiB of them, whatever their number.
+func TestGetReadsALongList(t *testing.T) {
+	s := serve(t, saying(`{"resource":"${resource}","authorization_servers":["https://a.io"`+strings.Repeat(`,"https://a.io"`, 4000)+`]}`))
+	client := resourcemetadata.Client{HTTPClient: s.Client()}
+	if got, err := client.Get(t.Context(), s.URL+"/mcp", ""); err != nil || len(got.AuthorizationServers) != 4001 {
+		t.Errorf("got %v; want 4001 servers", err)
+	}
+}
+
 // META-18: each mismatch aborts.
 func TestGetRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -112,7 +121,7 @@ func TestAnyOriginIsSaidAloud(t *testing.T) {
 // Port 443 is the same whether it is written or not.
 func TestAnOriginMayNameItsPort(t *testing.T) {
 	client := resourcemetadata.Client{HTTPClient: &http.Client{Transport: nowhere{}}}
-	for place, same := range map[string]bool{"https://h.example:443/x": true, "https://h.example/x": true, "https://h.example:8443/x": false, "https://i.example/x": false} {
+	for place, same := range map[string]bool{"https://h.example:443/x": true, "https://h.example/x": true, "https://H.EXAMPLE/x": true, "https://h.example:8443/x": false, "https://i.example/x": false} {
 		if _, err := client.Get(t.Context(), "https://h.example/mcp", place); err == nil || strings.Contains(err.Error(), "another origin") == same {
 			t.Errorf("%s: got %v; want the same origin %v", place, err, same)
 		}

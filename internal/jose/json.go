@@ -14,6 +14,8 @@ const (
 	maxMembers  = 256  // of the object itself
 	maxElements = 2048 // of the object and everything inside it, counted as commas
 	maxOfShell  = 8192 // the same for [Shell]
+
+	maxDepthOfBody = 1000 // of [Body]; each level takes stack
 )
 
 // Object reads text as exactly one JSON object and calls member for each of its
@@ -27,6 +29,14 @@ const (
 // The errors of Object itself never quote text.
 func Object(text string, member func(name, value string) error) error {
 	s := scanner{text: text, most: maxElements, unique: true}
+	return s.document(member)
+}
+
+// Body is [Object] for a text whose size the caller has limited, and whose content
+// belongs to an application. It is as strict, but the text may be nested 1000 deep, and have any
+// number of members and elements.
+func Body(text string, member func(name, value string) error) error {
+	s := scanner{text: text, most: len(text), unique: true, wide: true, deep: true}
 	return s.document(member)
 }
 
@@ -75,9 +85,10 @@ func Strings(value string) (elements []string, ok bool) {
 }
 
 // Elements returns the JSON texts of the elements of an array. It accepts duplicate
-// names in an element; the caller should reject these when it reads the element.
+// names in an element; the caller should reject these when it reads the element. The array
+// may be nested 1000 deep.
 func Elements(value string) (elements []string, ok bool) {
-	s := scanner{text: value, most: len(value)}
+	s := scanner{text: value, most: len(value), deep: true}
 	err := s.array(func(element string) error {
 		elements = append(elements, element)
 		return nil

@@ -137,6 +137,41 @@ func TestObjectRefuses(t *testing.T) {
 	}
 }
 
+// A body is as strict, but may be deep and long.
+func TestBody(t *testing.T) {
+	nested := func(depth int, inner string) string {
+		return `{"a":` + strings.Repeat(`[`, depth-1) + inner + strings.Repeat(`]`, depth-1) + `}`
+	}
+	body := func(text string) error { return jose.Body(text, func(string, string) error { return nil }) }
+	members := make([]string, 1000)
+	for n := range members {
+		members[n] = fmt.Sprintf(`"m%d":%d`, n, n)
+	}
+	many := strings.Join(members, ",")
+	for name, text := range map[string]string{
+		"1000 deep": nested(1000, ""), "1000 members": "{" + many + "}", "1000 members, nested": nested(20, "{"+many+"}"),
+		"100,000 elements": `{"a":[1` + strings.Repeat(",1", 99_999) + `]}`,
+	} {
+		if err := body(text); err != nil {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	for name, text := range map[string]string{
+		"1001 deep": nested(1001, ""), "a duplicate among 1000": "{" + many + `,"m7":1}`, "a duplicate, nested": nested(20, "{"+many+`,"\u006d7":1}`),
+		"data behind it": "{} {}", "a byte order mark": "\ufeff{}", "an array": "[]", "invalid UTF-8": nested(20, "\"\xff\""), "100,000 deep": nested(100_000, ""),
+	} {
+		if err := body(text); err == nil {
+			t.Errorf("%s: got no error", name)
+		}
+	}
+	if elements, ok := jose.Elements(strings.Repeat("[", 1000) + strings.Repeat("]", 1000)); !ok || len(elements) != 1 {
+		t.Errorf("elements 1000 deep: got %v", ok)
+	}
+	if _, ok := jose.Elements(strings.Repeat("[", 1001) + strings.Repeat("]", 1001)); ok {
+		t.Error("elements 1001 deep: got them accepted")
+	}
+}
+
 func TestObjectErrorsQuoteNothing(t *testing.T) {
 	const canary = "canary"
 	for _, data := range []string{

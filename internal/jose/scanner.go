@@ -16,6 +16,7 @@ type scanner struct {
 	text   string
 	at     int  // offset of the first unread byte
 	depth  int  // number of open brackets
+	deep   bool // accept nesting of maxDepthOfBody, not only of maxDepth
 	commas int  // read so far
 	most   int  // maximum number of commas
 	unique bool // reject an object that has a name twice
@@ -31,7 +32,7 @@ var (
 	errNext    = errors.New("expected a comma, a colon or a closing bracket")
 	errUnique  = errors.New("expected unique member names")
 	errMembers = errors.New("expected at most 256 members")
-	errMuch    = errors.New("expected nesting of at most 16 and fewer elements")
+	errMuch    = errors.New("expected less nesting and fewer elements")
 	errEnd     = errors.New("expected nothing after the JSON object")
 )
 
@@ -86,7 +87,7 @@ func (s *scanner) array(element func(value string) error) error {
 
 // list reads the elements between two brackets, which are separated by commas.
 func (s *scanner) list(first, last byte, element func() error) error {
-	if s.depth++; s.depth > maxDepth {
+	if s.depth++; s.depth > maxDepth && (!s.deep || s.depth > maxDepthOfBody) {
 		return errMuch
 	}
 	if !s.take(first) {
