@@ -11,7 +11,7 @@ import (
 )
 
 // policies are what a route can demand of a token, from nothing to a strong and fresh
-// login. The acr is one that only Config.ACROrder makes strong enough.
+// login, or an actor. The acr is one that only Config.ACROrder makes strong enough.
 var policies = []struct {
 	demands string
 	policy  accesstoken.Policy
@@ -20,11 +20,12 @@ var policies = []struct {
 	{"scope", accesstoken.Policy{Scopes: scopes.All(writing)}},
 	{"acr", accesstoken.Policy{ACR: []string{"silver"}}},
 	{"max-age", accesstoken.Policy{MaxAuthAge: time.Hour}},
+	{"actor", accesstoken.Policy{Actors: []accesstoken.Actor{{Issuer: issuerURL, Subject: "other"}, {Issuer: issuerURL, Subject: "agent"}}}},
 	{"all", accesstoken.Policy{Scopes: scopes.All(writing), ACR: []string{"silver"}, MaxAuthAge: time.Hour, AMR: []string{"otp"}}},
 }
 
 // loggedIn returns a validator that ranks acr, and a token of a user who logged in with a
-// strong one. The token is cached.
+// strong one, and for whom an agent acts. The token is cached.
 func loggedIn(tb testing.TB) (*accesstoken.Validator, accesstoken.Credentials, accesstoken.Claims) {
 	tb.Helper()
 	i := issuerOf(tb, "RS256")
@@ -33,7 +34,7 @@ func loggedIn(tb testing.TB) (*accesstoken.Validator, accesstoken.Credentials, a
 		Issuers:  []accesstoken.Issuer{{URL: issuerURL, Keys: i.keys}},
 		ACROrder: []string{"bronze", "silver", "gold"},
 	})
-	token := accesstoken.Bearer(i.sign(tb, 0, map[string]any{"acr": "gold", "auth_time": time.Now().Unix(), "amr": []string{"pwd", "otp"}}))
+	token := accesstoken.Bearer(i.sign(tb, 0, map[string]any{"acr": "gold", "auth_time": time.Now().Unix(), "amr": []string{"pwd", "otp"}, "act": map[string]any{"sub": "agent"}}))
 	claims, err := v.Validate(context.Background(), token)
 	must(tb, err)
 	return v, token, claims
