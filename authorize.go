@@ -91,7 +91,8 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 		return refused
 	}
 	caller, _ := FromContext(ctx)
-	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, false))
+	confirmation, _ := caller.Confirmation()
+	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, confirmation.KeyThumbprint != ""))
 }
 
 // authenticate verifies the credentials. Where possible, cheap checks run before
