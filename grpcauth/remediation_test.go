@@ -62,3 +62,38 @@ func TestTheRemediationOfACall(t *testing.T) {
 		}
 	}
 }
+
+// RAR-12: a public method has no caller, also behind other interceptors that have accepted
+// the call.
+func TestAPublicMethodHasNoRemediation(t *testing.T) {
+	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
+		config.DetailTypes, config.DraftRARMetadataRemediation = map[string]accesstoken.DetailType{"payment": {}}, true
+		config.OnRefuse = func(ctx context.Context, _ *accesstoken.Error) {
+			if caller, ok := accesstoken.FromContext(ctx); ok {
+				t.Errorf("OnRefuse: got the caller %q; want none", caller.Subject)
+			}
+		}
+	})
+	outer := newAuth(t, v, grpcauth.Options{Methods: methods(wholeService, "a")})
+	public := grpcauth.Options{}
+	for _, kind := range kinds {
+		public.Public = append(public.Public, kind.method)
+	}
+	inner := newAuth(t, v, public)
+	fail := func(context.Context) error {
+		return accesstoken.DetailsInsufficient(map[string]string{"type": "payment"})
+	}
+	client := overBufconn.serveTest(t, []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(outer.UnaryInterceptor, inner.UnaryInterceptor), grpc.ChainStreamInterceptor(outer.StreamInterceptor, inner.StreamInterceptor),
+	}, &service{fail: fail})
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			var trailer metadata.MD
+			err := kind.call(with(t.Context(), bearer("a")), client, grpc.Trailer(&trailer))
+			wantStatus(t, err, codes.Unauthenticated, "AUTHORIZATION_DETAILS_INSUFFICIENT")
+			if got := trailer.Get("www-authenticate"); len(got) != 1 || strings.Contains(got[0], "authorization_remediation") {
+				t.Errorf("got %q; want no remediation", got)
+			}
+		})
+	}
+}
