@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/binding"
@@ -55,7 +56,7 @@ func (v *Validator) decide(ctx context.Context, credentials Credentials, policy 
 		err = v.checkPolicy(&claims, policy)
 	}
 	if err != nil {
-		return claims, v.bind(err, *policy, credentials.dpop)
+		return claims, v.bind(err, *policy, claims, credentials.dpop)
 	}
 	return claims, nil
 }
@@ -69,7 +70,7 @@ func (v *Validator) decide(ctx context.Context, credentials Credentials, policy 
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
 	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
 		refused := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
-		return v.report(ctx, Claims{}, v.bind(refused, policy, false))
+		return v.report(ctx, Claims{}, v.bind(refused, policy, Claims{}, false))
 	}
 	err := v.checkAgain(ctx, claims.facts)
 	if err == nil {
@@ -80,7 +81,7 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 	}
 	if err != nil {
 		confirmation, _ := claims.Confirmation()
-		return v.report(ctx, claims, v.bind(err, policy, confirmation.KeyThumbprint != ""))
+		return v.report(ctx, claims, v.bind(err, policy, claims, confirmation.KeyThumbprint != ""))
 	}
 	return nil
 }
@@ -89,14 +90,6 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 // no refusal.
 func (v *Validator) satisfies(claims *Claims, policy *Policy) bool {
 	return claims.facts != nil && claims.facts.issuer.isOf(v) && v.checkPolicy(claims, policy) == nil
-}
-
-// resource is the identifier of the resource server.
-func (v *Validator) resource() string {
-	if v.aims != nil {
-		return v.aims.ID
-	}
-	return v.config.Resource
 }
 
 // Refuse turns any error into the refusal that this Validator's adapters write. An
@@ -110,7 +103,8 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 		return refused
 	}
 	caller, _ := FromContext(ctx)
-	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, false))
+	confirmation, _ := caller.Confirmation()
+	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, caller, confirmation.KeyThumbprint != ""))
 }
 
 // authenticate verifies the credentials. Where possible, cheap checks run before
@@ -185,7 +179,7 @@ func (v *Validator) identify(ctx context.Context, credentials Credentials) (Clai
 		return Claims{}, false, nil
 	}
 	if err != nil {
-		return Claims{}, false, v.report(ctx, Claims{}, v.bind(err, Policy{}, false))
+		return Claims{}, false, v.report(ctx, Claims{}, v.bind(err, Policy{}, Claims{}, false))
 	}
 	return found.claims(""), true, nil
 }
@@ -253,28 +247,42 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, *se
 }
 
 // bind adds to a refusal what the response needs: the settings of this Validator,
-// the scheme that the client used and, if a token with more scopes or a first token
-// would help, the scopes to request. These satisfy the policy, whatever the token
-// has (RFC 6750 §3.1).
-func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
+// the scheme that the client used, and what the client should request.
+func (v *Validator) bind(err error, policy Policy, caller Claims, usedDPoP bool) *Error {
 	refused := asError(err)
 	if refused == nil {
 		refused = wrapError(InternalError, err)
 	}
-	scope, acr, maxAge := "", "", ""
-	switch refused.Reason {
-	case StepUpRequired:
-		acr, maxAge = v.loginParams(policy)
-		fallthrough
-	case ScopeInsufficient, CredentialsMissing, SchemeUnsupported:
-		scope = policy.Scopes.Scopes().String()
-	}
-	if refused.face == v.face && refused.scope == scope && refused.acr == acr && refused.maxAge == maxAge && refused.dpop == usedDPoP {
+	asks := v.asks(refused, policy, caller)
+	if refused.face == v.face && refused.dpop == usedDPoP && slices.Equal(refused.asks, asks) {
 		return refused
 	}
 	bound := *refused
-	bound.face, bound.scope, bound.acr, bound.maxAge, bound.dpop = v.face, scope, acr, maxAge, usedDPoP
+	bound.face, bound.dpop, bound.asks = v.face, usedDPoP, asks
 	return &bound
+}
+
+// asks returns the parameters of the challenge that say what to request, if a first token
+// or another token would help. These satisfy the policy, whatever the token has (RFC 6750
+// §3.1).
+func (v *Validator) asks(refused *Error, policy Policy, caller Claims) (params []challenge.Param) {
+	add := func(name, value string) {
+		if value != "" {
+			params = append(params, challenge.Param{Name: name, Value: value})
+		}
+	}
+	switch refused.Reason {
+	case AuthorizationDetailsInsufficient:
+		add("authorization_remediation", v.remediation(refused, policy, caller))
+	case StepUpRequired:
+		acrValues, maxAge := v.loginParams(policy)
+		add("acr_values", acrValues)
+		add("max_age", maxAge)
+		add("scope", policy.Scopes.Scopes().String())
+	case ScopeInsufficient, CredentialsMissing, SchemeUnsupported:
+		add("scope", policy.Scopes.Scopes().String())
+	}
+	return params
 }
 
 // report logs a refusal at Debug, warns of scopes that are not read and of logins that cannot

@@ -3,6 +3,8 @@ package accesstoken
 import (
 	"context"
 	"crypto"
+	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -71,6 +73,21 @@ type Config struct {
 	// DetailTypes are the types of authorization_details (RFC 9396) that routes demand in
 	// Policy.Details, and what absent members of theirs mean. Metadata lists them.
 	DetailTypes map[string]DetailType
+
+	// DraftRARMetadataRemediation answers a token whose authorization_details are not enough
+	// as draft-ietf-oauth-rar-metadata-remediation-00 says: 401 insufficient_authorization,
+	// UNAUTHENTICATED on gRPC. The challenge has, in authorization_remediation, objects for
+	// the client to request: those that the handler gave to [DetailsInsufficient], or those of
+	// Policy.Details. They are sent only to a caller with a good token, and left out, with a
+	// warning, if they take more than 4 KiB. The field follows the draft, so it may change in
+	// any release. It needs DetailTypes, and cannot be combined with TokenField.
+	DraftRARMetadataRemediation bool
+
+	// DraftRARReferenceKey is the secret for the authorization_reference of the same draft, of
+	// at least 32 random bytes. Clients find by the reference a token that they were given for
+	// equal details. Instances with the same key and Resource make the same references. If
+	// nil, none is sent. It needs DraftRARMetadataRemediation.
+	DraftRARReferenceKey []byte
 
 	// DPoP verifies the proofs that come with tokens bound to a key (RFC 9449), and
 	// offers the scheme DPoP to clients. If nil, such tokens are refused.
@@ -329,6 +346,11 @@ type DetailType struct {
 	// "https://api.example.com/a", the object is good for "https://api.example.com/a/b",
 	// and not for "https://api.example.com/ab".
 	LocationsBelow bool
+
+	// NoReference leaves out authorization_reference if an object of this type is asked for.
+	// You should set it if a token with this type is good only once, because no client can
+	// then use it again; see Config.DraftRARReferenceKey. It does not enforce that.
+	NoReference bool
 }
 
 // A KeySource holds one issuer's verification keys. It must be safe for concurrent use.
@@ -357,12 +379,19 @@ const (
 	mostTokenSize    = 64 << 10
 )
 
+// String returns the resource, without the settings, which may have secrets.
+func (c Config) String() string { return fmt.Sprintf("accesstoken.Config(%q)", c.Resource) }
+
+// Format prints what String returns, whatever the verb.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
 // clone copies all lists, so that the caller can change its own afterwards.
 func (c Config) clone() Config {
 	c.Audience = slices.Clone(c.Audience)
 	c.ScopeImplies = cloneLists(c.ScopeImplies)
 	c.ACROrder = slices.Clone(c.ACROrder)
 	c.DetailTypes = cloneDetailTypes(c.DetailTypes)
+	c.DraftRARReferenceKey = slices.Clone(c.DraftRARReferenceKey)
 	c.ForwardedCertificate.Proxies = slices.Clone(c.ForwardedCertificate.Proxies)
 	c.Issuers = slices.Clone(c.Issuers)
 	for i := range c.Issuers {

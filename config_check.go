@@ -38,6 +38,7 @@ func (c Config) faults() (f faults) {
 	}
 	f.hierarchy(c.ScopeImplies)
 	f.details(c.DetailTypes)
+	f = append(f, c.remediationFaults()...)
 	f.list("ACROrder", c.ACROrder)
 	for n, class := range c.ACROrder {
 		if class != "" && !isACR(class) || slices.Contains(c.ACROrder[:n], class) {

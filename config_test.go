@@ -1,6 +1,7 @@
 package accesstoken_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -176,6 +177,8 @@ func TestTheConfigurationIsCopied(t *testing.T) {
 		Resource: resource, Audience: []string{"urn:a", "urn:b"}, HTTPClient: &httpClient, Logger: slog.New(slog.DiscardHandler),
 		ScopeImplies: map[string][]string{"admin": {"read"}}, ACROrder: []string{"weak", "strong"},
 		DetailTypes: map[string]accesstoken.DetailType{"detail": {AbsentIsAny: []string{"actions"}}},
+
+		DraftRARMetadataRemediation: true, DraftRARReferenceKey: bytes.Repeat([]byte("k"), 32),
 		ForwardedCertificate: accesstoken.ForwardedCertificate{
 			Format: accesstoken.ClientCertField, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		},
@@ -269,6 +272,8 @@ func overwrite(t *testing.T, name string, v reflect.Value) {
 			switch element := v.Index(i); value := element.Addr().Interface().(type) {
 			case *string:
 				*value = "overwritten"
+			case *byte:
+				*value = 'o'
 			case *netip.Prefix:
 				*value = netip.MustParsePrefix("198.51.100.0/24")
 			case *accesstoken.Issuer:
@@ -283,7 +288,7 @@ func overwrite(t *testing.T, name string, v reflect.Value) {
 
 // Every list and map of Config and Issuer is one that the test above fills.
 func TestEveryListOfAConfigurationIsKnownToTheTestOfItsCopy(t *testing.T) {
-	known := []string{"Audience", "Issuers", "ScopeImplies", "ACROrder", "DetailTypes", "Aliases", "Algorithms", "Clients", "Tenants", "Demand", "Proxies"}
+	known := []string{"Audience", "Issuers", "ScopeImplies", "ACROrder", "DetailTypes", "DraftRARReferenceKey", "Aliases", "Algorithms", "Clients", "Tenants", "Demand", "Proxies"}
 	for _, of := range []reflect.Type{reflect.TypeFor[accesstoken.Config](), reflect.TypeFor[accesstoken.Issuer](), reflect.TypeFor[accesstoken.ForwardedCertificate]()} {
 		for i := range of.NumField() {
 			field := of.Field(i)

@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -145,8 +146,16 @@ func (r *DetailRequirement) isMetBy(d *AuthorizationDetail, of DetailType) bool 
 // request, that the authorization_details of the token are not enough for it, for example
 // for the amount of a payment. The response is the same as if [Policy].Details had not been
 // met: 403 with insufficient_scope, PERMISSION_DENIED on gRPC. (RFC 9396 defines no error
-// for resource servers.) wanted are the objects that would do, in any form that
-// encoding/json can write. They are not sent to the client.
+// for resource servers.)
+//
+// wanted are the objects that would do, each with a type, in any form that encoding/json can
+// write. With Config.DraftRARMetadataRemediation the client gets them, and so requests a
+// token with them, in place of the token that it has. They should have no secrets.
 func DetailsInsufficient(wanted ...any) *Error {
-	return refusal(AuthorizationDetailsInsufficient, fmt.Sprintf("the handler demands %d more objects of authorization_details", len(wanted)))
+	refused := refusal(AuthorizationDetailsInsufficient, fmt.Sprintf("the handler demands %d more objects of authorization_details", len(wanted)))
+	for _, object := range wanted {
+		text, _ := json.Marshal(object) // if it cannot be written, it is no object, and none is sent
+		refused.wanted = append(refused.wanted, text)
+	}
+	return refused
 }

@@ -2,6 +2,7 @@ package accesstoken
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,16 +30,15 @@ type Error struct {
 	// [Unavailable].
 	Reason Reason
 
-	detail string        // for the operator: what was expected
-	advice string        // for the operator: what to set, if a setting may be at fault
-	cause  error         // the underlying error, or nil
-	scope  string        // the scopes of the policy, for the challenge
-	acr    string        // acr_values of the challenge
-	maxAge string        // max_age of the challenge
-	dpop   bool          // the client used the scheme DPoP
-	retry  time.Duration // for Retry-After; 0 means defaultRetry
-	denied bool          // made by Deny, so it is a 403 whatever its Reason
-	face   *face         // settings of the validator that refused; nil until bind sets them
+	detail string            // for the operator: what was expected
+	advice string            // for the operator: what to set, if a setting may be at fault
+	cause  error             // the underlying error, or nil
+	wanted []json.RawMessage // by DetailsInsufficient, the objects that would do
+	asks   []challenge.Param // of the challenge: what the client should request
+	dpop   bool              // the client used the scheme DPoP
+	retry  time.Duration     // for Retry-After; 0 means defaultRetry
+	denied bool              // made by Deny, so it is a 403 whatever its Reason
+	face   *face             // settings of the validator that refused; nil until bind sets them
 }
 
 // A face has the settings of one validator that its refusals need.
@@ -47,7 +47,8 @@ type face struct {
 	field string         // Config.TokenField in canonical form; "" for Authorization
 	dpop  *dpop.Verifier // nil: the scheme is not offered
 
-	metadata string // the URL for resource_metadata; "" without Metadata
+	metadata  string // the URL for resource_metadata; "" without Metadata
+	remediate bool   // Config.DraftRARMetadataRemediation
 }
 
 // Deny returns a refusal by the application's own rules, for example because an
@@ -234,8 +235,7 @@ func (e *Error) params(o outcome) []challenge.Param {
 	if o.oauth != "" {
 		params = append(params, challenge.Param{Name: "error_description", Value: o.text})
 	}
-	params = append(params, challenge.Param{Name: "acr_values", Value: e.acr}, challenge.Param{Name: "max_age", Value: e.maxAge},
-		challenge.Param{Name: "scope", Value: e.scope})
+	params = append(params, e.asks...)
 	if e.face != nil {
 		params = append(params, challenge.Param{Name: "resource_metadata", Value: e.face.metadata}) // RFC 9728 §5.1
 	}
@@ -362,8 +362,12 @@ func (e *Error) outcome() outcome {
 	case e.Reason == "" && errors.Is(e.cause, context.DeadlineExceeded):
 		return outcome{status: http.StatusServiceUnavailable, code: grpcDeadlineExceeded, text: unavailable}
 	}
-	if o, ok := outcomes[e.Reason]; ok {
-		return o
+	o, ok := outcomes[e.Reason]
+	switch {
+	case !ok:
+		return outcomes[InternalError]
+	case e.Reason == AuthorizationDetailsInsufficient && e.face != nil && e.face.remediate:
+		return insufficientAuthorization
 	}
-	return outcomes[InternalError]
+	return o
 }

@@ -251,8 +251,15 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 			{allowed, func(c *accesstoken.Config) { c.Leeway = minute }},
 			{isFault, func(c *accesstoken.Config) { c.Leeway = minute + 1 }}, {isFault, func(c *accesstoken.Config) { c.Leeway = -1 }},
 		},
-		"ACROrder":     {{withoutEffect, func(c *accesstoken.Config) { c.ACROrder = []string{"a"} }}},
-		"DetailTypes":  {{withoutEffect, func(c *accesstoken.Config) { c.DetailTypes = map[string]accesstoken.DetailType{"a": {}} }}},
+		"ACROrder":    {{withoutEffect, func(c *accesstoken.Config) { c.ACROrder = []string{"a"} }}},
+		"DetailTypes": {{withoutEffect, func(c *accesstoken.Config) { c.DetailTypes = map[string]accesstoken.DetailType{"a": {}} }}},
+		"DraftRARMetadataRemediation": {{withoutEffect, func(c *accesstoken.Config) {
+			c.DraftRARMetadataRemediation, c.DetailTypes = true, map[string]accesstoken.DetailType{"a": {}}
+		}}},
+		"DraftRARReferenceKey": {{withoutEffect, func(c *accesstoken.Config) {
+			c.DraftRARMetadataRemediation, c.DetailTypes = true, map[string]accesstoken.DetailType{"a": {}}
+			c.DraftRARReferenceKey = make([]byte, 32)
+		}}},
 		"ScopeImplies": {{withoutEffect, func(c *accesstoken.Config) { c.ScopeImplies = map[string][]string{"a": {"b"}} }}},
 		"DPoP": {
 			{allowed, func(c *accesstoken.Config) { c.DPoP = nil }}, // tokens may be bound to certificates

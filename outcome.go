@@ -72,6 +72,10 @@ var outcomes = map[Reason]outcome{
 	InternalError:               {500, grpcInternal, "", false, false, "internal error"},
 }
 
+// insufficientAuthorization replaces the outcome of AuthorizationDetailsInsufficient with
+// Config.DraftRARMetadataRemediation.
+var insufficientAuthorization = outcome{401, grpcUnauthenticated, "insufficient_authorization", true, false, outcomes[AuthorizationDetailsInsufficient].text}
+
 const (
 	invalid     = "the access token is invalid"
 	unavailable = "the access token could not be checked; try again"

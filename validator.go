@@ -68,7 +68,7 @@ func NewValidator(config Config) (*Validator, error) {
 	}
 	v.warnings.logger = v.logger
 	v.tooLarge = fmt.Sprintf("a token has more than %d bytes", v.maxToken)
-	shown := &face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP}
+	shown := &face{realm: config.realm(), field: http.CanonicalHeaderKey(config.TokenField), dpop: config.DPoP, remediate: config.DraftRARMetadataRemediation}
 	published, wrong := publish("Metadata", config.Resource, config.Metadata, shown, config)
 	v.show(shown, published)
 	if found = append(found, wrong...); len(found) > 0 {
@@ -199,7 +199,7 @@ func (v *Validator) ForResource(r Resource) (*Validator, error) {
 		return nil, err
 	}
 	r.Audience, r.IssuerAudience = slices.Clone(r.Audience), cloneLists(r.IssuerAudience)
-	shown := &face{realm: r.realm(), field: v.face.field, dpop: cmp.Or(r.DPoP, v.config.DPoP)}
+	shown := &face{realm: r.realm(), field: v.face.field, dpop: cmp.Or(r.DPoP, v.config.DPoP), remediate: v.face.remediate}
 	published, wrong := publish("Resource.Metadata", r.ID, r.Metadata, shown, v.config)
 	if found := append(r.faults(v.config), wrong...); len(found) > 0 {
 		return nil, joinFaults(found)

@@ -40,6 +40,7 @@ type vector struct {
 	Scope     string             `json:"scope"` // the scope of the challenge
 	ACRValues string             `json:"acr_values"`
 	MaxAge    string             `json:"max_age"`
+	Remedy    jsontext.Value     `json:"remedy"`    // the authorization_details in authorization_remediation of the challenge; nil: no such parameter
 	Granted   *string            `json:"granted"`   // the scopes that the handler finds; nil: those of the good token
 	Subject   *string            `json:"subject"`   // the subject that the handler finds; nil: that of the good token
 	Client    *string            `json:"client"`    // the client that the handler finds; nil: any
@@ -102,6 +103,7 @@ type setup struct {
 	AMR         []string            `json:"amr"`                // the route's policy
 	ACROrder    []string            `json:"acr_order"`          // from weak to strong
 	Details     []detail            `json:"details"`            // the route's policy; its types are configured
+	DraftRAR    bool                `json:"draft_rar"`          // the answer to insufficient details is that of the draft
 	SPIFFEIDs   []string            `json:"spiffe_ids"`         // the route's policy
 	Undelegated bool                `json:"refuse_delegated"`   // the route's policy
 	Actors      []actor             `json:"actors"`             // the route's policy

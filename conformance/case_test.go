@@ -89,7 +89,8 @@ func (v vector) faults() (faults []string) {
 	fault((v.Config.Optional || v.Config.CORS) && (v.Config.All != nil || v.Config.Any != nil), "an optional route demands nothing")
 	fault(v.Vouched && (v.Config.Own == nil || v.Expect != "OK" || v.Lines == nil), "no caller is vouched for")
 	fault(v.Config.All != nil && v.Config.Any != nil, "all hides any")
-	fault(v.positive() && (v.Scope != "" || len(v.Reason) > 0), "nobody is refused")
+	fault(v.positive() && (v.Scope != "" || v.Remedy != nil || len(v.Reason) > 0), "nobody is refused")
+	fault(v.Expect == "REMEDY" && !v.Config.DraftRAR || v.Expect == "DETAILS" && v.Config.DraftRAR, "REMEDY is the outcome of the draft")
 	fault(!v.positive() && (v.Granted != nil || v.Subject != nil), "no handler runs")
 	if v.Proof != nil {
 		faults = append(faults, v.Proof.faults(dpopProof)...)
@@ -142,6 +143,7 @@ func TestCasesThatWouldPassUnseenAreFaults(t *testing.T) {
 		"all hides any":                           {Config: setup{All: []string{"a"}, Any: []string{"b"}}},
 		"nobody is refused":                       {Expect: "OK", Scope: "a"},
 		"no handler runs":                         {Expect: "INVTOK", Subject: &text},
+		"REMEDY is the outcome of the draft":      {Expect: "REMEDY"},
 		"literal hides the rest of the recipe":    {Token: recipe{Literal: &text, Sign: "ES256"}},
 		"raw is empty":                            {Token: recipe{Raw: &rawParts{}}},
 		"pad hides raw":                           {Token: recipe{Pad: 1, Raw: &rawParts{Header: "{}"}}},

@@ -50,8 +50,8 @@
 // certificates have the same subject.
 //
 // The outcomes are OK, ANON (the handler runs, without claims), NOCRED, BADREQ,
-// INVTOK, PROOF, NONCE, SCOPE, STEPUP, DETAILS, FORBID, UNAVAIL, CONFIG and DEADLINE (the caller's
-// deadline has passed).
+// INVTOK, PROOF, NONCE, SCOPE, STEPUP, DETAILS, REMEDY (DETAILS, by the draft), FORBID,
+// UNAVAIL, CONFIG and DEADLINE (the caller's deadline has passed).
 //
 // You can use these variables in the texts that make up the requests, the tokens and
 // the keys of a case, and in some others:

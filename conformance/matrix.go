@@ -6,6 +6,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/accesstoken/accesstoken"
 )
 
@@ -57,7 +59,13 @@ var walks = map[string]walk{
 	"no memory of proofs":        {vector: vector{Config: setup{DPoP: &dpopSetup{Store: "down"}}, Token: boundTo("jkt"), Proof: &recipe{}}},
 	"another certificate":        {vector: vector{Token: boundTo("x5t"), Certificate: "thief"}},
 	"bound to something unknown": {vector: vector{Token: recipe{Claims: members(`{"cnf": {"kid": "${canary}"}}`)}}},
-	"no rule":                    {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return accesstoken.Deny(r.Reason, nil) }, rpc: "Unlisted"},
+	"details, by the draft": {
+		says: func(*testing.T, *world, *scene, row) error {
+			return accesstoken.DetailsInsufficient(map[string]string{"type": "payment", "identifier": "i"})
+		},
+		vector: vector{Config: setup{DraftRAR: true}, Remedy: jsontext.Value(`[{"type": "payment", "identifier": "i"}]`)},
+	},
+	"no rule": {says: func(_ *testing.T, _ *world, _ *scene, r row) error { return accesstoken.Deny(r.Reason, nil) }, rpc: "Unlisted"},
 }
 
 var offered = setup{DPoP: &dpopSetup{}}
@@ -162,7 +170,7 @@ func walkRow(t *testing.T, w *world, r row, way walk) {
 	stage := w.set(t, s)
 	stage.says = says
 	e, asked := r.expectation(), 0
-	e.dpop, e.published = way.vector.offer(s), way.vector.Config.Metadata
+	e.dpop, e.published, e.remedy = way.vector.offer(s), way.vector.Config.Metadata, way.vector.remedy()
 	for _, c := range w.transports {
 		if !way.goesOver(c) {
 			continue

@@ -232,7 +232,8 @@ func (s *scene) checkUses(t *testing.T, transport string, v vector) {
 // store, because the token and the proof are good.
 func (v vector) usesProof() bool {
 	switch v.Reason {
-	case accesstoken.DPoPProofReplayed, accesstoken.ReplayStoreUnavailable, accesstoken.ScopeInsufficient, accesstoken.PolicyDenied, accesstoken.StepUpRequired, "":
+	case accesstoken.DPoPProofReplayed, accesstoken.ReplayStoreUnavailable, accesstoken.ScopeInsufficient, accesstoken.PolicyDenied, accesstoken.StepUpRequired,
+		accesstoken.AuthorizationDetailsInsufficient, "":
 		return v.Proof != nil && v.scheme() == "DPoP" && v.Expect != "ANON"
 	}
 	return false

@@ -3,6 +3,7 @@ package conformance
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/accesstoken/accesstoken"
 )
@@ -34,6 +37,7 @@ var outcomes = map[string]outcome{
 	"NONCE":    {401, "Unauthenticated", "use_dpop_nonce", true},
 	"SCOPE":    {403, "PermissionDenied", "insufficient_scope", true},
 	"DETAILS":  {403, "PermissionDenied", "insufficient_scope", true},
+	"REMEDY":   {401, "Unauthenticated", "insufficient_authorization", true},
 	"STEPUP":   {401, "Unauthenticated", "insufficient_user_authentication", true},
 	"FORBID":   {403, "PermissionDenied", "", false},
 	"UNAVAIL":  {503, "Unavailable", "", false},
@@ -96,7 +100,7 @@ func playCase(t *testing.T, w *world, v vector, wire map[accesstoken.Reason]stri
 	checkCanary(t, "the credentials, printed", fmt.Sprintf("%v %+v %#v %s %q %x", credentials, credentials, credentials, credentials, credentials, credentials), token)
 	before := w.requests()
 	e := expectation{outcome: want, reason: v.Reason, wire: wire[v.Reason], scope: v.Scope, dpop: v.offer(s), bare: v.Config.TokenField != "",
-		own: v.Vouched || v.Config.Own != nil && v.Expect == "ANON", acrValues: v.ACRValues, maxAge: v.MaxAge, published: v.Config.Metadata}
+		own: v.Vouched || v.Config.Own != nil && v.Expect == "ANON", acrValues: v.ACRValues, maxAge: v.MaxAge, remedy: v.remedy(), published: v.Config.Metadata}
 	if v.Only == "direct" {
 		playDirectly(t, w, s, v, token, e)
 	} else {
@@ -246,6 +250,18 @@ func (v vector) request(t *testing.T, w *world, token string, c transport) reque
 	return r
 }
 
+// remedy returns authorization_remediation of the challenge, or "".
+func (v vector) remedy() string {
+	if v.Remedy == nil {
+		return ""
+	}
+	content := jsontext.Value(`{"authorization_details":` + string(v.Remedy) + `}`)
+	if err := content.Canonicalize(); err != nil {
+		panic("conformance: the remedy of " + v.Name + " is not JSON")
+	}
+	return base64.RawURLEncoding.EncodeToString(content)
+}
+
 func (v vector) method() string {
 	if v.Method == "" {
 		return http.MethodGet
@@ -280,6 +296,7 @@ type expectation struct {
 
 	acrValues string // of the challenge; "" for none
 	maxAge    string // of the challenge; "" for none
+	remedy    string // of the challenge; "" for none
 	published bool   // each challenge names the metadata
 }
 
@@ -378,7 +395,7 @@ func (e expectation) params(i int, description string) map[string]string {
 		delete(params, "error_description")
 		return params
 	}
-	for name, value := range map[string]string{"scope": e.scope, "acr_values": e.acrValues, "max_age": e.maxAge} {
+	for name, value := range map[string]string{"scope": e.scope, "acr_values": e.acrValues, "max_age": e.maxAge, "authorization_remediation": e.remedy} {
 		if value != "" {
 			params[name] = value
 		}

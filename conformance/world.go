@@ -344,6 +344,7 @@ func (w *world) play(t *testing.T, v vector) *scene {
 		TokenField:   v.Config.TokenField,
 		ScopeImplies: v.Config.Implies,
 		ACROrder:     v.Config.ACROrder,
+		DetailTypes:  v.Config.detailTypes(),
 		Audience:     v.Config.Audience,
 		Leeway:       duration(t, v.Config.Leeway),
 		HTTPClient:   w.client(duration(t, v.Config.HTTPTimeout)),
@@ -352,12 +353,7 @@ func (w *world) play(t *testing.T, v vector) *scene {
 		OnRefuse:     s.onRefuse,
 		Issuers:      []accesstoken.Issuer{w.issuer(t, w.as, v.Config.Issuer, v)},
 	}
-	if v.Config.Details != nil {
-		config.DetailTypes = map[string]accesstoken.DetailType{}
-	}
-	for _, d := range v.Config.Details {
-		config.DetailTypes[d.Type] = accesstoken.DetailType{}
-	}
+	config.DraftRARMetadataRemediation = v.Config.DraftRAR
 	if v.Config.Metadata {
 		config.Metadata = &resourcemetadata.Metadata{}
 	}
@@ -385,6 +381,18 @@ func (w *world) play(t *testing.T, v vector) *scene {
 	_ = s.told()
 	w.spoil(t, v.Issuer)
 	return s
+}
+
+// detailTypes returns the types of the policy, and payment, or nil if no policy asks.
+func (s setup) detailTypes() map[string]accesstoken.DetailType {
+	if s.Details == nil && !s.DraftRAR {
+		return nil
+	}
+	types := map[string]accesstoken.DetailType{"payment": {}}
+	for _, d := range s.Details {
+		types[d.Type] = accesstoken.DetailType{}
+	}
+	return types
 }
 
 // authenticate returns the hook of a case. It reads the header of the request, and its

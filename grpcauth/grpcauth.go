@@ -219,7 +219,7 @@ func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *
 	}
 	defer admitted.End()
 	response, err := handler(admitted.Context, request)
-	return response, a.refuseDenied(ctx, err, setTrailer)
+	return response, a.refuseDenied(admitted.Context, err, setTrailer)
 }
 
 // errNoRule does not contain the method's name, because any caller, even without a

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -464,9 +465,12 @@ func TestWhatAMethodReturns(t *testing.T) {
 	var mu sync.Mutex
 	var heard []accesstoken.Reason
 	v := testkit.NewValidator(t, as, func(config *accesstoken.Config) {
-		config.OnRefuse = func(_ context.Context, err *accesstoken.Error) {
+		config.OnRefuse = func(ctx context.Context, err *accesstoken.Error) {
 			mu.Lock()
 			defer mu.Unlock()
+			if caller, _ := accesstoken.FromContext(ctx); caller.Subject != "alice" {
+				t.Errorf("OnRefuse: got the caller %q; want alice", caller.Subject)
+			}
 			heard = append(heard, err.Reason)
 		}
 	})
@@ -498,9 +502,13 @@ func TestWhatAMethodReturns(t *testing.T) {
 		{"a foreign error", func(context.Context) error { return errors.New("lost") }, codes.Unknown, "", "lost", false, "[]"},
 	} {
 		// The second pair of interceptors must not refuse what the first has.
-		options := append(auth.ServerOptions(), grpc.UnaryInterceptor(auth.UnaryInterceptor), grpc.StreamInterceptor(auth.StreamInterceptor))
-		client := overBufconn.serveTest(t, options, &service{fail: test.fail})
-		for _, kind := range kinds {
+		twice := append(auth.ServerOptions(), grpc.UnaryInterceptor(auth.UnaryInterceptor), grpc.StreamInterceptor(auth.StreamInterceptor))
+		once, inside := overBufconn.serveTest(t, auth.ServerOptions(), &service{fail: test.fail}), overBufconn.serveTest(t, twice, &service{fail: test.fail})
+		for n, kind := range slices.Concat(kinds, kinds) {
+			client := once
+			if n >= len(kinds) {
+				client = inside
+			}
 			t.Run(test.name+"/"+kind.name, func(t *testing.T) {
 				heard = nil
 				var trailer metadata.MD

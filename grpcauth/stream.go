@@ -30,10 +30,10 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	}
 	switch {
 	case rule.public && admitted.Context != ctx:
-		return a.refuseDenied(ctx, handler(server, &publicStream{stream, admitted.Context}), stream.SetTrailer)
+		return a.refuseDenied(admitted.Context, handler(server, &publicStream{stream, admitted.Context}), stream.SetTrailer)
 	case rule.public || a.watches(stream):
 		defer admitted.End()
-		return a.refuseDenied(ctx, handler(server, stream), stream.SetTrailer)
+		return a.refuseDenied(admitted.Context, handler(server, stream), stream.SetTrailer)
 	}
 	s := &authorizedStream{ServerStream: stream, ctx: admitted.Context, stay: admitted.Stay, interceptors: a}
 	if s.writer() == nil {
@@ -45,7 +45,7 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	if ended := s.ended.Load(); ended != nil { // whatever the method returned
 		return *ended
 	}
-	return a.refuseDenied(ctx, err, stream.SetTrailer)
+	return a.refuseDenied(accesstoken.NewContext(ctx, admitted.Claims), err, stream.SetTrailer) // admitted.Context has no claims any more
 }
 
 // watches reports whether the stream comes directly from the same interceptor further

@@ -307,6 +307,20 @@ func TestScriptsCanReadTheNextNonce(t *testing.T) {
 	}
 }
 
+// The error of a handler is in the challenge of the scheme that the client used, as that of
+// a policy is.
+func TestTheChallengeOfAHandlersRefusal(t *testing.T) {
+	prover := testkit.NewProver(t, as, "a")
+	auth := middleware.New(testkit.NewValidator(t, as, prover.Config), nil)
+	refuses := auth.WrapFunc(func(w http.ResponseWriter, r *http.Request) { auth.Refuse(w, r, accesstoken.StepUpRequired) })
+	for first, fields := range map[string][]string{"DPoP": prover.Fields(t, prover.Nonce()), "Bearer": {"Authorization", bearer("a")}} {
+		lines := get(t, refuses, fields...).header["Www-Authenticate"]
+		if len(lines) != 2 || !strings.HasPrefix(lines[0], first+" ") || !strings.Contains(lines[0], "error=") || strings.Contains(lines[1], "error=") {
+			t.Errorf("got %q; want the error in the first one, of the scheme %s", lines, first)
+		}
+	}
+}
+
 func TestCheckAndRefuseWithoutWrapping(t *testing.T) {
 	v := testkit.NewValidator(t, as, nil)
 	auth := middleware.New(v, nil).Require(scopes.All("a"))

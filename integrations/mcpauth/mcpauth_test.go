@@ -3,6 +3,7 @@ package mcpauth_test
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -392,6 +393,30 @@ func TestWhatTheClientIsTold(t *testing.T) {
 				t.Errorf("the tools ran: %q", got)
 			}
 		})
+	}
+}
+
+// A tool whose policy demands authorization_details tells the client what to request, by the
+// draft.
+func TestTheRemediationOfATool(t *testing.T) {
+	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
+		c.DetailTypes, c.DraftRARMetadataRemediation = map[string]accesstoken.DetailType{"payment": {}}, true
+	})
+	guard, err := mcpauth.New(v, &mcpauth.Options{
+		Policy: accesstoken.Policy{Scopes: scopes.All("mcp")}, Hosts: []string{"example.com"},
+		Tools: map[string]accesstoken.Policy{"pay": {Scopes: scopes.None(), Details: []accesstoken.DetailRequirement{{Type: "payment"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pay","arguments":{}}}`))
+	r.Header.Set("Authorization", "Bearer "+*token("alice", "mcp"))
+	w := httptest.NewRecorder()
+	guard.Wrap(http.NotFoundHandler()).ServeHTTP(w, r)
+	want := `error="insufficient_authorization", error_description="the access token lacks required authorization details", authorization_remediation="` +
+		base64.RawURLEncoding.EncodeToString([]byte(`{"authorization_details":[{"type":"payment"}]}`)) + `"`
+	if got := w.Header().Get("WWW-Authenticate"); w.Code != 401 || !strings.Contains(got, want) || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("got %d %v; want 401, %s and no-store", w.Code, w.Header(), want)
 	}
 }
 

@@ -9,6 +9,7 @@
 //   algorithms   what the clients jwt-RS256 and so on get their tokens signed with
 //   keyFile      where its own keys are kept, from one start to the next
 //   signing      the private JWKs to sign with, in place of those
+//   details      the types of authorization_details (RFC 9396) that it knows
 //   nonces       whether proofs of possession need one (RFC 9449 §8)
 //   registration whether a client may register itself (RFC 7591): "as asked", or "any scope",
 //                which does not hold the client to the scope that it registers with
@@ -31,7 +32,7 @@ const setting = JSON.parse(process.argv[2]);
 const scopes = ['openid', 'offline_access', 'read', 'write'];
 
 // A client that only calls: no redirects, no response types.
-const caller = (id, more) => ({ client_id: id, client_secret: setting.secret, grant_types: [], redirect_uris: [], response_types: [], ...more });
+const caller = (id, more) => ({ client_id: id, client_secret: setting.secret, grant_types: [], redirect_uris: [], response_types: [], ...(setting.details && { authorization_details_types: setting.details }), ...more });
 
 // It signs with the first key that fits an algorithm, so the newest come first.
 let keys = setting.signing ?? (existsSync(setting.keyFile) ? JSON.parse(readFileSync(setting.keyFile)) : []);
@@ -102,6 +103,13 @@ const provide = () => new Provider(setting.issuer, {
     dPoP: { enabled: true, nonceSecret, requireNonce: () => setting.nonces === true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
+    richAuthorizationRequests: {
+      enabled: setting.details !== undefined,
+      types: Object.fromEntries((setting.details ?? []).map((type) => [type, { validate() {} }])),
+      authorizationDetailsForGrantSource: (ctx) => ctx.oidc.grant.rar,
+      authorizationDetailsForAccessToken: (ctx, token, source) => (source ? source.rar : JSON.parse(ctx.oidc.params.authorization_details)),
+      authorizationDetailsForIntrospection: (ctx, token) => token.rar,
+    },
     mTLS: { enabled: setting.tls !== undefined, certificateBoundAccessTokens: true, getCertificate: (ctx) => ctx.req.socket.getPeerX509Certificate?.() },
     jwtIntrospection: { enabled: true },
     registration: { enabled: setting.registration !== undefined },
@@ -145,6 +153,7 @@ async function interact(request, response) {
   const grant = new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
   grant.addOIDCScope(params.scope);
   for (const indicator of [params.resource ?? []].flat()) grant.addResourceScope(indicator, params.scope);
+  for (const detail of prompt.details.rar ?? []) grant.addRar(detail);
   return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
 }
 
