@@ -97,11 +97,3 @@ func (r *Resource) needsNoAudience(by *settings, i *issuer) bool {
 	}
 	return by.DangerouslyAcceptNoAudience || i.rules.NoAudience
 }
-
-// resource is the identifier of the resource server.
-func (v *Validator) resource() string {
-	if v.aims != nil {
-		return v.aims.ID
-	}
-	return v.config.Resource
-}

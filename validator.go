@@ -226,6 +226,14 @@ func (v *Validator) ResourceMetadata() (url string, document []byte) {
 	return v.published.url, v.published.document(v.family)
 }
 
+// resource is the identifier of the resource server.
+func (v *Validator) resource() string {
+	if v.aims != nil {
+		return v.aims.ID
+	}
+	return v.config.Resource
+}
+
 // mostAtOnce is the most issuers that are asked at once.
 const mostAtOnce = 16
 
