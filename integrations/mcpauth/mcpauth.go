@@ -38,7 +38,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -67,8 +69,8 @@ type Options struct {
 	// FreshIntrospection is for Policy only.
 	Tools, Prompts, Resources, Methods map[string]accesstoken.Policy
 
-	// Hosts are the values of Host that are accepted, with a port if clients send one. They
-	// keep a web page out that has bound its own name to this server's address (DNS
+	// Hosts are the values of Host that are accepted, in any case, with a port if clients send
+	// one. They keep a web page out that has bound its own name to this server's address (DNS
 	// rebinding). You must set Hosts.
 	Hosts []string
 
@@ -148,6 +150,16 @@ func (o *Options) faults(v *accesstoken.Validator) (faults []error) {
 	if slices.Contains(o.Origins, "") || slices.Contains(o.Origins, "null") {
 		faults = append(faults, errors.New("mcpauth: Origins has an empty element, or null, which pages of any origin can send"))
 	}
+	for n, host := range o.Hosts {
+		if host != "" && !isAuthority(host) {
+			faults = append(faults, fmt.Errorf("mcpauth: Hosts[%d] is %q, which no client sends as Host; expected a host, and a port if clients send one, such as mcp.example.com:8443", n, host))
+		}
+	}
+	for n, origin := range o.Origins {
+		if origin != "" && origin != "null" && !isOrigin(origin) {
+			faults = append(faults, fmt.Errorf("mcpauth: Origins[%d] is %q, which no browser sends as Origin; expected a scheme and a host in lower case, and a port that is not the default, such as https://app.example.com", n, origin))
+		}
+	}
 	for field, policies := range map[string]map[string]accesstoken.Policy{"Tools": o.Tools, "Prompts": o.Prompts, "Resources": o.Resources, "Methods": o.Methods} {
 		for name, policy := range policies {
 			if policy.FreshIntrospection {
@@ -160,14 +172,33 @@ func (o *Options) faults(v *accesstoken.Validator) (faults []error) {
 			}
 		}
 	}
+	for method := range o.Methods {
+		if namedBy[method] != "" {
+			faults = append(faults, fmt.Errorf("mcpauth: Methods[%q] would not be looked at; set the policy for each name in Tools, Prompts or Resources, or for all requests in Policy", method))
+		}
+	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
+}
+
+// isAuthority reports whether a client can send the text as Host.
+func isAuthority(host string) bool {
+	u, err := url.Parse("//" + host)
+	return err == nil && u.Host == host && u.Hostname() != "" && !strings.HasSuffix(host, ":") && !strings.Contains(host, "*")
+}
+
+// isOrigin reports whether a browser can send the text as Origin.
+func isOrigin(origin string) bool {
+	scheme, host, ok := strings.Cut(origin, "://")
+	isDefault := scheme == "https" && strings.HasSuffix(host, ":443") || scheme == "http" && strings.HasSuffix(host, ":80")
+	return ok && scheme != "" && isAuthority(host) && !isDefault && origin == strings.ToLower(origin)
 }
 
 // Wrap returns a handler that calls next, a handler of the SDK, if the request may pass, and
 // refuses it otherwise. Responses and streams end with the token.
 func (g *Guard) Wrap(next http.Handler) http.Handler {
-	carried := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{AllowMissingExpiration: true})(next)
+	const never = math.MaxInt64 // the SDK must not judge the token, least of all by a clock of its own
+	carried := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{AllowMissingExpiration: true, ClockSkew: never})(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, carried) })
 }
 
@@ -178,38 +209,50 @@ func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 		return
 	}
 	credentials := g.validator.CredentialsOf(r)
+	adapter.Depends(w.Header(), g.validator.Fields()[0], false, adapter.Authenticates(g.validator) && credentials.Missing())
 	admitted, err := adapter.Authorize(r.Context(), g.validator, "", credentials, g.options.Policy)
 	if err != nil {
 		g.refuser.Refuse(w, r, err)
 		return
 	}
 	defer admitted.End()
-	id, err := g.checkMessages(w, r, admitted.Claims)
+	// The body may come slowly, so reading it also ends with the token.
+	ending.Serve(admitted.Context, w, g.validator, admitted.Claims, func(ctx context.Context) {
+		g.serveAdmitted(w, r.WithContext(ctx), next, g.validator.Nonce(credentials), admitted.Claims)
+	})
+}
+
+// serveAdmitted decides about the messages of a request whose token is good.
+func (g *Guard) serveAdmitted(w http.ResponseWriter, r *http.Request, next http.Handler, nonce string, claims accesstoken.Claims) {
+	id, err := g.checkMessages(w, r, claims)
+	if ended, ok := errors.AsType[*accesstoken.Error](context.Cause(r.Context())); ok {
+		err = ended
+	}
 	if err == nil {
-		w, err = g.sessions.bind(w, r, admitted.Claims)
+		var done func()
+		w, done, err = g.sessions.bind(w, r, claims)
+		defer done()
 	}
 	switch {
+	case errors.Is(err, errNoSession):
+		unreadable(w, r, http.StatusNotFound, errNoSession)
 	case errors.Is(err, errTooLarge):
 		unreadable(w, r, http.StatusRequestEntityTooLarge, errTooLarge)
-		return
 	case errors.Is(err, errMalformed):
 		unreadable(w, r, http.StatusBadRequest, errMalformed)
-		return
 	case err != nil:
-		g.refuser.Refuse(w, withID(r.WithContext(admitted.Context), id), err)
-		return
+		g.refuser.Refuse(w, withID(r, id), err)
+	default:
+		adapter.Accepted(w.Header(), r, nonce, true)
+		next.ServeHTTP(w, withoutToken(r, g.validator.Fields(), claims))
 	}
-	adapter.Accepted(w.Header(), r, g.validator.Nonce(credentials), true)
-	ending.Serve(r.Context(), w, g.validator, admitted.Claims, func(ctx context.Context) {
-		next.ServeHTTP(w, withoutToken(ctx, r, g.validator.Fields(), admitted.Claims))
-	})
 }
 
 // checkOrigin refuses requests of web pages that the operator does not know.
 func (g *Guard) checkOrigin(r *http.Request) error {
 	origins := r.Header.Values("Origin")
 	switch {
-	case !slices.Contains(g.options.Hosts, r.Host):
+	case !slices.ContainsFunc(g.options.Hosts, func(host string) bool { return strings.EqualFold(host, r.Host) }):
 		return accesstoken.OriginRefused
 	case len(origins) > 1, len(origins) == 1 && !slices.Contains(g.options.Origins, origins[0]):
 		return accesstoken.OriginRefused
@@ -222,12 +265,25 @@ func (g *Guard) checkOrigin(r *http.Request) error {
 // are not in it under the key of package accesstoken.
 type callerKey struct{}
 
+// leastToken is the length from which a text in another field is the token, and not the same
+// by chance.
+const leastToken = 16
+
 // withoutToken returns the request that the SDK gets: without the credentials, because the
 // SDK hands the header to every tool, and without claims that a later request of the session
-// could find.
-func withoutToken(ctx context.Context, r *http.Request, fields []string, claims accesstoken.Claims) *http.Request {
-	carried := r.Clone(context.WithValue(adapter.Anonymous(ctx), callerKey{}, claims))
-	for _, field := range fields {
+// could find. A proxy may have put the token into other fields, for example a cookie.
+func withoutToken(r *http.Request, fields []string, claims accesstoken.Claims) *http.Request {
+	carried := r.Clone(context.WithValue(adapter.Anonymous(r.Context()), callerKey{}, claims))
+	token := r.Header.Get(fields[0])
+	if _, afterScheme, ok := strings.Cut(token, " "); ok {
+		token = strings.TrimSpace(afterScheme)
+	}
+	for field, values := range carried.Header {
+		if len(token) >= leastToken && slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, token) }) {
+			delete(carried.Header, field)
+		}
+	}
+	for _, field := range append(fields, "Dpop") {
 		carried.Header.Del(field)
 	}
 	carried.Header.Set("Authorization", "Bearer verified") // for auth.RequireBearerToken, which puts the TokenInfo in its place

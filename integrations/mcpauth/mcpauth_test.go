@@ -298,6 +298,51 @@ func TestAnSSESessionBelongsToItsCaller(t *testing.T) {
 	}
 }
 
+// A Guard that has not seen an SSE session begin does not know whose it is, so it lets no
+// caller speak in it.
+func TestAnSSESessionThatIsNotKnown(t *testing.T) {
+	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	handler := mcp.NewSSEHandler(func(*http.Request) *mcp.Server { return server }, nil)
+	p, v := &place{Server: httptest.NewUnstartedServer(nil)}, validator(t, nil)
+	wrap := func() http.Handler {
+		return testkit.Must(mcpauth.New(v, &mcpauth.Options{Policy: accesstoken.Policy{Scopes: scopes.None()}, Hosts: []string{p.Listener.Addr().String()}})).Wrap(handler)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", wrap())
+	mux.Handle("/other", wrap())
+	p.Config.Handler = mux
+	p.StartTLS()
+	t.Cleanup(p.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := testkit.Must(http.NewRequestWithContext(ctx, "GET", p.URL, nil))
+	r.Header.Set("Authorization", "Bearer "+*token("alice", "mcp"))
+	response := testkit.Must(p.Client().Do(r))
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "data: ") {
+	}
+	_, query, _ := strings.Cut(lines.Text(), "?")
+	if got, body := p.post(t, token("alice", "mcp"), "", "/?"+query, whoami); got.StatusCode != 202 {
+		t.Errorf("alice: got %d %s; want 202", got.StatusCode, body)
+	}
+	bob := func(path string) int {
+		response, _ := p.post(t, token("bob", "mcp"), "", path, whoami)
+		return response.StatusCode
+	}
+	for path, want := range map[string]int{"/?" + query: 403, "/other?" + query: 404, "/?sessionid=invented": 404} {
+		if got := bob(path); got != want {
+			t.Errorf("bob at %s: got %d; want %d", path, got, want)
+		}
+	}
+	cancel()
+	for got, begun := 403, time.Now(); got != 404; got = bob("/?" + query) {
+		if got != 403 || time.Since(begun) > time.Minute {
+			t.Fatalf("bob, when the session has ended: got %d; want 404 in the end, because the Guard has forgotten it", got)
+		}
+	}
+}
+
 // A stream ends with the token that opened it.
 func TestAStreamEndsWithItsToken(t *testing.T) {
 	p := open(t, "SSE", nil)
@@ -436,6 +481,40 @@ func TestFaults(t *testing.T) {
 	}
 	if _, err := mcpauth.New(v, nil); err == nil {
 		t.Error("without Options: got nil")
+	}
+}
+
+// A host is the same in capitals, and what no client sends is a fault.
+func TestHostsAndOrigins(t *testing.T) {
+	v := testkit.NewValidator(t, as, nil)
+	guardOf := func(hosts, origins []string) (*mcpauth.Guard, error) {
+		return mcpauth.New(v, &mcpauth.Options{Policy: accesstoken.Policy{Scopes: scopes.None()}, Hosts: hosts, Origins: origins})
+	}
+	guard := testkit.Must(guardOf([]string{"mcp.example.com", "MCP2.example.com:8443"}, nil))
+	handler := guard.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for host, want := range map[string]int{
+		"mcp.example.com": 200, "MCP.Example.Com": 200, "mcp2.example.com:8443": 200, "": 403,
+		"mcp2.example.com": 403, "mcp.example.com:8443": 403, "mcp.example.com.": 403, "evil.mcp.example.com": 403, "mcp.example.com@evil.example": 403,
+	} {
+		r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+		r.Host = host
+		r.Header.Set("Authorization", "Bearer "+*token("alice", ""))
+		if handler.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("Host %q: got %d; want %d", host, w.Code, want)
+		}
+	}
+	for _, host := range []string{"https://mcp.example.com", "mcp.example.com/mcp", "*.example.com", "*", "user@mcp.example.com", "mcp.example.com:", "mcp example.com", "mcp.example.com:port", ":8080"} {
+		if _, err := guardOf([]string{"h", host}, nil); err == nil || !strings.Contains(err.Error(), "mcpauth: Hosts[1]") {
+			t.Errorf("Hosts %q: got %v; want a fault", host, err)
+		}
+	}
+	for _, origin := range []string{"app.example.com", "https://app.example.com/", "https://App.example.com", "https://*.example.com", "*", "https://u@app.example.com", "https://app.example.com?x", "https://app.example.com:443", "http://app.example.com:80", "https://app.example.com:"} {
+		if _, err := guardOf([]string{"h"}, []string{"https://a", origin}); err == nil || !strings.Contains(err.Error(), "mcpauth: Origins[1]") {
+			t.Errorf("Origins %q: got %v; want a fault", origin, err)
+		}
+	}
+	if _, err := guardOf([]string{"h", "[::1]:8080", "127.0.0.1:80", "h_x.example"}, []string{"https://app.example.com", "http://localhost:3000", "https://[::1]:8443", "vscode-webview://1abc"}); err != nil {
+		t.Errorf("got %v; want no fault", err)
 	}
 }
 
