@@ -36,13 +36,13 @@ type family struct {
 	now         func() time.Time
 	logger      *slog.Logger
 	onRefuse    func(context.Context, *Error)
+	onDecide    func(context.Context, Decision)
 	proxies     binding.Proxies
 	constrained bool // every token must be bound
 	cache       *tokencache.Cache
 	shared      *shared
 	headers     jose.Headers
-	complain    sync.Once // logs once that OnRefuse panicked
-	warnings    warnings  // warnings that are not about a single issuer
+	warnings    warnings // warnings that are not about a single issuer
 }
 
 // resources are those of the open Validators of ForResource. Readers take no lock.
@@ -188,6 +188,7 @@ func (f *family) newGroup(config Config, given Issuer, owned *jwks.Cache) (*grou
 	for _, id := range given.identities() {
 		one := &issuer{
 			owner:      f,
+			name:       given.label(),
 			url:        id.url,
 			aliases:    id.aliases,
 			tenants:    id.tenants,

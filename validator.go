@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
@@ -29,7 +30,10 @@ type Validator struct {
 	aims  *Resource         // of ForResource; nil: those of the Config
 
 	published *publication // nil without Metadata
-	closed    atomic.Bool
+	self      *self
+
+	transport carried.Transport // of the requests that this view is for
+	watching  bool              // this view is for looks at open streams
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
@@ -38,7 +42,7 @@ type Validator struct {
 func NewValidator(config Config) (*Validator, error) {
 	config = config.clone()
 	found := config.faults()
-	v := &Validator{family: &family{
+	v := &Validator{self: new(self), family: &family{
 		config:   config,
 		implied:  newHierarchy(config.ScopeImplies),
 		leeway:   config.leeway(),
@@ -46,6 +50,7 @@ func NewValidator(config Config) (*Validator, error) {
 		now:      config.Now,
 		logger:   config.Logger,
 		onRefuse: config.OnRefuse,
+		onDecide: config.OnDecide,
 
 		proxies:     config.ForwardedCertificate.proxies(),
 		constrained: config.FAPI2,
@@ -147,7 +152,7 @@ func (v *Validator) err() error {
 
 // isClosed reports whether the Validator, or the one that it comes from, was closed.
 func (v *Validator) isClosed() bool {
-	return v.closed.Load() || v.ended.Load()
+	return v.self.closed.Load() || v.ended.Load()
 }
 
 // SetIssuers replaces Config.Issuers while the Validator is in use: all at once, or, with
@@ -202,7 +207,7 @@ func (v *Validator) ForResource(r Resource) (*Validator, error) {
 		return nil, joinFaults(found)
 	}
 	r.Audience = firstSet(r.Audience, []string{r.ID})
-	child := &Validator{family: v.family, aims: &r}
+	child := &Validator{self: new(self), family: v.family, aims: &r}
 	child.show(shown, published)
 	v.resources.add(&r)
 	return child, nil
@@ -262,11 +267,11 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 // every request is refused with KeysUnavailable. Close may be called twice. Validators of
 // ForResource are closed with the one that made them; closing one of them closes it alone.
 func (v *Validator) Close() error {
-	v.closed.Store(true)
-	switch {
-	case v.family == nil:
+	if v.family == nil {
 		return nil
-	case v.aims != nil:
+	}
+	v.self.closed.Store(true)
+	if v.aims != nil {
 		v.resources.drop(v.aims)
 		return nil
 	}

@@ -88,7 +88,7 @@ func New(v *accesstoken.Validator, options *Options) (*Guard, error) {
 	if v == nil || options == nil {
 		return nil, errors.New("mcpauth: New needs a Validator and Options")
 	}
-	g := &Guard{validator: v, refuser: middleware.New(v, &middleware.Options{CORS: true}), options: *options}
+	g := &Guard{validator: adapter.Over(v, adapter.HTTP), refuser: middleware.New(v, &middleware.Options{CORS: true}), options: *options}
 	g.options.Hosts, g.options.Origins = slices.Clone(options.Hosts), slices.Clone(options.Origins)
 	g.rules = map[string]map[string]accesstoken.Policy{
 		"tools/call": options.Tools, "prompts/get": options.Prompts,

@@ -1,0 +1,152 @@
+package accesstoken
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/accesstoken/accesstoken/internal/carried"
+	"github.com/accesstoken/accesstoken/internal/panics"
+)
+
+// A Decision is what Config.OnDecide is told of one decision.
+type Decision struct {
+	_ [0]func()
+
+	// Claims are those of the caller, once the signature, the kind of token, the clock and
+	// the audience have held; until then they are zero. If Err is set, they are no
+	// authentication: the caller was refused.
+	Claims Claims
+
+	// Err is the refusal. It is nil if the request was accepted.
+	Err *Error
+
+	// Source says how the caller is known, for example SourceCache. If the request was
+	// refused before that, it is empty.
+	Source string
+
+	// Issuer is the Issuer.Name of the issuer that the token belongs to, or "resolved" if
+	// ResolveIssuer returned it. If no such issuer was found, or a Source is SourceVouched,
+	// it is empty. Until the signature is verified, the token itself names the issuer, so
+	// if Claims are zero, a forged token may have done so.
+	Issuer string
+
+	// Transport is "net/http", "echo" or "grpc", by the adapter that the request came
+	// through. If your own code called the Validator, it is empty.
+	Transport string
+
+	// Ended reports that an open stream or response was ended. If it is false, the request
+	// was decided when it came.
+	Ended bool
+}
+
+// The values of Decision.Source.
+const (
+	SourceSignature     = "signature"     // the signature of a JWT was verified
+	SourceCache         = "cache"         // a JWT was verified before
+	SourceIntrospection = "introspection" // the issuer was asked, now or a moment ago
+	SourceVouched       = "vouched"       // Authenticate has vouched for a caller without a token
+	SourceCheck         = "check"         // a caller that was accepted before was judged again
+)
+
+// A course is what is known of a decision while it is being made.
+type course struct {
+	issuer *issuer // nil: not known yet
+	source string
+}
+
+func init() {
+	carried.Over = func(v any, transport carried.Transport) any { return v.(*Validator).over(transport, false) }
+	carried.Watching = func(v any) any { return v.(*Validator).over(v.(*Validator).transport, true) }
+	carried.Same = func(a, b any) bool { return a.(*Validator).self == b.(*Validator).self }
+}
+
+// A self is what a Validator shares with its views.
+type self struct {
+	closed atomic.Bool
+	views  [carried.Transports][2]atomic.Pointer[Validator] // by transport, and by whether they watch
+}
+
+// over returns a view of the Validator, which decides as v does. What it decides is
+// reported with the transport. If watching is true, it reports nothing but what is passed
+// to its Refuse, as the end of a stream.
+func (v *Validator) over(transport carried.Transport, watching bool) *Validator {
+	if v.self == nil { // it was not made by NewValidator
+		return v
+	}
+	which := 0
+	if watching {
+		which = 1
+	}
+	place := &v.self.views[transport][which]
+	if view := place.Load(); view != nil {
+		return view
+	}
+	view := *v
+	view.transport, view.watching = transport, watching
+	place.CompareAndSwap(nil, &view)
+	return place.Load()
+}
+
+// conclude is where every decision ends: it calls the hooks. It returns the refusal, or
+// nil if the request is accepted. If a hook panics, the request is refused with an
+// InternalError.
+func (v *Validator) conclude(ctx context.Context, caller *Claims, c *course, refused *Error) *Error {
+	if v.family == nil {
+		return refused
+	}
+	if v.onDecide != nil {
+		refused = v.callOnDecide(ctx, caller, c, refused)
+	}
+	if refused != nil {
+		refused = v.report(ctx, *caller, refused)
+	}
+	return refused
+}
+
+// settle is conclude for a look that may be one of many at an open stream. Such a look is
+// not reported. If it refuses, Refuse reports the end of the stream.
+func (v *Validator) settle(ctx context.Context, caller *Claims, c *course, refused *Error) *Error {
+	switch {
+	case !v.watching:
+		return v.conclude(ctx, caller, c, refused)
+	case refused == nil:
+		return nil
+	}
+	untold := *refused
+	untold.untold = true
+	return &untold
+}
+
+// callOnDecide calls Config.OnDecide, and returns the refusal.
+func (v *Validator) callOnDecide(ctx context.Context, caller *Claims, c *course, refused *Error) (last *Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v.complain(ctx, "OnDecide", p)
+			last = v.fixed[InternalError]
+		}
+	}()
+	v.onDecide(ctx, Decision{
+		Claims:    *caller,
+		Err:       refused,
+		Source:    c.source,
+		Issuer:    v.nameOf(c.issuer),
+		Transport: v.transport.String(),
+		Ended:     v.watching,
+	})
+	return refused
+}
+
+// complain logs, once for each hook, that it panicked.
+func (v *Validator) complain(ctx context.Context, hook string, p any) {
+	if v.warnings.isNew(hook) {
+		v.logger.ErrorContext(ctx, "accesstoken: "+hook+" panicked (logged once)", "panic", panics.Describe(p))
+	}
+}
+
+// nameOf returns the label of an issuer of this family, or "".
+func (f *family) nameOf(i *issuer) string {
+	if i == nil || i.owner != f {
+		return ""
+	}
+	return i.name
+}
