@@ -56,7 +56,7 @@ func (v *Validator) Authorize(ctx context.Context, credentials Credentials, poli
 // ResourceServerMisconfigured. The claims of accesstokentest.NewContext count as
 // accepted by every Validator. Any error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
-	c := course{source: SourceCheck}
+	c := course{source: fromCheck}
 	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
 		refused := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
 		return v.settle(ctx, &Claims{}, &c, v.bind(refused, policy, false))
@@ -101,7 +101,7 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 	caller, known := FromContext(ctx)
 	c := course{issuer: caller.issuer()}
 	if known {
-		c.source = SourceCheck
+		c.source = fromCheck
 	}
 	return v.conclude(ctx, &caller, &c, refused)
 }
@@ -153,7 +153,10 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		if found, err = v.complete(ctx, by, key, found, credentials, fresh); err != nil {
 			return nil, err
 		}
-		c.source = SourceIntrospection
+		if c.source == fromCache {
+			v.ledger.hits.Add(1)
+		}
+		c.source = fromIntrospection
 	}
 	if err := v.checkSender(ctx, found, credentials); err != nil {
 		return found, err
@@ -225,7 +228,7 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key, c *course) (
 		v.cache.Drop(key) // another issuer may have its URL now
 		return nil, nil, nil
 	}
-	c.issuer, c.source = found.issuer, SourceCache
+	c.issuer, c.source = found.issuer, fromCache
 	by := found.issuer.settings()
 	if err := v.checkClock(by, found); err != nil {
 		v.cache.Drop(key) // an expired token stays expired

@@ -48,10 +48,27 @@ const (
 	SourceCheck         = "check"         // a caller that was accepted before was judged again
 )
 
+// A source is a Decision.Source.
+type source int
+
+const (
+	fromNowhere source = iota
+	fromSignature
+	fromCache
+	fromIntrospection
+	fromVouched
+	fromCheck
+	sources // how many there are
+)
+
+func (s source) String() string {
+	return [...]string{"", SourceSignature, SourceCache, SourceIntrospection, SourceVouched, SourceCheck}[s]
+}
+
 // A course is what is known of a decision while it is being made.
 type course struct {
 	issuer *issuer // nil: not known yet
-	source string
+	source source
 }
 
 func init() {
@@ -82,14 +99,15 @@ func (v *Validator) over(transport carried.Transport, watching bool) *Validator 
 		return view
 	}
 	view := *v
+	view.place += int(transport - v.transport)
 	view.transport, view.watching = transport, watching
 	place.CompareAndSwap(nil, &view)
 	return place.Load()
 }
 
-// conclude is where every decision ends: it calls the hooks. It returns the refusal, or
-// nil if the request is accepted. If a hook panics, the request is refused with an
-// InternalError.
+// conclude is where every decision ends: it calls the hooks, and counts what is answered. It
+// returns the refusal, or nil if the request is accepted. If a hook panics, the request is
+// refused with an InternalError.
 func (v *Validator) conclude(ctx context.Context, caller *Claims, c *course, refused *Error) *Error {
 	if v.family == nil {
 		return refused
@@ -100,6 +118,7 @@ func (v *Validator) conclude(ctx context.Context, caller *Claims, c *course, ref
 	if refused != nil {
 		refused = v.report(ctx, *caller, refused)
 	}
+	v.count(c, refused)
 	return refused
 }
 
@@ -128,8 +147,8 @@ func (v *Validator) callOnDecide(ctx context.Context, caller *Claims, c *course,
 	v.onDecide(ctx, Decision{
 		Claims:    *caller,
 		Err:       refused,
-		Source:    c.source,
-		Issuer:    v.nameOf(c.issuer),
+		Source:    c.source.String(),
+		Issuer:    v.labelOf(c.issuer).name,
 		Transport: v.transport.String(),
 		Ended:     v.watching,
 	})
@@ -143,10 +162,10 @@ func (v *Validator) complain(ctx context.Context, hook string, p any) {
 	}
 }
 
-// nameOf returns the label of an issuer of this family, or "".
-func (f *family) nameOf(i *issuer) string {
-	if i == nil || i.owner != f {
-		return ""
+// labelOf returns the label of an issuer of this family, or the one without a name.
+func (f *family) labelOf(i *issuer) *label {
+	if i == nil || i.owner != f || i.label == nil {
+		return &f.ledger.unnamed
 	}
-	return i.name
+	return i.label
 }

@@ -22,7 +22,7 @@ func (v *Validator) introspect(ctx context.Context, token string, fresh bool, c 
 	if err != nil {
 		return nil, err
 	}
-	c.source = SourceIntrospection
+	c.source = fromIntrospection
 	claims, err := i.readAnswer(answer)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ import (
 type issuer struct {
 	current    atomic.Pointer[settings]
 	owner      *family
-	name       string // Issuer.Name or its default, or "resolved"; "" if by is set
+	label      *label // of Issuer.Name or its default, or "resolved"; nil if by is set
 	by         *face  // of the Validator that vouches for the identities of this issuer; nil: it issues tokens
 	url        string
 	aliases    []string // other spellings of iss

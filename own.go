@@ -25,7 +25,7 @@ func (v *Validator) authenticateOwn(ctx context.Context, credentials Credentials
 	case identity.isZero():
 		return nil, refused
 	}
-	c.source = SourceVouched
+	c.source = fromVouched
 	return v.vouch(identity)
 }
 

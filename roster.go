@@ -17,6 +17,7 @@ type roster struct {
 	introspected []*issuer          // the issuers with an introspection client
 	sources      map[KeySource]bool // that are in Issuer.Keys, if they can be compared
 	algorithms   map[string]bool    // of all issuers
+	names        map[string]bool    // of all issuers, their defaults included
 }
 
 // A group is one Issuer: a single issuer, or one for each of its tenants. They share
@@ -47,9 +48,10 @@ func newRoster(groups []*group) *roster {
 	r := &roster{
 		groups: groups, byURL: map[string]*group{},
 		issuers: map[string]*issuer{}, aliases: map[string]*issuer{}, near: map[string]*issuer{},
-		sources: map[KeySource]bool{}, algorithms: map[string]bool{},
+		sources: map[KeySource]bool{}, algorithms: map[string]bool{}, names: map[string]bool{},
 	}
 	for _, g := range groups {
+		r.names[g.given.label()] = true
 		if source := g.source(); source != nil {
 			r.sources[source] = true
 		}

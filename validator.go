@@ -32,6 +32,7 @@ type Validator struct {
 	published *publication // nil without Metadata
 	self      *self
 
+	place     int               // of its counters in the ledger
 	transport carried.Transport // of the requests that this view is for
 	watching  bool              // this view is for looks at open streams
 }
@@ -60,6 +61,8 @@ func NewValidator(config Config) (*Validator, error) {
 
 		resolved: map[KeySource]*group{},
 	}}
+	v.place = v.ledger.place(config.Resource)
+	v.ledger.removed.name = nameRemoved
 	v.config.Issuers = nil
 	v.resolver = v.newResolver(config.ResolveIssuer)
 	v.roster.Store(newRoster(nil))
@@ -207,7 +210,7 @@ func (v *Validator) ForResource(r Resource) (*Validator, error) {
 		return nil, joinFaults(found)
 	}
 	r.Audience = firstSet(r.Audience, []string{r.ID})
-	child := &Validator{self: new(self), family: v.family, aims: &r}
+	child := &Validator{self: new(self), family: v.family, aims: &r, place: v.ledger.place(r.ID)}
 	child.show(shown, published)
 	v.resources.add(&r)
 	return child, nil

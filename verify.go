@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/jose"
@@ -53,6 +54,7 @@ var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 // configured issuer. If there is no such issuer, iss goes to ResolveIssuer, unverified,
 // and to a comparison that chooses a warning for the log.
 func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token, c *course) (*facts, error) {
+	v.ledger.misses.Add(1)
 	own, err := jose.ReadClaims(token.Payload)
 	if err != nil {
 		return nil, wrapError(TokenMalformed, err)
@@ -78,6 +80,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token, c *course)
 	if !token.HasPossibleSignature() {
 		return nil, refusal(SignatureInvalid, "the signature has the wrong length for the algorithm")
 	}
+	began := time.Now()
 	keys, generation, err := i.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	if err != nil {
 		return nil, keysRefusal(ctx, err)
@@ -94,7 +97,8 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token, c *course)
 		i.adviseOnKeys()
 		return nil, err
 	}
-	c.source = SourceSignature
+	c.source = fromSignature
+	v.ledger.took.Observe(time.Since(began))
 	i.verified.Store(true)
 	header := v.headers.Remember(token)
 	claims, err := i.checkJWT(token, &own)

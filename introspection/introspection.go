@@ -108,6 +108,7 @@ type Client struct {
 	breaker          *breaker
 	connections      *connections
 	shared           *sharedStore // nil without a Store
+	counts           *counts
 }
 
 // NewClient checks the Config and makes a Client, without any I/O. If the Config has
@@ -132,6 +133,7 @@ func NewClient(config Config) (*Client, error) {
 		breaker:          guard,
 		connections:      new(connections),
 		shared:           newSharedStore(config),
+		counts:           new(counts),
 	}, nil
 }
 
@@ -192,9 +194,12 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 	}
 	key := tokencache.KeyOf(token)
 	if kept, ok := c.cache.get(key, options.Now(), options.Leeway); ok && !options.Fresh {
+		c.counts.hits.Add(1)
 		return kept.clone(), nil
 	}
+	c.counts.misses.Add(1)
 	response, err := c.put(ctx, key, token, options)
+	c.counts.lookup(err)
 	switch {
 	case err == nil:
 		return response, nil
@@ -202,6 +207,7 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 		return Response{}, fmt.Errorf("introspection: %w", ctx.Err())
 	}
 	if kept, ok := c.cache.getStale(key, options.Now(), options.Leeway); ok && !options.Fresh && c.breaker.isOutage(err) {
+		c.counts.stale.Add(1)
 		return kept.clone(), nil
 	}
 	return Response{}, err
@@ -292,6 +298,7 @@ func (c *Client) askUnlessOpen(turn turn, key tokencache.Key, token string, now 
 		response, err = c.askTwice(request, token, now)
 	}
 	learned = true
+	c.counts.call(err, time.Since(ticket.began))
 	c.breaker.end(ticket, err)
 	return response, err
 }

@@ -98,8 +98,11 @@ func (c *Cache) seek(q question) (f *flight, keys []crypto.PublicKey, generation
 	}
 	// During a Retry-After nothing is fetched, and no budget is spent.
 	now := time.Now()
-	if !now.Before(c.outage.notBefore) && c.budget.spend(q, now) {
-		return c.start(q, true), nil, 0, nil
+	if !now.Before(c.outage.notBefore) {
+		if c.budget.spend(q, now) {
+			return c.start(q, true), nil, 0, nil
+		}
+		c.suppressed++
 	}
 	c.state.Misses++
 	switch {
@@ -280,6 +283,7 @@ func (c *Cache) finish(f *flight, r reply, saved *savedSet, event *Fetch) (repor
 		return nil
 	}
 	c.state.Fetches++
+	c.took.Observe(event.Duration)
 	if event.Err == nil {
 		report = c.succeeded(f, r, event)
 	} else {
