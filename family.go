@@ -149,7 +149,7 @@ func (f *family) succeed(old *group, config Config, given Issuer) (*group, error
 	}
 	same := sameFacts(old.given, given)
 	if same && slices.Equal(old.given.Tenants, given.Tenants) && slices.Equal(old.given.Aliases, given.Aliases) {
-		return &group{given, old.owned, old.members}, nil
+		return &group{given: given, owned: old.owned, members: old.members}, nil
 	}
 	g, err := f.newGroup(config, given, old.owned)
 	if err != nil || !same {

@@ -75,7 +75,10 @@ func (f *family) drop(old, next *group, replaced bool) {
 		f.cache.End(&i.share)
 	}
 	if next == nil || next.owned != old.owned {
-		f.ledger.keep(old.owned)
+		if !old.dropped { // drop is called twice if a value is forgotten for good
+			old.dropped = true
+			f.ledger.keep(old.owned)
+		}
 		f.background.Go(func() { _ = old.close() })
 	}
 }

@@ -26,6 +26,7 @@ type group struct {
 	given   Issuer
 	owned   *jwks.Cache // the cache behind the keys, if this package made it
 	members []*issuer
+	dropped bool // of a group that ResolveIssuer returned: the ledger has its counters
 }
 
 // source returns the Keys of the Issuer, or nil if it has none, or they cannot be compared.
