@@ -3,7 +3,6 @@ package accesstoken
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"github.com/accesstoken/accesstoken/internal/binding"
@@ -14,6 +13,9 @@ import (
 )
 
 func init() {
+	carried.Over = func(v any, transport carried.Transport) any { return v.(*Validator).over(transport, false) }
+	carried.Watching = func(v any) any { return v.(*Validator).over(v.(*Validator).transport, true) }
+	carried.Same = func(a, b any) bool { return a.(*Validator).self == b.(*Validator).self }
 	carried.Authenticates = func(v any) bool { return v.(*Validator).authenticates() }
 	carried.Identify = func(ctx context.Context, v, credentials any) (any, bool, error) {
 		return v.(*Validator).identify(ctx, credentials.(Credentials))
@@ -269,33 +271,4 @@ func (v *Validator) bind(err error, policy Policy, usedDPoP bool) *Error {
 	bound := *refused
 	bound.face, bound.scope, bound.acr, bound.maxAge, bound.dpop = v.face, scope, acr, maxAge, usedDPoP
 	return &bound
-}
-
-// report logs a refusal at Debug, warns of scopes that are not read, and calls OnRefuse. If the caller is known, the
-// hook's context has the claims while the hook runs. If the hook panics, the request
-// is refused with an InternalError.
-func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
-	if v.logger.Enabled(ctx, slog.LevelDebug) {
-		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
-			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog recovers if Error panics
-	}
-	if refused.Reason == ScopeInsufficient && caller.facts != nil {
-		caller.adviseOnScopes()
-	}
-	if v.onRefuse == nil {
-		return refused
-	}
-	if caller.facts != nil {
-		known := &node{Context: ctx, Claims: caller}
-		defer known.End()
-		ctx = known
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			v.complain(ctx, "OnRefuse", p)
-			reported = v.fixed[InternalError]
-		}
-	}()
-	v.onRefuse(ctx, refused)
-	return refused
 }

@@ -13,6 +13,32 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
+// The values of Decision.Source.
+const (
+	SourceSignature     = "signature"     // the signature of a JWT was verified
+	SourceCache         = "cache"         // a JWT was verified before
+	SourceIntrospection = "introspection" // the issuer was asked, now or a moment ago
+	SourceVouched       = "vouched"       // Authenticate has vouched for a caller without a token
+	SourceCheck         = "check"         // a caller that was accepted before was judged again
+)
+
+// A source is a Decision.Source.
+type source int
+
+const (
+	fromNowhere source = iota
+	fromSignature
+	fromCache
+	fromIntrospection
+	fromVouched
+	fromCheck
+	sources // how many there are
+)
+
+func (s source) String() string {
+	return [...]string{"", SourceSignature, SourceCache, SourceIntrospection, SourceVouched, SourceCheck}[s]
+}
+
 // A ledger counts the decisions of a family. What it counts by comes from the configuration
 // and from this package, never from a request, so the number of its counters is bounded by
 // the configuration.
@@ -63,6 +89,42 @@ const (
 	manyLabels    = 100 // so many, or more, have fewer shards each
 )
 
+// A DecisionCount is how many decisions of one kind there were. What a decision is, see
+// Config.OnDecide.
+type DecisionCount struct {
+	// Resource is Config.Resource or Resource.ID. After a thousand of them it is "others".
+	Resource string
+
+	// Issuer and Transport are those of the [Decision]. The Issuer is "removed" if
+	// SetIssuers has taken its name out of use.
+	Issuer, Transport string
+
+	// Outcome is "accepted", "refused" (HTTP 400, 401 or 403), "unavailable" (503: we could
+	// not find out), "failed" (500: this server is misconfigured or at fault), "canceled" (the
+	// caller's context ended first) or, if an open stream or response was ended, "ended".
+	Outcome string
+
+	// Reason is that of the refusal. It is POLICY_DENIED for each reason of your own that you
+	// give to Deny. It is empty if the request was accepted, or the caller's context ended.
+	Reason Reason
+
+	// Source is that of the Decision if the request was accepted, and otherwise empty.
+	Source string
+
+	// Count is the number of these decisions.
+	Count uint64
+}
+
+// The values of DecisionCount.Outcome.
+const (
+	outcomeAccepted    = "accepted"
+	outcomeRefused     = "refused"
+	outcomeUnavailable = "unavailable"
+	outcomeFailed      = "failed"
+	outcomeCanceled    = "canceled"
+	outcomeEnded       = "ended"
+)
+
 // counted are the reasons that are counted, sorted. The first, "", is for callers whose
 // context ended.
 var (
@@ -89,20 +151,20 @@ func (e *Error) counter() int {
 	return place
 }
 
-// count counts a decision.
-func (v *Validator) count(c *course, refused *Error) {
-	r := v.ledger.row(v.labelOf(c.issuer), v.place)
+// count counts a decision about the tokens of a label.
+func (l *ledger) count(at *label, place int, from source, refused *Error, ended bool) {
+	r := l.row(at, place)
 	switch {
 	case refused == nil:
-		r.accepted[meter.Shard(len(r.accepted))].by[c.source].Add(1)
+		r.accepted[meter.Shard(len(r.accepted))].by[from].Add(1)
 		return
-	case v.watching:
+	case ended:
 		r.ended[refused.counter()].Add(1)
 	default:
 		r.refused[refused.counter()].Add(1)
 	}
-	if c.source == fromCache {
-		v.ledger.hits.Add(1)
+	if from == fromCache {
+		l.hits.Add(1)
 	}
 }
 
@@ -266,7 +328,7 @@ func (r *row) read(of DecisionCount) (counts []DecisionCount, cached uint64) {
 	}
 	for from, n := range accepted {
 		if n > 0 {
-			of.Outcome, of.Source, of.Count = OutcomeAccepted, source(from).String(), n
+			of.Outcome, of.Source, of.Count = outcomeAccepted, source(from).String(), n
 			counts = append(counts, of)
 		}
 	}
@@ -278,7 +340,7 @@ func (r *row) read(of DecisionCount) (counts []DecisionCount, cached uint64) {
 			counts = append(counts, of)
 		}
 		if of.Count = r.ended[place].Load(); of.Count > 0 {
-			of.Outcome = OutcomeEnded
+			of.Outcome = outcomeEnded
 			counts = append(counts, of)
 		}
 	}
@@ -289,11 +351,11 @@ func (r *row) read(of DecisionCount) (counts []DecisionCount, cached uint64) {
 func outcomeOf(reason Reason) string {
 	switch status := outcomes[reason].status; {
 	case reason == "":
-		return OutcomeCanceled
+		return outcomeCanceled
 	case status == http.StatusServiceUnavailable:
-		return OutcomeUnavailable
+		return outcomeUnavailable
 	case status >= http.StatusInternalServerError:
-		return OutcomeFailed
+		return outcomeFailed
 	}
-	return OutcomeRefused
+	return outcomeRefused
 }

@@ -2,9 +2,8 @@ package accesstoken
 
 import (
 	"context"
-	"sync/atomic"
+	"log/slog"
 
-	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/internal/panics"
 )
 
@@ -39,70 +38,10 @@ type Decision struct {
 	Ended bool
 }
 
-// The values of Decision.Source.
-const (
-	SourceSignature     = "signature"     // the signature of a JWT was verified
-	SourceCache         = "cache"         // a JWT was verified before
-	SourceIntrospection = "introspection" // the issuer was asked, now or a moment ago
-	SourceVouched       = "vouched"       // Authenticate has vouched for a caller without a token
-	SourceCheck         = "check"         // a caller that was accepted before was judged again
-)
-
-// A source is a Decision.Source.
-type source int
-
-const (
-	fromNowhere source = iota
-	fromSignature
-	fromCache
-	fromIntrospection
-	fromVouched
-	fromCheck
-	sources // how many there are
-)
-
-func (s source) String() string {
-	return [...]string{"", SourceSignature, SourceCache, SourceIntrospection, SourceVouched, SourceCheck}[s]
-}
-
 // A course is what is known of a decision while it is being made.
 type course struct {
 	issuer *issuer // nil: not known yet
 	source source
-}
-
-func init() {
-	carried.Over = func(v any, transport carried.Transport) any { return v.(*Validator).over(transport, false) }
-	carried.Watching = func(v any) any { return v.(*Validator).over(v.(*Validator).transport, true) }
-	carried.Same = func(a, b any) bool { return a.(*Validator).self == b.(*Validator).self }
-}
-
-// A self is what a Validator shares with its views.
-type self struct {
-	closed atomic.Bool
-	views  [carried.Transports][2]atomic.Pointer[Validator] // by transport, and by whether they watch
-}
-
-// over returns a view of the Validator, which decides as v does. What it decides is
-// reported with the transport. If watching is true, it reports nothing but what is passed
-// to its Refuse, as the end of a stream.
-func (v *Validator) over(transport carried.Transport, watching bool) *Validator {
-	if v.self == nil { // it was not made by NewValidator
-		return v
-	}
-	which := 0
-	if watching {
-		which = 1
-	}
-	place := &v.self.views[transport][which]
-	if view := place.Load(); view != nil {
-		return view
-	}
-	view := *v
-	view.place += int(transport - v.transport)
-	view.transport, view.watching = transport, watching
-	place.CompareAndSwap(nil, &view)
-	return place.Load()
 }
 
 // conclude is where every decision ends: it calls the hooks, and counts what is answered. It
@@ -112,13 +51,42 @@ func (v *Validator) conclude(ctx context.Context, caller *Claims, c *course, ref
 	if v.family == nil {
 		return refused
 	}
-	if v.onDecide != nil {
+	if v.config.OnDecide != nil {
 		refused = v.callOnDecide(ctx, caller, c, refused)
 	}
 	if refused != nil {
 		refused = v.report(ctx, *caller, refused)
 	}
-	v.count(c, refused)
+	v.ledger.count(v.labelOf(c.issuer), v.place, c.source, refused, v.watching)
+	return refused
+}
+
+// report logs a refusal at Debug, warns of scopes that are not read, and calls OnRefuse. If the caller is known, the
+// hook's context has the claims while the hook runs. If the hook panics, the request
+// is refused with an InternalError.
+func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
+	if v.logger.Enabled(ctx, slog.LevelDebug) {
+		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
+			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog recovers if Error panics
+	}
+	if refused.Reason == ScopeInsufficient && caller.facts != nil {
+		caller.adviseOnScopes()
+	}
+	if v.onRefuse == nil {
+		return refused
+	}
+	if caller.facts != nil {
+		known := &node{Context: ctx, Claims: caller}
+		defer known.End()
+		ctx = known
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			v.complain(ctx, "OnRefuse", p)
+			reported = v.fixed[InternalError]
+		}
+	}()
+	v.onRefuse(ctx, refused)
 	return refused
 }
 
@@ -144,7 +112,7 @@ func (v *Validator) callOnDecide(ctx context.Context, caller *Claims, c *course,
 			last = v.fixed[InternalError]
 		}
 	}()
-	v.onDecide(ctx, Decision{
+	v.config.OnDecide(ctx, Decision{
 		Claims:    *caller,
 		Err:       refused,
 		Source:    c.source.String(),

@@ -37,7 +37,6 @@ type family struct {
 	now         func() time.Time
 	logger      *slog.Logger
 	onRefuse    func(context.Context, *Error)
-	onDecide    func(context.Context, Decision)
 	proxies     binding.Proxies
 	constrained bool // every token must be bound
 	cache       *tokencache.Cache

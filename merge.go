@@ -10,6 +10,27 @@ import (
 	"github.com/accesstoken/accesstoken/jwks"
 )
 
+// IssuerStats are about the issuers of one name: one Issuer, several that share the host
+// which is their default Name, or all that ResolveIssuer has returned ("resolved").
+type IssuerStats struct {
+	// Name is that of the issuers.
+	Name string
+
+	// Issuers is how many issuers there are. KeysMissing is how many of them have a key
+	// source with statistics that holds no keys, and Failing how many whose last fetch
+	// failed.
+	Issuers, KeysMissing, Failing int
+
+	// Keys is about the key set: of several issuers the sum of their counters, and the
+	// worst of their ages and times, without those that hold no keys. It is nil if the key
+	// source has no method Stats.
+	Keys *jwks.Stats
+
+	// Introspection is about the introspection client, combined in the same way. It is nil
+	// if there is no client.
+	Introspection *introspection.Stats
+}
+
 // issuerStats returns the statistics of all issuers, by name.
 func (f *family) issuerStats() []IssuerStats {
 	all := map[string]*merging{}
@@ -89,7 +110,7 @@ func (m *merging) addKeys(s jwks.Stats) {
 	k.TotalTime += s.TotalTime
 }
 
-// leastOf returns the shorter of two durations, of which zero is none.
+// leastOf returns the shorter of two durations. If one is zero, it returns the other.
 func leastOf(a, b time.Duration) time.Duration {
 	if a == 0 || b != 0 && b < a {
 		return b

@@ -7,8 +7,6 @@ import (
 
 	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/meter"
-	"github.com/accesstoken/accesstoken/introspection"
-	"github.com/accesstoken/accesstoken/jwks"
 )
 
 // Stats are the counters and the state of a Validator and its relatives by ForResource, see
@@ -32,61 +30,6 @@ type Stats struct {
 
 	// Proofs has the proofs of possession that all DPoP verifiers of the family have seen.
 	Proofs dpop.Stats
-}
-
-// A DecisionCount is how many decisions of one kind there were. What a decision is, see
-// Config.OnDecide.
-type DecisionCount struct {
-	// Resource is Config.Resource or Resource.ID. After a thousand of them it is "others".
-	Resource string
-
-	// Issuer and Transport are those of the [Decision]. The Issuer is "removed" if
-	// SetIssuers has taken its name out of use.
-	Issuer, Transport string
-
-	// Outcome is one of OutcomeAccepted and its siblings.
-	Outcome string
-
-	// Reason is that of the refusal. It is POLICY_DENIED for each reason of your own that you
-	// give to Deny. It is empty if the request was accepted, or the caller's context ended.
-	Reason Reason
-
-	// Source is that of the Decision if the request was accepted, and otherwise empty.
-	Source string
-
-	// Count is the number of these decisions.
-	Count uint64
-}
-
-// The values of DecisionCount.Outcome.
-const (
-	OutcomeAccepted    = "accepted"
-	OutcomeRefused     = "refused"     // the caller's side: HTTP 400, 401 or 403
-	OutcomeUnavailable = "unavailable" // we could not find out: 503
-	OutcomeFailed      = "failed"      // this server is misconfigured or at fault: 500
-	OutcomeCanceled    = "canceled"    // the caller's context ended first
-	OutcomeEnded       = "ended"       // an open stream or response was ended, for any reason
-)
-
-// IssuerStats are about the issuers of one name: one Issuer, several that share the host
-// which is their default Name, or all that ResolveIssuer has returned ("resolved").
-type IssuerStats struct {
-	// Name is that of the issuers.
-	Name string
-
-	// Issuers is how many issuers there are. KeysMissing is how many of them have a key
-	// source with statistics that holds no keys, and Failing how many whose last fetch
-	// failed.
-	Issuers, KeysMissing, Failing int
-
-	// Keys is about the key set: of several issuers the sum of their counters, and the
-	// worst of their ages and times, without those that hold no keys. It is nil if the key
-	// source has no method Stats.
-	Keys *jwks.Stats
-
-	// Introspection is about the introspection client, combined in the same way. It is nil
-	// if there is no client.
-	Introspection *introspection.Stats
 }
 
 // CacheStats are about the cache of verified tokens. It holds no opaque tokens.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func TestSlowKeysShow(t *testing.T) {
 		waits <- err
 	}()
 	for statsOf(t, v).Keys.Waiting != 1 {
-		time.Sleep(time.Millisecond) // until the request waits
+		runtime.Gosched() // until the request waits
 	}
 	cancel()
 	if err := <-waits; err == nil {

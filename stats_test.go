@@ -10,11 +10,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
@@ -149,38 +150,44 @@ func TestNoDecisionIsLostWhileIssuersChange(t *testing.T) {
 	v := newValidator(t, as, nil)
 	token, keys := as.Token(nil), jwks.Static(as.Keys()...)
 	const each, goroutines = 2000, 4
+	var made [goroutines]atomic.Int64
 	var requests, changes sync.WaitGroup
 	stop := make(chan struct{})
 	changes.Go(func() {
 		var last uint64
 		for n := 0; ; n++ {
+			if err := v.SetIssuers(accesstoken.Issuer{URL: as.URL, Keys: keys, Name: fmt.Sprint("name-", n%3)}); err != nil {
+				t.Error(err)
+			}
+			now := sum(countsOf(v))
+			if now < last {
+				t.Errorf("the sum fell from %d to %d", last, now)
+			}
+			last = now
+			for i := range made { // no request is open during two changes
+				for before := made[i].Load(); made[i].Load() == before && before < each; {
+					runtime.Gosched()
+				}
+			}
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			if err := v.SetIssuers(accesstoken.Issuer{URL: as.URL, Keys: keys, Name: fmt.Sprint("name-", n%3)}); err != nil {
-				t.Error(err)
-			}
-			now := sum(slices.Collect(maps.Values(series(v))))
-			if now < last {
-				t.Errorf("the sum fell from %d to %d", last, now)
-			}
-			last = now
-			time.Sleep(time.Millisecond) // so that a request is not open during two changes
 		}
 	})
-	for range goroutines {
+	for i := range goroutines {
 		requests.Go(func() {
 			for range each {
 				_, _ = v.Validate(t.Context(), accesstoken.Bearer(token))
+				made[i].Add(1)
 			}
 		})
 	}
 	requests.Wait()
 	close(stop)
 	changes.Wait()
-	if got := sum(slices.Collect(maps.Values(series(v)))); got != each*goroutines {
+	if got := sum(countsOf(v)); got != each*goroutines {
 		t.Errorf("got %d decisions; want %d", got, each*goroutines)
 	}
 }

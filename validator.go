@@ -51,7 +51,6 @@ func NewValidator(config Config) (*Validator, error) {
 		now:      config.Now,
 		logger:   config.Logger,
 		onRefuse: config.OnRefuse,
-		onDecide: config.OnDecide,
 
 		proxies:     config.ForwardedCertificate.proxies(),
 		constrained: config.FAPI2,
@@ -85,6 +84,34 @@ func NewValidator(config Config) (*Validator, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// A self is what a Validator shares with its views.
+type self struct {
+	closed atomic.Bool
+	views  [carried.Transports][2]atomic.Pointer[Validator] // by transport, and by whether they watch
+}
+
+// over returns a view of the Validator, which decides as v does. What it decides is
+// reported with the transport. If watching is true, it reports nothing but what is passed
+// to its Refuse, as the end of a stream.
+func (v *Validator) over(transport carried.Transport, watching bool) *Validator {
+	if v.self == nil { // it was not made by NewValidator
+		return v
+	}
+	which := 0
+	if watching {
+		which = 1
+	}
+	place := &v.self.views[transport][which]
+	if view := place.Load(); view != nil {
+		return view
+	}
+	view := *v
+	view.place += int(transport - v.transport)
+	view.transport, view.watching = transport, watching
+	place.CompareAndSwap(nil, &view)
+	return place.Load()
 }
 
 // show sets the face and the metadata, and makes the refusals that are always the same.

@@ -5,10 +5,10 @@ import (
 	"crypto"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/meter"
 )
 
 // maxAttempts is the most keys that one call of verifySignature tries. A request can
@@ -80,7 +80,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token, c *course)
 	if !token.HasPossibleSignature() {
 		return nil, refusal(SignatureInvalid, "the signature has the wrong length for the algorithm")
 	}
-	began := time.Now()
+	began := meter.Start()
 	keys, generation, err := i.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	if err != nil {
 		return nil, keysRefusal(ctx, err)
@@ -98,7 +98,7 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token, c *course)
 		return nil, err
 	}
 	c.source = fromSignature
-	v.ledger.took.Observe(time.Since(began))
+	v.ledger.took.Stop(began)
 	i.verified.Store(true)
 	header := v.headers.Remember(token)
 	claims, err := i.checkJWT(token, &own)

@@ -35,6 +35,15 @@ func (d *Durations) Observe(took time.Duration) {
 	d.sum.Add(int64(took))
 }
 
+// A Stopwatch measures one duration.
+type Stopwatch time.Time
+
+// Start starts a Stopwatch.
+func Start() Stopwatch { return Stopwatch(time.Now()) }
+
+// Stop counts the time since the start of a Stopwatch.
+func (d *Durations) Stop(s Stopwatch) { d.Observe(time.Since(time.Time(s))) }
+
 // Bound returns the bound of a bucket but the last.
 func Bound(bucket int) time.Duration {
 	return time.Second << slowest >> (Buckets - 2 - bucket)
