@@ -1,7 +1,7 @@
 # make check is the whole gate. make help lists the rest.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-TAGS        = browser,interop,ratio,spire# of the lanes that go test ./... leaves out
+TAGS        = browser,interop,promtool,ratio,spire# of the lanes that go test ./... leaves out
 ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    = 1m
@@ -96,6 +96,11 @@ redis: ## introspection answers shared by Redis: examples/redis twice, beside a 
 spire: ## JWT-SVIDs of a real SPIRE server and agent, which are built once, in some 10 minutes
 	go test -C integrations/spiffeauth -tags spire -count=1 -timeout 60m -v -run '^TestSPIRE' .
 
+alerts: ## the alert rules of promaccesstoken, fired by promtool, which is unpacked from its package if it is missing
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	{ command -v promtool >/dev/null || { { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && (cd "$$dir" && apt-get download -qq prometheus && dpkg -x prometheus_*.deb .); }; } && \
+	PATH="$$PATH:$$dir/usr/bin" go test -C integrations/promaccesstoken -tags promtool -count=1 -run '^TestAlertsFire$$' .
+
 browser: ## the quickstart in a headless browser; screenshots in examples/browser/screenshots
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
 	go test -C examples -tags browser -count=1 ./browser
@@ -106,4 +111,4 @@ release-rehearsal: ## what a release of VERSION=v0.1.0 has, in bin/release; publ
 apidiff: ## what changed in the API since the last tag, and its semver class
 	@go run ./internal/release -api
 
-.PHONY: help check fmt vet staticcheck workflows govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection bench-issuers interop redis spire browser release-rehearsal apidiff
+.PHONY: help check fmt vet staticcheck workflows govulncheck tidy test race conformance fuzz fuzz-smoke bench bench-smoke soak mutate differential bench-jwks bench-introspection bench-issuers interop redis spire alerts browser release-rehearsal apidiff

@@ -3,7 +3,6 @@ package accesstoken
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 
@@ -15,6 +14,9 @@ import (
 )
 
 func init() {
+	carried.Over = func(v any, transport carried.Transport) any { return v.(*Validator).over(transport, false) }
+	carried.Watching = func(v any) any { return v.(*Validator).over(v.(*Validator).transport, true) }
+	carried.Same = func(a, b any) bool { return a.(*Validator).self == b.(*Validator).self }
 	carried.Authenticates = func(v any) bool { return v.(*Validator).authenticates() }
 	carried.Identify = func(ctx context.Context, v, credentials any) (any, bool, error) {
 		return v.(*Validator).identify(ctx, credentials.(Credentials))
@@ -37,19 +39,20 @@ func (v *Validator) Validate(ctx context.Context, credentials Credentials) (Clai
 // asked. Any error is an [*Error], and you must then refuse the request. If the error
 // matches [Unavailable], validity is unknown, not denied.
 // If a JWT's facts are cached and its key is in memory, only AlwaysIntrospect, a
-// DPoP replay store, Accept and OnRefuse can cause I/O.
+// DPoP replay store, Accept, OnDecide and OnRefuse can cause I/O.
 func (v *Validator) Authorize(ctx context.Context, credentials Credentials, policy Policy) (Claims, error) {
-	claims, refused := v.decide(ctx, credentials, &policy)
-	if refused != nil {
-		return Claims{}, v.report(ctx, claims, refused)
+	var c course
+	claims, refused := v.decide(ctx, credentials, &policy, &c)
+	if refused = v.settle(ctx, &claims, &c, refused); refused != nil {
+		return Claims{}, refused
 	}
 	return claims, nil
 }
 
 // decide is Authorize without its report. If the request is refused although the caller is
 // known, it returns both.
-func (v *Validator) decide(ctx context.Context, credentials Credentials, policy *Policy) (Claims, *Error) {
-	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection)
+func (v *Validator) decide(ctx context.Context, credentials Credentials, policy *Policy, c *course) (Claims, *Error) {
+	found, err := v.authenticate(ctx, credentials, policy.FreshIntrospection, c)
 	claims := found.claims(credentials.text())
 	if err == nil {
 		v.trail.reach(checkPolicy)
@@ -68,10 +71,12 @@ func (v *Validator) decide(ctx context.Context, credentials Credentials, policy 
 // ResourceServerMisconfigured. The claims of accesstokentest.NewContext count as
 // accepted by every Validator. Any error is an [*Error].
 func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) error {
+	c := course{source: fromCheck}
 	if claims.facts != nil && !claims.facts.issuer.isOf(v) {
 		refused := refusal(ResourceServerMisconfigured, "these claims were accepted by another Validator; call Check of the Validator that accepted them")
-		return v.report(ctx, Claims{}, v.bind(refused, policy, Claims{}, false))
+		return v.settle(ctx, &Claims{}, &c, v.bind(refused, policy, Claims{}, false))
 	}
+	c.issuer = claims.issuer()
 	err := v.checkAgain(ctx, claims.facts)
 	if err == nil {
 		err = v.checkPolicy(&claims, &policy)
@@ -79,9 +84,13 @@ func (v *Validator) Check(ctx context.Context, claims Claims, policy Policy) err
 	if err == nil && policy.FreshIntrospection {
 		err = refusal(ResourceServerMisconfigured, "FreshIntrospection needs the credentials, which Check does not have; set it in the policy of the route, or call Authorize")
 	}
+	var refused *Error
 	if err != nil {
 		confirmation, _ := claims.Confirmation()
-		return v.report(ctx, claims, v.bind(err, policy, claims, confirmation.KeyThumbprint != ""))
+		refused = v.bind(err, policy, claims, confirmation.KeyThumbprint != "")
+	}
+	if refused = v.settle(ctx, &claims, &c, refused); refused != nil {
+		return refused
 	}
 	return nil
 }
@@ -99,12 +108,24 @@ func (v *Validator) satisfies(claims *Claims, policy *Policy) bool {
 // error, it becomes a 503. If it is or wraps another [Reason] of this package, it
 // becomes the refusal for that reason. Any other error becomes an InternalError.
 func (v *Validator) Refuse(ctx context.Context, err error) *Error {
-	if refused := asError(err); refused != nil && refused.face != nil {
+	caller, known := FromContext(ctx)
+	refused := asError(err)
+	switch {
+	case refused == nil || refused.face == nil:
+		confirmation, _ := caller.Confirmation()
+		refused = v.bind(understand(ctx, err), Policy{}, caller, confirmation.KeyThumbprint != "")
+	case refused.untold:
+		told := *refused
+		told.untold = false
+		refused = &told
+	default:
 		return refused
 	}
-	caller, _ := FromContext(ctx)
-	confirmation, _ := caller.Confirmation()
-	return v.report(ctx, caller, v.bind(understand(ctx, err), Policy{}, caller, confirmation.KeyThumbprint != ""))
+	c := course{issuer: caller.issuer()}
+	if known {
+		c.source = fromCheck
+	}
+	return v.conclude(ctx, &caller, &c, refused)
 }
 
 // authenticate verifies the credentials. Where possible, cheap checks run before
@@ -114,7 +135,7 @@ func (v *Validator) Refuse(ctx context.Context, err error) *Error {
 //
 // Key sources, HTTP clients and clocks run code of the application. If it panics,
 // the request is refused.
-func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool) (found *facts, err error) {
+func (v *Validator) authenticate(ctx context.Context, credentials Credentials, fresh bool, c *course) (found *facts, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			found, err = nil, wrapError(InternalError, fmt.Errorf("a key source, a clock, an Accept or an HTTP client panicked: %s", panics.Describe(p)))
@@ -122,17 +143,17 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 	}()
 	v.trail.reach(checkCredentials)
 	if err := v.checkCredentials(credentials); err != nil {
-		return v.authenticateOwn(ctx, credentials, err)
+		return v.authenticateOwn(ctx, credentials, err, c)
 	}
 	token := credentials.text()
 	key := v.cache.KeyOf(token)
-	found, by, err := v.recall(ctx, key)
+	found, by, err := v.recall(ctx, key, c)
 	if err != nil {
 		return nil, err
 	}
 	cached := found != nil
 	if !cached {
-		if found, err = v.verify(ctx, token, fresh); err != nil {
+		if found, err = v.verify(ctx, token, fresh, c); err != nil {
 			return nil, err
 		}
 		by = found.issuer.settings()
@@ -159,6 +180,10 @@ func (v *Validator) authenticate(ctx context.Context, credentials Credentials, f
 		if found, err = v.complete(ctx, by, key, found, credentials, fresh); err != nil {
 			return nil, err
 		}
+		if c.source == fromCache {
+			v.ledger.hits.Add(1)
+		}
+		c.source = fromIntrospection
 	}
 	v.trail.reach(checkSender)
 	if err := v.checkSender(ctx, found, credentials); err != nil {
@@ -174,14 +199,20 @@ func (v *Validator) identify(ctx context.Context, credentials Credentials) (Clai
 	if !v.authenticates() {
 		return Claims{}, false, nil
 	}
-	found, err := v.authenticate(ctx, credentials, false)
+	var c course
+	found, err := v.authenticate(ctx, credentials, false, &c)
 	if none, ok := err.(*Error); ok && none == v.fixed[CredentialsMissing] {
 		return Claims{}, false, nil
 	}
+	claims := found.claims("")
+	var refused *Error
 	if err != nil {
-		return Claims{}, false, v.report(ctx, Claims{}, v.bind(err, Policy{}, Claims{}, false))
+		refused = v.bind(err, Policy{}, Claims{}, false)
 	}
-	return found.claims(""), true, nil
+	if refused = v.conclude(ctx, &claims, &c, refused); refused != nil {
+		return Claims{}, false, refused
+	}
+	return claims, true, nil
 }
 
 // checkCredentials makes the checks that need not decode the token.
@@ -221,7 +252,7 @@ func (v *Validator) checkCredentials(credentials Credentials) error {
 // recall returns the facts about a token that was verified before, if they still
 // hold, and the settings to judge it by. If it returns neither facts nor an error, the
 // token must be verified.
-func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, *settings, error) {
+func (v *Validator) recall(ctx context.Context, key tokencache.Key, c *course) (*facts, *settings, error) {
 	found, ok := v.cache.Get(key).(*facts)
 	if !ok {
 		return nil, nil, nil
@@ -230,6 +261,7 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, *se
 		v.cache.Drop(key) // another issuer may have its URL now
 		return nil, nil, nil
 	}
+	c.issuer, c.source = found.issuer, fromCache
 	by := found.issuer.settings()
 	if err := v.checkClock(by, found); err != nil {
 		v.cache.Drop(key) // an expired token stays expired
@@ -241,6 +273,7 @@ func (v *Validator) recall(ctx context.Context, key tokencache.Key) (*facts, *se
 	}
 	if !holds {
 		v.cache.Drop(key)
+		*c = course{}
 		return nil, nil, nil
 	}
 	return found, by, nil
@@ -283,36 +316,4 @@ func (v *Validator) asks(refused *Error, policy Policy, caller Claims) (params [
 		add("scope", policy.Scopes.Scopes().String())
 	}
 	return params
-}
-
-// report logs a refusal at Debug, warns of scopes that are not read and of logins that cannot
-// help, and calls OnRefuse. If the caller is known, the hook's context has the claims while the
-// hook runs. If the hook panics, the request is refused with an InternalError.
-func (v *Validator) report(ctx context.Context, caller Claims, refused *Error) (reported *Error) {
-	if v.family == nil {
-		return refused
-	}
-	if v.logger.Enabled(ctx, slog.LevelDebug) {
-		v.logger.LogAttrs(ctx, slog.LevelDebug, "accesstoken: refused a request",
-			slog.String("reason", string(refused.Reason)), slog.Any("why", refused)) // slog recovers if Error panics
-	}
-	caller.adviseOn(refused)
-	if v.onRefuse == nil {
-		return refused
-	}
-	if caller.facts != nil {
-		known := &node{Context: ctx, Claims: caller}
-		defer known.End()
-		ctx = known
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			v.complain.Do(func() {
-				v.logger.ErrorContext(ctx, "accesstoken: OnRefuse panicked (logged once)", "panic", panics.Describe(p))
-			})
-			reported = v.fixed[InternalError]
-		}
-	}()
-	v.onRefuse(ctx, refused)
-	return refused
 }

@@ -574,7 +574,7 @@ func TestNothingGetsOut(t *testing.T) {
 }
 
 func (w way) walk(t *testing.T, as *accesstokentest.Server) {
-	log, told := new(diary), new(diary)
+	log, told, decided := new(diary), new(diary), new(diary)
 	met := map[accesstoken.Reason]int{}
 	s := &scene{as: as, ctx: t.Context(), policy: accesstoken.Policy{Scopes: scopes.None()}, config: accesstoken.Config{
 		Resource: resource, Issuers: []accesstoken.Issuer{{URL: as.URL}}, HTTPClient: as.Client(), Logger: slog.New(log),
@@ -584,6 +584,11 @@ func (w way) walk(t *testing.T, as *accesstokentest.Server) {
 			}
 			told.write(allForms(refused) + fmt.Sprintf("%+v %#v %v", refused.Public(), refused.Public(), refused.Header()))
 			told.write(allForms(refused.Unwrap()))
+		},
+		OnDecide: func(_ context.Context, d accesstoken.Decision) {
+			if d.Err != nil && met[d.Err.Reason] == 0 {
+				decided.write(allForms(d))
+			}
 		},
 	}}
 	lines := w.arrange(s)
@@ -612,6 +617,12 @@ func (w way) walk(t *testing.T, as *accesstokentest.Server) {
 	}
 	if found := leaks(told.String(), secrets, w.logs); found != nil {
 		t.Errorf("OnRefuse was told %q; want nothing of the canary in it", found)
+	}
+	if found := leaks(decided.String(), secrets, append(w.logs, "client")); found != nil {
+		t.Errorf("OnDecide was told %q; want nothing of the canary in it but client_id", found)
+	}
+	if found := leaks(allForms(v.Stats()), secrets, nil); found != nil {
+		t.Errorf("Stats say %q; want nothing of the canary in them", found)
 	}
 	if found := leaks(log.String(), secrets, w.logs); found != nil {
 		t.Errorf("got the log %q; want nothing of the canary in it", found)
@@ -712,6 +723,9 @@ func TestNothingIsLoggedOfAGoodToken(t *testing.T) {
 		}
 		if found := leaks(allForms(claims)+allForms(&claims), append(lines, as.KeyID("RS256")), []string{"client"}); found != nil {
 			t.Errorf("the claims, printed: got %q; want nothing but issuer and client_id", found)
+		}
+		if found := leaks(allForms(accesstoken.Decision{Claims: claims})+allForms(v.Stats()), append(lines, as.KeyID("RS256")), []string{"client"}); found != nil {
+			t.Errorf("the decision and the statistics, printed: got %q; want nothing but issuer and client_id", found)
 		}
 		ctx := accesstoken.NewContext(t.Context(), claims)
 		child, cancel := context.WithCancel(ctx)

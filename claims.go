@@ -59,6 +59,14 @@ func (c Claims) End() time.Time {
 	return end.Add(c.facts.issuer.leeway)
 }
 
+// issuer returns the issuer of the claims, or nil.
+func (c Claims) issuer() *issuer {
+	if c.facts == nil {
+		return nil
+	}
+	return c.facts.issuer
+}
+
 // Scopes returns the granted scopes. If the token has no scope claim, the set is
 // empty.
 func (c Claims) Scopes() scopes.Set {

@@ -179,6 +179,15 @@ type Config struct {
 	// for concurrent use.
 	Now func() time.Time
 
+	// OnDecide is called once for each decision, before it is returned: for each Authorize,
+	// Validate and Check, accepted or not, and for each refusal that Refuse makes out of the
+	// error of a handler. Adapters decide by these. Repeated looks at an open stream are no
+	// decisions, but its end is. OnDecide is called before OnRefuse, must be safe for
+	// concurrent use, and should be quick, because the request waits for it. If it panics,
+	// the request is refused with an InternalError. If nil, a decision costs no more.
+	// For counters, see [Validator.Stats].
+	OnDecide func(ctx context.Context, d Decision)
+
 	// OnRefuse is called once for each refusal, before the refusal is returned. Its
 	// context is derived from the request's. If the caller is known, [FromContext]
 	// returns the caller's claims from it until OnRefuse returns. OnRefuse must be safe

@@ -1,30 +1,6 @@
 package accesstoken
 
-import (
-	"cmp"
-	"errors"
-	"fmt"
-	"slices"
-)
-
-// demandsActor reports whether the policy says who may act on behalf of the subject.
-func (p *Policy) demandsActor() bool { return p.RefuseDelegated || p.Actors != nil }
-
-// actorsErr reports demands that no token meets, and actors that are not identified.
-func (p *Policy) actorsErr() error {
-	switch {
-	case p.RefuseDelegated && p.Actors != nil:
-		return errors.New("accesstoken: RefuseDelegated and Actors are both set, so that no token satisfies the policy; set one of them")
-	case p.Actors != nil && len(p.Actors) == 0:
-		return errors.New("accesstoken: Actors accepts no actor: it is empty, or combines lists that have no actor in common; leave it nil for no demand, or set RefuseDelegated")
-	}
-	for n, actor := range p.Actors {
-		if actor.Issuer == "" || actor.Subject == "" && actor.ClientID == "" {
-			return fmt.Errorf("accesstoken: Actors[%d] does not identify an actor; set Issuer, and Subject, ClientID or both (RFC 8693 §4.1)", n)
-		}
-	}
-	return nil
-}
+import "slices"
 
 // checkActor checks who acts with the token. Nested actors decide nothing (RFC 8693 §4.1).
 func (v *Validator) checkActor(f *facts, p *Policy) error {
@@ -64,31 +40,4 @@ func (v *Validator) issuerOfActor(f *facts) string {
 		return ""
 	}
 	return named
-}
-
-// is reports whether an element of Actors accepts an actor. An empty member is not
-// compared.
-func (a Actor) is(issuer, subject, clientID string) bool {
-	return a.Issuer == issuer && (a.Subject == "" || a.Subject == subject) && (a.ClientID == "" || a.ClientID == clientID)
-}
-
-// commonActors returns the actors that two lists both accept. nil accepts every token, so
-// the result of lists that have nothing in common is empty and not nil.
-func commonActors(a, b []Actor) []Actor {
-	switch {
-	case a == nil:
-		return b
-	case b == nil:
-		return a
-	}
-	common := []Actor{}
-	for _, one := range a {
-		for _, other := range b {
-			both := Actor{one.Issuer, cmp.Or(one.Subject, other.Subject), cmp.Or(one.ClientID, other.ClientID)}
-			if other.is(both.Issuer, both.Subject, both.ClientID) && !slices.Contains(common, both) { // one accepts it anyway
-				common = append(common, both)
-			}
-		}
-	}
-	return common
 }

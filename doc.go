@@ -44,10 +44,8 @@
 // If a token is opaque, introspection (RFC 7662) replaces 3 to 8, and of 9 only Clients and
 // Demand apply. With AlwaysIntrospect, the answer can supply what the JWT leaves out of 8
 // to 13, which is checked after 14. The verified facts of a JWT are cached by its digest;
-// then 3 to 9 are skipped and all other checks run. No verdict is cached. For a caller
-// without a token ([Identity]), only 10 and 17 run.
-//
-// Every refusal is an [*Error] with a [Reason]: 400 or 401 if the credentials are bad, 403
-// if a right is missing, 503 if we could not find out, 500 if this server is at fault. The
-// client learns a coarse reason, and your log the exact one and, often, the cure.
+// then 3 to 9 are skipped and all other checks run. For a caller without a token
+// ([Identity]), only 10 and 17 run. A refusal is an [*Error] with a [Reason]: 400 or 401 if
+// the credentials are bad, 403 if a right is missing, 503 if we could not find out, 500 if
+// this server is at fault. The client learns a coarse reason, your log the exact one.
 package accesstoken

@@ -39,6 +39,7 @@ type Error struct {
 	retry  time.Duration     // for Retry-After; 0 means defaultRetry
 	denied bool              // made by Deny, so it is a 403 whatever its Reason
 	face   *face             // settings of the validator that refused; nil until bind sets them
+	untold bool              // Refuse has still to report it, although face is set
 }
 
 // A face has the settings of one validator that its refusals need.

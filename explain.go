@@ -54,7 +54,7 @@ func (v *Validator) Explain(ctx context.Context, credentials Credentials, policy
 	defer cancel()
 	heard := new(listener)
 	explained := v.rehearse(slog.New(heard))
-	claims, refused := explained.decide(ctx, credentials, &policy)
+	claims, refused := explained.decide(ctx, credentials, &policy, new(course))
 	if refused != nil {
 		claims.adviseOn(refused)
 		if refused.advice != "" && len(heard.advice) == 0 {
@@ -73,7 +73,7 @@ func (v *Validator) Explain(ctx context.Context, credentials Credentials, policy
 // rehearse returns a Validator that decides as v does, with a trail, and that leaves no trace
 // in v. logger gets its warnings.
 func (v *Validator) rehearse(logger *slog.Logger) *Validator {
-	copied := &Validator{face: v.face, fixed: v.fixed, aims: v.aims, trail: new(trail)}
+	copied := &Validator{self: v.self, face: v.face, fixed: v.fixed, aims: v.aims, trail: new(trail)}
 	if v.family == nil {
 		return copied
 	}
@@ -83,7 +83,7 @@ func (v *Validator) rehearse(logger *slog.Logger) *Validator {
 		cache: tokencache.New(0), shared: newShared(), warnings: warnings{logger: logger},
 	}
 	f.roster.Store(v.roster.Load())
-	f.ended.Store(v.isClosed())
+	f.ended.Store(v.ended.Load())
 	copied.family = f
 	return copied
 }

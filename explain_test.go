@@ -376,11 +376,21 @@ func TestExplainLeavesNoTrace(t *testing.T) {
 		c.DPoP = verifier
 		c.Issuers[0].Introspection = client
 	})
+	counted := func() string {
+		s := v.Stats()
+		keys, answers := s.Issuers[0].Keys, s.Issuers[0].Introspection
+		return fmt.Sprint(s.Decisions, s.Tokens, s.Proofs, keys.Keys, keys.Generation, keys.Budget, keys.Succeeded, keys.NotModified, keys.Failed, keys.Misses, keys.Suppressed,
+			answers.Hits, answers.Misses, answers.Stale, answers.Skipped, answers.Busy, answers.Answered, answers.Failed, answers.Bytes, answers.BreakerOpened)
+	}
 	explain := func(token string, want accesstoken.Reason) {
 		t.Helper()
+		before := counted()
 		e := v.Explain(t.Context(), accesstoken.Bearer(token), accesstoken.Policy{})
 		if (want == "") != (e.Err == nil) || want != "" && !errors.Is(e.Err, want) {
 			t.Errorf("got %v; want %q\n%s", e.Err, want, e)
+		}
+		if after := counted(); after != before {
+			t.Errorf("the counters before and after:\n%s\n%s", before, after)
 		}
 	}
 	log.Reset() // what NewValidator says

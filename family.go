@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/accesstoken/accesstoken/dpop"
 	"github.com/accesstoken/accesstoken/internal/answers"
 	"github.com/accesstoken/accesstoken/internal/binding"
 	"github.com/accesstoken/accesstoken/internal/fetch"
@@ -42,14 +43,15 @@ type family struct {
 	cache       *tokencache.Cache
 	shared      *shared
 	headers     jose.Headers
-	complain    sync.Once // logs once that OnRefuse panicked
-	warnings    warnings  // warnings that are not about a single issuer
+	ledger      ledger
+	warnings    warnings // warnings that are not about a single issuer
 }
 
 // resources are those of the open Validators of ForResource. Readers take no lock.
 type resources struct {
-	mu   sync.Mutex
-	list atomic.Pointer[[]*Resource]
+	mu     sync.Mutex
+	list   atomic.Pointer[[]*Resource]
+	proofs []*dpop.Verifier // of all, also of those that were closed; at most mostResources
 }
 
 func (s *resources) all() []*Resource {
@@ -64,6 +66,20 @@ func (s *resources) add(r *Resource) {
 	defer s.mu.Unlock()
 	list := append(slices.Clone(s.all()), r)
 	s.list.Store(&list)
+	if r.DPoP != nil && len(s.proofs) < mostResources && !slices.Contains(s.proofs, r.DPoP) {
+		s.proofs = append(s.proofs, r.DPoP)
+	}
+}
+
+// verifiers returns the verifiers of the resources, and that of the Config, which may be nil.
+func (s *resources) verifiers(own *dpop.Verifier) []*dpop.Verifier {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Clone(s.proofs)
+	if own != nil && !slices.Contains(all, own) {
+		all = append(all, own)
+	}
+	return all
 }
 
 func (s *resources) drop(r *Resource) {
@@ -118,6 +134,7 @@ func (f *family) change(config Config) error {
 		}
 	}
 	f.vouched.end(func(name string) bool { return next.issuerOf(name, "") != nil })
+	f.ledger.retire(func(name string) bool { return next.names[name] || name == nameResolved && f.resolver != nil })
 	f.closeAllBut(next, old.groups)
 	return nil
 }
@@ -132,7 +149,7 @@ func (f *family) succeed(old *group, config Config, given Issuer) (*group, error
 	}
 	same := sameFacts(old.given, given)
 	if same && slices.Equal(old.given.Tenants, given.Tenants) && slices.Equal(old.given.Aliases, given.Aliases) {
-		return &group{given, old.owned, old.members}, nil
+		return &group{given: given, owned: old.owned, members: old.members}, nil
 	}
 	g, err := f.newGroup(config, given, old.owned)
 	if err != nil || !same {
@@ -189,6 +206,7 @@ func (f *family) newGroup(config Config, given Issuer, owned *jwks.Cache) (*grou
 	for _, id := range given.identities() {
 		one := &issuer{
 			owner:      f,
+			label:      f.ledger.label(given.label()),
 			url:        id.url,
 			aliases:    id.aliases,
 			tenants:    id.tenants,

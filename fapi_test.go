@@ -283,6 +283,7 @@ func TestFAPI2HasAVerdictOnEveryField(t *testing.T) {
 		"MaxTokenSize": {{withoutEffect, func(c *accesstoken.Config) { c.MaxTokenSize = 64 << 10 }}},
 		"Logger":       {{withoutEffect, func(c *accesstoken.Config) { c.Logger = nil }}},
 		"Now":          {{withoutEffect, func(c *accesstoken.Config) { c.Now = time.Now }}},
+		"OnDecide":     {{withoutEffect, func(c *accesstoken.Config) { c.OnDecide = func(context.Context, accesstoken.Decision) {} }}},
 		"OnRefuse":     {{withoutEffect, func(c *accesstoken.Config) { c.OnRefuse = func(context.Context, *accesstoken.Error) {} }}},
 	}, ofConfig)
 

@@ -11,18 +11,20 @@ import (
 
 // introspect asks the issuer that the configuration selects for an opaque token (RFC
 // 7662), and makes the checks that are left to the resource server (§2.2, §4).
-func (v *Validator) introspect(ctx context.Context, token string, fresh bool) (*facts, error) {
+func (v *Validator) introspect(ctx context.Context, token string, fresh bool, c *course) (*facts, error) {
 	i := v.opaqueIssuer(token)
 	if i == nil {
 		v.adviseOnOpaque()
 		return nil, v.fixed[TokenMalformed]
 	}
 	i = v.follow(i)
+	c.issuer = i
 	v.trail.reach(checkAnswer)
 	answer, err := v.ask(ctx, i, token, fresh)
 	if err != nil {
 		return nil, err
 	}
+	c.source = fromIntrospection
 	claims, err := i.readAnswer(answer)
 	if err != nil {
 		return nil, err

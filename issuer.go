@@ -18,7 +18,8 @@ import (
 type issuer struct {
 	current    atomic.Pointer[settings]
 	owner      *family
-	by         *face // of the Validator that vouches for the identities of this issuer; nil: it issues tokens
+	label      *label // of Issuer.Name or its default, or "resolved"; nil if by is set
+	by         *face  // of the Validator that vouches for the identities of this issuer; nil: it issues tokens
 	url        string
 	aliases    []string // other spellings of iss
 	tenants    []string // nil if tid is not checked

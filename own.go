@@ -11,7 +11,7 @@ import (
 // authenticateOwn asks Config.Authenticate about a request that has no token, and returns
 // the facts about the caller. refused is why there is no token: if it is not that the
 // request brought no credentials at all, the request stays refused.
-func (v *Validator) authenticateOwn(ctx context.Context, credentials Credentials, refused error) (*facts, error) {
+func (v *Validator) authenticateOwn(ctx context.Context, credentials Credentials, refused error, c *course) (*facts, error) {
 	switch {
 	case !errors.Is(refused, CredentialsMissing), v.config.Authenticate == nil:
 		return nil, refused
@@ -25,6 +25,7 @@ func (v *Validator) authenticateOwn(ctx context.Context, credentials Credentials
 	case identity.isZero():
 		return nil, refused
 	}
+	c.source = fromVouched
 	return v.vouch(identity)
 }
 

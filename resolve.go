@@ -80,6 +80,10 @@ func (f *family) drop(old, next *group, replaced bool) {
 		f.cache.End(&i.share)
 	}
 	if next == nil || next.owned != old.owned {
+		if !old.dropped { // drop is called twice if a value is forgotten for good
+			old.dropped = true
+			f.ledger.keep(old.owned)
+		}
 		f.background.Go(func() { _ = old.close() })
 	}
 }
@@ -142,7 +146,7 @@ func (i *issuer) continues(old *issuer) bool {
 // issuer.
 func (f *family) acceptIssuer(iss string, given Issuer, old *group) (*group, error) {
 	config := f.config
-	given.Name = "resolved"
+	given.Name = nameResolved
 	config.Issuers = []Issuer{given}
 	config = config.clone()
 	found := config.faults()

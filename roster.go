@@ -17,6 +17,7 @@ type roster struct {
 	introspected []*issuer          // the issuers with an introspection client
 	sources      map[KeySource]bool // that are in Issuer.Keys, if they can be compared
 	algorithms   map[string]bool    // of all issuers
+	names        map[string]bool    // of all issuers, their defaults included
 }
 
 // A group is one Issuer: a single issuer, or one for each of its tenants. They share
@@ -25,6 +26,7 @@ type group struct {
 	given   Issuer
 	owned   *jwks.Cache // the cache behind the keys, if this package made it
 	members []*issuer
+	dropped bool // of a group that ResolveIssuer returned: the ledger has its counters
 }
 
 // source returns the Keys of the Issuer, or nil if it has none, or they cannot be compared.
@@ -47,9 +49,10 @@ func newRoster(groups []*group) *roster {
 	r := &roster{
 		groups: groups, byURL: map[string]*group{},
 		issuers: map[string]*issuer{}, aliases: map[string]*issuer{}, near: map[string]*issuer{},
-		sources: map[KeySource]bool{}, algorithms: map[string]bool{},
+		sources: map[KeySource]bool{}, algorithms: map[string]bool{}, names: map[string]bool{},
 	}
 	for _, g := range groups {
+		r.names[g.given.label()] = true
 		if source := g.source(); source != nil {
 			r.sources[source] = true
 		}

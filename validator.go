@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/accesstoken/accesstoken/internal/carried"
 	"github.com/accesstoken/accesstoken/internal/panics"
 	"github.com/accesstoken/accesstoken/internal/tokencache"
 )
@@ -29,8 +30,12 @@ type Validator struct {
 	aims  *Resource         // of ForResource; nil: those of the Config
 
 	published *publication // nil without Metadata
-	closed    atomic.Bool
-	trail     *trail // of an Explain; nil: decisions are not explained
+	trail     *trail       // of an Explain; nil: decisions are not explained
+	self      *self
+
+	place     int               // of its counters in the ledger
+	transport carried.Transport // of the requests that this view is for
+	watching  bool              // this view is for looks at open streams
 }
 
 // NewValidator checks the Config and makes a Validator. It does no I/O: metadata and
@@ -39,7 +44,7 @@ type Validator struct {
 func NewValidator(config Config) (*Validator, error) {
 	config = config.clone()
 	found := config.faults()
-	v := &Validator{family: &family{
+	v := &Validator{self: new(self), family: &family{
 		config:   config,
 		implied:  newHierarchy(config.ScopeImplies),
 		leeway:   config.leeway(),
@@ -56,6 +61,8 @@ func NewValidator(config Config) (*Validator, error) {
 
 		resolved: map[KeySource]*group{},
 	}}
+	v.place = v.ledger.place(config.Resource)
+	v.ledger.removed.name = nameRemoved
 	v.config.Issuers = nil
 	v.original = v.family
 	v.resolver = v.newResolver(config.ResolveIssuer)
@@ -80,6 +87,34 @@ func NewValidator(config Config) (*Validator, error) {
 	}
 	published.advise(v.family)
 	return v, nil
+}
+
+// A self is what a Validator shares with its views.
+type self struct {
+	closed atomic.Bool
+	views  [carried.Transports][2]atomic.Pointer[Validator] // by transport, and by whether they watch
+}
+
+// over returns a view of the Validator, which decides as v does. What it decides is
+// reported with the transport. If watching is true, it reports nothing but what is passed
+// to its Refuse, as the end of a stream.
+func (v *Validator) over(transport carried.Transport, watching bool) *Validator {
+	if v.self == nil { // it was not made by NewValidator
+		return v
+	}
+	which := 0
+	if watching {
+		which = 1
+	}
+	place := &v.self.views[transport][which]
+	if view := place.Load(); view != nil {
+		return view
+	}
+	view := *v
+	view.place += int(transport - v.transport)
+	view.transport, view.watching = transport, watching
+	place.CompareAndSwap(nil, &view)
+	return place.Load()
 }
 
 // show sets the face and the metadata, and makes the refusals that are always the same.
@@ -150,7 +185,7 @@ func (v *Validator) err() error {
 
 // isClosed reports whether the Validator, or the one that it comes from, was closed.
 func (v *Validator) isClosed() bool {
-	return v.closed.Load() || v.ended.Load()
+	return v.self.closed.Load() || v.ended.Load()
 }
 
 // SetIssuers replaces Config.Issuers while the Validator is in use: all at once, or, with
@@ -205,7 +240,7 @@ func (v *Validator) ForResource(r Resource) (*Validator, error) {
 		return nil, joinFaults(found)
 	}
 	r.Audience = firstSet(r.Audience, []string{r.ID})
-	child := &Validator{family: v.family, aims: &r}
+	child := &Validator{self: new(self), family: v.family, aims: &r, place: v.ledger.place(r.ID)}
 	child.show(shown, published)
 	v.resources.add(&r)
 	published.advise(v.family)
@@ -274,11 +309,11 @@ func guarded(do func(*issuer) error, i *issuer) (err error) {
 // every request is refused with KeysUnavailable. Close may be called twice. Validators of
 // ForResource are closed with the one that made them; closing one of them closes it alone.
 func (v *Validator) Close() error {
-	v.closed.Store(true)
-	switch {
-	case v.family == nil:
+	if v.family == nil {
 		return nil
-	case v.aims != nil:
+	}
+	v.self.closed.Store(true)
+	if v.aims != nil {
 		v.resources.drop(v.aims)
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/accesstoken/accesstoken/internal/challenge"
 	"github.com/accesstoken/accesstoken/internal/jose"
+	"github.com/accesstoken/accesstoken/internal/meter"
 )
 
 // maxAttempts is the most keys that one call of verifySignature tries. A request can
@@ -17,7 +18,7 @@ const maxAttempts = 4
 // verify verifies a token and returns its facts. The form of the token and the
 // configuration decide between JWT and introspection. A JWT that fails is never
 // introspected, so that a forged one is not sent to any server.
-func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*facts, error) {
+func (v *Validator) verify(ctx context.Context, token string, fresh bool, c *course) (*facts, error) {
 	parsed, err := v.headers.Begin(token)
 	if err == nil && !v.mayAccept(parsed.Algorithm) {
 		err = errAlgorithm
@@ -28,14 +29,14 @@ func (v *Validator) verify(ctx context.Context, token string, fresh bool) (*fact
 	}
 	switch {
 	case err == nil: // then it is a token68, because base64url is
-		return v.verifyJWT(ctx, &parsed)
+		return v.verifyJWT(ctx, &parsed, c)
 	case !challenge.IsToken68(token):
 		return nil, v.fixed[CredentialsMalformed]
 	case err == errAlgorithm:
 		v.warnings.adviseOnAlgorithm(parsed.Algorithm, "on no issuer's list")
 		return nil, v.fixed[AlgorithmNotAllowed]
 	case errors.Is(err, jose.ErrNotJWT):
-		return v.introspect(ctx, token, fresh)
+		return v.introspect(ctx, token, fresh, c)
 	}
 	return nil, wrapError(joseReason(err), err)
 }
@@ -53,7 +54,8 @@ var errAlgorithm = errors.New("the algorithm is on no issuer's list")
 // Until the signature is verified, no claims but iss and sub are used. They select a
 // configured issuer. If there is no such issuer, iss goes to ResolveIssuer, unverified,
 // and to a comparison that chooses a warning for the log.
-func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, error) {
+func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token, c *course) (*facts, error) {
+	v.ledger.misses.Add(1)
 	own, err := jose.ReadClaims(token.Payload)
 	if err != nil {
 		return nil, wrapError(TokenMalformed, err)
@@ -70,10 +72,12 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		return nil, v.fixed[IssuerUnknown]
 	}
 	i = v.follow(i)
+	c.issuer = i
 	if err := v.checkForm(i, token); err != nil {
 		return nil, err
 	}
 	v.trail.reach(checkKey)
+	began := meter.Start()
 	keys, generation, err := i.keys.Keys(ctx, token.KeyID, token.Algorithm)
 	if err != nil {
 		return nil, keysRefusal(ctx, err)
@@ -91,6 +95,8 @@ func (v *Validator) verifyJWT(ctx context.Context, token *jose.Token) (*facts, e
 		i.adviseOnKeys()
 		return nil, err
 	}
+	c.source = fromSignature
+	v.ledger.took.Stop(began)
 	i.verified.Store(true)
 	header := v.headers.Remember(token)
 	v.trail.reach(checkKind)

@@ -73,6 +73,7 @@ type Verifier struct {
 	nonces     *nonces           // nil: no nonces are demanded
 	signers    *tokencache.Cache // by their encoded header
 	now        func() time.Time
+	counts     *counts
 }
 
 // NewVerifier returns a Verifier, or an error that lists every fault of the Config,
@@ -91,6 +92,7 @@ func NewVerifier(config Config) (*Verifier, error) {
 		nonces:     newNonces(config.NonceKey, config.NonceLifetime),
 		signers:    tokencache.New(signerBytes),
 		now:        config.Now,
+		counts:     new(counts),
 	}
 	for _, url := range config.URLs {
 		base, err := newBase(url)
@@ -123,6 +125,14 @@ func (v *Verifier) Nonce() string {
 // token's key, is recent, and was not used before. If it returns nil, it has consumed
 // the proof: while the proof is recent, a second call with it returns [ErrReplayed].
 func (v *Verifier) Verify(ctx context.Context, r Request) error {
+	err := v.verify(ctx, r)
+	if !dryrun.Is(ctx) {
+		v.counts.add(err)
+	}
+	return err
+}
+
+func (v *Verifier) verify(ctx context.Context, r Request) error {
 	p, err := v.open(r.Proofs)
 	if err != nil {
 		return err

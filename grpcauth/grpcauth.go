@@ -113,11 +113,12 @@ type Options struct {
 // immutable and safe for concurrent use.
 type Interceptors struct {
 	validator *accesstoken.Validator
-	rules     map[string]rule // by full method, or "/pkg.Service/" for a whole service
-	field     string          // in which the token comes, in canonical form
-	key       string          // of the field in the metadata
-	others    []string        // the other fields that the validator reads
-	own       bool            // calls without a token may have a caller, by Config.Authenticate
+	watching  *accesstoken.Validator // for looks at open streams
+	rules     map[string]rule        // by full method, or "/pkg.Service/" for a whole service
+	field     string                 // in which the token comes, in canonical form
+	key       string                 // of the field in the metadata
+	others    []string               // the other fields that the validator reads
+	own       bool                   // calls without a token may have a caller, by Config.Authenticate
 	grace     time.Duration
 	again     time.Duration // zero: never
 }
@@ -137,7 +138,8 @@ func New(v *accesstoken.Validator, options *Options) (*Interceptors, error) {
 	if options == nil || len(options.Methods)+len(options.Public)+len(options.Services) == 0 {
 		return nil, errors.New("grpcauth: Options has neither Methods nor Public nor Services, so every call would be refused")
 	}
-	a := &Interceptors{validator: v, rules: map[string]rule{}, own: adapter.Authenticates(v), grace: options.StreamGrace, again: options.StreamCheck}
+	v = adapter.Over(v, adapter.GRPC)
+	a := &Interceptors{validator: v, watching: adapter.Watching(v), rules: map[string]rule{}, own: adapter.Authenticates(v), grace: options.StreamGrace, again: options.StreamCheck}
 	a.field, a.others = v.Fields()[0], v.Fields()[1:]
 	a.key = strings.ToLower(a.field)
 	faults := slices.Concat(a.addMethods(options.Methods), a.addPublic(options.Public), a.addServices(options.Services))
@@ -215,7 +217,7 @@ func (a *Interceptors) UnaryInterceptor(ctx context.Context, request any, info *
 	setTrailer := func(trailer metadata.MD) { _ = grpc.SetTrailer(ctx, trailer) }
 	admitted, _, err := a.authorize(ctx, info.FullMethod)
 	if err != nil {
-		return nil, a.refuse(ctx, err, setTrailer)
+		return nil, a.refuse(ctx, a.validator, err, setTrailer)
 	}
 	defer admitted.End()
 	response, err := handler(admitted.Context, request)

@@ -18,9 +18,10 @@ import (
 // domain is the ErrorInfo domain of every refusal.
 const domain = "github.com/accesstoken/accesstoken"
 
-// refuse turns an error into the status of the call, and sets the trailer.
-func (a *Interceptors) refuse(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
-	refused := a.validator.Refuse(ctx, err)
+// refuse turns an error into the status of the call, and sets the trailer. by is the
+// validator for new calls, or the one for open streams.
+func (a *Interceptors) refuse(ctx context.Context, by *accesstoken.Validator, err error, setTrailer func(metadata.MD)) error {
+	refused := by.Refuse(ctx, err)
 	served := ctx.Value(http.ServerContextKey) != nil // served by net/http, which logs and drops a trailer of this name
 	header := refused.Header()
 	if challenge := header["Www-Authenticate"]; challenge != nil && !served {
@@ -39,7 +40,7 @@ func (a *Interceptors) refuseDenied(ctx context.Context, err error, setTrailer f
 	if !adapter.IsRefusal(err) {
 		return err
 	}
-	return a.refuse(ctx, err, setTrailer)
+	return a.refuse(ctx, a.validator, err, setTrailer)
 }
 
 // statusOf returns the refusal as google.rpc.Status. The details have only what

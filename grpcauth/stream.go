@@ -26,7 +26,7 @@ func (a *Interceptors) StreamInterceptor(server any, stream grpc.ServerStream, i
 	ctx := stream.Context()
 	admitted, rule, err := a.authorize(ctx, info.FullMethod)
 	if err != nil {
-		return a.refuse(ctx, err, stream.SetTrailer)
+		return a.refuse(ctx, a.validator, err, stream.SetTrailer)
 	}
 	switch {
 	case rule.public && admitted.Context != ctx:
@@ -216,7 +216,7 @@ func (s *authorizedStream) remaining(end time.Time) time.Duration {
 // meanwhile, checkToken returns nil at once, because a check for that reason waits for it.
 func (s *authorizedStream) checkToken() error {
 	claims, _ := accesstoken.FromContext(s.ctx)
-	v := s.interceptors.validator
+	v := s.interceptors.watching
 	end, removed := claims.End(), adapter.Gone(claims).Err() != nil
 	if over := !end.IsZero() && time.Until(end) <= 0; over || removed {
 		if !removed && s.remaining(end) > 0 {
@@ -271,7 +271,7 @@ func (s *authorizedStream) markEnded(err error) bool {
 	if s.returned {
 		return false
 	}
-	ended := s.interceptors.refuse(s.ctx, err, func(trailer metadata.MD) { _ = grpc.SetTrailer(s.ctx, trailer) })
+	ended := s.interceptors.refuse(s.ctx, s.interceptors.watching, err, func(trailer metadata.MD) { _ = grpc.SetTrailer(s.ctx, trailer) })
 	s.ended.Store(&ended)
 	return true
 }

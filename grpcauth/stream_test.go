@@ -160,6 +160,7 @@ type bubble struct {
 	service   *patient
 	ended     time.Time     // of the tokens, Leeway included
 	heard     *atomic.Int64 // refusals
+	told      testkit.Told  // decisions
 	down      *atomic.Bool  // the introspection endpoint
 	asked     func()        // calls of it; nil: nobody counts
 }
@@ -201,6 +202,7 @@ func inBubbleOfAge(t *testing.T, maxAge time.Duration, options grpcauth.Options,
 		config.Issuers[0].MaxAge = maxAge
 		config.Leeway = 10 * time.Second
 		config.OnRefuse = func(context.Context, *accesstoken.Error) { b.heard.Add(1) }
+		config.OnDecide = b.told.OnDecide
 	})
 	b.validator = v
 	options.Methods = map[string]accesstoken.Policy{wholeService: {Scopes: scopes.All("a")}}

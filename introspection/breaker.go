@@ -55,6 +55,7 @@ type breaker struct {
 	circuits [2]circuit // by side
 	single   *[singles]single
 	answered time.Time // when the last whole answer came
+	opened   uint64    // how often the circuit of a side was opened
 }
 
 // A side is the group of tokens, unknown or known, that a token belongs to.
@@ -289,6 +290,9 @@ func (b *breaker) open(side side, probed bool, now time.Time, failed failure, ca
 	c, asked, few := &b.circuits[side], time.Duration(0), b.few(now)
 	if probed && few < manyInRow || b.row.asksAll(few) {
 		asked = askedFor(cause)
+	}
+	if c.until.IsZero() {
+		b.opened++
 	}
 	if probed || c.until.IsZero() {
 		c.open(now, failed, cause, asked)

@@ -109,6 +109,7 @@ type Client struct {
 	breaker          *breaker
 	connections      *connections
 	shared           *sharedStore // nil without a Store
+	counts           *counts
 }
 
 // NewClient checks the Config and makes a Client, without any I/O. If the Config has
@@ -133,6 +134,7 @@ func NewClient(config Config) (*Client, error) {
 		breaker:          guard,
 		connections:      new(connections),
 		shared:           newSharedStore(config),
+		counts:           new(counts),
 	}, nil
 }
 
@@ -192,14 +194,17 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 		options.Now = time.Now
 	}
 	key := tokencache.KeyOf(token)
+	put, tally := c.put, c.counts
+	if dryrun.Is(ctx) {
+		put, tally = c.foresee, new(counts)
+	}
 	if kept, ok := c.cache.get(key, options.Now(), options.Leeway); ok && !options.Fresh {
+		tally.hits.Add(1)
 		return kept.clone(), nil
 	}
-	put := c.put
-	if dryrun.Is(ctx) {
-		put = c.foresee
-	}
+	tally.misses.Add(1)
 	response, err := put(ctx, key, token, options)
+	tally.lookup(err)
 	switch {
 	case err == nil:
 		return response, nil
@@ -207,6 +212,7 @@ func (c *Client) IntrospectWith(ctx context.Context, token string, options Optio
 		return Response{}, fmt.Errorf("introspection: %w", ctx.Err())
 	}
 	if kept, ok := c.cache.getStale(key, options.Now(), options.Leeway); ok && !options.Fresh && c.breaker.isOutage(err) {
+		tally.stale.Add(1)
 		return kept.clone(), nil
 	}
 	return Response{}, err
@@ -303,6 +309,7 @@ func (c *Client) askUnlessOpen(turn turn, key tokencache.Key, token string, now 
 		response, err = c.askTwice(request, token, now)
 	}
 	learned = true
+	c.counts.call(err, time.Since(ticket.began))
 	c.breaker.end(ticket, err)
 	return response, err
 }

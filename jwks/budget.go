@@ -71,6 +71,9 @@ func (b missBudget) spendSurplus(now time.Time) bool {
 	return b.hasSurplus(now) && b.limiter.AllowN(now, 1)
 }
 
+// left returns how many unknown kids may cause a fetch now.
+func (b missBudget) left(now time.Time) int { return int(b.limiter.TokensAt(now) + rounding) }
+
 // reserved reports whether q may spend only the surplus.
 func (b missBudget) reserved(q question, now time.Time) bool {
 	was, absent := b.absent[q.subject()]

@@ -11,6 +11,8 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/accesstoken/accesstoken/internal/meter"
 )
 
 // A Cache holds the key set of one issuer. Create one with [NewCache], and Close it
@@ -39,6 +41,9 @@ type Cache struct {
 	doubt   *time.Timer // drops the keys in doubt
 	looks   int         // decides pause while keys are in doubt or servers disagree; otherwise 0
 	state   State       // the fields that State does not take from elsewhere
+
+	suppressed uint64 // lookups that the budget kept from causing a fetch
+	took       meter.Durations
 
 	saver saver
 	hook  hook

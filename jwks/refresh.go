@@ -103,13 +103,17 @@ func (c *Cache) seek(q question, dry bool) (f *flight, keys []crypto.PublicKey, 
 	}
 	// During a Retry-After nothing is fetched, and no budget is spent.
 	now := time.Now()
+	due := !now.Before(c.outage.notBefore)
 	switch {
-	case !now.Before(c.outage.notBefore) && dry && c.budget.allows(q, now):
+	case due && dry && c.budget.allows(q, now):
 		return &imagined, nil, 0, nil
-	case !now.Before(c.outage.notBefore) && !dry && c.budget.spend(q, now):
+	case due && !dry && c.budget.spend(q, now):
 		return c.start(q, true), nil, 0, nil
 	case !dry:
 		c.state.Misses++
+		if due {
+			c.suppressed++
+		}
 	}
 	switch {
 	case c.outage.cause != nil:
@@ -291,6 +295,7 @@ func (c *Cache) finish(f *flight, r reply, saved *savedSet, event *Fetch) (repor
 		return nil
 	}
 	c.state.Fetches++
+	c.took.Observe(event.Duration)
 	if event.Err == nil {
 		report = c.succeeded(f, r, event)
 	} else {

@@ -98,6 +98,69 @@ func (c *Cache) State() State {
 	return s
 }
 
+// Stats are the numbers of a [Cache], for metrics. [Cache.State] also has the kids and the
+// error of the last fetch.
+type Stats struct {
+	// Keys is how many keys are held, and Generation is that of [State].
+	Keys       int
+	Generation uint64
+
+	// Age is how long ago the issuer's last good answer was, UsableFor how long the keys
+	// will be held if no other comes, and NextRefresh the time to the next fetch in the
+	// background. Each is zero where the time in State is, and never negative.
+	Age, UsableFor, NextRefresh time.Duration
+
+	// FailingSince is when the first fetch of the present series of failures ended. It is
+	// zero if the last fetch succeeded.
+	FailingSince time.Time
+
+	// Budget is how many unknown kids may cause a fetch now: 2 at most, see
+	// Config.MissCooldown.
+	Budget int
+
+	// Waiting is the number of requests that wait for a fetch.
+	Waiting int
+
+	// Succeeded, NotModified (304) and Failed count the fetches that ended, by result.
+	Succeeded, NotModified, Failed uint64
+
+	// Misses counts the lookups that ended without a key, and Suppressed the lookups that
+	// would have caused a fetch if the Budget had allowed it.
+	Misses, Suppressed uint64
+
+	// Durations counts the fetches by how long they took, discovery included. Durations[0]
+	// counts those of at most 2^-17 s, Durations[1] those of at most 2^-16 s that are not
+	// in Durations[0], and so on up to 2^5 s; the last counts the rest. TotalTime is the
+	// sum.
+	Durations [24]uint64
+	TotalTime time.Duration
+}
+
+// Stats returns the numbers. They can be read after Close.
+func (c *Cache) Stats() Stats {
+	state, now := c.State(), time.Now()
+	until := func(t time.Time) time.Duration {
+		if t.IsZero() {
+			return 0
+		}
+		return max(t.Sub(now), 0)
+	}
+	s := Stats{
+		Generation: state.Generation, Age: state.Age, UsableFor: until(state.UsableUntil), NextRefresh: until(state.NextRefresh),
+		FailingSince: state.FailingSince, Waiting: state.Waiting,
+		Succeeded: state.Fetches - state.Failures - state.NotModified, NotModified: state.NotModified, Failed: state.Failures,
+		Misses: state.Misses,
+	}
+	s.Durations, s.TotalTime = c.took.Read()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if set := c.usable.Load(); set != nil {
+		s.Keys = len(set.entries)
+	}
+	s.Budget, s.Suppressed = c.budget.left(now), c.suppressed
+	return s
+}
+
 // kids returns the sorted kids of the set, as a copy.
 func (s *keySet) kids() []string {
 	kids := []string{}

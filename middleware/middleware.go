@@ -93,6 +93,7 @@ func New(v *accesstoken.Validator, options *Options) *Middleware {
 	if v == nil {
 		panic("middleware: New needs a Validator")
 	}
+	v = adapter.Over(v, adapter.HTTP)
 	m := &Middleware{validator: v, field: v.Fields()[0], page: adapter.PageOf(v), own: adapter.Authenticates(v)}
 	if options != nil {
 		m.options = *options

@@ -120,7 +120,7 @@ func New(v *accesstoken.Validator, options *Options) (*Guard, error) {
 	if v == nil || options == nil {
 		return nil, errors.New("mcpauth: New needs a Validator and Options")
 	}
-	g := &Guard{validator: v, refuser: middleware.New(v, &middleware.Options{CORS: true, Body: refusal}), options: *options, resource: adapter.ResourceOf(v)}
+	g := &Guard{validator: adapter.Over(v, adapter.HTTP), refuser: middleware.New(v, &middleware.Options{CORS: true, Body: refusal}), options: *options, resource: adapter.ResourceOf(v)}
 	g.options.Hosts, g.options.Origins = slices.Clone(options.Hosts), slices.Clone(options.Origins)
 	g.options.Methods = maps.Clone(options.Methods)
 	tools, prompts, resources := maps.Clone(options.Tools), maps.Clone(options.Prompts), maps.Clone(options.Resources)

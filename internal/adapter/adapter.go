@@ -59,7 +59,7 @@ func Authorize(ctx context.Context, v *accesstoken.Validator, target string, cre
 // with the same credentials, or nil.
 func accepted(ctx context.Context, v *accesstoken.Validator, target string, credentials accesstoken.Credentials) *node {
 	outer, ok := ctx.Value(carried.Key{}).(*node)
-	if ok && !outer.Ended() && outer.By == v && outer.Target == target && outer.Credentials.Equal(credentials) {
+	if ok && !outer.Ended() && outer.By != nil && carried.Same(outer.By, v) && outer.Target == target && outer.Credentials.Equal(credentials) {
 		return outer
 	}
 	return nil
@@ -85,6 +85,26 @@ func Optional(ctx context.Context, v *accesstoken.Validator, credentials accesst
 		return Admission{Context: Anonymous(ctx)}, nil
 	}
 	return admit(ctx, v, "", credentials, claims.(accesstoken.Claims)), nil
+}
+
+// The transports of this module's adapters.
+const (
+	HTTP = carried.HTTP
+	Echo = carried.Echo
+	GRPC = carried.GRPC
+)
+
+// Over returns the Validator for the requests of an adapter, so that OnDecide and Stats
+// name the transport.
+func Over(v *accesstoken.Validator, transport carried.Transport) *accesstoken.Validator {
+	return carried.Over(v, transport).(*accesstoken.Validator)
+}
+
+// Watching returns the Validator of an adapter for repeated looks at a stream. Its
+// Authorize and Check report no decision. If one refuses, and the adapter therefore ends
+// the stream, it should pass the error to its Refuse, which reports the end.
+func Watching(v *accesstoken.Validator) *accesstoken.Validator {
+	return carried.Watching(v).(*accesstoken.Validator)
 }
 
 // Authenticates reports whether the Validator may know callers without a token, by its

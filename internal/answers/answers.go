@@ -295,6 +295,20 @@ func (c *Cache[V]) drop(a *Answer[V]) {
 	c.source.Drop(a.value, nil, false)
 }
 
+// Do calls f with the values that are kept, in no order. No value is dropped while f runs, and
+// f must not call the Cache.
+func (c *Cache[V]) Do(f func(values []*V)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var values []*V
+	for _, a := range c.answers {
+		if a.value != nil {
+			values = append(values, a.value)
+		}
+	}
+	f(values)
+}
+
 // Forget removes what is known of the names that match, because another source has it. The
 // value is nil if the name has none.
 func (c *Cache[V]) Forget(match func(name string, value *V) bool) {

@@ -37,6 +37,36 @@ var Satisfies func(v, claims, policy any) bool
 // protects. The root package sets it.
 var ResourceOf func(v any) string
 
+// A Transport is how a request reaches a Validator.
+type Transport int
+
+// The transports. The zero value is a call of the application's own code.
+const (
+	Direct Transport = iota
+	HTTP
+	Echo
+	GRPC
+	Transports // how many there are
+)
+
+// String returns the name that OnDecide and Stats have for the transport.
+func (t Transport) String() string { return [...]string{"", "net/http", "echo", "grpc"}[t] }
+
+// Over returns an *accesstoken.Validator that decides as v does, for requests that come
+// over the transport. For the same arguments it returns the same pointer. The root package
+// sets it.
+var Over func(v any, transport Transport) any
+
+// Watching returns an *accesstoken.Validator that decides as v does, for repeated looks at
+// what is open, such as a stream. Its Authorize and Check report no decision. If one
+// refuses, and what is open is therefore ended, its Refuse reports the end. The root
+// package sets Watching.
+var Watching func(v any) any
+
+// Same reports whether two *accesstoken.Validator are the same one, whatever the transport.
+// The root package sets it.
+var Same func(a, b any) bool
+
 // Key finds the node in a context.
 type Key struct{}
 

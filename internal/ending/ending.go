@@ -30,11 +30,11 @@ const grace = time.Second
 func Serve(ctx context.Context, w http.ResponseWriter, v *accesstoken.Validator, claims accesstoken.Claims, handler func(context.Context)) {
 	end, gone := claims.End(), carried.Gone(&claims)
 	outer, ok := ctx.Value(key{}).(*response)
-	if end.IsZero() && gone.Done() == nil || ok && outer.validator == v && outer.gone == gone && outer.claims.End().Equal(end) {
+	if end.IsZero() && gone.Done() == nil || ok && carried.Same(outer.validator, v) && outer.gone == gone && outer.claims.End().Equal(end) {
 		handler(ctx)
 		return
 	}
-	r := &response{writer: w, validator: v, claims: claims, gone: gone}
+	r := &response{writer: w, validator: carried.Watching(v).(*accesstoken.Validator), claims: claims, gone: gone}
 	r.Context, r.cancel = context.WithCancelCause(ctx)
 	defer r.stop()
 	if !end.IsZero() {
@@ -59,6 +59,7 @@ type response struct {
 	mu       sync.Mutex  // held while the writer is used
 	timer    *time.Timer // nil: nothing is due
 	returned bool        // the handler has returned, so the writer may belong to another request
+	ended    bool        // the token has ended
 	wasCut   bool
 }
 
@@ -112,8 +113,20 @@ func (r *response) look() {
 		r.after(max(time.Until(end), time.Second), r.look)
 		return
 	}
-	r.cancel(err)
-	r.after(grace, r.cut)
+	if r.end() {
+		r.cancel(r.validator.Refuse(accesstoken.NewContext(r, r.claims), err))
+		r.after(grace, r.cut)
+	}
+}
+
+// end reports whether the response is to be ended now, which it is once at most, and not
+// after the handler has returned.
+func (r *response) end() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := !r.returned && !r.ended
+	r.ended = r.ended || first
+	return first
 }
 
 // cut makes the handler's reads and writes fail, if the writer has deadlines.

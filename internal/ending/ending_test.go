@@ -152,6 +152,36 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// Looks at an open response are not told, but its end is, once, and with the caller.
+func TestTheEndOfAResponseIsToldOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		takes  time.Duration
+		remove bool
+		want   []string
+	}{
+		"returns before": {takes: end - 1},
+		"is ended":       {takes: end + 1, want: []string{`"alice" by "check" over "": ended with TOKEN_EXPIRED`}},
+		"is cut off":     {takes: end + time.Hour, want: []string{`"alice" by "check" over "": ended with TOKEN_EXPIRED`}},
+		"its issuer is removed": {takes: end + time.Hour, remove: true,
+			want: []string{`"alice" by "check" over "": ended with ISSUER_UNKNOWN`}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			told := new(testkit.Told)
+			v, claims := admit(t, func(config *accesstoken.Config) { config.OnDecide = told.OnDecide })
+			told.Want(t, `"alice" by "signature" over "": accepted`)
+			serve(newWriter(), v, claims, func(context.Context) {
+				if test.remove {
+					_ = v.SetIssuers(accesstoken.Issuer{URL: "https://other.example"})
+				}
+				time.Sleep(test.takes)
+			})
+			synctest.Wait()
+			t.Log(name)
+			told.Want(t, test.want...)
+		})
+	}
+}
+
 func TestATokenWithoutAnEndHasNone(t *testing.T) {
 	v, _ := admit(t, nil)
 	ctx := t.Context()

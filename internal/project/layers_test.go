@@ -9,7 +9,7 @@ import (
 // layers are the layers of the packages, the lowest first. A package should import only
 // from lower layers, so packages of one layer do not import each other.
 var layers = [][]string{
-	{"scopes", "internal/panics", "internal/dryrun", "internal/pool", "internal/clientcert", "internal/carried", "internal/tokencache", "internal/answers"},
+	{"scopes", "internal/panics", "internal/dryrun", "internal/pool", "internal/clientcert", "internal/carried", "internal/tokencache", "internal/answers", "internal/meter"},
 	{"internal/fetch"},
 	{"internal/jose", "internal/challenge"},
 	{"internal/discovery", "internal/shape"},

@@ -3,11 +3,14 @@
 package testkit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,3 +109,34 @@ func (c *Clock) Advance(d time.Duration) { c.moved.Add(int64(d)) }
 
 // Set sets the offset from the real time to d.
 func (c *Clock) Set(d time.Duration) { c.moved.Store(int64(d)) }
+
+// Told writes down what OnDecide is told. It is safe for concurrent use.
+type Told struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+// OnDecide is a Config.OnDecide.
+func (s *Told) OnDecide(_ context.Context, d accesstoken.Decision) {
+	verdict := "accepted"
+	if d.Err != nil {
+		verdict = string(d.Err.Reason)
+	}
+	if d.Ended {
+		verdict = "ended with " + verdict
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = append(s.lines, fmt.Sprintf("%q by %q over %q: %s", d.Claims.Subject, d.Source, d.Transport, verdict))
+}
+
+// Want compares what was told since the last call.
+func (s *Told) Want(t testing.TB, want ...string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.lines, want) {
+		t.Errorf("OnDecide was told\n\t%q; want\n\t%q", s.lines, want)
+	}
+	s.lines = nil
+}

@@ -32,6 +32,7 @@ type Cache struct {
 	mu      sync.Mutex // guards the fields below, the shares, and every change of the sets
 	most    int        // bytes
 	held    int        // bytes
+	evicted uint64     // entries, to make room
 	hand    int
 	shares  int // that have entries and were not ended
 	broom   int // the next place to sweep
@@ -120,6 +121,9 @@ func (c *Cache) PutIn(share *Share, key Key, value any, bytes int) {
 	}
 	if place == nil {
 		return
+	}
+	if old := place.Load(); old != nil && old.key != key {
+		c.evicted++
 	}
 	c.swap(place, &entry{key: key, value: value, share: share, bytes: int32(bytes)})
 	for c.held > c.most {
@@ -221,7 +225,16 @@ func (c *Cache) evict() {
 		}
 		e.warmth.Store(max(warmth, 1) - 1)
 	}
+	c.evicted++
 	c.swap(victim, nil)
+}
+
+// Stats returns how many entries were evicted to make room, and how many bytes the cache
+// holds and can hold.
+func (c *Cache) Stats() (evicted uint64, held, most int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.evicted, int64(c.held), int64(c.most)
 }
 
 // End removes all entries of a share, and keeps out later ones. The memory is given back
