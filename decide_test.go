@@ -57,8 +57,7 @@ func (d *decisions) want(t *testing.T, want ...string) {
 func TestEachDecisionIsToldOnce(t *testing.T) {
 	as, asking := accesstokentest.NewServer(t), accesstokentest.NewServer(t)
 	now, told := new(clock), new(decisions)
-	var v *accesstoken.Validator
-	v = newValidator(t, as, func(c *accesstoken.Config) {
+	v := newValidator(t, as, func(c *accesstoken.Config) {
 		c.Now, c.OnDecide, c.OnRefuse = now.Now, told.onDecide, told.onRefuse
 		c.Issuers[0].Name, c.Issuers[0].Introspection = "staff", introspecting(t, as, nil)
 		c.Issuers[0].TokenPrefix = "staff-"

@@ -105,7 +105,7 @@ func TestWhatIsAnsweredIsCounted(t *testing.T) {
 	_, _ = v.Validate(t.Context(), accesstoken.Bearer(as.Token(nil)))
 	wantSeries(t, v, map[string]uint64{"staff failed INTERNAL_ERROR": 1})
 	var zero accesstoken.Validator
-	if got := fmt.Sprintf("%s", zero.Stats()); len(zero.Stats().Decisions) != 0 || !strings.Contains(got, "tokens") {
+	if got := zero.Stats().String(); len(zero.Stats().Decisions) != 0 || !strings.Contains(got, "tokens") {
 		t.Errorf("a Validator that NewValidator did not make: got %s; want nothing", got)
 	}
 	_ = v.Close()
