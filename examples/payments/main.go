@@ -126,7 +126,11 @@ func pay(auth *middleware.Middleware, w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body is not an order", http.StatusBadRequest)
 		return
 	}
-	claims, _ := accesstoken.FromContext(r.Context())
+	claims, ok := accesstoken.FromContext(r.Context())
+	if !ok { // the route is not behind Wrap
+		http.Error(w, "no claims", http.StatusInternalServerError)
+		return
+	}
 	switch allowed, err := allows(claims, ordered); {
 	case err != nil:
 		auth.Refuse(w, r, accesstoken.ClaimInvalid)
