@@ -73,8 +73,8 @@ func (s *resources) drop(r *Resource) {
 	s.list.Store(&list)
 }
 
-// isForAnother reports whether a token is for another resource than the one that has just
-// refused it. That one should find the token in the cache.
+// isForAnother reports whether a token that one resource server has refused is for another
+// one of the family. If so, it should be cached, because the other one may get it next.
 func (f *family) isForAnother(found *facts) bool {
 	isFor := func(r *Resource) bool {
 		ours := r.audienceOf(found.issuer.settings())

@@ -24,7 +24,8 @@ const longestShared = 128
 
 func newShared() *shared { return &shared{seed: maphash.MakeSeed()} }
 
-// text returns an equal text, and how many bytes of it this token is charged for.
+// text returns a copy of the text, which other tokens may share. own is its size in bytes
+// if this token is the first to have it, and otherwise 0.
 func (s *shared) text(text string) (kept string, own int) {
 	place := &s.texts[maphash.String(s.seed, text)%uint64(len(s.texts))]
 	if held := place.Load(); held != nil && *held == text {

@@ -26,8 +26,8 @@ const (
 
 	mostLeft = 4 // probes of one pause that may be on the wire after their callers have left
 
-	// unknownRow is the time for which a row of failures must have lasted before failures
-	// that an invented token may cause count against unknown tokens.
+	// unknownRow is how long failures in a row must have gone on before the circuit of
+	// unknown tokens opens for failures that an invented token may have caused.
 	unknownRow = time.Second
 )
 

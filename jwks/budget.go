@@ -96,8 +96,8 @@ func (b missBudget) isAbsent(q question, now time.Time) bool {
 	return absent && now.Sub(was.asOf) < b.cooldown
 }
 
-// answered updates all absences from a good answer, whose fetch began at began. The
-// set is complete, so each key known to be absent is either in it or absent again.
+// answered updates all absences from a good answer. began is when its fetch began. The set
+// is complete, so a key that was absent is now either in the set, or still absent.
 func (b missBudget) answered(set *keySet, began time.Time) {
 	for q, was := range b.absent {
 		if keys, err := set.find(q); keys != nil || err != nil {
@@ -109,15 +109,15 @@ func (b missBudget) answered(set *keySet, began time.Time) {
 	}
 }
 
-// inVain records that the fetch that q caused, and that began at began, brought no
-// key for q.
+// inVain records that the fetch that q caused brought no key for q. began is when that
+// fetch began.
 func (b missBudget) inVain(q question, began time.Time) {
 	_, before := b.absent[q.subject()]
 	b.note(q.subject(), absence{time.Now(), began, before})
 }
 
-// withdrawn records that the issuer has withdrawn the kid, according to a fetch that
-// began at began.
+// withdrawn records that the issuer has withdrawn the kid. began is when the fetch began
+// that showed it.
 func (b missBudget) withdrawn(kid string, began time.Time) {
 	b.note(question{kid: kid}, absence{time.Now(), began, true})
 }

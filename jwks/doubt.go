@@ -29,7 +29,7 @@ func (s *keySet) published() *keySet {
 }
 
 // doubtful returns the keys in use that set lacks and that stay in doubt, and updates
-// c.looks. The fetch of set began at began, and has just ended. WithdrawAfter counts from
+// c.looks. began is when the fetch of set began; it has just ended. WithdrawAfter counts from
 // the end of one fetch to the start of the next, because a server that was slow to answer
 // may have the current set by then. c.mu is held.
 func (c *Cache) doubtful(set *keySet, began time.Time) (doubted []entry) {

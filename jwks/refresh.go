@@ -331,9 +331,9 @@ func (c *Cache) succeeded(f *flight, r reply, event *Fetch) (report func()) {
 	}
 }
 
-// use makes set usable, whose fetch began at began, or the last set if set is nil. Held
-// keys that set lacks stay while they are in doubt, and use returns them. use also fills
-// in event. c.mu is held.
+// use makes set usable, or the last set if set is nil. began is when the fetch of set
+// began. Held keys that set lacks stay while they are in doubt, and use returns them. use
+// also fills in event. c.mu is held.
 func (c *Cache) use(set *keySet, began time.Time, event *Fetch) (doubted []entry) {
 	switch {
 	case set == nil:

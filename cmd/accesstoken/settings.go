@@ -147,7 +147,8 @@ func (i *issuerSettings) issuer(folder string, online bool) (accesstoken.Issuer,
 	return issuer, nil
 }
 
-// fetched returns the address that a Validator would begin with, or "".
+// fetched returns the address that a Validator would fetch first, or "" if the keys are in
+// a file.
 func (i *issuerSettings) fetched() string {
 	if i.JWKSFile != "" {
 		return ""

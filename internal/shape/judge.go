@@ -71,8 +71,9 @@ func (r *Rules) Read(own *jose.Claims, payload string, isAnswer bool) Reading {
 	return t
 }
 
-// forget leaves out what means something else in an answer than in a JWT: its scopes are
-// in scope (RFC 7662 §2.2), and with azp it may name the client of any token.
+// forget clears claims that mean something else in an introspection answer than in a JWT.
+// An answer has its scopes in scope alone (RFC 7662 §2.2). It may name the client of any
+// token in azp, so a Kind that demands the absence of azp cannot be judged by it.
 func (t *Reading) forget(r *Rules) {
 	for _, c := range r.scope {
 		if c.given != "scope" {
