@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"strings"
 
@@ -11,12 +12,14 @@ import (
 	"github.com/accesstoken/accesstoken/internal/jose"
 )
 
-// mostBody is the most bytes of a body that is read to decide about it.
-const mostBody = 1 << 20
+const (
+	mostBody     = 1 << 20 // bytes of a body that is read to decide about it
+	mostMessages = 100     // of a batch
+)
 
 // errTooLarge and errMalformed are no refusals: the message cannot be read, whoever sent it.
 var (
-	errTooLarge  = errors.New("the body has more than 1 MiB")
+	errTooLarge  = errors.New("the body has more than 1 MiB, or more than 100 messages")
 	errMalformed = errors.New("the body is not a JSON-RPC message, or has a member twice")
 )
 
@@ -78,7 +81,7 @@ func (g *Guard) checkStates(claims accesstoken.Claims, operations []operation) e
 func (g *Guard) demandOf(operations ...operation) (policy accesstoken.Policy, demands bool, err error) {
 	policy = g.options.Policy
 	policy.FreshIntrospection = false // decided before
-	for _, o := range operations {
+	for o := range each(operations) {
 		more, ok, err := g.policyOf(o)
 		if err != nil {
 			return accesstoken.Policy{}, false, err
@@ -88,6 +91,21 @@ func (g *Guard) demandOf(operations ...operation) (policy accesstoken.Policy, de
 		}
 	}
 	return policy, demands, nil
+}
+
+// each goes through the operations, but only once through those for which the same rule is
+// looked up, because the policy would grow with each.
+func each(operations []operation) iter.Seq[operation] {
+	return func(yield func(operation) bool) {
+		seen := map[[2]string]bool{}
+		for _, o := range operations {
+			rule := [2]string{o.method, o.name}
+			if !seen[rule] && !yield(o) {
+				return
+			}
+			seen[rule] = true
+		}
+	}
 }
 
 // policyOf returns what an operation needs besides Options.Policy. If there are rules for its
@@ -114,8 +132,11 @@ func operationsIn(body string) (id string, operations []operation, err error) {
 	messages := []string{body}
 	if strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "[") {
 		wrapped := `{"batch":` + body + "}" // so that the whole is read strictly
-		if jose.Object(wrapped, func(_, batch string) error { messages, _ = jose.Elements(batch); return nil }) != nil || len(messages) == 0 {
+		if jose.Body(wrapped, func(_, batch string) error { messages, _ = jose.Elements(batch); return nil }) != nil || len(messages) == 0 {
 			return "", nil, errMalformed
+		}
+		if len(messages) > mostMessages {
+			return "", nil, errTooLarge
 		}
 	}
 	for _, message := range messages {
@@ -220,7 +241,7 @@ func watched(own operation, params string) ([]operation, error) {
 // a reader that ignores case would take one for the other.
 func read(object string, names ...string) ([]string, error) {
 	values := make([]string, len(names))
-	err := jose.Object(object, func(found, value string) error {
+	err := jose.Body(object, func(found, value string) error {
 		for n, name := range names {
 			switch {
 			case found == name:
