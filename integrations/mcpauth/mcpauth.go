@@ -160,6 +160,11 @@ func (o *Options) faults(v *accesstoken.Validator) (faults []error) {
 			}
 		}
 	}
+	for method := range o.Methods {
+		if namedBy[method] != "" {
+			faults = append(faults, fmt.Errorf("mcpauth: Methods[%q] would not be looked at; set the policy for each name in Tools, Prompts or Resources, or for all requests in Policy", method))
+		}
+	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
 }

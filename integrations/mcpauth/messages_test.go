@@ -8,6 +8,7 @@ import (
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/integrations/mcpauth"
+	"github.com/accesstoken/accesstoken/internal/testkit"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -58,6 +59,20 @@ func TestABodyThatNamesAnOperationOftenIsCheap(t *testing.T) {
 		batch := strings.Repeat(`,{"jsonrpc":"2.0","id":1,"method":"ping"}`, messages)[1:]
 		if response, body := p.post(t, token("alice", "mcp"), "", "", "["+batch+"]"); response.StatusCode != want {
 			t.Errorf("%d messages: got %d %.200s; want %d", messages, response.StatusCode, body, want)
+		}
+	}
+}
+
+// A rule for a method whose operations have rules of their own would never be looked at.
+func TestMethodsCannotHaveWhatOtherRulesDecide(t *testing.T) {
+	v := testkit.NewValidator(t, as, nil)
+	for _, method := range []string{"tools/call", "prompts/get", "resources/read", "resources/subscribe", "resources/unsubscribe"} {
+		_, err := mcpauth.New(v, &mcpauth.Options{
+			Policy: accesstoken.Policy{Scopes: scopes.None()}, Hosts: []string{"example.com"},
+			Methods: map[string]accesstoken.Policy{method: {Scopes: scopes.All("admin")}},
+		})
+		if err == nil || !strings.Contains(err.Error(), `Methods["`+method+`"]`) {
+			t.Errorf("%s: got %v; want a fault", method, err)
 		}
 	}
 }
