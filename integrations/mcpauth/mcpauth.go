@@ -39,6 +39,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -67,8 +68,8 @@ type Options struct {
 	// FreshIntrospection is for Policy only.
 	Tools, Prompts, Resources, Methods map[string]accesstoken.Policy
 
-	// Hosts are the values of Host that are accepted, with a port if clients send one. They
-	// keep a web page out that has bound its own name to this server's address (DNS
+	// Hosts are the values of Host that are accepted, in any case, with a port if clients send
+	// one. They keep a web page out that has bound its own name to this server's address (DNS
 	// rebinding). You must set Hosts.
 	Hosts []string
 
@@ -148,6 +149,16 @@ func (o *Options) faults(v *accesstoken.Validator) (faults []error) {
 	if slices.Contains(o.Origins, "") || slices.Contains(o.Origins, "null") {
 		faults = append(faults, errors.New("mcpauth: Origins has an empty element, or null, which pages of any origin can send"))
 	}
+	for n, host := range o.Hosts {
+		if host != "" && !isAuthority(host) {
+			faults = append(faults, fmt.Errorf("mcpauth: Hosts[%d] is %q, which no client sends as Host; expected a host, and a port if clients send one, such as mcp.example.com:8443", n, host))
+		}
+	}
+	for n, origin := range o.Origins {
+		if origin != "" && origin != "null" && !isOrigin(origin) {
+			faults = append(faults, fmt.Errorf("mcpauth: Origins[%d] is %q, which no browser sends as Origin; expected a scheme and a host in lower case, and a port that is not the default, such as https://app.example.com", n, origin))
+		}
+	}
 	for field, policies := range map[string]map[string]accesstoken.Policy{"Tools": o.Tools, "Prompts": o.Prompts, "Resources": o.Resources, "Methods": o.Methods} {
 		for name, policy := range policies {
 			if policy.FreshIntrospection {
@@ -167,6 +178,19 @@ func (o *Options) faults(v *accesstoken.Validator) (faults []error) {
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
+}
+
+// isAuthority reports whether a client can send the text as Host.
+func isAuthority(host string) bool {
+	u, err := url.Parse("//" + host)
+	return err == nil && u.Host == host && u.Hostname() != "" && !strings.HasSuffix(host, ":") && !strings.Contains(host, "*")
+}
+
+// isOrigin reports whether a browser can send the text as Origin.
+func isOrigin(origin string) bool {
+	scheme, host, ok := strings.Cut(origin, "://")
+	isDefault := scheme == "https" && strings.HasSuffix(host, ":443") || scheme == "http" && strings.HasSuffix(host, ":80")
+	return ok && scheme != "" && isAuthority(host) && !isDefault && origin == strings.ToLower(origin)
 }
 
 // Wrap returns a handler that calls next, a handler of the SDK, if the request may pass, and
@@ -214,7 +238,7 @@ func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 func (g *Guard) checkOrigin(r *http.Request) error {
 	origins := r.Header.Values("Origin")
 	switch {
-	case !slices.Contains(g.options.Hosts, r.Host):
+	case !slices.ContainsFunc(g.options.Hosts, func(host string) bool { return strings.EqualFold(host, r.Host) }):
 		return accesstoken.OriginRefused
 	case len(origins) > 1, len(origins) == 1 && !slices.Contains(g.options.Origins, origins[0]):
 		return accesstoken.OriginRefused

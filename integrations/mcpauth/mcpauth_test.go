@@ -439,6 +439,40 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A host is the same in capitals, and what no client sends is a fault.
+func TestHostsAndOrigins(t *testing.T) {
+	v := testkit.NewValidator(t, as, nil)
+	guardOf := func(hosts, origins []string) (*mcpauth.Guard, error) {
+		return mcpauth.New(v, &mcpauth.Options{Policy: accesstoken.Policy{Scopes: scopes.None()}, Hosts: hosts, Origins: origins})
+	}
+	guard := testkit.Must(guardOf([]string{"mcp.example.com", "MCP2.example.com:8443"}, nil))
+	handler := guard.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for host, want := range map[string]int{
+		"mcp.example.com": 200, "MCP.Example.Com": 200, "mcp2.example.com:8443": 200, "": 403,
+		"mcp2.example.com": 403, "mcp.example.com:8443": 403, "mcp.example.com.": 403, "evil.mcp.example.com": 403, "mcp.example.com@evil.example": 403,
+	} {
+		r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+		r.Host = host
+		r.Header.Set("Authorization", "Bearer "+*token("alice", ""))
+		if handler.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("Host %q: got %d; want %d", host, w.Code, want)
+		}
+	}
+	for _, host := range []string{"https://mcp.example.com", "mcp.example.com/mcp", "*.example.com", "*", "user@mcp.example.com", "mcp.example.com:", "mcp example.com", "mcp.example.com:port", ":8080"} {
+		if _, err := guardOf([]string{"h", host}, nil); err == nil || !strings.Contains(err.Error(), "mcpauth: Hosts[1]") {
+			t.Errorf("Hosts %q: got %v; want a fault", host, err)
+		}
+	}
+	for _, origin := range []string{"app.example.com", "https://app.example.com/", "https://App.example.com", "https://*.example.com", "*", "https://u@app.example.com", "https://app.example.com?x", "https://app.example.com:443", "http://app.example.com:80", "https://app.example.com:"} {
+		if _, err := guardOf([]string{"h"}, []string{"https://a", origin}); err == nil || !strings.Contains(err.Error(), "mcpauth: Origins[1]") {
+			t.Errorf("Origins %q: got %v; want a fault", origin, err)
+		}
+	}
+	if _, err := guardOf([]string{"h", "[::1]:8080", "127.0.0.1:80", "h_x.example"}, []string{"https://app.example.com", "http://localhost:3000", "https://[::1]:8443", "vscode-webview://1abc"}); err != nil {
+		t.Errorf("got %v; want no fault", err)
+	}
+}
+
 // A handler of the SDK that is reached past the Guard finds no caller.
 func TestTheSDKAloneRefuses(t *testing.T) {
 	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
