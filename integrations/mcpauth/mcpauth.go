@@ -213,25 +213,32 @@ func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 		return
 	}
 	defer admitted.End()
-	id, err := g.checkMessages(w, r, admitted.Claims)
+	// The body may come slowly, so reading it also ends with the token.
+	ending.Serve(admitted.Context, w, g.validator, admitted.Claims, func(ctx context.Context) {
+		g.serveAdmitted(w, r.WithContext(ctx), next, g.validator.Nonce(credentials), admitted.Claims)
+	})
+}
+
+// serveAdmitted decides about the messages of a request whose token is good.
+func (g *Guard) serveAdmitted(w http.ResponseWriter, r *http.Request, next http.Handler, nonce string, claims accesstoken.Claims) {
+	id, err := g.checkMessages(w, r, claims)
+	if ended, ok := errors.AsType[*accesstoken.Error](context.Cause(r.Context())); ok {
+		err = ended
+	}
 	if err == nil {
-		w, err = g.sessions.bind(w, r, admitted.Claims)
+		w, err = g.sessions.bind(w, r, claims)
 	}
 	switch {
 	case errors.Is(err, errTooLarge):
 		unreadable(w, r, http.StatusRequestEntityTooLarge, errTooLarge)
-		return
 	case errors.Is(err, errMalformed):
 		unreadable(w, r, http.StatusBadRequest, errMalformed)
-		return
 	case err != nil:
-		g.refuser.Refuse(w, withID(r.WithContext(admitted.Context), id), err)
-		return
+		g.refuser.Refuse(w, withID(r, id), err)
+	default:
+		adapter.Accepted(w.Header(), r, nonce, true)
+		next.ServeHTTP(w, withoutToken(r, g.validator.Fields(), claims))
 	}
-	adapter.Accepted(w.Header(), r, g.validator.Nonce(credentials), true)
-	ending.Serve(r.Context(), w, g.validator, admitted.Claims, func(ctx context.Context) {
-		next.ServeHTTP(w, withoutToken(ctx, r, g.validator.Fields(), admitted.Claims))
-	})
 }
 
 // checkOrigin refuses requests of web pages that the operator does not know.
@@ -254,8 +261,8 @@ type callerKey struct{}
 // withoutToken returns the request that the SDK gets: without the credentials, because the
 // SDK hands the header to every tool, and without claims that a later request of the session
 // could find.
-func withoutToken(ctx context.Context, r *http.Request, fields []string, claims accesstoken.Claims) *http.Request {
-	carried := r.Clone(context.WithValue(adapter.Anonymous(ctx), callerKey{}, claims))
+func withoutToken(r *http.Request, fields []string, claims accesstoken.Claims) *http.Request {
+	carried := r.Clone(context.WithValue(adapter.Anonymous(r.Context()), callerKey{}, claims))
 	for _, field := range fields {
 		carried.Header.Del(field)
 	}

@@ -1,0 +1,47 @@
+package mcpauth_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/accesstoken/accesstoken"
+	"github.com/accesstoken/accesstoken/accesstokentest"
+	"github.com/accesstoken/accesstoken/integrations/mcpauth"
+	"github.com/accesstoken/accesstoken/internal/testkit"
+	"github.com/accesstoken/accesstoken/scopes"
+)
+
+// A client that sends its body slowly must not call a tool after its token has ended, and
+// cannot hold the request open for longer.
+func TestABodyThatComesAfterTheTokenHasEnded(t *testing.T) {
+	for late, want := range map[time.Duration]int{-time.Second: 200, time.Millisecond: 401, time.Second / 2: 401} {
+		synctest.Test(t, func(t *testing.T) {
+			v := testkit.NewValidator(t, as, func(c *accesstoken.Config) {
+				testkit.Offline(as)(c)
+				c.Leeway = -1 // none
+			})
+			guard := testkit.Must(mcpauth.New(v, &mcpauth.Options{Policy: accesstoken.Policy{Scopes: scopes.All("mcp")}, Hosts: []string{"example.com"}}))
+			calls := 0
+			handler := guard.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls++ }))
+			begun := time.Now()
+			body, send := io.Pipe()
+			go func() {
+				_, _ = io.WriteString(send, whoami[:10])
+				time.Sleep(time.Minute + late)
+				_, _ = io.WriteString(send, whoami[10:])
+				_ = send.Close()
+			}()
+			r, w := httptest.NewRequest("POST", "/", body), httptest.NewRecorder()
+			r.Header.Set("Authorization", "Bearer "+as.Token(accesstokentest.Claims{"scope": "mcp", "iat": begun.Unix(), "exp": begun.Add(time.Minute).Unix()}))
+			handler.ServeHTTP(w, r)
+			if got := w.Header().Get("WWW-Authenticate"); w.Code != want || strings.Contains(got, `error="invalid_token"`) != (want == 401) || calls > 0 != (want == 200) {
+				t.Errorf("%v after the end: got %d %q, %d calls; want %d", late, w.Code, got, calls, want)
+			}
+		})
+	}
+}
