@@ -207,6 +207,7 @@ func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 		return
 	}
 	credentials := g.validator.CredentialsOf(r)
+	adapter.Depends(w.Header(), g.validator.Fields()[0], false, adapter.Authenticates(g.validator) && credentials.Missing())
 	admitted, err := adapter.Authorize(r.Context(), g.validator, "", credentials, g.options.Policy)
 	if err != nil {
 		g.refuser.Refuse(w, r, err)

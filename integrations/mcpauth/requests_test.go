@@ -1,6 +1,7 @@
 package mcpauth_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/accesstoken/accesstoken"
 	"github.com/accesstoken/accesstoken/accesstokentest"
@@ -43,5 +46,28 @@ func TestABodyThatComesAfterTheTokenHasEnded(t *testing.T) {
 				t.Errorf("%v after the end: got %d %q, %d calls; want %d", late, w.Code, got, calls, want)
 			}
 		})
+	}
+}
+
+// Responses say what they depend on, as those of package middleware do.
+func TestWhatAResponseDependsOn(t *testing.T) {
+	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) { c.TokenField = "X-Token" })
+	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	p := openServer(t, "stateless", server, v, nil)
+	for name, text := range map[string]string{"accepted": *token("alice", "mcp"), "refused": "junk"} {
+		response, _ := p.post(t, nil, "", "", whoami, "X-Token", text)
+		if got := response.Header.Values("Vary"); !strings.Contains(strings.Join(got, ","), "X-Token") {
+			t.Errorf("%s: got Vary %q; want X-Token", name, got)
+		}
+	}
+	v = testkit.NewValidator(t, as, func(c *accesstoken.Config) {
+		c.Authenticate = func(ctx context.Context, r *http.Request) (accesstoken.Identity, error) {
+			return accesstoken.Identity{Issuer: "api-keys", Subject: "s", Scopes: scopes.Parse("mcp"), Expiry: time.Now().Add(time.Hour)}, nil
+		}
+	})
+	p = openServer(t, "stateless", mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil), v, nil)
+	response, _ := p.post(t, nil, "", "", whoami)
+	if got := response.Header.Values("Cache-Control"); response.StatusCode != 200 || !strings.Contains(strings.Join(got, ","), "no-cache") && !strings.Contains(strings.Join(got, ","), "private") {
+		t.Errorf("a caller without a token: got %d, Cache-Control %q; want private", response.StatusCode, got)
 	}
 }
