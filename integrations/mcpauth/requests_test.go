@@ -49,6 +49,17 @@ func TestABodyThatComesAfterTheTokenHasEnded(t *testing.T) {
 	}
 }
 
+// The SDK must not judge the token by a clock of its own.
+func TestTheSDKDoesNotJudgeTheToken(t *testing.T) {
+	past := time.Now().Add(-48 * time.Hour)
+	v := validator(t, func(c *accesstoken.Config) { c.Now = func() time.Time { return past } })
+	p := openServer(t, "stateless", mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil), v, nil)
+	old := as.Token(accesstokentest.Claims{"scope": "mcp", "iat": past.Unix(), "exp": past.Add(time.Hour).Unix()})
+	if response, body := p.post(t, &old, "", "", whoami); response.StatusCode != 200 {
+		t.Errorf("got %d %s; want 200, because the Validator accepts it", response.StatusCode, body)
+	}
+}
+
 // Responses say what they depend on, as those of package middleware do.
 func TestWhatAResponseDependsOn(t *testing.T) {
 	v := testkit.NewValidator(t, as, func(c *accesstoken.Config) { c.TokenField = "X-Token" })
