@@ -261,12 +261,25 @@ func (g *Guard) checkOrigin(r *http.Request) error {
 // are not in it under the key of package accesstoken.
 type callerKey struct{}
 
+// leastToken is the length from which a text in another field is the token, and not the same
+// by chance.
+const leastToken = 16
+
 // withoutToken returns the request that the SDK gets: without the credentials, because the
 // SDK hands the header to every tool, and without claims that a later request of the session
-// could find.
+// could find. A proxy may have put the token into other fields, for example a cookie.
 func withoutToken(r *http.Request, fields []string, claims accesstoken.Claims) *http.Request {
 	carried := r.Clone(context.WithValue(adapter.Anonymous(r.Context()), callerKey{}, claims))
-	for _, field := range fields {
+	token := r.Header.Get(fields[0])
+	if _, afterScheme, ok := strings.Cut(token, " "); ok {
+		token = strings.TrimSpace(afterScheme)
+	}
+	for field, values := range carried.Header {
+		if len(token) >= leastToken && slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, token) }) {
+			delete(carried.Header, field)
+		}
+	}
+	for _, field := range append(fields, "Dpop") {
 		carried.Header.Del(field)
 	}
 	carried.Header.Set("Authorization", "Bearer verified") // for auth.RequireBearerToken, which puts the TokenInfo in its place

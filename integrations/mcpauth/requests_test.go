@@ -2,6 +2,7 @@ package mcpauth_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -57,6 +58,30 @@ func TestTheSDKDoesNotJudgeTheToken(t *testing.T) {
 	old := as.Token(accesstokentest.Claims{"scope": "mcp", "iat": past.Unix(), "exp": past.Add(time.Hour).Unix()})
 	if response, body := p.post(t, &old, "", "", whoami); response.StatusCode != 200 {
 		t.Errorf("got %d %s; want 200, because the Validator accepts it", response.StatusCode, body)
+	}
+}
+
+// No field that a tool sees has the token, or a proof for it.
+func TestNoFieldHasTheToken(t *testing.T) {
+	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	p := openServer(t, "stateless", server, validator(t, nil), func(o *mcpauth.Options) { o.Tools = nil })
+	seen := make(chan http.Header, 1)
+	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+		return func(ctx context.Context, method string, r mcp.Request) (mcp.Result, error) {
+			if extra := r.GetExtra(); method == "tools/call" && extra != nil {
+				seen <- extra.Header.Clone()
+			}
+			return next(ctx, method, r)
+		}
+	})
+	good := token("alice", "mcp")
+	response, body := p.post(t, good, "", "", whoami, "DPoP", "canary", "Cookie", "CF_Authorization="+*good, "X-Forwarded-Access-Token", *good, "X-Kept", "kept")
+	if response.StatusCode != 200 {
+		t.Fatalf("got %d %s", response.StatusCode, body)
+	}
+	header := <-seen
+	if text := fmt.Sprint(header); strings.Contains(text, *good) || strings.Contains(text, "canary") || header.Get("X-Kept") != "kept" {
+		t.Errorf("a tool sees %s", text)
 	}
 }
 
