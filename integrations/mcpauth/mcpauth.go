@@ -229,9 +229,13 @@ func (g *Guard) serveAdmitted(w http.ResponseWriter, r *http.Request, next http.
 		err = ended
 	}
 	if err == nil {
-		w, err = g.sessions.bind(w, r, claims)
+		var done func()
+		w, done, err = g.sessions.bind(w, r, claims)
+		defer done()
 	}
 	switch {
+	case errors.Is(err, errNoSession):
+		unreadable(w, r, http.StatusNotFound, errNoSession)
 	case errors.Is(err, errTooLarge):
 		unreadable(w, r, http.StatusRequestEntityTooLarge, errTooLarge)
 	case errors.Is(err, errMalformed):

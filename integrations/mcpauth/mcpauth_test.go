@@ -298,6 +298,41 @@ func TestAnSSESessionBelongsToItsCaller(t *testing.T) {
 	}
 }
 
+// A Guard that has not seen an SSE session begin does not know whose it is, so it lets no
+// caller speak in it.
+func TestAnSSESessionThatIsNotKnown(t *testing.T) {
+	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	handler := mcp.NewSSEHandler(func(*http.Request) *mcp.Server { return server }, nil)
+	p, v := &place{Server: httptest.NewUnstartedServer(nil)}, validator(t, nil)
+	wrap := func() http.Handler {
+		return testkit.Must(mcpauth.New(v, &mcpauth.Options{Policy: accesstoken.Policy{Scopes: scopes.None()}, Hosts: []string{p.Listener.Addr().String()}})).Wrap(handler)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", wrap())
+	mux.Handle("/other", wrap())
+	p.Config.Handler = mux
+	p.StartTLS()
+	t.Cleanup(p.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := testkit.Must(http.NewRequestWithContext(ctx, "GET", p.URL, nil))
+	r.Header.Set("Authorization", "Bearer "+*token("alice", "mcp"))
+	response := testkit.Must(p.Client().Do(r))
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "data: ") {
+	}
+	_, query, _ := strings.Cut(lines.Text(), "?")
+	if got, body := p.post(t, token("alice", "mcp"), "", "/?"+query, whoami); got.StatusCode != 202 {
+		t.Errorf("alice: got %d %s; want 202", got.StatusCode, body)
+	}
+	for path, want := range map[string]int{"/?" + query: 403, "/other?" + query: 404, "/?sessionid=invented": 404} {
+		if got, _ := p.post(t, token("bob", "mcp"), "", path, whoami); got.StatusCode != want {
+			t.Errorf("bob at %s: got %d; want %d", path, got.StatusCode, want)
+		}
+	}
+}
+
 // A stream ends with the token that opened it.
 func TestAStreamEndsWithItsToken(t *testing.T) {
 	p := open(t, "SSE", nil)

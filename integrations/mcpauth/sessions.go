@@ -21,7 +21,10 @@ func principal(claims accesstoken.Claims) string {
 	return string(text)
 }
 
-var errOtherSession = errors.New("mcpauth: the session belongs to another caller")
+var (
+	errOtherSession = errors.New("mcpauth: the session belongs to another caller")
+	errNoSession    = errors.New("session not found")
+)
 
 // sessions are those that the SSE handler of the SDK has open, by the id that the server
 // told the client. (Its Streamable HTTP handler compares TokenInfo.UserID itself.)
@@ -30,21 +33,27 @@ type sessions struct {
 	owners map[string]string // the principal of each session
 }
 
-// bind refuses a message for the SSE session of another caller. For a GET it returns a
-// writer that learns the id of the session that the response opens.
-func (s *sessions) bind(w http.ResponseWriter, r *http.Request, claims accesstoken.Claims) (http.ResponseWriter, error) {
+// bind refuses a message for the SSE session of another caller, or for one that this Guard
+// has not seen begin, because it cannot know whose that is. For a GET it returns a writer that
+// learns the id of the session that the response opens. Call done when the response has ended.
+func (s *sessions) bind(w http.ResponseWriter, r *http.Request, claims accesstoken.Claims) (_ http.ResponseWriter, done func(), err error) {
 	id := r.URL.Query().Get("sessionid")
 	switch {
 	case r.Method == http.MethodPost && id != "":
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if owner, ok := s.owners[id]; ok && owner != principal(claims) {
-			return w, accesstoken.Deny(accesstoken.PolicyDenied, errOtherSession)
+		owner, ok := s.owners[id]
+		switch {
+		case !ok:
+			return w, func() {}, errNoSession
+		case owner != principal(claims):
+			return w, func() {}, accesstoken.Deny(accesstoken.PolicyDenied, errOtherSession)
 		}
 	case r.Method == http.MethodGet:
-		return &learner{ResponseWriter: w, sessions: s, owner: principal(claims), gone: r.Context().Done()}, nil
+		l := &learner{ResponseWriter: w, sessions: s, owner: principal(claims)}
+		return l, l.end, nil
 	}
-	return w, nil
+	return w, func() {}, nil
 }
 
 // endpoint is the event with which an SSE session begins.
@@ -55,8 +64,8 @@ type learner struct {
 	http.ResponseWriter
 	sessions *sessions
 	owner    string
-	gone     <-chan struct{}
 	begun    bool
+	id       string // of the SSE session; "" if the response is none
 }
 
 // Unwrap is for http.ResponseController.
@@ -66,24 +75,26 @@ func (l *learner) Write(p []byte) (int, error) {
 	if !l.begun {
 		l.begun = true
 		if found := endpoint.FindSubmatch(p); found != nil {
-			l.sessions.open(string(found[1]), l.owner, l.gone)
+			l.id = string(found[1])
+			l.sessions.open(l.id, l.owner)
 		}
 	}
 	return l.ResponseWriter.Write(p)
 }
 
-// open remembers who has a session until its GET is gone.
-func (s *sessions) open(id, owner string, gone <-chan struct{}) {
+// open remembers who has a session.
+func (s *sessions) open(id, owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.owners == nil {
 		s.owners = map[string]string{}
 	}
 	s.owners[id] = owner
-	go func() {
-		<-gone
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.owners, id)
-	}()
+}
+
+// end forgets the session. The SDK has ended it, and writes no more.
+func (l *learner) end() {
+	l.sessions.mu.Lock()
+	defer l.sessions.mu.Unlock()
+	delete(l.sessions.owners, l.id)
 }
