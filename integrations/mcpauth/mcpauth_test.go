@@ -326,9 +326,19 @@ func TestAnSSESessionThatIsNotKnown(t *testing.T) {
 	if got, body := p.post(t, token("alice", "mcp"), "", "/?"+query, whoami); got.StatusCode != 202 {
 		t.Errorf("alice: got %d %s; want 202", got.StatusCode, body)
 	}
+	bob := func(path string) int {
+		response, _ := p.post(t, token("bob", "mcp"), "", path, whoami)
+		return response.StatusCode
+	}
 	for path, want := range map[string]int{"/?" + query: 403, "/other?" + query: 404, "/?sessionid=invented": 404} {
-		if got, _ := p.post(t, token("bob", "mcp"), "", path, whoami); got.StatusCode != want {
-			t.Errorf("bob at %s: got %d; want %d", path, got.StatusCode, want)
+		if got := bob(path); got != want {
+			t.Errorf("bob at %s: got %d; want %d", path, got, want)
+		}
+	}
+	cancel()
+	for got, begun := 403, time.Now(); got != 404; got = bob("/?" + query) {
+		if got != 403 || time.Since(begun) > time.Minute {
+			t.Fatalf("bob, when the session has ended: got %d; want 404 in the end, because the Guard has forgotten it", got)
 		}
 	}
 }
