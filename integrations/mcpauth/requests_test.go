@@ -17,6 +17,7 @@ import (
 	"github.com/accesstoken/accesstoken/accesstokentest"
 	"github.com/accesstoken/accesstoken/integrations/mcpauth"
 	"github.com/accesstoken/accesstoken/internal/testkit"
+	"github.com/accesstoken/accesstoken/introspection"
 	"github.com/accesstoken/accesstoken/scopes"
 )
 
@@ -82,6 +83,20 @@ func TestNoFieldHasTheToken(t *testing.T) {
 	header := <-seen
 	if text := fmt.Sprint(header); strings.Contains(text, *good) || strings.Contains(text, "canary") || header.Get("X-Kept") != "kept" {
 		t.Errorf("a tool sees %s", text)
+	}
+}
+
+// A short opaque token may be a part of other fields by chance, for example of Accept.
+func TestAShortTokenLeavesOtherFieldsAlone(t *testing.T) {
+	introspecting := testkit.Must(introspection.NewClient(introspection.Config{
+		Endpoint: as.IntrospectionEndpoint(), ClientID: accesstokentest.ClientID, ClientSecret: accesstokentest.ClientSecret, HTTPClient: as.Client(),
+	}))
+	v := validator(t, func(c *accesstoken.Config) { c.Issuers[0].Introspection = introspecting })
+	as.Remember("json", as.Claims(accesstokentest.Claims{"scope": "mcp"}))
+	short := "json"
+	p := openServer(t, "stateless", mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil), v, nil)
+	if response, body := p.post(t, &short, "", "", whoami); response.StatusCode != 200 {
+		t.Errorf("got %d %s; want 200", response.StatusCode, body)
 	}
 }
 
