@@ -135,7 +135,7 @@ func (f *faults) metadata(field string, m *resourcemetadata.Metadata) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Extra)) {
 		plain, tag, tagged := strings.Cut(name, "#")
-		isNamed := slices.IndexFunc(named, func(one [2]string) bool { return !tagged && strings.EqualFold(one[0], name) })
+		isNamed := slices.IndexFunc(named, func(one [2]string) bool { return strings.EqualFold(one[0], name) })
 		switch {
 		case slices.ContainsFunc(derived, func(one string) bool { return strings.EqualFold(one, plain) }):
 			f.add("%s.Extra has %q, which follows from the Config; remove it", field, name)

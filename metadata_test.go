@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -537,32 +538,66 @@ func TestTheLargestSignedDocument(t *testing.T) {
 }
 
 // While a signature is renewed, only the request that renews it waits, because a signer
-// may take long, and the earlier document is still good.
+// may take long, and the earlier document is still good. If it is not, all wait.
 func TestOthersDoNotWaitForASignature(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var clock testkit.Clock
-	signing := &slowHand{PrivateKey: key, begun: make(chan struct{}), goOn: make(chan struct{})}
-	close(signing.goOn)
-	v, _, first := published(t, func(c *accesstoken.Config) {
-		c.Now, c.Metadata = clock.Now, &resourcemetadata.Metadata{Signer: &resourcemetadata.Signer{Key: signing, Algorithm: "ES256"}}
-	})
-	signing.begun, signing.goOn = make(chan struct{}), make(chan struct{})
-	clock.Advance(13 * time.Hour)
-	renewed := make(chan string)
-	go func() {
-		_, document := v.ResourceMetadata()
-		renewed <- string(document)
-	}()
-	<-signing.begun
-	if _, document := v.ResourceMetadata(); string(document) != first {
-		t.Errorf("meanwhile: got %s; want the earlier document", document)
-	}
-	close(signing.goOn)
-	if document := <-renewed; document == first || !strings.Contains(document, "signed_metadata") {
-		t.Errorf("got %s; want another signature", document)
+	for name, test := range map[string]struct {
+		change func(*accesstoken.Validator, *testkit.Clock) // while the signature is made
+		waits  bool
+		want   string // in the document of a request that waits
+	}{
+		"nothing happens": {func(*accesstoken.Validator, *testkit.Clock) {}, false, ""},
+		"it expires":      {func(_ *accesstoken.Validator, clock *testkit.Clock) { clock.Advance(12 * time.Hour) }, true, "https://login.example.com"},
+		"other issuers": {func(v *accesstoken.Validator, _ *testkit.Clock) {
+			if err := v.SetIssuers(accesstoken.Issuer{URL: "https://new.example.com"}); err != nil {
+				t.Error(err)
+			}
+		}, true, "https://new.example.com"},
+	} {
+		var clock testkit.Clock
+		signing := &slowHand{PrivateKey: key, begun: make(chan struct{}, 10), goOn: make(chan struct{})}
+		close(signing.goOn)
+		v, _, first := published(t, func(c *accesstoken.Config) {
+			c.Now, c.Metadata = clock.Now, &resourcemetadata.Metadata{Signer: &resourcemetadata.Signer{Key: signing, Algorithm: "ES256"}}
+		})
+		<-signing.begun
+		signing.goOn = make(chan struct{})
+		clock.Advance(13 * time.Hour)
+		ask := func() <-chan string {
+			got := make(chan string, 1)
+			go func() {
+				_, document := v.ResourceMetadata()
+				got <- string(document)
+			}()
+			return got
+		}
+		renewed := ask()
+		<-signing.begun
+		test.change(v, &clock)
+		other := ask()
+		if !test.waits {
+			if document := <-other; document != first {
+				t.Errorf("%s: got %s; want the earlier document", name, document)
+			}
+		}
+		for n := 0; test.waits && n < 10_000 && len(other) == 0; n++ {
+			runtime.Gosched()
+		}
+		if test.waits && len(other) > 0 {
+			t.Errorf("%s: got a document before there is a signature; want it to wait", name)
+		}
+		close(signing.goOn)
+		if document := <-renewed; document == first || !strings.Contains(document, "signed_metadata") {
+			t.Errorf("%s: got %s; want another signature", name, document)
+		}
+		if test.waits {
+			if document := <-other; document == first || !strings.Contains(document, test.want) {
+				t.Errorf("%s: got %s; want it with %s, and another signature", name, document, test.want)
+			}
+		}
 	}
 }
 
@@ -573,7 +608,7 @@ type slowHand struct {
 }
 
 func (h *slowHand) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	close(h.begun)
+	h.begun <- struct{}{}
 	<-h.goOn
 	return h.PrivateKey.Sign(random, digest, opts)
 }
