@@ -65,7 +65,7 @@ type learner struct {
 	sessions *sessions
 	owner    string
 	begun    bool
-	id       string // of the SSE session; "" if the response is none
+	id       string // of the SSE session; "" if the response opens no session
 }
 
 // Unwrap is for http.ResponseController.
