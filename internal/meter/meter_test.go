@@ -33,20 +33,21 @@ func TestGoroutinesCountInDifferentPlaces(t *testing.T) {
 	var wait sync.WaitGroup
 	var mu sync.Mutex
 	places := map[int]bool{}
-	ready := make(chan struct{})
+	var counted sync.WaitGroup // so that all have stacks at the same time
+	counted.Add(n)
 	for range n {
 		wait.Go(func() {
-			<-ready
 			place := meter.Shard(n)
 			if again := meter.Shard(n); again != place || place < 0 || place >= n {
 				t.Errorf("got %d and %d; want one place", place, again)
 			}
+			counted.Done()
+			counted.Wait()
 			mu.Lock()
 			defer mu.Unlock()
 			places[place] = true
 		})
 	}
-	close(ready)
 	wait.Wait()
 	if len(places) < n/4 {
 		t.Errorf("got %d places for %d goroutines; want more", len(places), n)
